@@ -1,0 +1,240 @@
+"""What a backend is: a plain value that offers functions, and the subjects made of them.
+
+A framework author writes one module with a `Backend` value and names it in the entry-point group
+`logitmus.backends`. Light (numpy, ml_dtypes): the worker imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from logitmus.convention import Convention
+from logitmus.problem import FLOAT_DTYPES, LABEL_DTYPES, LAYOUTS, Array, Problem
+
+TargetKind = Literal["labels", "probabilities"]
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The three precisions of a subject for one input dtype, as dtype names (docs/accuracy.md).
+
+    result: of what it returns; storage: of intermediates between kernels; arithmetic: of each operation.
+    """
+
+    result: str
+    storage: str
+    arithmetic: str
+
+
+def same_precision(*, half_storage: str = "float32", half_arithmetic: str = "float32") -> Mapping[str, Precision]:
+    """Results as the input; float64 and float32 throughout; halves as given, "result" meaning their own dtype."""
+
+    def half(dtype: str) -> Precision:
+        own = {"result": dtype}
+        return Precision(
+            dtype, own.get(half_storage, half_storage), own.get(half_arithmetic, half_arithmetic)
+        )
+
+    return {
+        "float64": Precision("float64", "float64", "float64"),
+        "float32": Precision("float32", "float32", "float32"),
+        "bfloat16": half("bfloat16"),
+        "float16": half("float16"),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """What a function takes; a problem that needs more is not put to it.
+
+    Attributes:
+        targets: the kind of targets it takes.
+        options: of "weight", "ignore_index", "label_smoothing", those it offers itself.
+        reductions: those it offers itself.
+        dtypes, label_dtypes, layouts: those it takes. Labels also by range: see `Function.convention`.
+        spatial: takes more than one batch axis.
+        single_row: takes logits of shape (K,).
+        gradients: of "logits", "targets", those that its autodiff offers.
+    """
+
+    targets: TargetKind
+    options: frozenset[str] = frozenset()
+    reductions: tuple[str, ...] = ("none",)
+    dtypes: tuple[str, ...] = tuple(FLOAT_DTYPES)
+    label_dtypes: tuple[str, ...] = tuple(LABEL_DTYPES)
+    layouts: tuple[str, ...] = ("contiguous",)
+    spatial: bool = True
+    single_row: bool = True
+    gradients: frozenset[str] = frozenset({"logits", "targets"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """One function in one mode on one device, as described over the wire."""
+
+    backend: str
+    function: str
+    mode: str
+    device: str
+    offer: Offer
+    convention: Convention
+    precision: Mapping[str, Precision]
+    flushes_subnormals: bool = False
+    docs: Mapping[str, str] = field(default_factory=dict)
+    variant: str = ""
+
+    @property
+    def id(self) -> str:
+        """`torch:cross_entropy+compile@cuda`."""
+        modes = "".join(f"+{part}" for part in (self.mode, self.variant) if part)
+        return f"{self.backend}:{self.function}{modes}@{self.device}"
+
+    def why_not(self, problem: Problem) -> str | None:
+        """Why this problem cannot be put to the subject without emulating something; None: it can."""
+        offer = self.offer
+        missing = sorted(problem.options - offer.options)
+        if missing:
+            return f"does not offer {', '.join(missing)}"
+        if problem.target_kind != offer.targets:
+            return f"takes {offer.targets}"
+        if problem.reduction not in offer.reductions:
+            return f"does not offer reduction={problem.reduction!r}"
+        if problem.dtype not in offer.dtypes:
+            return f"does not take {problem.dtype}"
+        if problem.target_kind == "labels" and problem.targets.dtype.name not in offer.label_dtypes:
+            return f"does not take {problem.targets.dtype.name} labels"
+        if problem.layout not in offer.layouts:
+            return f"does not offer the layout {problem.layout}"
+        if len(problem.batch) > 1 and not offer.spatial:
+            return "takes one batch axis"
+        if len(problem.batch) == 0 and not offer.single_row:
+            return "takes batches, not a single row"
+        return _outside_domain(self.convention.inputs, problem)
+
+
+def _outside_domain(inputs: str, problem: Problem) -> str | None:
+    """Probabilities and log-probabilities have a domain; numbers outside it ask nothing."""
+    logits = problem.logits
+    if inputs == "probabilities" and not bool(((logits >= 0) & (logits <= 1)).all()):
+        return "takes probabilities; these are outside [0, 1]"
+    if inputs == "log_probabilities" and not bool((logits <= 0).all()):
+        return "takes log-probabilities; these are above 0"
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What a backend gets for one call: NumPy arrays in the subject's own axis order and memory layout."""
+
+    logits: Array
+    targets: Array
+    weight: Array | None
+    ignore_index: int | None
+    label_smoothing: float
+    reduction: str
+    cotangent: Array | None
+    signature: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """What a backend gives back for one call, as NumPy arrays in the subject's own axis order."""
+
+    loss: Array
+    grad_logits: Array | None = None
+    grad_targets: Array | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Function:
+    """One public function of a framework, with what it declares about itself.
+
+    Attributes:
+        name: as a user would look it up, e.g. "nn.softmax_cross_entropy_with_logits".
+        call: the framework-side callable that `Backend.evaluate` uses; its shape is the backend's own business.
+        modes: "" is eager; "jit", "xla", "compile" as the framework has them.
+        convention: what its documentation says it does; tested, like all else.
+        precision: by input dtype.
+        docs: a link for the function ("") and for fields of its convention.
+        mode_conventions: the fields that a mode changes, by mode.
+    """
+
+    name: str
+    call: Callable[..., object]
+    offer: Offer
+    convention: Convention
+    precision: Mapping[str, Precision] = field(default_factory=same_precision)
+    modes: tuple[str, ...] = ("",)
+    flushes_subnormals: bool = False
+    docs: Mapping[str, str] = field(default_factory=dict)
+    mode_conventions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def _cpu_only() -> Sequence[str]:
+    return ("cpu",)
+
+
+def _nothing(_variant: str) -> None:
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """One framework.
+
+    Attributes:
+        name: "torch"; the part of a subject's id before the colon.
+        distributions: the installed packages whose versions identify it.
+        functions: what it offers.
+        evaluate: (function, mode, device, inputs) -> outputs; runs the call and the framework's own autodiff. May
+            raise anything: what it raises is the observation.
+        start: called once with the variant, before anything else; process-wide switches go here.
+        devices: the devices that the framework reports, called after `start`.
+        variants: process-wide settings, each run in a worker of its own; "" is the framework's default.
+        variant_conventions: the fields that a variant changes, by variant.
+        variant_dtypes: the logits dtypes that a variant is run with; left out: those of the function.
+    """
+
+    name: str
+    distributions: tuple[str, ...]
+    functions: tuple[Function, ...]
+    evaluate: Callable[[Function, str, str, Inputs], Outputs]
+    start: Callable[[str], None] = _nothing
+    devices: Callable[[], Sequence[str]] = _cpu_only
+    variants: tuple[str, ...] = ("",)
+    variant_conventions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    variant_dtypes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def subjects(self, devices: Sequence[str]) -> list[Subject]:
+        """Every function in every mode and variant on these devices."""
+        return [
+            self._subject(function, mode, variant, device)
+            for device in devices
+            for variant in self.variants
+            for function in self.functions
+            for mode in function.modes
+        ]
+
+    def _subject(self, function: Function, mode: str, variant: str, device: str) -> Subject:
+        changes = {**function.mode_conventions.get(mode, {}), **self.variant_conventions.get(variant, {})}
+        dtypes = self.variant_dtypes.get(variant, function.offer.dtypes)
+        offer = function.offer
+        if dtypes != offer.dtypes:
+            offer = replace(offer, dtypes=tuple(d for d in offer.dtypes if d in dtypes))
+        return Subject(
+            backend=self.name,
+            function=function.name,
+            mode=mode,
+            variant=variant,
+            device=device,
+            offer=offer,
+            convention=function.convention.but(**changes),
+            precision=function.precision,
+            flushes_subnormals=function.flushes_subnormals,
+            docs=function.docs,
+        )
+
+
+ALL_LAYOUTS = tuple(LAYOUTS)

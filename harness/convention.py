@@ -1,0 +1,213 @@
+"""Conventions: the named choices on which correct cross-entropies legitimately differ.
+
+`FIELDS` defines every field and every value in one line; `Convention` is a frozen value that holds one choice per
+field. The defaults are the portable convention: what a reader of the definition expects and most frameworks do.
+Docs: docs/conventions.md. Light (no numpy): the worker imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
+from typing import Final
+
+
+class ConventionError(ValueError):
+    """A value that a field does not know; the message lists the ones it does."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of `Convention`: what it decides, and its values with their definitions."""
+
+    name: str
+    decides: str
+    values: Mapping[str, str]
+
+
+def _fields(*rows: tuple[str, str, dict[str, str]]) -> Mapping[str, Field]:
+    return MappingProxyType({name: Field(name, decides, MappingProxyType(values)) for name, decides, values in rows})
+
+
+_LABEL_VALUES: Final = {
+    "error": "refuses: an exception",
+    "nan": "NaN for that row",
+    "clamp": "the nearest valid label",
+    "wrap": "counted from the other end, as in Python",
+    "zero": "0 for that row",
+    "garbage": "no rule that can be stated (memory outside the row)",
+}
+
+FIELDS: Final = _fields(
+    (
+        "inputs",
+        "what the numbers passed as logits are taken for",
+        {
+            "logits": "unnormalised: loss = log(sum_k e^x_k) - x_t",
+            "log_probabilities": "already log p: loss = -x_t",
+            "probabilities": "p itself: loss = -log x_t",
+        },
+    ),
+    ("log_base", "the base of the logarithm", {"e": "nats", "2": "bits", "10": "decimal digits"}),
+    ("class_axis", "where the classes lie", {"last": "the last axis", "1": "axis 1 (axis 0 for a single row)"}),
+    (
+        "default_reduction",
+        "the reduction when none is asked for",
+        {"none": "one loss per row", "sum": "their sum", "mean": "their mean"},
+    ),
+    (
+        "mean_denominator",
+        "what a mean divides by",
+        {
+            "rows": "the number of all rows",
+            "kept": "the number of rows that are not ignored",
+            "weights": "the sum of the class weights at the labels of the kept rows (the kept rows, without weights)",
+        },
+    ),
+    (
+        "ignore_default",
+        "the label that is ignored when none is named",
+        {"none": "no label", "-100": "-100", "-1": "-1"},
+    ),
+    (
+        "ignored_row",
+        "what an ignored row yields",
+        {"zero": "loss and gradient 0, whatever its logits", "nan_leaks": "NaN where its own loss would be NaN"},
+    ),
+    (
+        "all_ignored_mean",
+        "the mean when no row is kept (or their weights sum to 0)",
+        {"nan": "NaN (0/0)", "zero": "0", "error": "an exception"},
+    ),
+    ("empty_batch_mean", "the mean of no rows", {"nan": "NaN (0/0)", "zero": "0", "error": "an exception"}),
+    (
+        "smoothing",
+        "where label smoothing puts epsilon",
+        {
+            "uniform": "(1-eps) q_k + eps/K over all K classes",
+            "others": "1-eps at the target and eps/(K-1) at each other class",
+            "dropped": "epsilon is ignored",
+        },
+    ),
+    (
+        "smoothing_weights",
+        "which weight the smoothed terms carry",
+        {"per_class": "each term its own class weight: w_k eps/K", "target": "all terms the weight of the target"},
+    ),
+    ("label_out_of_range", "a label >= K", dict(_LABEL_VALUES)),
+    ("label_negative", "a negative label that is not the ignored one", dict(_LABEL_VALUES)),
+    (
+        "zero_times_infinity",
+        "a class of target probability 0 whose log-probability is -inf",
+        {"zero": "contributes 0, the limit of 0 log 0", "nan": "0 * inf: NaN"},
+    ),
+    (
+        "infinite_logits",
+        "a single +inf among the logits",
+        {"limit": "the limit: probability 1 there", "nan": "inf - inf: NaN"},
+    ),
+    (
+        "overflowing_shift",
+        "finite logits whose difference is beyond the dtype",
+        {"exact": "the exact value, rounded", "nan": "NaN", "saturated": "the largest finite value"},
+    ),
+    (
+        "soft_target_gradient",
+        "the gradient by logits for targets that sum to s",
+        {"scaled": "s softmax - q, the derivative", "plain": "softmax - q, right only where s = 1"},
+    ),
+    ("target_gradient", "whether probability targets get a gradient", {"yes": "they do", "none": "they do not"}),
+    (
+        "probability_clip",
+        "what probabilities are clipped to before the logarithm",
+        {"none": "not clipped", "1e-7": "to [1e-7, 1 - 1e-7]"},
+    ),
+    (
+        "probability_scale",
+        "whether probabilities are divided by their sum",
+        {
+            "none": "taken as they are",
+            "before_clip": "divided by their sum, then clipped",
+            "after_clip": "clipped, then divided by the sum of the clipped",
+        },
+    ),
+    (
+        "result_dtype",
+        "the dtype of the result",
+        {"as_input": "that of the logits", "float32": "float32 for narrower logits", "at_most_float32": "64-bit to 32"},
+    ),
+    (
+        "wide_inputs",
+        "64-bit inputs",
+        {"kept": "used as they are", "narrowed": "rounded to 32 bits first"},
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convention:
+    """One choice per field; the defaults are the portable convention.
+
+    Raises:
+        ConventionError: for a value that `FIELDS` does not define.
+    """
+
+    inputs: str = "logits"
+    log_base: str = "e"
+    class_axis: str = "last"
+    default_reduction: str = "none"
+    mean_denominator: str = "weights"
+    ignore_default: str = "none"
+    ignored_row: str = "zero"
+    all_ignored_mean: str = "nan"
+    empty_batch_mean: str = "nan"
+    smoothing: str = "uniform"
+    smoothing_weights: str = "per_class"
+    label_out_of_range: str = "error"
+    label_negative: str = "error"
+    zero_times_infinity: str = "zero"
+    infinite_logits: str = "limit"
+    overflowing_shift: str = "exact"
+    soft_target_gradient: str = "scaled"
+    target_gradient: str = "yes"
+    probability_clip: str = "none"
+    probability_scale: str = "none"
+    result_dtype: str = "as_input"
+    wide_inputs: str = "kept"
+
+    def __post_init__(self) -> None:
+        for name, defined in FIELDS.items():
+            value = getattr(self, name)
+            if value not in defined.values:
+                raise ConventionError(f"{name}: {value!r}; use one of {', '.join(defined.values)}")
+
+    def but(self, **changes: str) -> Convention:
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+    def differences(self, other: Convention) -> dict[str, tuple[str, str]]:
+        """The fields on which the two differ: name -> (mine, the other's)."""
+        pairs = {name: (getattr(self, name), getattr(other, name)) for name in FIELDS}
+        return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+    def as_dict(self) -> dict[str, str]:
+        return {name: getattr(self, name) for name in FIELDS}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, str]) -> Convention:
+        """The convention with these choices; fields left out are portable.
+
+        Raises:
+            ConventionError: for an unknown field or value.
+        """
+        unknown = set(values) - set(FIELDS)
+        if unknown:
+            raise ConventionError(f"unknown field {sorted(unknown)[0]!r}; use one of {', '.join(FIELDS)}")
+        return cls(**dict(values))
+
+
+PORTABLE: Final = Convention()
+
+if {f.name for f in fields(Convention)} != set(FIELDS):  # a definition for every field, and the reverse
+    raise ImportError("Convention and FIELDS name different fields")

@@ -1,0 +1,62 @@
+"""The typed events of a run. The engine yields them and knows none of their readers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from logitmus.backend import Subject
+from logitmus.finding import Judgement
+from logitmus.observation import Observation
+from logitmus.problem import Problem
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """The problems are known. `settings` are the run's own (profile, seed, globs)."""
+
+    problems: int
+    backends: tuple[str, ...]
+    environment: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BackendReady:
+    """A backend answered: its subjects and its environment (versions, devices, threads)."""
+
+    backend: str
+    subjects: tuple[Subject, ...]
+    environment: Mapping[str, Any]
+    calls: int
+
+
+@dataclass(frozen=True)
+class BackendFailed:
+    """A backend that was asked for could not run at all."""
+
+    backend: str
+    reason: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One observation, judged."""
+
+    problem: Problem
+    observation: Observation
+    judgement: Judgement
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """The end. seconds: wall time. resumed: observations that an earlier, interrupted run had already made."""
+
+    seconds: float
+    resumed: int = 0
+    interrupted: bool = False
+
+
+Event = RunStarted | BackendReady | BackendFailed | Judged | RunFinished

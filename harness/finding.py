@@ -1,0 +1,124 @@
+"""Findings: judged differences, and the judgement of one observation. Values only; the judge makes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What sort of difference it is (docs/accuracy.md says how each is told from the others)."""
+
+    ACCURACY = "accuracy"
+    CONVENTION = "convention"
+    SPECIAL = "special"
+    CONTRACT = "contract"
+    INTEGRITY = "integrity"
+    CRASH = "crash"
+    TIMEOUT = "timeout"
+    CLAIM = "claim"
+
+
+class Severity(StrEnum):
+    """How much it matters, worst first."""
+
+    BUG = "bug"
+    HAZARD = "hazard"
+    DIFFERENCE = "difference"
+    NOTE = "note"
+
+    @property
+    def rank(self) -> int:
+        return list(Severity).index(self)
+
+
+class Grade(StrEnum):
+    """Which budget a result stays within, best first."""
+
+    A = "A"
+    B_PLUS = "B+"
+    B = "B"
+    C = "C"
+    F = "F"
+    COARSE = "too coarse to judge"
+
+    @property
+    def rank(self) -> int:
+        return list(Grade).index(self)
+
+
+class Verdict(StrEnum):
+    """What became of one (subject, problem) pair."""
+
+    PASS = "pass"  # noqa: S105  (a verdict, not a password)
+    ABSORBED = "absorbed"
+    FINDING = "finding"
+    COARSE = "coarse"
+    UNDECIDED = "undecided"
+    NOT_RUN = "not run"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One judged difference.
+
+    Attributes:
+        kind, severity: see the enums.
+        subject, problem: ids. family, dtype: of the problem.
+        part: "loss", "grad_logits", "grad_targets" or "" where it is about the whole call.
+        cause: a stable name by which findings are grouped ("mechanism:sequential_sum",
+            "convention:mean_denominator=rows", "spurious_overflow", "unexplained").
+        summary: the cause in words, for a person; the same for every finding of one cause.
+        detail: this problem's own numbers in words.
+        expected: the exact value as "[lo, hi]" or words; observed: what came.
+        row, index: where: the row, and the class for a gradient.
+        ulps: |r - y| in ulps of the result (None: not a number). share: of the B+ budget used.
+    """
+
+    kind: Kind
+    severity: Severity
+    subject: str
+    problem: str
+    family: str
+    dtype: str
+    part: str
+    cause: str
+    summary: str
+    detail: str = ""
+    expected: str = ""
+    observed: str = ""
+    row: int | None = None
+    index: int | None = None
+    ulps: float | None = None
+    share: float | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """Findings with one key are one thing to tell a person: subject, kind, severity, cause."""
+        return (self.subject, self.kind.value, self.severity.value, self.cause)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What the judge says of one observation.
+
+    Attributes:
+        verdict: in one word. grade: the worst over all judged values (None: nothing was judged).
+        rows: the rows judged. absorbed: values absorbed. undecided: values that stayed undecided.
+        share, ulps: the worst over all finite judged values.
+        reason: why it was not run. findings: in order of severity.
+    """
+
+    subject: str
+    problem: str
+    family: str
+    dtype: str
+    verdict: Verdict
+    grade: Grade | None = None
+    rows: int = 0
+    absorbed: int = 0
+    undecided: int = 0
+    share: float = 0.0
+    ulps: float = 0.0
+    reason: str = ""
+    findings: tuple[Finding, ...] = ()

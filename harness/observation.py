@@ -1,0 +1,81 @@
+"""Observations: what a subject did with a problem. A closed union; match on it exhaustively."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from logitmus.problem import Array
+
+
+@dataclass(frozen=True)
+class Answered:
+    """It returned.
+
+    Attributes:
+        loss: exactly the bits and shape returned.
+        grad_logits, grad_targets: from the framework's own autodiff, in the canonical layout; None: none offered.
+        written: the inputs whose bits the call changed ("logits", "targets", "weight").
+        warnings: what it warned, each text once.
+    """
+
+    loss: Array
+    grad_logits: Array | None = None
+    grad_targets: Array | None = None
+    written: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Raised:
+    """It raised an exception (of the framework or of Python)."""
+
+    type: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Crashed:
+    """The worker process died: the exit status or signal, and the last lines it wrote to stderr."""
+
+    status: str
+    stderr: str = ""
+
+
+@dataclass(frozen=True)
+class TimedOut:
+    """No answer within `seconds`; the worker was killed."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class OutOfMemory:
+    """The worker passed its memory limit (bytes) and was killed."""
+
+    limit: int
+
+
+@dataclass(frozen=True)
+class Garbled:
+    """The worker answered something that is not an answer; what was wrong with it."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """The subject was not asked: it does not offer what the problem needs, or it could not be run at all."""
+
+    reason: str
+
+
+Outcome = Answered | Raised | Crashed | TimedOut | OutOfMemory | Garbled | NotRun
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What `subject` (an id) did with `problem` (an id)."""
+
+    subject: str
+    problem: str
+    outcome: Outcome

@@ -1,0 +1,246 @@
+"""A problem: one exact question put to a cross-entropy.
+
+Everything is held in the canonical layout (classes last) as read-only NumPy arrays, and the id is a hash of the
+exact bits, so that two machines that ask the same question agree on its name. Needs only numpy and ml_dtypes: the
+worker imports this module inside foreign environments.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Reduction = Literal["none", "sum", "mean"]
+
+FLOAT_DTYPES: Final = MappingProxyType(
+    {
+        "float64": np.dtype(np.float64),
+        "float32": np.dtype(np.float32),
+        "bfloat16": np.dtype(ml_dtypes.bfloat16),
+        "float16": np.dtype(np.float16),
+    }
+)
+LABEL_DTYPES: Final = MappingProxyType(
+    {
+        name: np.dtype(name)
+        for name in ("int64", "int32", "int16", "int8", "uint8", "uint16", "uint32", "uint64")
+    }
+)
+REDUCTIONS: Final = ("none", "sum", "mean")
+# How the logits (and the targets) lie in memory when the subject gets them, in its own axis order.
+LAYOUTS: Final = MappingProxyType(
+    {
+        "contiguous": "row-major, classes as the framework wants them",
+        "transposed": "axes stored in the opposite order",
+        "sliced": "every second element of a larger array whose gaps hold NaN",
+        "expanded": "one stored row, repeated with stride 0 (all rows are equal)",
+        "reversed": "negative strides along every axis",
+    }
+)
+
+
+class ProblemError(ValueError):
+    """A problem that cannot be asked; the message names the field, what was seen and what is allowed."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Problem:
+    """One question: the arrays, the options, the memory layout and the upstream gradient.
+
+    Args:
+        logits: the inputs, shape (*batch, K), one of `FLOAT_DTYPES`.
+        targets: labels, shape batch, one of `LABEL_DTYPES`; or probabilities, the shape and dtype of the logits.
+        weight: class weights, shape (K,), the dtype of the logits; None: not given.
+        ignore_index: the label whose rows are left out; None: not given (a subject's own default applies).
+        label_smoothing: epsilon, exactly the float64 given; 0.0: not given.
+        reduction: "none", "sum" or "mean".
+        cotangent: the upstream gradient, shape batch for reduction "none" and () otherwise, the dtype of the
+            logits; None: ones.
+        layout: one of `LAYOUTS`.
+        family, idea: where it came from and what it is after; not part of its identity.
+
+    Raises:
+        ProblemError: where shapes, dtypes or values do not fit together.
+    """
+
+    logits: Array
+    targets: Array
+    weight: Array | None = None
+    ignore_index: int | None = None
+    label_smoothing: float = 0.0
+    reduction: Reduction = "none"
+    cotangent: Array | None = None
+    layout: str = "contiguous"
+    family: str = field(default="", compare=False)
+    idea: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("logits", "targets", "weight", "cotangent"):
+            array = getattr(self, name)
+            if array is not None:
+                object.__setattr__(self, name, _frozen(array))
+        _validate(self)
+
+    # --- what it is about ------------------------------------------------------------------------------------
+
+    @property
+    def dtype(self) -> str:
+        """The name of the logits' dtype."""
+        return self.logits.dtype.name
+
+    @property
+    def classes(self) -> int:
+        """K, the number of classes."""
+        return int(self.logits.shape[-1])
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """The shape without the classes: () for a single row, (N,), (N, d1, d2)."""
+        return self.logits.shape[:-1]
+
+    @property
+    def rows(self) -> int:
+        """The number of rows, the product of `batch`."""
+        return int(np.prod(self.batch, dtype=np.int64))
+
+    @property
+    def target_kind(self) -> Literal["labels", "probabilities"]:
+        return "labels" if self.targets.dtype.kind in "iu" else "probabilities"
+
+    @property
+    def options(self) -> frozenset[str]:
+        """The options that this problem needs a subject to offer."""
+        given = {
+            "weight": self.weight is not None,
+            "ignore_index": self.ignore_index is not None,
+            "label_smoothing": self.label_smoothing != 0.0,
+        }
+        return frozenset(name for name, is_given in given.items() if is_given)
+
+    @property
+    def signature(self) -> tuple[object, ...]:
+        """What a compiler sees: problems of one signature share a compilation."""
+        return (
+            self.logits.shape,
+            self.dtype,
+            self.targets.dtype.name,
+            self.targets.ndim,
+            self.weight is not None,
+            self.ignore_index,
+            self.label_smoothing,
+            self.reduction,
+            self.layout,
+        )
+
+    @cached_property
+    def id(self) -> str:
+        """20 hexadecimal digits of the BLAKE2b hash of the exact bits, the options and the layout."""
+        header = {
+            "ignore_index": self.ignore_index,
+            "label_smoothing": self.label_smoothing.hex(),
+            "layout": self.layout,
+            "reduction": self.reduction,
+            "arrays": {
+                name: None if array is None else [array.dtype.name, list(array.shape)]
+                for name, array in self._arrays()
+            },
+        }
+        digest = hashlib.blake2b(json.dumps(header, sort_keys=True).encode(), digest_size=10)
+        for _, array in self._arrays():
+            if array is not None:
+                digest.update(little_endian_bytes(array))
+        return digest.hexdigest()
+
+    def _arrays(self) -> tuple[tuple[str, Array | None], ...]:
+        return (
+            ("logits", self.logits),
+            ("targets", self.targets),
+            ("weight", self.weight),
+            ("cotangent", self.cotangent),
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Problem) and self.id == other.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.logits.shape))
+        return f"<Problem {self.id} {self.family or 'unnamed'} {self.dtype}[{shape}] {self.reduction}>"
+
+    def but(self, **changes: Any) -> Problem:
+        """A copy with some fields changed (its id follows)."""
+        return replace(self, **changes)
+
+
+def little_endian_bytes(array: Array) -> bytes:
+    """The array's exact bits, row-major, little-endian whatever the machine."""
+    array = np.ascontiguousarray(array)
+    if array.dtype.byteorder == ">" or (array.dtype.byteorder == "=" and not np.little_endian):
+        array = array.byteswap()
+    return array.tobytes()
+
+
+def float_array(values: npt.ArrayLike, dtype: str) -> Array:
+    """`values` rounded to nearest-even into one of `FLOAT_DTYPES`, without overflow warnings."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        return np.asarray(values, dtype=np.float64).astype(FLOAT_DTYPES[dtype])
+
+
+def _frozen(array: npt.ArrayLike) -> Array:
+    source = np.asarray(array)
+    if not source.flags.writeable and source.flags.c_contiguous:
+        return source
+    copy = np.array(source, order="C", copy=True)
+    copy.flags.writeable = False
+    return copy
+
+
+def _validate(problem: Problem) -> None:
+    logits, targets = problem.logits, problem.targets
+    if logits.dtype.name not in FLOAT_DTYPES:
+        raise ProblemError(f"logits: dtype {logits.dtype}; use one of {', '.join(FLOAT_DTYPES)}")
+    if logits.ndim == 0:
+        raise ProblemError("logits: a scalar; use shape (*batch, K), classes last")
+    if targets.dtype.kind in "iu":
+        expected: tuple[int, ...] = problem.batch
+    elif targets.dtype == logits.dtype:
+        expected = logits.shape
+    else:
+        raise ProblemError(
+            f"targets: dtype {targets.dtype}; use integers for labels, or the logits' dtype {logits.dtype} "
+            "for probabilities"
+        )
+    if targets.shape != expected:
+        raise ProblemError(f"targets: shape {targets.shape} does not fit logits {logits.shape}; use {expected}")
+    if problem.weight is not None and (
+        problem.weight.shape != (problem.classes,) or problem.weight.dtype != logits.dtype
+    ):
+        raise ProblemError(
+            f"weight: {problem.weight.dtype}{problem.weight.shape}; use {logits.dtype}({problem.classes},)"
+        )
+    if problem.reduction not in REDUCTIONS:
+        raise ProblemError(f"reduction: {problem.reduction!r}; use one of {', '.join(REDUCTIONS)}")
+    if problem.layout not in LAYOUTS:
+        raise ProblemError(f"layout: {problem.layout!r}; use one of {', '.join(LAYOUTS)}")
+    upstream_shape = problem.batch if problem.reduction == "none" else ()
+    if problem.cotangent is not None and (
+        problem.cotangent.shape != upstream_shape or problem.cotangent.dtype != logits.dtype
+    ):
+        raise ProblemError(
+            f"cotangent: {problem.cotangent.dtype}{problem.cotangent.shape}; use {logits.dtype}{upstream_shape}"
+        )
+    if problem.layout == "expanded" and problem.rows > 1:
+        rows = logits.reshape(problem.rows, problem.classes)
+        if any(little_endian_bytes(row) != little_endian_bytes(rows[0]) for row in rows[1:]):
+            raise ProblemError("layout: 'expanded' repeats one stored row; all rows of the logits must be equal")
