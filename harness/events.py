@@ -42,6 +42,14 @@ class BackendFailed:
 
 
 @dataclass(frozen=True)
+class Progressed:
+    """`answered` calls of a backend are in the file. Readers that show no progress ignore it."""
+
+    backend: str
+    answered: int
+
+
+@dataclass(frozen=True)
 class Judged:
     """One observation, judged."""
 
@@ -59,4 +67,4 @@ class RunFinished:
     interrupted: bool = False
 
 
-Event = RunStarted | BackendReady | BackendFailed | Judged | RunFinished
+Event = RunStarted | BackendReady | BackendFailed | Progressed | Judged | RunFinished
