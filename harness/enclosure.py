@@ -1,0 +1,86 @@
+"""Enclosures: arrays of intervals proven to contain exact real values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from logitmus.problem import FLOAT_DTYPES, Array
+
+
+@dataclass(frozen=True)
+class Enclosure:
+    """Exact values y with |y - (mid + rest)| <= radius, elementwise; all float64, one shape.
+
+    The unevaluated sum mid + rest carries about 106 bits, so that results in float64 can be judged to a fraction of
+    their ulp. Where mid is NaN or infinite, so is the exact value (or it is beyond float64), and rest = radius = 0.
+    """
+
+    mid: Array
+    rest: Array
+    radius: Array
+
+    @classmethod
+    def of(cls, mid: Array, radius: Array) -> Enclosure:
+        """An enclosure in plain float64; where mid is not finite the radius is dropped."""
+        finite = np.isfinite(mid)
+        return cls(mid, np.zeros_like(mid), np.where(finite, radius, 0.0))
+
+    @classmethod
+    def exactly(cls, value: float, shape: tuple[int, ...] = ()) -> Enclosure:
+        return cls(np.full(shape, value), np.zeros(shape), np.zeros(shape))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.mid.shape
+
+    @property
+    def lo(self) -> Array:
+        """A float64 not above the exact value."""
+        return self._end(-1)
+
+    @property
+    def hi(self) -> Array:
+        """A float64 not below the exact value."""
+        return self._end(+1)
+
+    def _end(self, side: int) -> Array:
+        # Two roundings, each to nearest: two steps outward make up for them; an exact zero needs none.
+        end = self.mid + (self.rest + side * self.radius)
+        exact = (self.rest == 0) & (self.radius == 0)
+        outward = np.nextafter(np.nextafter(end, side * np.inf), side * np.inf)
+        return np.where(exact | ~np.isfinite(self.mid), self.mid, outward)
+
+    def reshape(self, shape: tuple[int, ...]) -> Enclosure:
+        return Enclosure(self.mid.reshape(shape), self.rest.reshape(shape), self.radius.reshape(shape))
+
+    def contains(self, value: float, index: tuple[int, ...] = ()) -> bool:
+        """Whether a float64 lies in the interval at `index` (NaN lies where the exact value is NaN)."""
+        lo, hi = float(self.lo[index]), float(self.hi[index])
+        return bool(np.isnan(value) and np.isnan(lo)) or lo <= value <= hi
+
+    def rounded(self, dtype: str) -> Array:
+        """The exact values, rounded to nearest-even into a dtype of `FLOAT_DTYPES`.
+
+        Correct wherever both ends round alike, which `decided` tells.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asarray(self.mid + self.rest).astype(FLOAT_DTYPES[dtype])
+
+    def decided(self, dtype: str) -> Array:
+        """Where both ends of the enclosure round to the same value of the dtype."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            lo, hi = (end.astype(FLOAT_DTYPES[dtype]) for end in (self.lo, self.hi))
+        return (lo == hi) | (np.isnan(self.mid))
+
+    def describe(self, index: tuple[int, ...] = ()) -> str:
+        """The interval at `index` for a person: as many digits as both ends share, and one more."""
+        lo, hi = float(self.lo[index]), float(self.hi[index])
+        if not np.isfinite(lo) or lo == hi:
+            return repr(lo)
+        for digits in range(3, 18):
+            low, high = f"{lo:.{digits}g}", f"{hi:.{digits}g}"
+            if low != high:
+                return f"[{low}, {high}]"
+        return f"[{lo!r}, {hi!r}]"

@@ -1,0 +1,261 @@
+"""Questions: a problem under a convention, every choice resolved; nothing is left but numbers.
+
+Two conventions that differ only in what a problem does not touch give questions with the same `key`, so that their
+answers are computed once and a difference between them is never reported.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import ml_dtypes
+import numpy as np
+
+from logitmus.convention import Convention
+from logitmus.problem import FLOAT_DTYPES, Array, Problem
+
+LOST_ROW = np.nan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is to be computed.
+
+    Attributes (R rows, K classes; float64 holds every input exactly):
+        inputs, log_base, probability_clip, probability_scale, soft_target_gradient: as in `Convention`.
+        x: (R, K). labels: (R,) int64 in [0, K), or None. q: (R, K) target probabilities, or None.
+        weight: (K,) or None. eps, spread, weigh: label smoothing, where it goes, whose weight it carries.
+        kept: (R,) rows that are read. forced: (R,) NaN or 0 where a convention names the row's value, else 1.
+        unjudged: (R,) rows for which the convention names no value.
+        reduction; divisor: the terms whose exact sum a mean divides by (class weights, or one count).
+        upstream: (R,) cotangent of each row, before a mean divides.
+        refused: why an exception is the expected answer; None: it is not.
+        fixed: the whole result, where a convention names it (the mean of no rows); None: computed.
+        nan_products: 0 * inf is NaN. nan_infinities: a +inf logit gives NaN.
+    """
+
+    inputs: str
+    log_base: str
+    probability_clip: str
+    probability_scale: str
+    soft_target_gradient: str
+    x: Array
+    labels: Array | None
+    q: Array | None
+    weight: Array | None
+    eps: float
+    spread: str
+    weigh: str
+    kept: Array
+    forced: Array
+    unjudged: Array
+    reduction: str
+    divisor: Array
+    upstream: Array
+    refused: str | None = None
+    fixed: float | None = None
+    nan_products: bool = False
+    nan_infinities: bool = False
+    key: tuple[object, ...] = field(default=(), compare=False)
+
+    @property
+    def rows(self) -> int:
+        return int(self.x.shape[0])
+
+    @property
+    def classes(self) -> int:
+        return int(self.x.shape[1])
+
+    @cached_property
+    def denominator(self) -> float:
+        """What a mean divides by, correctly rounded: exactly 0 iff the exact sum is 0."""
+        return math.fsum(self.divisor) if np.isfinite(self.divisor).all() else float(self.divisor.sum())
+
+    @cached_property
+    def effective(self) -> tuple[Array, Array, Array]:
+        """Effective targets a_k, their magnitudes h_k (both (R, K)) and the labels of lone targets (R,), -1: none.
+
+        a_k = w_k((1-eps) q_k + eps/K), h_k = |w_k|(|1-eps||q_k| + |eps|/K); docs/accuracy.md, section 1.
+        """
+        rows, classes = self.x.shape
+        q = self.q if self.q is not None else one_hot(self.labels, classes)
+        a, h = q, np.abs(q)
+        if self.eps:
+            others = self.spread == "others"
+            base = self.eps / max(classes - 1, 1) if others else self.eps / classes
+            share = np.where(q != 0, 0.0, base) if others else base
+            a, h = (1 - self.eps) * q + share, abs(1 - self.eps) * np.abs(q) + np.abs(share)
+        if self.weight is not None:
+            w = self.weight
+            if self.weigh == "target" and self.labels is not None:
+                w = self.weight[self.labels][:, None]
+            a, h = a * w, h * np.abs(w)
+        nonzero = a != 0
+        lone = np.where(nonzero.sum(axis=1) == 1, nonzero.argmax(axis=1) if classes else 0, -1)
+        return a, h, lone
+
+
+def one_hot(labels: Array | None, classes: int) -> Array:
+    """(R, K) float64 with 1 at each label."""
+    if labels is None:
+        raise ValueError("one_hot needs labels")
+    out = np.zeros((labels.shape[0], classes))
+    out[np.arange(labels.shape[0]), labels] = 1.0
+    return out
+
+
+def ask(problem: Problem, convention: Convention) -> Question:
+    """The question that `problem` is under `convention`."""
+    x = problem.logits.reshape(problem.rows, problem.classes).astype(np.float64)
+    if convention.wide_inputs == "narrowed" and problem.dtype == "float64":
+        with np.errstate(over="ignore"):
+            x = x.astype(np.float32).astype(np.float64)
+    rows = problem.rows
+    labels, q, kept, forced, unjudged, refused = _targets(problem, convention)
+    weight = None if problem.weight is None else problem.weight.astype(np.float64)
+    eps = 0.0 if convention.smoothing == "dropped" else problem.label_smoothing
+    divisor = _divisor(problem, convention, labels, weight, kept)
+    fixed = _fixed(problem, convention, kept, divisor)
+    if fixed == "error":
+        refused, fixed_value = "the mean of nothing", None
+    else:
+        fixed_value = None if fixed is None else {"nan": np.nan, "zero": 0.0}[fixed]
+    if convention.ignored_row == "nan_leaks" and not kept.all():
+        leaking = ~kept & ~np.isfinite(x).all(axis=1)
+        forced = np.where(leaking, LOST_ROW, forced)
+    if convention.overflowing_shift == "nan" and q is not None:
+        forced = np.where(_overflowing(x, problem.dtype), LOST_ROW, forced)
+    if problem.classes == 0 or (weight is not None and np.isinf(weight).any()):
+        unjudged = np.ones(rows, bool)  # no classes, or an infinite weight: no answer
+    if q is not None and q.size:
+        unjudged = unjudged | np.isinf(q).any(axis=1)
+    special = not bool(np.isfinite(x).all())
+    return Question(
+        inputs=convention.inputs,
+        log_base=convention.log_base,
+        probability_clip=convention.probability_clip if convention.inputs == "probabilities" else "none",
+        probability_scale=convention.probability_scale if convention.inputs == "probabilities" else "none",
+        soft_target_gradient=convention.soft_target_gradient if q is not None else "scaled",
+        x=x,
+        labels=labels,
+        q=q,
+        weight=weight,
+        eps=eps,
+        spread=convention.smoothing if eps else "uniform",
+        weigh=convention.smoothing_weights if eps and weight is not None else "per_class",
+        kept=kept,
+        forced=forced,
+        unjudged=unjudged,
+        reduction=problem.reduction,
+        divisor=divisor,
+        upstream=_upstream(problem, rows),
+        refused=refused,
+        fixed=fixed_value,
+        nan_products=convention.zero_times_infinity == "nan",
+        nan_infinities=special and convention.infinite_logits == "nan",
+        key=(
+            problem.id,
+            convention.inputs,
+            convention.log_base,
+            *((convention.probability_clip, convention.probability_scale) if convention.inputs == "probabilities" else ()),
+            convention.soft_target_gradient if q is not None else "",
+            convention.wide_inputs if problem.dtype == "float64" else "",
+            None if labels is None else labels.tobytes(),
+            eps,
+            convention.smoothing if eps else "",
+            convention.smoothing_weights if eps and weight is not None else "",
+            kept.tobytes(),
+            forced.tobytes(),
+            unjudged.tobytes(),
+            divisor.tobytes(),
+            refused,
+            repr(fixed_value),
+            *((convention.zero_times_infinity, convention.infinite_logits) if special else ()),
+        ),
+    )
+
+
+def _overflowing(x: Array, dtype: str) -> Array:
+    """Rows whose finite logits differ by more than the dtype's largest finite value."""
+    finite = np.isfinite(x)
+    if not x.size:
+        return np.zeros(x.shape[0], bool)
+    largest = float(ml_dtypes.finfo(FLOAT_DTYPES[dtype]).max)
+    half_spread = np.where(finite, x, -np.inf).max(axis=1) / 2 - np.where(finite, x, np.inf).min(axis=1) / 2
+    return np.asarray(half_spread > largest / 2)
+
+
+def _upstream(problem: Problem, rows: int) -> Array:
+    if problem.cotangent is None:
+        return np.ones(rows)
+    return np.broadcast_to(problem.cotangent.astype(np.float64).reshape(-1), (rows,)).copy()
+
+
+def _targets(
+    problem: Problem, convention: Convention
+) -> tuple[Array | None, Array | None, Array, Array, Array, str | None]:
+    """Labels or probabilities, with the rows kept, the rows whose value a convention names, and a refusal."""
+    rows, classes = problem.rows, problem.classes
+    kept, forced, unjudged = np.ones(rows, bool), np.ones(rows), np.zeros(rows, bool)
+    if problem.target_kind == "probabilities":
+        q = problem.targets.reshape(rows, classes).astype(np.float64)
+        if convention.wide_inputs == "narrowed" and problem.dtype == "float64":
+            q = q.astype(np.float32).astype(np.float64)
+        return None, q, kept, forced, unjudged, None
+    raw = problem.targets.reshape(rows)
+    ignored = problem.ignore_index
+    if ignored is None and convention.ignore_default != "none":
+        ignored = int(convention.ignore_default)
+    if ignored is not None:
+        kept = np.asarray(raw != ignored)
+    refused = None
+    labels = np.where(kept, raw, 0).astype(np.int64) if classes else np.zeros(rows, np.int64)
+    wide = raw.astype(object) if raw.dtype == np.uint64 else raw.astype(np.int64)
+    for bad, choice, what in (
+        (kept & np.asarray(wide >= classes, bool), convention.label_out_of_range, "a label >= K"),
+        (kept & np.asarray(wide < 0, bool), convention.label_negative, "a negative label"),
+    ):
+        if not bad.any():
+            continue
+        match choice:
+            case "error":
+                refused = what
+            case "nan":
+                forced = np.where(bad, LOST_ROW, forced)
+            case "zero":
+                forced = np.where(bad, 0.0, forced)
+            case "garbage":
+                unjudged = unjudged | bad
+            case "wrap":
+                labels = np.where(bad, labels + classes, labels)
+            case _:
+                labels = np.where(bad, np.clip(labels, 0, max(classes - 1, 0)), labels)
+        still_bad = bad & ((labels < 0) | (labels >= classes))
+        if choice == "wrap":  # one turn only: beyond it a wrapping implementation finds nothing
+            forced = np.where(still_bad, LOST_ROW, forced)
+        labels = np.where(still_bad, 0, labels)
+    return labels, None, kept, forced, unjudged, refused
+
+
+def _divisor(
+    problem: Problem, convention: Convention, labels: Array | None, weight: Array | None, kept: Array
+) -> Array:
+    if problem.reduction != "mean":
+        return np.ones(1)
+    if convention.mean_denominator == "rows" or labels is None:
+        return np.array([float(problem.rows)])
+    if convention.mean_denominator == "kept" or weight is None:
+        return np.array([float(kept.sum())])
+    return weight[labels[kept]] if problem.classes else np.zeros(0)
+
+
+def _fixed(problem: Problem, convention: Convention, kept: Array, divisor: Array) -> str | None:
+    if problem.reduction != "mean":
+        return None
+    if problem.rows == 0:
+        return convention.empty_batch_mean
+    if math.fsum(np.where(np.isfinite(divisor), divisor, 1.0)) == 0:
+        return convention.all_ignored_mean
+    return None

@@ -1,0 +1,144 @@
+"""The float64 workspace of oracle and budgets: softmax and its parts, with a proven bound on every part.
+
+Formulas: docs/accuracy.md, section 1. The bound assumes that + - * / are correctly rounded, that exp and log1p are
+within 4 ulp (8 E) for normal results and MU absolute otherwise (`trustworthy` tests that against Arb), and ANY order
+of summation. No sum here cancels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+import numpy as np
+
+from logitmus.problem import Array
+
+E: Final = 2.0**-53  # unit roundoff of float64
+MU: Final = 2.0**-1022  # its smallest normal number
+R: Final = 1.02  # covers second-order terms for K < 2^40
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """Per row (first axis R): with m = max x, d = x - m, L = log(sum e^d), l = L - d, p = e^d / sum e^d.
+
+    Attributes:
+        m, s2, L: (R,); s2 is the sum of e^d without the first maximal class. d, p: (R, K).
+        abs_d: (R, K) |d| with 0 where d is infinite. spread: (R,) D = sum p|d|.
+        ds, dL: (R,) bounds on the errors of s2 and L.
+        lost: (R,) rows without a limit: NaN among the logits, two +inf, all -inf.
+        top: (R,) the first maximal class. exponentials: (R, K) e^d.
+    """
+
+    m: Array
+    d: Array
+    abs_d: Array
+    exponentials: Array
+    top: Array
+    s2: Array
+    L: Array
+    p: Array
+    spread: Array
+    ds: Array
+    dL: Array
+    lost: Array
+
+    def neg_log_p(self, k: Array | None = None) -> tuple[Array, Array]:
+        """l = L - d and its error bound: at the classes k (R,), or everywhere (R, K)."""
+        if k is None:
+            d, abs_d, L, dL = self.d, self.abs_d, self.L[:, None], self.dL[:, None]
+        else:
+            rows = np.arange(len(k))
+            d, abs_d, L, dL = self.d[rows, k], self.abs_d[rows, k], self.L, self.dL
+        value = L - d
+        return value, dL + 1.01 * E * (abs_d + np.where(np.isfinite(value), value, 0.0))
+
+    def p_error(self) -> Array:
+        """A bound on the error of p, (R, K)."""
+        return self.p * (1.01 * E * (self.abs_d + 12) + self._relative_ds[:, None]) + MU
+
+    def others(self, k: Array) -> tuple[Array, Array]:
+        """sum of p_j over j != k and its error bound, (R,), without cancellation (1 - p_k would cancel)."""
+        at_top = k == self.top
+        e_k = self.exponentials[np.arange(len(k)), k]
+        numerator = np.where(at_top, self.s2, (self.s2 - e_k) + 1.0)
+        numerator_error = self.ds + np.where(at_top, 0.0, 4 * E * (1.0 + self.s2))
+        denominator = 1.0 + self.s2
+        value = numerator / denominator
+        error = numerator_error / (denominator - self.ds) + value * (self._relative_ds + 8 * E) + MU
+        # A lone class has no others: exactly 0 (also where all others are masked with -inf).
+        alone = at_top & (self.s2 == 0) & (self.ds <= 0)
+        return value, np.where(alone, 0.0, error)
+
+    @property
+    def _relative_ds(self) -> Array:
+        return self.ds / (1.0 + self.s2 - self.ds)
+
+
+def softmax(x: Array) -> Softmax:
+    """The workspace for x, (R, K) float64 with K >= 1; extended reals by their limits."""
+    rows, classes = x.shape
+    top = x.argmax(axis=1)
+    m = x[np.arange(rows), top]
+    plus = x == np.inf
+    lost = np.isnan(x).any(axis=1) | (plus.sum(axis=1) > 1) | (m == -np.inf)
+    with np.errstate(invalid="ignore", over="ignore"):
+        d = x - m[:, None]
+    if plus.any():  # one +inf: probability 1 there
+        d = np.where(plus, 0.0, d)
+    if lost.any():
+        d = np.where(lost[:, None], 0.0, d)
+    exponentials = np.exp(d)
+    exponentials[np.arange(rows), top] = 0.0
+    finite = np.isfinite(d)
+    abs_d = np.where(finite, np.abs(d), 0.0)
+    s2 = exponentials.sum(axis=1)
+    weighted = (exponentials * abs_d).sum(axis=1)
+    live = finite.sum(axis=1)  # a class at -inf contributes exactly 0
+    ds = np.where(live > 1, R * E * ((classes + 8) * s2 + weighted) + classes * MU, 0.0)
+    L = np.log1p(s2)
+    dL = np.where(live > 1, ds / (1.0 + s2 - ds) + 8.1 * E * L + MU, 0.0)
+    exponentials[np.arange(rows), top] = 1.0
+    total = 1.0 + s2
+    return Softmax(
+        m=m,
+        d=d,
+        abs_d=abs_d,
+        exponentials=exponentials,
+        top=top,
+        s2=s2,
+        L=L,
+        p=exponentials / total[:, None],
+        spread=weighted / total,
+        ds=ds,
+        dL=dL,
+        lost=lost,
+    )
+
+
+@cache
+def trustworthy() -> bool:
+    """Whether this machine's float64 exp and log1p keep the assumed bounds, on 10^4 points against Arb."""
+    from flint import arb, ctx
+
+    # Integers scaled by powers of two: the same points on every machine; the last ones are exp's thresholds.
+    steps = np.arange(1, 4001, dtype=np.float64)
+    exp_points = np.concatenate(
+        [-steps * 0.1863, -steps * 2.0**-14, -(2.0 ** -np.arange(60.0)), [-708.3, -708.4, -744.4, -745.1, -745.2, -1e4]]
+    )
+    log_points = np.concatenate([steps * 32.0, 2.0 ** -np.arange(1000.0), steps[:900] * 2.0**-10])
+    before, ctx.prec = ctx.prec, 128
+    try:
+        for points, computed, exact in (
+            (exp_points, np.exp(exp_points), lambda value: arb(value).exp()),
+            (log_points, np.log1p(log_points), lambda value: arb(value).log1p()),
+        ):
+            for point, value in zip(points.tolist(), computed.tolist(), strict=True):
+                true = exact(point)
+                if not abs(arb(value) - true) < (8 * E * true if value >= MU else arb(MU)):
+                    return False
+    finally:
+        ctx.prec = before
+    return True
