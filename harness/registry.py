@@ -1,0 +1,150 @@
+"""Which backends there are, and what a user's `--backend` means.
+
+    torch                       a registered backend (entry-point group `logitmus.backends`), in this interpreter
+    torch@/path/to/python       the same in another interpreter
+    old=torch@/path/to/python   the same under a name of its own, so that two versions stand side by side
+    my_module:BACKEND           a `Backend` value in a module of the user's own
+    cmd:./program --flag        any program that speaks the protocol (docs/protocol.md)
+
+Nothing is imported to find out: entry points are metadata.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shlex
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+GROUP = "logitmus.backends"
+_TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_NAMED = re.compile(r"([A-Za-z0-9][\w.-]*)=(.+)", re.DOTALL)
+
+
+class RegistryError(ValueError):
+    """A backend that cannot be meant; the message names what was seen, what there is, and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackendSpec:
+    """One backend to run.
+
+    Attributes:
+        name: what its subjects' ids begin with; "" lets a `cmd:` program name itself.
+        target: "module:attribute" of a `Backend` value; "" for a program.
+        distribution: the installed distribution that registered it.
+        python: another interpreter to run it in; "" is this one.
+        command: the program and its arguments, for `cmd:`.
+        path: a folder that the worker adds to its import path.
+    """
+
+    name: str
+    target: str = ""
+    distribution: str = ""
+    python: str = ""
+    command: tuple[str, ...] = ()
+    path: str = ""
+
+    @property
+    def label(self) -> str:
+        """What a person calls it."""
+        return self.name or f"cmd:{shlex.join(self.command)}"
+
+
+@cache
+def available() -> tuple[BackendSpec, ...]:
+    """The registered backends by name; nothing is imported.
+
+    Raises:
+        RegistryError: where two distributions register one name.
+    """
+    found: dict[str, BackendSpec] = {}
+    for point in metadata.entry_points(group=GROUP):
+        distribution = point.dist.name if point.dist is not None else ""
+        spec = BackendSpec(name=point.name, target=point.value, distribution=distribution)
+        other = found.setdefault(point.name, spec)
+        if other.target != spec.target:
+            raise RegistryError(
+                f"backend {point.name!r} is registered by {other.distribution} ({other.target}) and by "
+                f"{distribution} ({spec.target}); uninstall one of them"
+            )
+    return tuple(found[name] for name in sorted(found))
+
+
+def parse(text: str) -> BackendSpec:
+    """What `--backend TEXT` means (the forms are at the top of this module).
+
+    Raises:
+        RegistryError: for an unknown name, an interpreter or a program that does not exist.
+    """
+    named = _NAMED.fullmatch(text)
+    if named:
+        return replace(parse(named[2]), name=named[1])
+    if text.startswith("cmd:"):
+        return BackendSpec(name="", command=_command(text))
+    target, at, python = text.partition("@")
+    spec = _own(target) if _TARGET.fullmatch(target) else _registered(target)
+    return replace(spec, python=_interpreter(python, text)) if at else spec
+
+
+def distinct(specs: Sequence[BackendSpec]) -> tuple[BackendSpec, ...]:
+    """The specs, each once.
+
+    Raises:
+        RegistryError: where two different ones have one label.
+    """
+    by_label: dict[str, BackendSpec] = {}
+    for spec in specs:
+        if by_label.setdefault(spec.label, spec) != spec:
+            raise RegistryError(
+                f"two backends are called {spec.label!r}; name one of them, e.g. "
+                f"--backend {spec.label}-old={spec.target or spec.label}@/path/to/python"
+            )
+    return tuple(by_label.values())
+
+
+def _own(target: str) -> BackendSpec:
+    module = target.partition(":")[0].rpartition(".")[2]
+    return BackendSpec(name=module, target=target, path=str(Path.cwd()))
+
+
+def _registered(name: str) -> BackendSpec:
+    for spec in available():
+        if spec.name == name:
+            return spec
+    names = [spec.name for spec in available()]
+    close = difflib.get_close_matches(name, names, n=1)
+    suggestion = f"; did you mean {close[0]!r}?" if close else ""
+    raise RegistryError(
+        f"no backend is called {name!r}{suggestion} There is: {', '.join(names) or 'none'}; also NAME@/path/to/python, "
+        "module:ATTRIBUTE and cmd:./program"
+    )
+
+
+def _interpreter(python: str, text: str) -> str:
+    if shutil.which(python) is None:
+        raise RegistryError(
+            f"--backend {text}: {python or 'nothing'!r} is not a program that can be run; "
+            "give the path of a Python interpreter, e.g. torch@/path/to/venv/bin/python"
+        )
+    return str(Path(python).absolute()) if "/" in python else python
+
+
+def _command(text: str) -> tuple[str, ...]:
+    try:
+        command = shlex.split(text.removeprefix("cmd:"))
+    except ValueError as error:
+        raise RegistryError(f"--backend {text}: {error}") from None
+    if not command:
+        raise RegistryError("--backend cmd: names no program; use cmd:./program, with its arguments if it has any")
+    if shutil.which(command[0]) is None:
+        raise RegistryError(
+            f"--backend {text}: {command[0]!r} is not a program that can be run; "
+            "is the path right, and is it executable?"
+        )
+    return tuple(command)
