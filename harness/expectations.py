@@ -1,0 +1,125 @@
+"""Expectations: findings that the user has accepted, with a reason, in `logitmus.toml`.
+
+    [[expect]]
+    subject = "tensorflow:*"                            # glob over subject ids
+    cause = "convention:soft_target_gradient=plain"     # glob over causes
+    reason = "documented; our targets always sum to 1"
+    kind = "convention"                                 # optional
+    until = 2027-01-31                                  # optional: the last day on which it holds
+
+An accepted finding is still reported; it no longer decides the exit code. One that nothing matched is stale, and
+one that has expired no longer holds: both are told, because an exception that nobody needs hides the next fault.
+"""
+
+from __future__ import annotations
+
+import datetime
+import tomllib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import msgspec
+
+from logitmus.finding import Finding, Kind, Severity
+
+
+class ExpectationsError(ValueError):
+    """An expectations file that cannot be used; the message names the file, the place and what is allowed."""
+
+
+class Expectation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One accepted kind of finding; the module's docstring explains the fields."""
+
+    subject: str
+    cause: str
+    reason: str
+    kind: Kind | None = None
+    until: datetime.date | None = None
+
+    def covers(self, finding: Finding) -> bool:
+        """Whether it speaks of this finding, whatever the day."""
+        return (
+            fnmatchcase(finding.subject, self.subject)
+            and fnmatchcase(finding.cause, self.cause)
+            and self.kind in (None, finding.kind)
+        )
+
+    def __str__(self) -> str:
+        kind = f" ({self.kind.value})" if self.kind else ""
+        return f"{self.subject} · {self.cause}{kind}"
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    expect: list[Expectation] = []
+
+
+def load(path: Path) -> tuple[Expectation, ...]:
+    """The expectations in `path`.
+
+    Raises:
+        ExpectationsError: not readable, not TOML, an unknown field, a missing or empty one.
+    """
+    try:
+        expectations = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File).expect
+    except OSError as error:
+        raise ExpectationsError(f"{path}: cannot be read ({error.strerror}); name a file with --expect") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ExpectationsError(f"{path}: not a TOML file: {error}") from error
+    except msgspec.ValidationError as error:
+        known = ", ".join(Expectation.__struct_fields__)
+        raise ExpectationsError(f"{path}: {error}. An [[expect]] table takes {known}") from error
+    for number, expectation in enumerate(expectations, start=1):
+        for name in ("subject", "cause", "reason"):
+            if not getattr(expectation, name).strip():
+                raise ExpectationsError(f"{path}: [[expect]] number {number}: {name} is empty; say it in words")
+    return tuple(expectations)
+
+
+@dataclass
+class Acceptance:
+    """Which findings of a run are accepted, and which expectations earned their place.
+
+    Args:
+        expectations: in the order of the file; the first that covers a finding takes it.
+        today: the day that `until` is held against.
+    """
+
+    expectations: Sequence[Expectation]
+    today: datetime.date = field(default_factory=datetime.date.today)
+    _unaccepted: Counter[Severity] = field(default_factory=Counter, init=False)
+    _taken: dict[tuple[str, str, str, str], Expectation | None] = field(default_factory=dict, init=False)
+    _used: set[Expectation] = field(default_factory=set, init=False)
+
+    def add(self, finding: Finding) -> Expectation | None:
+        """Count a finding; return the expectation that accepts it, if any."""
+        if finding.key not in self._taken:
+            self._taken[finding.key] = self._accepting(finding)
+        accepted = self._taken[finding.key]
+        if accepted is None:
+            self._unaccepted[finding.severity] += 1
+        return accepted
+
+    def unaccepted(self, fail_on: Severity) -> int:
+        """The number of findings at least as severe as `fail_on` that no expectation accepts."""
+        return sum(count for severity, count in self._unaccepted.items() if severity.rank <= fail_on.rank)
+
+    @property
+    def stale(self) -> tuple[Expectation, ...]:
+        """Those that no finding matched: remove them."""
+        return tuple(e for e in self.expectations if e not in self._used)
+
+    @property
+    def expired(self) -> tuple[Expectation, ...]:
+        """Those past their last day."""
+        return tuple(e for e in self.expectations if self._is_over(e))
+
+    def _accepting(self, finding: Finding) -> Expectation | None:
+        covering = [e for e in self.expectations if e.covers(finding)]
+        self._used.update(covering)
+        return next((e for e in covering if not self._is_over(e)), None)
+
+    def _is_over(self, expectation: Expectation) -> bool:
+        return expectation.until is not None and expectation.until < self.today

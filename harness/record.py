@@ -1,0 +1,106 @@
+"""Records: values as the JSON of a run's file, their arrays as references to blobs of exact bits.
+
+msgspec derives the form from the dataclasses themselves and validates on the way back, so that a field is written
+down once. The wire has a form of its own: a worker has no msgspec, and needs the arrays inside the message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, get_args
+
+import msgspec
+import numpy as np
+
+from logitmus.observation import Outcome
+from logitmus.problem import FLOAT_DTYPES, Array, little_endian_bytes
+
+T = TypeVar("T")
+Put = Callable[[bytes], str]
+Get = Callable[[str], bytes]
+
+_OUTCOMES = {kind.__name__: kind for kind in get_args(Outcome)}
+_RAW, _ZLIB = 0, 1
+_SAMPLE = 1 << 16
+
+
+class RecordError(ValueError):
+    """A record that does not say what it should; the message names what was seen."""
+
+
+def content_hash(bits: bytes) -> str:
+    """The name of a blob: 32 hexadecimal digits of the BLAKE2b hash of its bits."""
+    return hashlib.blake2b(bits, digest_size=16).hexdigest()
+
+
+def pack(bits: bytes) -> tuple[int, bytes]:
+    """(codec, data): compressed only where it helps; for large arrays a sample tells."""
+    sample = bits[:_SAMPLE]
+    packed = zlib.compress(sample, 1)
+    if len(packed) > 0.9 * len(sample):
+        return _RAW, bits
+    return _ZLIB, packed if len(sample) == len(bits) else zlib.compress(bits, 1)
+
+
+def unpack(codec: int, data: bytes) -> bytes:
+    """The bits that `pack` was given.
+
+    Raises:
+        RecordError: for an unknown codec or data that do not unpack.
+    """
+    try:
+        return {_RAW: bytes, _ZLIB: zlib.decompress}[codec](data)
+    except (KeyError, zlib.error) as error:
+        raise RecordError(f"an array that does not unpack ({error})") from error
+
+
+def encode(value: object, put: Put) -> bytes:
+    """`value` as JSON (keys and sets sorted: one value, one text); `put` stores an array's bits and names them."""
+
+    def other(part: Any) -> Any:
+        if isinstance(part, np.ndarray):
+            return {"dtype": part.dtype.name, "shape": list(part.shape), "blob": put(little_endian_bytes(part))}
+        if isinstance(part, Mapping):
+            return dict(part)
+        raise TypeError(f"a {type(part).__name__} cannot be recorded")
+
+    return msgspec.json.encode(value, enc_hook=other, order="sorted")
+
+
+def decode(data: bytes | str, kind: type[T], get: Get) -> T:
+    """The value of class `kind` that `encode` was given.
+
+    Raises:
+        RecordError: where the JSON does not fit `kind`.
+    """
+
+    def array(_kind: object, reference: Any) -> Array:
+        return _array(reference, get)
+
+    try:
+        return msgspec.json.decode(data, type=kind, dec_hook=array)
+    except (msgspec.DecodeError, TypeError, ValueError) as error:
+        raise RecordError(f"a {kind.__name__} that does not decode ({error})") from error
+
+
+def encode_outcome(outcome: Outcome, put: Put) -> tuple[str, bytes]:
+    """(the name of the outcome's class, its fields)."""
+    return type(outcome).__name__, encode(outcome, put)
+
+
+def decode_outcome(name: str, data: bytes | str, get: Get) -> Outcome:
+    """The outcome that `encode_outcome` was given."""
+    if name not in _OUTCOMES:
+        raise RecordError(f"an outcome called {name!r}")
+    return decode(data, _OUTCOMES[name], get)
+
+
+def _array(reference: Mapping[str, Any], get: Get) -> Array:
+    name, shape = reference["dtype"], reference["shape"]
+    dtype = FLOAT_DTYPES[name] if name in FLOAT_DTYPES else np.dtype(name)
+    array = np.frombuffer(get(reference["blob"]), dtype=dtype.newbyteorder("<")).reshape(shape)
+    native = array.astype(dtype, copy=False)
+    native.flags.writeable = False
+    return native

@@ -1,0 +1,351 @@
+"""The store: one SQLite file per run, holding the exact bits of everything asked and answered.
+
+Arrays are blobs named by their content, for many subjects return the same bits. Work is committed in slices of time,
+so that a run killed at any point leaves a file that opens and resumes. Findings are not stored: they are derived.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, Self
+
+import msgspec
+
+from logitmus import __version__, record
+from logitmus.backend import Subject
+from logitmus.events import BackendFailed, BackendReady
+from logitmus.observation import Observation, Outcome
+from logitmus.problem import Problem
+
+SUFFIX: Final = ".logitmus"
+FORMAT: Final = 1
+APPLICATION_ID: Final = int.from_bytes(b"LGTM", "big")
+_MAGIC: Final = b"SQLite format 3\0"
+_SLICE_SECONDS: Final = 0.5
+_SLICE_OBSERVATIONS: Final = 500
+
+_SCHEMA: Final = f"""
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {FORMAT};
+CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE backends (name TEXT PRIMARY KEY, ready BLOB, failed BLOB) WITHOUT ROWID;
+CREATE TABLE subjects (number INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, value BLOB NOT NULL);
+CREATE TABLE problems (position INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, value BLOB NOT NULL);
+CREATE TABLE blobs (hash TEXT UNIQUE NOT NULL, codec INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE TABLE observations (
+    problem INTEGER NOT NULL REFERENCES problems, subject INTEGER NOT NULL REFERENCES subjects,
+    outcome TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (problem, subject)
+) WITHOUT ROWID;
+"""
+
+
+class StoreError(Exception):
+    """A run's file that cannot be used: names the file, says what was seen and what to do."""
+
+    def __init__(self, path: Path | str, seen: str, hint: str) -> None:
+        super().__init__(f"{path}: {seen}. {hint}")
+
+
+class Store:
+    """An open run file; use as a context manager. Not for several threads."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        """Use `create` or `open`."""
+        self.path = path
+        self._db = connection
+        self._committed = time.monotonic()
+        self._pending = 0
+        self._subject_numbers: dict[str, int] = {}
+
+    # --- opening and closing ---------------------------------------------------------------------------------
+
+    @classmethod
+    def create(
+        cls, path: Path, *, environment: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None
+    ) -> Self:
+        """A new, empty file.
+
+        Raises:
+            StoreError: if it exists or cannot be written.
+        """
+        try:
+            path.open("xb").close()
+        except FileExistsError as error:
+            raise StoreError(path, "exists already", "Continue it with --resume, or name another file") from error
+        except OSError as error:
+            hint = "Name a file in a folder that exists and can be written"
+            raise StoreError(path, f"cannot be written ({error.strerror})", hint) from error
+        store = cls(path, _connect(path))
+        with store._explained():
+            # In one transaction, and before the write-ahead log: a file is a run's from its first bytes on.
+            store._db.executescript(f"BEGIN; {_SCHEMA}")
+            meta = {"logitmus": __version__, "environment": environment or {}, "settings": settings or {}}
+            store._db.executemany(
+                "INSERT INTO meta VALUES (?, ?)", [(name, msgspec.json.encode(value)) for name, value in meta.items()]
+            )
+            store._db.execute("COMMIT")
+            store._to_write_ahead()
+        return store
+
+    @classmethod
+    def open(cls, path: Path, *, write: bool = False) -> Self:
+        """An existing file, checked; for reading only unless `write`.
+
+        Raises:
+            StoreError: missing, not a run's file, of a newer format, damaged, or not readable.
+        """
+        _check_header(path)
+        store = cls(path, _connect(path, write=write))
+        with store._explained():
+            problems = [row[0] for row in store._db.execute("PRAGMA quick_check(1)")]
+            if problems != ["ok"]:
+                raise _damaged(path, problems[0])
+            if write:
+                store._to_write_ahead()
+        return store
+
+    def close(self) -> None:
+        """Commit, and leave one plain file without companions."""
+        if self._db.in_transaction:
+            self.commit()
+        with suppress(sqlite3.Error):  # another process reads it, or this one only does: a later closing will
+            self._db.execute("PRAGMA journal_mode = DELETE").fetchall()
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- writing ---------------------------------------------------------------------------------------------
+
+    def add_problems(self, problems: Iterable[Problem]) -> None:
+        """Append problems in this order; one that is there already keeps its place."""
+        with self._explained():
+            for problem in problems:
+                self._begin()
+                self._db.execute(
+                    "INSERT OR IGNORE INTO problems(id, value) VALUES (?, ?)",
+                    (problem.id, record.encode(problem, self._put)),
+                )
+        self.commit()
+
+    def add_backend(self, backend: BackendReady | BackendFailed) -> None:
+        """Record that a backend could run (its subjects and environment) or could not; replaces what was there."""
+        is_ready = isinstance(backend, BackendReady)
+        with self._explained():
+            self._begin()
+            if isinstance(backend, BackendReady):
+                self._db.executemany(
+                    "INSERT INTO subjects(id, value) VALUES (?, ?) "
+                    "ON CONFLICT(id) DO UPDATE SET value = excluded.value",
+                    [(subject.id, record.encode(subject, self._put)) for subject in backend.subjects],
+                )
+            self._db.execute(
+                f"INSERT INTO backends(name, {'ready' if is_ready else 'failed'}) VALUES (?, ?) "  # noqa: S608
+                "ON CONFLICT(name) DO UPDATE SET ready = excluded.ready, failed = excluded.failed",
+                (backend.backend, msgspec.json.encode(_backend_record(backend))),
+            )
+        self.commit()
+
+    def record(self, observation: Observation) -> None:
+        """Append an observation of a known problem and subject; one that is there already stays."""
+        with self._explained():
+            self._begin()
+            name, value = record.encode_outcome(observation.outcome, self._put)
+            done = self._db.execute(
+                "INSERT OR IGNORE INTO observations SELECT position, ?, ?, ? FROM problems WHERE id = ?",
+                (self._subject_number(observation.subject), name, value, observation.problem),
+            )
+        self._pending += done.rowcount
+        if self._pending >= _SLICE_OBSERVATIONS or time.monotonic() - self._committed >= _SLICE_SECONDS:
+            self.commit()
+
+    def commit(self) -> None:
+        """What was recorded so far survives a kill from now on."""
+        with self._explained():
+            if self._db.in_transaction:
+                self._db.execute("COMMIT")
+        self._pending = 0
+        self._committed = time.monotonic()
+
+    # --- reading ---------------------------------------------------------------------------------------------
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """That of the harness which made the file."""
+        return dict(self._meta("environment"))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The run's own: profile, seed, globs, limits."""
+        return dict(self._meta("settings"))
+
+    def backends(self) -> list[BackendReady | BackendFailed]:
+        """What each backend said when it was started, by name; the subjects are those now in the file."""
+        subjects = self.subjects()
+        with self._explained():
+            rows = self._db.execute("SELECT name, ready, failed FROM backends ORDER BY name").fetchall()
+        found: list[BackendReady | BackendFailed] = []
+        for name, ready, failed in rows:
+            if ready is None:
+                found.append(BackendFailed(name, **msgspec.json.decode(failed)))
+            else:
+                said = msgspec.json.decode(ready)
+                own = tuple(subjects[identity] for identity in said.pop("subjects"))
+                found.append(BackendReady(name, own, **said))
+        return found
+
+    def subjects(self) -> dict[str, Subject]:
+        """All subjects by id, sorted."""
+        with self._explained():
+            rows = self._db.execute("SELECT id, value FROM subjects ORDER BY id").fetchall()
+            return {identity: record.decode(value, Subject, self._get) for identity, value in rows}
+
+    def problem_ids(self) -> list[str]:
+        """In the order of the run."""
+        with self._explained():
+            return [row[0] for row in self._db.execute("SELECT id FROM problems ORDER BY position")]
+
+    def problem(self, identity: str) -> Problem:
+        """One problem.
+
+        Raises:
+            KeyError: if the file does not hold it.
+        """
+        with self._explained():
+            row = self._db.execute("SELECT value FROM problems WHERE id = ?", (identity,)).fetchone()
+            if row is None:
+                raise KeyError(identity)
+            return record.decode(row[0], Problem, self._get)
+
+    def problems(self) -> Iterator[Problem]:
+        """In the order of the run, one at a time."""
+        return map(self.problem, self.problem_ids())
+
+    def raw_outcomes(self, problem: str) -> dict[str, tuple[str, bytes]]:
+        """By subject id, sorted: (outcome's class, its JSON). Equal bytes are equal outcomes, bit for bit."""
+        with self._explained():
+            rows = self._db.execute(
+                "SELECT subjects.id, outcome, observations.value FROM problems "
+                "JOIN observations ON observations.problem = position JOIN subjects ON subject = number "
+                "WHERE problems.id = ? ORDER BY subjects.id",
+                (problem,),
+            ).fetchall()
+        return {subject: (outcome, value) for subject, outcome, value in rows}
+
+    def outcomes(self, problem: str) -> dict[str, Outcome]:
+        """By subject id, sorted: what it did with this problem."""
+        known: dict[tuple[str, bytes], Outcome] = {}  # many subjects return the same bits: decoded once
+        found = {}
+        for subject, raw in self.raw_outcomes(problem).items():
+            if raw not in known:
+                known[raw] = self.outcome(*raw)
+            found[subject] = known[raw]
+        return found
+
+    def outcome(self, name: str, value: bytes) -> Outcome:
+        """One of `raw_outcomes`, decoded."""
+        with self._explained():
+            return record.decode_outcome(name, value, self._get)
+
+    def answered(self, problem: str) -> list[str]:
+        """The ids of the subjects that have answered this problem."""
+        return list(self.raw_outcomes(problem))
+
+    def __len__(self) -> int:
+        """The number of observations."""
+        with self._explained():
+            return int(self._db.execute("SELECT count(*) FROM observations").fetchone()[0])
+
+    # --- within ----------------------------------------------------------------------------------------------
+
+    def _to_write_ahead(self) -> None:
+        self._db.execute("PRAGMA journal_mode = WAL").fetchall()
+        self._db.execute("PRAGMA synchronous = NORMAL")
+
+    def _begin(self) -> None:
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")
+
+    def _put(self, bits: bytes) -> str:
+        name = record.content_hash(bits)
+        if self._db.execute("SELECT 1 FROM blobs WHERE hash = ?", (name,)).fetchone() is None:
+            self._db.execute("INSERT INTO blobs VALUES (?, ?, ?)", (name, *record.pack(bits)))
+        return name
+
+    def _get(self, name: str) -> bytes:
+        row = self._db.execute("SELECT codec, data FROM blobs WHERE hash = ?", (name,)).fetchone()
+        bits = b"" if row is None else record.unpack(*row)
+        if row is None or record.content_hash(bits) != name:
+            raise record.RecordError(f"array {name} is {'missing' if row is None else 'not what its name says'}")
+        return bits
+
+    def _subject_number(self, identity: str) -> int:
+        if identity not in self._subject_numbers:
+            rows = self._db.execute("SELECT id, number FROM subjects")
+            self._subject_numbers = dict(rows.fetchall())
+        return self._subject_numbers[identity]
+
+    def _meta(self, name: str) -> Any:
+        with self._explained():
+            row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            raise _damaged(self.path, f"no {name}")
+        return msgspec.json.decode(row[0])
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except record.RecordError as error:
+            raise _damaged(self.path, str(error)) from error
+        except sqlite3.OperationalError as error:
+            raise StoreError(
+                self.path, str(error), "Close other runs that use it, and see to space and rights"
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise _damaged(self.path, str(error)) from error
+
+
+def _backend_record(backend: BackendReady | BackendFailed) -> dict[str, Any]:
+    match backend:
+        case BackendReady():
+            subjects = [subject.id for subject in backend.subjects]
+            return {"subjects": subjects, "environment": dict(backend.environment), "calls": backend.calls}
+        case BackendFailed():
+            return {"reason": backend.reason, "hint": backend.hint}
+
+
+def _connect(path: Path, *, write: bool = True) -> sqlite3.Connection:
+    mode = "rw" if write else "ro"
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
+
+
+def _check_header(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+    except OSError as error:
+        raise StoreError(path, f"cannot be read ({error.strerror})", "Name the file of a run (--out)") from error
+    if not header:
+        raise StoreError(path, "empty: nothing was recorded", "Delete it, and run again")
+    if not header.startswith(_MAGIC[: len(header)]):
+        raise StoreError(path, "not the file of a run", f"Name a file that `logitmus run` wrote ({SUFFIX})")
+    if len(header) < 100:
+        raise _damaged(path, f"only {len(header)} bytes long")
+    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+        raise StoreError(path, "a SQLite file of another program", f"Name a file that `logitmus run` wrote ({SUFFIX})")
+    version = int.from_bytes(header[60:64], "big")
+    if version != FORMAT:
+        hint = f"Use a newer logitmus (this is {__version__})" if version > FORMAT else "Run it again"
+        raise StoreError(path, f"format {version}; this logitmus reads format {FORMAT}", hint)
+
+
+def _damaged(path: Path, seen: str) -> StoreError:
+    return StoreError(path, f"damaged: {seen}", "Restore a copy, or run it again under another name")
