@@ -16,10 +16,9 @@ import numpy as np
 from flint import arb, ctx
 
 from logitmus.enclosure import Enclosure
-from logitmus.question import Question
+from logitmus.question import CLIP, Question
 
 Ball = Any  # flint.arb has no type stubs
-_CLIP = 1e-7  # the only clip among the conventions: probability_clip "1e-7", and 1 - it
 
 
 @contextmanager
@@ -97,7 +96,10 @@ def _from_logits(x: list[float], *, nan_infinities: bool) -> RowBalls | None:
     else:
         big = arb(m)
         d = [arb(v) - big if v != -math.inf else -INF for v in x]
-    e = [arb(0) if v == -math.inf or (m == math.inf and k != top) else dk.exp() for k, (v, dk) in enumerate(zip(x, d, strict=True))]
+    e = [
+        arb(0) if v == -math.inf or (m == math.inf and k != top) else dk.exp()
+        for k, (v, dk) in enumerate(zip(x, d, strict=True))
+    ]
     s2 = _total(e, without=top)
     log_sum, total = s2.log1p(), 1 + s2
     p = [ek / total for ek in e]
@@ -128,9 +130,9 @@ def _from_probabilities(x: list[float], question: Question) -> RowBalls | None:
         p = [pk / total for pk in p]
     inside = [arb(1)] * len(p)
     if question.probability_clip != "none":
-        low, high = arb(_CLIP), 1 - arb(_CLIP)
+        low, high = arb(CLIP), 1 - arb(CLIP)
         inside = [_inside(pk, low, high) for pk in p]
-        p = [low if pk < low else high if pk > high else pk for pk in p]
+        p = [low if pk < low else min(pk, high) for pk in p]
     neg_log = [-pk.log() if pk > 0 else INF for pk in p]
     if question.probability_scale == "after_clip":
         clipped_total = sum(p, arb(0))
@@ -251,7 +253,10 @@ def row_target_gradient(question: Question, n: int, factor: Ball) -> list[Ball]:
         return [NAN] * question.classes
     weight = [1.0] * question.classes if question.weight is None else question.weight.tolist()
     scale = factor * (1 - arb(question.eps)) / _scale(question)
-    return [arb(0) if w == 0 or scale == 0 else _times(scale * arb(w), value) for w, value in zip(weight, balls.neg_log, strict=True)]
+    return [
+        arb(0) if w == 0 or scale == 0 else _times(scale * arb(w), value)
+        for w, value in zip(weight, balls.neg_log, strict=True)
+    ]
 
 
 def _times(a: Ball, value: Ball) -> Ball:

@@ -203,7 +203,7 @@ class Convention:
         """
         unknown = set(values) - set(FIELDS)
         if unknown:
-            raise ConventionError(f"unknown field {sorted(unknown)[0]!r}; use one of {', '.join(FIELDS)}")
+            raise ConventionError(f"unknown field {min(unknown)!r}; use one of {', '.join(FIELDS)}")
         return cls(**dict(values))
 
 

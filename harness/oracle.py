@@ -25,7 +25,7 @@ FAST: Final = 53
 ARB_BITS: Final = (128, 256, 512, 1024, 2048, 4096)
 
 
-class Unanswerable(ValueError):
+class UnanswerableError(ValueError):
     """A question whose expected answer is an exception; the message says why."""
 
 
@@ -58,7 +58,7 @@ class Answer:
     @cached_property
     def workspace(self) -> Softmax:
         """The float64 softmax of the question; for budgets, whatever the tier."""
-        return softmax(self.question.x)
+        return softmax(self.question.log_inputs)
 
     @cached_property
     def _rows(self) -> tuple[Array, Array]:
@@ -72,10 +72,10 @@ def answer(question: Question, *, bits: int = FAST) -> Answer:
     magnitudes beyond float64's differences, a machine whose exp fails the self-test) go to Arb at 128 bits.
 
     Raises:
-        Unanswerable: where the convention expects an exception.
+        UnanswerableError: where the convention expects an exception.
     """
     if question.refused is not None:
-        raise Unanswerable(f"the expected answer is an exception: {question.refused}")
+        raise UnanswerableError(f"the expected answer is an exception: {question.refused}")
     if bits == FAST and not _fast_covers(question):
         bits = ARB_BITS[0]
     return Answer(question, bits)
@@ -93,7 +93,7 @@ def reference(problem: Problem, convention: Convention = PORTABLE, *, bits: int 
         bound the exact one.
 
     Raises:
-        Unanswerable: where the convention expects an exception (a label out of range, say).
+        UnanswerableError: where the convention expects an exception (a label out of range, say).
 
     Example:
         >>> import numpy as np
@@ -153,7 +153,9 @@ def _dense_rows(question: Question, work: Softmax) -> tuple[Array, Array]:
     nnz = used.sum(axis=1)
     infinite = np.isinf(terms).any(axis=1)
     size = np.where(np.isfinite(terms), np.abs(h * np.where(used, value, 0.0)), 0.0).sum(axis=1)
-    error = R * (np.where(used & np.isfinite(value), h * value_error, 0.0).sum(axis=1) + (nnz + 6) * E * size) + nnz * MU
+    error = (
+        R * (np.where(used & np.isfinite(value), h * value_error, 0.0).sum(axis=1) + (nnz + 6) * E * size) + nnz * MU
+    )
     loss = terms.sum(axis=1)  # inf and -inf together: NaN, as they should be
     if question.nan_products:
         loss = np.where((~used & np.isinf(value)).any(axis=1), np.nan, loss)
@@ -217,7 +219,9 @@ def _fast_grad_logits(answer: Answer) -> Enclosure:
         k, n = lone[lone_rows], lone_rows
         factor = (c * total)[n, 0]
         gradient[n, k] = -factor * others[n]
-        error[n, k] = R * (np.abs(factor) * others_error[n] + 5 * E * np.abs(gradient[n, k])) + np.where(factor == 0, 0, MU)
+        error[n, k] = R * (np.abs(factor) * others_error[n] + 5 * E * np.abs(gradient[n, k])) + np.where(
+            factor == 0, 0, MU
+        )
     return _finish_gradient(answer, gradient, error)
 
 

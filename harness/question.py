@@ -17,6 +17,7 @@ from logitmus.convention import Convention
 from logitmus.problem import FLOAT_DTYPES, Array, Problem
 
 LOST_ROW = np.nan
+CLIP = 1e-7  # the one clip among the conventions: probability_clip "1e-7"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,7 @@ class Question:
 
         a_k = w_k((1-eps) q_k + eps/K), h_k = |w_k|(|1-eps||q_k| + |eps|/K); docs/accuracy.md, section 1.
         """
-        rows, classes = self.x.shape
+        classes = self.classes
         q = self.q if self.q is not None else one_hot(self.labels, classes)
         a, h = q, np.abs(q)
         if self.eps:
@@ -95,6 +96,19 @@ class Question:
         nonzero = a != 0
         lone = np.where(nonzero.sum(axis=1) == 1, nonzero.argmax(axis=1) if classes else 0, -1)
         return a, h, lone
+
+    @cached_property
+    def log_inputs(self) -> Array:
+        """What takes the place of logits in float64: x itself, or log of the (scaled, clipped) probabilities."""
+        if self.inputs != "probabilities":
+            return self.x
+        p = self.x
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self.probability_scale == "before_clip":
+                p = p / p.sum(axis=1, keepdims=True)
+            if self.probability_clip != "none":
+                p = np.clip(p, CLIP, 1 - CLIP)
+            return np.log(p)
 
 
 def one_hot(labels: Array | None, classes: int) -> Array:
@@ -159,7 +173,11 @@ def ask(problem: Problem, convention: Convention) -> Question:
             problem.id,
             convention.inputs,
             convention.log_base,
-            *((convention.probability_clip, convention.probability_scale) if convention.inputs == "probabilities" else ()),
+            *(
+                (convention.probability_clip, convention.probability_scale)
+                if convention.inputs == "probabilities"
+                else ()
+            ),
             convention.soft_target_gradient if q is not None else "",
             convention.wide_inputs if problem.dtype == "float64" else "",
             None if labels is None else labels.tobytes(),
@@ -210,33 +228,32 @@ def _targets(
         ignored = int(convention.ignore_default)
     if ignored is not None:
         kept = np.asarray(raw != ignored)
-    refused = None
-    labels = np.where(kept, raw, 0).astype(np.int64) if classes else np.zeros(rows, np.int64)
+    labels = np.where(kept, raw, 0).astype(np.int64)
     wide = raw.astype(object) if raw.dtype == np.uint64 else raw.astype(np.int64)
+    refused = None
     for bad, choice, what in (
         (kept & np.asarray(wide >= classes, bool), convention.label_out_of_range, "a label >= K"),
         (kept & np.asarray(wide < 0, bool), convention.label_negative, "a negative label"),
     ):
-        if not bad.any():
-            continue
-        match choice:
-            case "error":
-                refused = what
-            case "nan":
-                forced = np.where(bad, LOST_ROW, forced)
-            case "zero":
-                forced = np.where(bad, 0.0, forced)
-            case "garbage":
-                unjudged = unjudged | bad
-            case "wrap":
-                labels = np.where(bad, labels + classes, labels)
-            case _:
-                labels = np.where(bad, np.clip(labels, 0, max(classes - 1, 0)), labels)
-        still_bad = bad & ((labels < 0) | (labels >= classes))
-        if choice == "wrap":  # one turn only: beyond it a wrapping implementation finds nothing
-            forced = np.where(still_bad, LOST_ROW, forced)
-        labels = np.where(still_bad, 0, labels)
+        if bad.any():
+            refused = what if choice == "error" else refused
+            labels, value = _repaired(labels, bad, classes, choice)
+            unjudged = unjudged | (bad & (choice == "garbage"))
+            forced = np.where(bad, value, forced)
     return labels, None, kept, forced, unjudged, refused
+
+
+def _repaired(labels: Array, bad: Array, classes: int, choice: str) -> tuple[Array, Array | float]:
+    """Labels in range, and the value that bad rows are forced to (1: none)."""
+    match choice:
+        case "wrap":  # one turn only: beyond it a wrapping implementation finds nothing
+            wrapped = np.where(bad, labels + classes, labels)
+            lost = bad & ((wrapped < 0) | (wrapped >= classes))
+            return np.where(lost, 0, wrapped), np.where(lost, LOST_ROW, 1.0)
+        case "clamp":
+            return np.where(bad, np.clip(labels, 0, max(classes - 1, 0)), labels), 1.0
+        case _:
+            return np.where(bad, 0, labels), {"nan": LOST_ROW, "zero": 0.0}.get(choice, 1.0)
 
 
 def _divisor(

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Final
 
 import numpy as np
+from flint import arb, ctx
 
 from logitmus.problem import Array
 
@@ -121,8 +122,6 @@ def softmax(x: Array) -> Softmax:
 @cache
 def trustworthy() -> bool:
     """Whether this machine's float64 exp and log1p keep the assumed bounds, on 10^4 points against Arb."""
-    from flint import arb, ctx
-
     # Integers scaled by powers of two: the same points on every machine; the last ones are exp's thresholds.
     steps = np.arange(1, 4001, dtype=np.float64)
     exp_points = np.concatenate(

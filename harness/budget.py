@@ -1,0 +1,333 @@
+"""Budgets: how far a well-made implementation may be from the exact value, per value, from rounding-error analysis.
+
+Every formula is derived in docs/accuracy.md, section 2. u, w, v are the unit roundoffs of the result, of what is
+stored between kernels, and of the arithmetic; nothing here is a tolerance that somebody liked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from logitmus.backend import Precision
+from logitmus.finding import Grade
+from logitmus.oracle import Answer
+from logitmus.problem import Array
+from logitmus.question import Question
+from logitmus.rounding import format_of
+from logitmus.softmax import Softmax
+
+SAFETY = 1 + 2.0**-10  # budgets are themselves computed in float64
+_FINITE = 2.0**1000
+
+
+@dataclass(frozen=True)
+class Roundoffs:
+    """u, w, v of a subject for one dtype, with the thresholds of underflow."""
+
+    u: float
+    w: float
+    v: float
+    th_u: float
+    th_w: float
+    lam_v: float
+
+    @classmethod
+    def of(cls, precision: Precision, *, flushes: bool) -> Roundoffs:
+        result, storage, arithmetic = map(format_of, (precision.result, precision.storage, precision.arithmetic))
+        return cls(
+            result.u,
+            storage.u,
+            arithmetic.u,
+            result.lam if flushes else result.eta / 2,
+            storage.lam if flushes else storage.eta / 2,
+            arithmetic.lam,
+        )
+
+
+def summation(shares: Array, v: float, *, well: bool) -> Array:
+    """S(n) along the last axis: how many roundings the sum of n terms of these shares (of sum |t|) may cost.
+
+    Any order (B): min(n-1, log2 n + 2 sum_{j not max} min(1, t_j/v)): an addition errs by at most its smaller
+    operand, so absorbed and zero terms cost nothing. Well summed (B+): also at most log2 n + 2 sqrt n
+    (Higham & Mary 2019; blocked and pairwise sums stay below it).
+    """
+    n = shares.shape[-1]
+    if n <= 1:
+        return np.zeros(shares.shape[:-1])
+    counted = np.minimum(1.0, shares / v)
+    any_order = np.log2(n) + 2 * (counted.sum(axis=-1) - counted.max(axis=-1))
+    out = np.minimum(float(n - 1), any_order)
+    return np.minimum(out, np.log2(n) + 2 * np.sqrt(n)) if well else out
+
+
+@dataclass(frozen=True, eq=False)
+class Budget:
+    """The budgets of one question at one precision and grade: arrays beside the answer's own.
+
+    Attributes:
+        coarse: (R,) rows (or () for a reduction: any row) whose budget would let any number pass.
+    """
+
+    answer: Answer
+    roundoffs: Roundoffs
+    grade: Grade
+
+    @cached_property
+    def loss(self) -> Array:
+        """(R,) or (): the allowed distance of a loss."""
+        return self._bounded(self._loss)
+
+    @cached_property
+    def grad_logits(self) -> Array:
+        """(R, K): the allowed distance of a gradient by the logits."""
+        return self._bounded(self._grad_logits)
+
+    @cached_property
+    def grad_targets(self) -> Array:
+        """(R, K): the allowed distance of a gradient by target probabilities."""
+        return self._bounded(self._grad_targets)
+
+    @cached_property
+    def coarse(self) -> Array:
+        """(R,): v S > 1/16, the analysis' own limit."""
+        return np.asarray(self.roundoffs.v * self._s > 1 / 16)
+
+    @staticmethod
+    def _bounded(compute: Callable[[], Array]) -> Array:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            budget = compute() * SAFETY
+        return np.where(np.isnan(budget), np.inf, budget)
+
+    # --- the parts, named as in docs/accuracy.md ---------------------------------------------------------------
+
+    @property
+    def _q(self) -> Question:
+        return self.answer.question
+
+    @property
+    def _soft(self) -> Softmax:
+        return self.answer.workspace
+
+    @cached_property
+    def _s(self) -> Array:
+        """S(K) per row."""
+        return summation(self._soft.p, self.roundoffs.v, well=self.grade in (Grade.A, Grade.B_PLUS))
+
+    @cached_property
+    def _big_l(self) -> Array:
+        return self._soft.L
+
+    @cached_property
+    def _l(self) -> Array:
+        """l_k with infinities replaced by 0: they are judged as special values, not by distance."""
+        value, _ = self._soft.neg_log_p()
+        if not self._softmax_inside:
+            value = np.abs(self._q.log_inputs)
+        return np.where(np.isfinite(value), value, 0.0)
+
+    @cached_property
+    def _softmax_inside(self) -> bool:
+        """Whether the loss is a logsumexp: of logits, or of the logs of probabilities scaled after the clip."""
+        return self._q.inputs == "logits" or self._q.probability_scale == "after_clip"
+
+    @cached_property
+    def _logs(self) -> Array:
+        """(R, K): the error of taking the logs of (scaled, clipped) probabilities; 0 for logits."""
+        if self._q.inputs != "probabilities":
+            return np.zeros((1, 1))
+        r, z = self.roundoffs, self._q.log_inputs
+        z = np.where(np.isfinite(z), np.abs(z), 0.0)
+        return r.v * (8 * z + 4 + self._s[:, None]) + r.w * (z + 1)
+
+    @cached_property
+    def _constant(self) -> float:
+        """1, or 0 for K = 1, where exp 0 and log 1 are exact."""
+        return 0.0 if self._q.classes == 1 else 1.0
+
+    @cached_property
+    def _dl(self) -> Array:
+        """DL, (R,): the error of log sum e^d."""
+        r, soft = self.roundoffs, self._soft
+        c = self._constant
+        return r.v * (3 * soft.spread + self._s + 12 * c + 8 * soft.L) + r.w * (soft.spread + 2 * c + soft.L)
+
+    @cached_property
+    def _offset(self) -> Array:
+        """(R, K): what forming the logsumexp before subtracting costs (grade C only)."""
+        if self.grade is not Grade.C:
+            return self._logs
+        m = np.where(np.isfinite(self._soft.m), np.abs(self._soft.m), 0.0)[:, None]
+        x = np.where(np.isfinite(self._q.log_inputs), np.abs(self._q.log_inputs), 0.0)
+        return self._logs + 2 * (self.roundoffs.v + self.roundoffs.w) * (m + x)
+
+    @cached_property
+    def _dl_k(self) -> Array:
+        """Dl_k, (R, K): the error of -log p_k."""
+        r, soft = self.roundoffs, self._soft
+        return self._dl[:, None] + (r.v + r.w) * (soft.abs_d + self._l) + self._offset
+
+    @cached_property
+    def _rows(self) -> tuple[Array, Array, Array]:
+        """E without the result's own rounding, T = sum h_k l_k, and H = sum h_k, (R,)."""
+        r, q = self.roundoffs, self._q
+        if self.grade is Grade.A:
+            return self._accurate_rows
+        c = self._constant
+        if q.q is None and not q.eps:
+            at = (np.arange(q.rows), q.labels)
+            size = np.ones(q.rows) if q.weight is None else np.abs(q.weight[q.labels])
+            magnitude = size * self._l[at]
+            error = (
+                size * self._dl_k[at]
+                + (3 * r.v + 3 * r.w) * magnitude
+                + r.lam_v * size * q.classes * c
+                + 3 * r.th_w * c
+            )
+            return self._kept(error), self._kept(magnitude), self._kept(size)
+        a, h, _ = q.effective
+        terms = h * self._l
+        magnitude, size = terms.sum(axis=1), h.sum(axis=1)
+        nnz = (a != 0).sum(axis=1)
+        s_t = self._s_t
+        error = (
+            (h * self._dl_k).sum(axis=1)
+            + (r.v * (s_t + 3) + 3 * r.w) * magnitude
+            + q.classes * r.lam_v * size * c
+            + r.th_w * (nnz + 2) * c
+        )
+        if self.grade is Grade.C:
+            error = error + s_t * (h * self._offset).sum(axis=1) / 2
+        return self._kept(error), self._kept(magnitude), self._kept(size)
+
+    def _kept(self, values: Array) -> Array:
+        return np.where(self._q.kept, values, 0.0)
+
+    @cached_property
+    def _s_t(self) -> Array:
+        """S_T per row: the summation over the nonzero targets; 0 for one."""
+        q = self._q
+        if q.q is None and not q.eps:
+            return np.zeros(q.rows)
+        _, h, _ = q.effective
+        terms = h * self._l
+        total = terms.sum(axis=1, keepdims=True)
+        shares = np.divide(terms, total, out=np.zeros_like(terms), where=total > 0)
+        return summation(shares, self.roundoffs.v, well=self.grade in (Grade.A, Grade.B_PLUS))
+
+    @cached_property
+    def _one_minus_p_max(self) -> Array:
+        value, _ = self._soft.others(self._soft.top)
+        return value
+
+    @cached_property
+    def _accurate_rows(self) -> tuple[Array, Array, Array]:
+        """Grade A: v H (3D + (S+8)(1 - p_max)) and 8 v T for dense rows; the terms vanish with the loss."""
+        r, q, soft = self.roundoffs, self._q, self._soft
+        _, h, lone = q.effective
+        size, magnitude = h.sum(axis=1), (h * self._l).sum(axis=1)
+        error = r.v * size * (3 * soft.spread + (self._s + 8) * self._one_minus_p_max)
+        error = error + np.where(lone >= 0, 0.0, 8 * r.v * self._s_t * magnitude)
+        return self._kept(error), self._kept(magnitude), self._kept(size)
+
+    @cached_property
+    def _reduction(self) -> tuple[float, float, float]:
+        """S_N, dW and |W| - dW."""
+        r, q = self.roundoffs, self._q
+        if q.reduction == "none":
+            return 0.0, 0.0, 1.0
+        _, magnitudes, _ = self._rows
+        total = magnitudes.sum()
+        shares = magnitudes / total if total > 0 else magnitudes
+        s_n = float(summation(shares, r.v, well=self.grade in (Grade.A, Grade.B_PLUS))) if len(shares) else 0.0
+        weights = np.abs(q.divisor)
+        d_w = 0.0
+        if len(weights) > 1:
+            kept_shares = weights / weights.sum() if weights.sum() else weights
+            d_w = (r.v * float(summation(kept_shares, r.v, well=False)) + r.w) * float(weights.sum())
+        elif q.reduction == "mean" and abs(q.denominator) * r.w > 1:
+            d_w = r.w * abs(q.denominator)  # a count that the storage precision cannot hold
+        return s_n, d_w, abs(q.denominator) - d_w
+
+    @property
+    def ill_posed(self) -> bool:
+        """|W| <= dW: the sum of weights may be anything; judged only for integrity."""
+        return self._q.reduction == "mean" and self._q.fixed is None and self._reduction[2] <= 0
+
+    def _loss(self) -> Array:
+        r = self.roundoffs
+        y = np.abs(np.where(np.isfinite(self.answer.loss.mid), self.answer.loss.mid, 0.0))
+        errors, magnitudes, _ = self._rows
+        if self._q.fixed is not None:
+            return np.array(r.th_u)
+        if self._q.reduction == "none":
+            own = 8 * r.u * y + 2 * r.th_u if self.grade is Grade.A else r.u * y + r.th_u
+            return errors + own
+        s_n, d_w, left = self._reduction
+        if self.grade is Grade.A:
+            inner = errors.sum() + 8 * r.v * magnitudes.sum() * s_n
+            return np.array((inner + y * d_w) / left + 8 * r.u * y + 2 * r.th_u)
+        inner = errors.sum() + (r.v * (s_n + 2) + 2 * r.w) * magnitudes.sum()
+        return np.array((inner + y * d_w) / left + (r.u + r.v) * y + r.th_u)
+
+    @cached_property
+    def _c(self) -> Array:
+        """|c| per row, (R, 1)."""
+        q = self._q
+        over = q.denominator if q.fixed is None else 1.0
+        return np.abs(np.where(q.kept, q.upstream / over, 0.0))[:, None]
+
+    def _grad_logits(self) -> Array:
+        r, q, soft = self.roundoffs, self._q, self._soft
+        g = np.abs(np.where(np.isfinite(self.answer.grad_logits.mid), self.answer.grad_logits.mid, 0.0))
+        a, h, lone = q.effective
+        size = h.sum(axis=1)[:, None]
+        if q.soft_target_gradient == "plain":
+            size = np.maximum(size, 1.0)
+        _, d_w, left = self._reduction
+        relative_w = d_w / left if left > 0 else np.inf
+        if q.inputs != "logits":
+            p = np.exp(q.log_inputs)
+            terms = size / p.sum(axis=1, keepdims=True) * (q.probability_scale != "none") + h / p
+            error = self._c * terms * (self._relative_p + 4 * r.w)
+            return error + (r.u + 4 * r.v + 3 * r.w + relative_w) * g + r.th_u
+        if self.grade is Grade.A:
+            common = (3 * soft.spread + (self._s + 8) * self._one_minus_p_max)[:, None]
+            error = self._c * r.v * size * soft.p * (3 * soft.abs_d + common + 8 * self._one_minus_p_max[:, None])
+            dense = (lone < 0)[:, None]
+            error = error + np.where(dense, 8 * self._c * r.v * self._s_t[:, None] * (size * soft.p + h), 0.0)
+            rows = np.flatnonzero(lone >= 0)
+            if len(rows):
+                error[rows, lone[rows]] = (self._c * r.v * size * common)[rows, 0]
+            return error + (8 * r.u + relative_w) * g + 2 * r.th_u
+        nnz = (a != 0).sum(axis=1)[:, None]
+        dense = nnz > 1
+        relative = self._relative_p + r.v * self._s_t[:, None]
+        error = self._c * (
+            size * soft.p * relative
+            + np.where(dense, (4 * r.v + 3 * r.w) * (size * soft.p + h), 0.0)
+            + size * (r.lam_v + r.th_w)
+        )
+        return error + r.th_w * (nnz * soft.p + 1) + (r.u + 4 * r.v + 3 * r.w + relative_w) * g + r.th_u
+
+    @cached_property
+    def _relative_p(self) -> Array:
+        """r_i, (R, K): the relative error of p_i, also when taken as exp of a stored log-probability."""
+        r, soft = self.roundoffs, self._soft
+        return self._dl[:, None] + r.v * (3 * soft.abs_d + 8) + r.w * (soft.abs_d + self._l + 1) + self._offset
+
+    def _grad_targets(self) -> Array:
+        r, q = self.roundoffs, self._q
+        g = np.abs(np.where(np.isfinite(self.answer.grad_targets.mid), self.answer.grad_targets.mid, 0.0))
+        weight = np.ones(q.classes) if q.weight is None else np.abs(q.weight)
+        scale = self._c * weight[None, :] * abs(1 - q.eps)
+        _, d_w, left = self._reduction
+        relative_w = d_w / left if left > 0 else np.inf
+        if self.grade is Grade.A:
+            soft = self._soft
+            error = r.v * (3 * soft.spread + (self._s + 8) * self._one_minus_p_max)[:, None]
+            return scale * error + (8 * r.u + relative_w) * g + 2 * r.th_u
+        return scale * self._dl_k + (r.u + 5 * r.v + 3 * r.w + relative_w) * g + r.th_u + r.th_w * scale

@@ -1,0 +1,117 @@
+"""Diagnosis: why an observation misses the exact answer. Neighbouring conventions, classes of special values, and
+mechanisms by emulation; what none of them explains is said to be unexplained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from logitmus import mechanisms
+from logitmus.assess import Assessment, Bench, assess
+from logitmus.backend import Subject
+from logitmus.convention import FIELDS, Convention
+from logitmus.finding import Grade, Severity
+from logitmus.observation import Answered
+from logitmus.problem import Array, Problem
+from logitmus.rounding import format_of
+from logitmus.verdict import Compared
+
+# What a value that is not an error says silently about an invalid question.
+_SILENT = frozenset({"wrap", "clamp", "zero", "garbage"})
+
+
+@dataclass(frozen=True)
+class Flip:
+    """One field changed, under which the observation is right."""
+
+    name: str
+    value: str
+    fits_all: bool
+
+
+def fitting_flips(
+    bench: Bench,
+    subject: Subject,
+    outcome: Answered,
+    names: Iterable[str] | None,
+    *,
+    only: str | None = None,
+) -> Iterator[Flip]:
+    """The conventions one field away under which the observation (or one part of it) is inside B+.
+
+    Conventions that ask the same question of this problem are tried once; a fit must judge something.
+    """
+    mine = bench.question(subject.convention)
+    seen = {mine.key}
+    for name, value, convention in _neighbours(subject.convention, names):
+        question = bench.question(convention)
+        if question.key in seen or question.refused is not None:
+            continue
+        seen.add(question.key)
+        parts = assess(bench, replace(subject, convention=convention), question, outcome)
+        relevant = [part for part in parts if only in (None, part.part)]
+        if relevant and all(part.passes and not part.coarse and part.judged.any() for part in relevant):
+            yield Flip(name, value, all(part.passes for part in parts))
+
+
+# Fields that change every number: a lone part (a gradient of zeros, say) fits them too easily.
+_SWEEPING = frozenset({"inputs", "log_base", "probability_clip", "probability_scale"})
+
+
+def neighbouring_convention(bench: Bench, subject: Subject, outcome: Answered, part: str) -> Flip | None:
+    """The convention one field away that explains a failing part: the whole observation if one does, else the part."""
+    flips = list(fitting_flips(bench, subject, outcome, None, only=part))
+    whole = [flip for flip in flips if flip.fits_all]
+    partial = [flip for flip in flips if flip.name not in _SWEEPING]
+    return next(iter(whole or partial), None)
+
+
+def _neighbours(convention: Convention, names: Iterable[str] | None) -> Iterator[tuple[str, str, Convention]]:
+    for name in names or FIELDS:
+        for value in FIELDS[name].values:
+            if value != getattr(convention, name):
+                yield name, value, convention.but(**{name: value})
+
+
+def refusing_field(bench: Bench, convention: Convention) -> tuple[str, str] | None:
+    """The field whose "error" choice would make the exception right; None: no such field."""
+    for name in ("label_out_of_range", "label_negative", "all_ignored_mean", "empty_batch_mean"):
+        if getattr(convention, name) != "error" and bench.question(convention.but(**{name: "error"})).refused:
+            return name, "error"
+    return None
+
+
+def difference_severity(name: str, value: str) -> Severity:
+    """A plausible number for an invalid question is a hazard; any other choice is a difference."""
+    return Severity.HAZARD if name.startswith("label_") and value in _SILENT else Severity.DIFFERENCE
+
+
+def special_classes(compared: Compared) -> list[tuple[str, Array]]:
+    """The classes of special values, each with where it holds."""
+    r, y = compared.r, compared.y
+    f = format_of(compared.dtype)
+    infinite, finite = np.isinf(r), np.isfinite(r)
+    return [
+        ("invented", np.isnan(y) & ~np.isnan(r)),
+        ("lost", np.isnan(r) & ~np.isnan(y)),
+        ("wrong_infinity", infinite & np.isinf(y) & (np.sign(r) != np.sign(y))),
+        ("spurious_overflow", infinite & np.isfinite(y)),
+        ("missed_infinity", finite & np.isinf(y)),
+        ("saturated", (np.abs(r) == f.largest) & (np.abs(y) >= f.omega)),
+        ("spurious_underflow", (r == 0) & (y != 0) & (np.abs(y) < f.lam / f.u)),
+    ]
+
+
+def accuracy_cause(problem: Problem, subject: Subject, outcome: Answered, part: Assessment) -> tuple[str, Severity]:
+    """Why numbers are outside B+: a mechanism confirmed by emulation, a grade, or unexplained."""
+    name = mechanisms.reproducing(problem, subject, outcome, part)
+    if part.grade is Grade.B:
+        if name in mechanisms.WEAK_SUMS:
+            return "weak_sum", Severity.NOTE
+        return "unexplained_within_b", Severity.DIFFERENCE
+    if part.grade is Grade.C:
+        return "separate_logsumexp", Severity.BUG
+    return (f"mechanism:{name}" if name else "unexplained"), Severity.BUG

@@ -1,0 +1,390 @@
+"""The judge: one observation beside the exact answer, as a judgement with its findings.
+
+Holds no state but a memory of the last few problems' answers and budgets, so that the subjects of one problem share
+them. Everything it says follows from the bits: `logitmus judge` repeats it on an old run.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from logitmus import diagnosis, phrases
+from logitmus.assess import Assessment, Bench, assess, assess_part, present_parts
+from logitmus.backend import Precision, Subject
+from logitmus.budget import Roundoffs
+from logitmus.convention import PORTABLE
+from logitmus.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
+from logitmus.observation import Answered, Crashed, Garbled, NotRun, Outcome, OutOfMemory, Raised, TimedOut
+from logitmus.problem import FLOAT_DTYPES, Array, Problem
+from logitmus.question import Question
+
+_REMEMBERED = 8
+
+
+class Judge:
+    """Judges observations; see the module."""
+
+    def __init__(self) -> None:
+        self._benches: OrderedDict[str, Bench] = OrderedDict()
+
+    def judge(self, problem: Problem, subject: Subject, outcome: Outcome) -> Judgement:
+        """The judgement of what `subject` did with `problem`."""
+        about = _About(problem, subject, self._bench(problem))
+        match outcome:
+            case NotRun(reason):
+                return about.judgement(Verdict.NOT_RUN, reason=reason)
+            case Crashed() | TimedOut() | OutOfMemory() | Garbled():
+                return about.judgement(Verdict.FINDING, findings=[about.lost(outcome)])
+            case Raised():
+                return _judge_raised(about, outcome)
+            case Answered():
+                return _judge_answered(about, outcome)
+
+    def _bench(self, problem: Problem) -> Bench:
+        bench = self._benches.pop(problem.id, None) or Bench(problem)
+        self._benches[problem.id] = bench
+        if len(self._benches) > _REMEMBERED:
+            self._benches.popitem(last=False)
+        return bench
+
+
+@dataclass(frozen=True)
+class _About:
+    """One pair, with the shorthand that the functions below share."""
+
+    problem: Problem
+    subject: Subject
+    bench: Bench
+
+    def judgement(self, verdict: Verdict, *, findings: list[Finding] | None = None, **more: object) -> Judgement:
+        ordered = tuple(sorted(findings or (), key=lambda f: f.severity.rank))
+        return Judgement(
+            subject=self.subject.id,
+            problem=self.problem.id,
+            family=self.problem.family,
+            dtype=self.problem.dtype,
+            verdict=verdict,
+            findings=ordered,
+            **more,  # type: ignore[arg-type]
+        )
+
+    def finding(self, kind: Kind, severity: Severity, cause: str, **more: object) -> Finding:
+        fields: dict[str, object] = {"summary": phrases.summary(cause), "part": "", **more}
+        return Finding(
+            kind=kind,
+            severity=severity,
+            subject=self.subject.id,
+            problem=self.problem.id,
+            family=self.problem.family,
+            dtype=self.problem.dtype,
+            cause=cause,
+            **fields,  # type: ignore[arg-type]
+        )
+
+    def lost(self, outcome: Crashed | TimedOut | OutOfMemory | Garbled) -> Finding:
+        match outcome:
+            case Crashed(status, stderr):
+                return self.finding(
+                    Kind.CRASH, Severity.BUG, f"crashed:{status}", detail=stderr[-600:], observed=status
+                )
+            case TimedOut(seconds):
+                text = f"no answer within {seconds:g} s"
+                return self.finding(Kind.TIMEOUT, Severity.BUG, "timeout", observed=text)
+            case OutOfMemory(limit):
+                text = f"passed {limit / 2**30:.1f} GiB of memory"
+                return self.finding(Kind.CRASH, Severity.BUG, "out_of_memory", observed=text)
+            case Garbled(reason):
+                return self.finding(Kind.CONTRACT, Severity.BUG, "garbled", detail=reason, observed=reason)
+
+
+def _judge_raised(about: _About, outcome: Raised) -> Judgement:
+    """An exception is right where the declared convention expects one."""
+    subject, problem = about.subject, about.problem
+    question = about.bench.question(subject.convention)
+    if question.refused is not None or question.unjudged.all():
+        return about.judgement(Verdict.PASS, rows=problem.rows)
+    observed = f"{outcome.type}: {outcome.message}"[:400]
+    flip = diagnosis.refusing_field(about.bench, subject.convention)
+    if flip is not None:
+        name, value = flip
+        kind, severity = _contradiction(subject, name)
+        cause = f"convention:{name}={value}"
+        found = about.finding(
+            kind, severity, cause, expected=phrases.chosen(subject.convention, name), observed=observed
+        )
+    else:
+        unsupported = outcome.type in ("NotImplementedError", "UnimplementedError")
+        severity = Severity.DIFFERENCE if unsupported else Severity.BUG
+        found = about.finding(
+            Kind.CONTRACT, severity, f"raised:{outcome.type}", expected="an answer", observed=observed
+        )
+    return about.judgement(Verdict.FINDING, findings=[found], rows=problem.rows, grade=Grade.F)
+
+
+def _contradiction(subject: Subject, name: str) -> tuple[Kind, Severity]:
+    """Against what its documentation says: a false claim. Where that is silent: a difference of convention."""
+    if name in subject.docs:
+        return Kind.CLAIM, Severity.BUG
+    return Kind.CONVENTION, Severity.DIFFERENCE
+
+
+def _judge_answered(about: _About, outcome: Answered) -> Judgement:
+    subject, problem = about.subject, about.problem
+    findings = [
+        about.finding(Kind.INTEGRITY, Severity.BUG, f"wrote_into:{name}", observed=f"{name} changed")
+        for name in outcome.written
+    ]
+    findings += _wrong_shapes(about, outcome)
+    question = about.bench.question(subject.convention)
+    if question.refused is not None:
+        findings.append(_accepted(about, question, outcome))
+        return about.judgement(Verdict.FINDING, findings=findings, rows=problem.rows, grade=Grade.F)
+    if any(f.cause.startswith("shape:") for f in findings):
+        return about.judgement(Verdict.FINDING, findings=findings, rows=problem.rows, grade=Grade.F)
+    parts = assess(about.bench, subject, question, outcome)
+    coarser = _coarser_precision(about, question, outcome, parts)
+    findings += coarser
+    if not any(f.kind is Kind.CLAIM for f in coarser):  # a coarser precision than declared explains what failed
+        for part in parts:
+            if not part.passes:
+                findings += _failed(about, part, outcome)
+    findings += _negative_zero(about, parts)
+    if all(part.passes for part in parts):
+        findings += _unlike_portable(about, question, outcome)
+    return _sum_up(about, parts, findings)
+
+
+def _wrong_shapes(about: _About, outcome: Answered) -> list[Finding]:
+    """Dtypes and shapes that are not what was declared, and a gradient that should be there."""
+    problem, subject = about.problem, about.subject
+    found = []
+    loss_shape = problem.batch if problem.reduction == "none" else ()
+    declared = subject.precision[problem.dtype].result
+    narrowed = (
+        "float32" if subject.convention.wide_inputs == "narrowed" and problem.dtype == "float64" else problem.dtype
+    )
+    for name, result, shape, dtype in (
+        ("loss", outcome.loss, loss_shape, declared),
+        ("grad_logits", outcome.grad_logits, problem.logits.shape, narrowed),
+        ("grad_targets", outcome.grad_targets, problem.logits.shape, narrowed),
+    ):
+        if result is None:
+            continue
+        if result.shape != shape or result.dtype.name not in FLOAT_DTYPES:
+            text = f"{result.dtype.name}{list(result.shape)}"
+            found.append(
+                about.finding(
+                    Kind.CONTRACT,
+                    Severity.BUG,
+                    f"shape:{name}",
+                    part=name,
+                    expected=f"{dtype}{list(shape)}",
+                    observed=text,
+                )
+            )
+        elif result.dtype.name != dtype and not (
+            name == "grad_targets" and subject.convention.target_gradient == "none"
+        ):
+            cause = f"dtype:{name}={result.dtype.name}"
+            found.append(
+                about.finding(
+                    Kind.CLAIM, Severity.DIFFERENCE, cause, part=name, expected=dtype, observed=result.dtype.name
+                )
+            )
+    if outcome.grad_logits is None and "logits" in subject.offer.gradients:
+        found.append(
+            about.finding(
+                Kind.CONTRACT, Severity.BUG, "no_gradient", part="grad_logits", expected="a gradient", observed="none"
+            )
+        )
+    return found
+
+
+def _accepted(about: _About, question: Question, outcome: Answered) -> Finding:
+    """It answered where its declared convention refuses: say what it did instead."""
+    problem, subject = about.problem, about.subject
+    names = ["label_out_of_range", "label_negative", "all_ignored_mean", "empty_batch_mean"]
+    fit = next(
+        (f for f in diagnosis.fitting_flips(about.bench, subject, outcome, names) if f.fits_all),
+        None,
+    )
+    observed = np.array2string(outcome.loss.reshape(-1)[:6].astype(np.float64), precision=6)
+    invented = bool(np.isfinite(outcome.loss.astype(np.float64)).all())
+    cause = f"accepted:{fit.name}={fit.value}" if fit else "accepted:invalid"
+    documented = fit is not None and fit.name in subject.docs
+    severity = Severity.BUG if documented else Severity.HAZARD if invented else Severity.DIFFERENCE
+    return about.finding(
+        Kind.CONTRACT,
+        severity,
+        cause,
+        part="loss",
+        expected=f"an exception ({question.refused})",
+        observed=observed,
+        detail=f"labels {problem.targets.reshape(-1)[:8].tolist()} with K = {problem.classes}",
+    )
+
+
+def _failed(about: _About, part: Assessment, outcome: Answered) -> list[Finding]:
+    """The findings of one part that is outside B+: one for each class of difference."""
+    subject = about.subject
+    flip = diagnosis.neighbouring_convention(about.bench, subject, outcome, part.part)
+    if flip is not None:
+        kind, severity = _contradiction(subject, flip.name)
+        cause = f"convention:{flip.name}={flip.value}"
+        return [_worst_element(about, part, part.failing, kind, severity, cause)]
+    found = []
+    left = part.failing
+    for cause, where in diagnosis.special_classes(part.compared):
+        hit = left & where
+        if hit.any():
+            severity = Severity.HAZARD if cause == "invented" else Severity.BUG
+            found.append(_worst_element(about, part, hit, Kind.SPECIAL, severity, cause))
+            left = left & ~where
+    if left.any():
+        cause, severity = diagnosis.accuracy_cause(about.problem, subject, outcome, part)
+        found.append(_worst_element(about, part, left, Kind.ACCURACY, severity, cause))
+    return found
+
+
+def _worst_element(
+    about: _About, part: Assessment, where: Array, kind: Kind, severity: Severity, cause: str
+) -> Finding:
+    """A finding about the worst of the elements `where` (the first one where none has a distance)."""
+    compared, enclosure = part.compared, getattr(part.answer, part.part)
+    ulps = compared.ulps()
+    score = np.where(where, np.where(np.isnan(ulps), np.inf, ulps), -1.0)
+    index = np.unravel_index(int(score.argmax()), score.shape) if score.shape else ()
+    budget = about.bench.budget(
+        part.answer,
+        Roundoffs.of(
+            replace(about.subject.precision[about.problem.dtype], result=compared.dtype),
+            flushes=about.subject.flushes_subnormals,
+        ),
+        Grade.B_PLUS,
+    )
+    allowed = float(np.broadcast_to(getattr(budget, part.part), compared.r.shape)[index])
+    distance = float(compared.distance[index])
+    value = float(ulps[index])
+    row = int(index[0]) if index else None
+    return about.finding(
+        kind,
+        severity,
+        cause,
+        part=part.part,
+        detail=f"{int(where.sum())} of {where.size} values; budget {allowed:.3g}",
+        expected=enclosure.describe(tuple(map(int, index))),
+        observed=phrases.number(compared.r[index], compared.dtype),
+        row=row,
+        index=int(index[1]) if len(index) > 1 else None,
+        ulps=None if np.isnan(value) else value,
+        share=None if not np.isfinite(distance) else (distance / allowed if allowed else np.inf),
+    )
+
+
+def _coarser_precision(about: _About, question: Question, outcome: Answered, parts: list[Assessment]) -> list[Finding]:
+    """The effective precision of half-precision subjects: which (storage, arithmetic) explains what was seen."""
+    problem, subject = about.problem, about.subject
+    if problem.dtype not in ("bfloat16", "float16") or question.inputs != "logits":
+        return []
+    declared = subject.precision[problem.dtype]
+    own = problem.dtype
+    levels = [("float32", "float32"), (own, "float32"), (own, own)]
+    holds = None
+    for storage, arithmetic in levels:
+        if (storage, arithmetic) == (declared.storage, declared.arithmetic):
+            fits = all(part.passes for part in parts)
+        else:
+            level = Precision(declared.result, storage, arithmetic)
+            fits = all(
+                assess_part(about.bench, question, name, result, level, flushes=subject.flushes_subnormals).passes
+                for name, result in present_parts(subject, outcome)
+            )
+        if fits:
+            holds = (storage, arithmetic)
+            break
+    if holds is None or holds == levels[0]:
+        return []
+    claimed = (declared.storage, declared.arithmetic)
+    cause = f"effective_precision:storage={holds[0]},arithmetic={holds[1]}"
+    worst = max(parts, key=lambda part: part.share)
+    if levels.index(holds) > (levels.index(claimed) if claimed in levels else 0):
+        return [_worst_element(about, worst, worst.judged, Kind.CLAIM, Severity.DIFFERENCE, cause)]
+    return [_worst_element(about, worst, worst.judged, Kind.ACCURACY, Severity.DIFFERENCE, cause)]
+
+
+def _negative_zero(about: _About, parts: list[Assessment]) -> list[Finding]:
+    loss = parts[0].compared
+    where = (loss.r == 0) & np.signbit(loss.r) & (loss.y == 0) & parts[0].judged
+    if not where.any():
+        return []
+    return [_worst_element(about, parts[0], where, Kind.SPECIAL, Severity.NOTE, "negative_zero")]
+
+
+def _unlike_portable(about: _About, question: Question, outcome: Answered) -> list[Finding]:
+    """It keeps its own convention; where that gives another number than the portable one, say which field."""
+    problem, subject = about.problem, about.subject
+    portable = PORTABLE.but(class_axis=subject.convention.class_axis)
+    wanted = about.bench.question(portable)
+    if wanted.key == question.key:
+        return []
+    if wanted.refused is None:
+        parts = assess(about.bench, replace(subject, convention=portable), wanted, outcome)
+        outside = [part for part in parts if not part.passes]
+        if not outside:
+            return []
+        where = outside[0]
+    found = []
+    for name, (mine, _) in subject.convention.differences(portable).items():
+        changed = about.bench.question(subject.convention.but(**{name: getattr(portable, name)}))
+        if changed.key == question.key:
+            continue
+        cause = f"convention:{name}={mine}"
+        severity = diagnosis.difference_severity(name, mine)
+        if wanted.refused is not None:
+            observed = np.array2string(outcome.loss.reshape(-1)[:6].astype(np.float64), precision=6)
+            found.append(
+                about.finding(
+                    Kind.CONVENTION,
+                    severity,
+                    cause,
+                    part="loss",
+                    observed=observed,
+                    expected=f"an exception ({wanted.refused})",
+                    detail=f"labels {problem.targets.reshape(-1)[:8].tolist()}",
+                )
+            )
+        else:
+            found.append(_worst_element(about, where, where.failing, Kind.CONVENTION, severity, cause))
+    return found
+
+
+def _sum_up(about: _About, parts: list[Assessment], findings: list[Finding]) -> Judgement:
+    undecided = sum(int(part.undecided.sum()) for part in parts)
+    absorbed = sum(part.absorbed for part in parts)
+    coarse = any(part.coarse for part in parts)
+    serious = [f for f in findings if f.severity is not Severity.NOTE]
+    verdict = (
+        Verdict.FINDING
+        if serious
+        else Verdict.UNDECIDED
+        if undecided
+        else Verdict.COARSE
+        if coarse
+        else Verdict.ABSORBED
+        if absorbed
+        else Verdict.PASS
+    )
+    grades = [Grade.COARSE if part.coarse else part.grade for part in parts if part.judged.any()]
+    return about.judgement(
+        verdict,
+        findings=findings,
+        grade=max(grades, key=lambda grade: grade.rank) if grades else None,
+        rows=about.problem.rows,
+        absorbed=absorbed,
+        undecided=undecided,
+        share=max((part.share for part in parts if not part.coarse), default=0.0),
+        ulps=max((part.ulps for part in parts), default=0.0),
+    )

@@ -1,0 +1,140 @@
+"""Mechanisms: known ways of computing a cross-entropy badly, emulated in NumPy.
+
+A mechanism is named only where its emulation reproduces every failing value of the result to the bit (or, for the
+order of a sum, its excess to a quarter): a name is evidence, not a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+
+from logitmus.assess import Assessment
+from logitmus.backend import Subject
+from logitmus.observation import Answered
+from logitmus.problem import FLOAT_DTYPES, Array, Problem
+
+Emulation = Callable[[Array, Array, np.dtype], tuple[Array, Array]]  # (x, q, working dtype) -> row losses, p
+
+
+def _exp(x: Array) -> Array:
+    return np.exp(x.astype(np.float32) if x.dtype.itemsize < 4 else x).astype(x.dtype)
+
+
+def _log(x: Array) -> Array:
+    return np.log(x.astype(np.float32) if x.dtype.itemsize < 4 else x).astype(x.dtype)
+
+
+def _sequential(terms: Array) -> Array:
+    total = np.zeros(terms.shape[0], terms.dtype)
+    for k in range(terms.shape[1]):
+        total = (total + terms[:, k]).astype(terms.dtype)
+    return total
+
+
+def _pairwise(terms: Array) -> Array:
+    return terms.sum(axis=1, dtype=np.float64 if terms.dtype == np.float64 else np.float32).astype(terms.dtype)
+
+
+def _lanes(width: int) -> Callable[[Array], Array]:
+    """`width` partial sums, each sequential, as vector units make them."""
+
+    def total(terms: Array) -> Array:
+        rows, classes = terms.shape
+        padded = np.zeros((rows, -(-classes // width) * width), terms.dtype)
+        padded[:, :classes] = terms
+        lanes = np.zeros((rows, width), terms.dtype)
+        for block in padded.reshape(rows, -1, width).swapaxes(0, 1):
+            lanes = (lanes + block).astype(terms.dtype)
+        return _sequential(lanes)
+
+    return total
+
+
+def _dot(q: Array, values: Array) -> Array:
+    used = q != 0
+    with np.errstate(invalid="ignore"):
+        return np.where(used, q * np.where(used, values, 0), 0).sum(axis=1).astype(values.dtype)
+
+
+def _shifted(x: Array, q: Array, total: Callable[[Array], Array]) -> tuple[Array, Array]:
+    d = x - x.max(axis=1, keepdims=True)
+    e = _exp(d)
+    sums = total(e)
+    return _dot(q, _log(sums)[:, None] - d), e / sums[:, None]
+
+
+def _unshifted(x: Array, q: Array, _: np.dtype) -> tuple[Array, Array]:
+    e = _exp(x)
+    sums = _pairwise(e)
+    return _dot(q, _log(sums)[:, None] - x), e / sums[:, None]
+
+
+def _log_of_softmax(x: Array, q: Array, _: np.dtype) -> tuple[Array, Array]:
+    e = _exp(x - x.max(axis=1, keepdims=True))
+    p = e / _pairwise(e)[:, None]
+    return _dot(q, -_log(p)), p
+
+
+def _separate(x: Array, q: Array, _: np.dtype) -> tuple[Array, Array]:
+    m = x.max(axis=1, keepdims=True)
+    e = _exp(x - m)
+    sums = _pairwise(e)
+    log_sum_exp = (_log(sums) + m[:, 0])[:, None]
+    return _dot(q, log_sum_exp - x), _exp(x - log_sum_exp)
+
+
+def _clipped(epsilon: float) -> Emulation:
+    def emulate(x: Array, q: Array, dtype: np.dtype) -> tuple[Array, Array]:
+        _, p = _log_of_softmax(x, q, dtype)
+        p = np.clip(p, dtype.type(epsilon), dtype.type(1 - epsilon))
+        return _dot(q, -_log(p)), p
+
+    return emulate
+
+
+WEAK_SUMS: Final[Mapping[str, Callable[[Array], Array]]] = MappingProxyType(
+    {"sequential_sum": _sequential, **{f"sum_in_{n}_lanes": _lanes(n) for n in (4, 8, 16, 32)}}
+)
+MECHANISMS: Final[Mapping[str, Emulation]] = MappingProxyType(
+    {
+        "no_max_shift": _unshifted,
+        "log_of_softmax": _log_of_softmax,
+        "logsumexp_formed_and_then_subtracted": _separate,
+        "probabilities_clipped_to_1e-7": _clipped(1e-7),
+        "probabilities_clipped_to_1e-8": _clipped(1e-8),
+        "probabilities_clipped_to_1e-12": _clipped(1e-12),
+    }
+)
+
+
+def reproducing(problem: Problem, subject: Subject, outcome: Answered, part: Assessment) -> str | None:
+    """The mechanism that reproduces the failing values of `part`; None: none known here does."""
+    question = part.answer.question
+    if part.part != "loss" or problem.reduction != "none" or question.inputs != "logits":
+        return None
+    failing = np.flatnonzero(part.failing)
+    q, _, _ = question.effective
+    seen = outcome.loss.reshape(-1)[failing]
+    for working in dict.fromkeys((subject.precision[problem.dtype].arithmetic, problem.dtype)):
+        dtype = FLOAT_DTYPES[working]
+        x = question.x[failing].astype(dtype)
+        targets = q[failing].astype(dtype)
+        with np.errstate(all="ignore"):
+            for name, emulate in MECHANISMS.items():
+                if _same_bits(emulate(x, targets, dtype)[0].astype(seen.dtype), seen):
+                    return name
+            for name, total in WEAK_SUMS.items():
+                made = _shifted(x, targets, total)[0].astype(np.float64)
+                exact = part.compared.y[failing]
+                excess, emulated = seen.astype(np.float64) - exact, made - exact
+                if bool((np.abs(excess - emulated) <= np.abs(excess) / 4).all()):
+                    return name
+    return None
+
+
+def _same_bits(made: Array, seen: Array) -> bool:
+    return bool(((made == seen) | (np.isnan(made) & np.isnan(seen))).all())

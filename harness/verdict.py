@@ -1,0 +1,89 @@
+"""Verdicts by rounding image: is a result what some real number within the budget rounds to?
+
+docs/accuracy.md, section 2. Both ends of the enclosure must agree; where they do not, the value is undecided and the
+judge asks the oracle for more precision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from logitmus.enclosure import Enclosure
+from logitmus.problem import Array
+from logitmus.rounding import flushes, format_of, half_gap, ulp
+from logitmus.softmax import E
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Results beside exact values, elementwise; everything float64 or bool, one shape.
+
+    Attributes:
+        r: the results, exactly. y: the exact values (mid). distance: |r - y|, uncertainty: how far that may be off.
+        slack: how much of the distance rounding itself explains (half the gap to the neighbour of r).
+        numeric: both finite. same: both the same infinity, or both NaN.
+    """
+
+    r: Array
+    y: Array
+    distance: Array
+    uncertainty: Array
+    slack: Array
+    numeric: Array
+    same: Array
+    dtype: str
+
+    def within(self, budget: Array) -> tuple[Array, Array]:
+        """(surely, possibly): where r is in the rounding image of [y - budget, y + budget]."""
+        budget = np.broadcast_to(budget, self.distance.shape)
+        excess = self.distance - self.slack
+        surely = self.numeric & (excess + self.uncertainty <= budget)
+        possibly = self.numeric & (excess - self.uncertainty <= budget)
+        infinite = np.isinf(self.r) & np.isfinite(self.y)
+        if infinite.any():  # an infinite result is right iff y + budget reaches omega, on its side
+            reach = np.where(self.r > 0, self.y, -self.y) + budget
+            omega = format_of(self.dtype).omega
+            surely = surely | (infinite & (reach - self.uncertainty >= omega))
+            possibly = possibly | (infinite & (reach + self.uncertainty >= omega))
+        return surely | self.same, possibly | self.same
+
+    def ulps(self) -> Array:
+        """|r - y| in ulps of the exact value: 0 for equal, infinite for a wrong infinity, NaN beside a number."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            out = self.distance / ulp(self.y, self.dtype)
+        overflowed = np.isinf(self.r) & np.isfinite(self.y)
+        beyond = overflowed & (np.abs(self.y) >= format_of(self.dtype).omega)
+        out = np.where(overflowed, np.where(beyond, 0.0, np.inf), out)
+        out = np.where(self.same, 0.0, out)
+        return np.where(~self.same & (np.isnan(self.r) | np.isnan(self.y)), np.nan, out)
+
+    def absorbed(self, budget: Array) -> Array:
+        """Where r is 0, y is not and does not round to 0, and |y| is inside the budget."""
+        return (
+            (self.r == 0) & self.numeric & (np.abs(self.y) > format_of(self.dtype).eta / 2) & (np.abs(self.y) <= budget)
+        )
+
+
+def compare(result: Array, exact: Enclosure, dtype: str, *, flushing: bool) -> Compared:
+    """Results (any float dtype) beside their exact values, of one shape."""
+    r = result.astype(np.float64)
+    y, rest = exact.mid, exact.rest
+    numeric = np.isfinite(r) & np.isfinite(y)
+    with np.errstate(invalid="ignore", over="ignore"):
+        distance = np.where(numeric, np.abs((r - y) - rest), np.inf)
+        slack = np.where(numeric, half_gap(np.where(numeric, r, 0.0), y, dtype), 0.0)
+    if flushing:
+        slack = np.where(numeric & flushes(dtype, r, y), format_of(dtype).lam, slack)
+    same = (np.isnan(r) & np.isnan(y)) | ((r == y) & np.isinf(r))
+    return Compared(
+        r=r,
+        y=y,
+        distance=distance,
+        uncertainty=exact.radius + np.where(numeric, 2 * E * distance, 0.0),
+        slack=slack,
+        numeric=numeric,
+        same=same,
+        dtype=dtype,
+    )
