@@ -70,9 +70,12 @@ class Enclosure:
 
     def decided(self, dtype: str) -> Array:
         """Where both ends of the enclosure round to the same value of the dtype."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            lo, hi = (end.astype(FLOAT_DTYPES[dtype]) for end in (self.lo, self.hi))
-        return (lo == hi) | (np.isnan(self.mid))
+        if dtype == "float64":  # mid is already the nearest; do both ends stay with it?
+            ends = self.mid + (self.rest - self.radius), self.mid + (self.rest + self.radius)
+        else:
+            with np.errstate(over="ignore", invalid="ignore"):
+                ends = self.lo.astype(FLOAT_DTYPES[dtype]), self.hi.astype(FLOAT_DTYPES[dtype])
+        return np.asarray((ends[0] == ends[1]) | np.isnan(self.mid))
 
     def describe(self, index: tuple[int, ...] = ()) -> str:
         """The interval at `index` for a person: as many digits as both ends share, and one more."""
