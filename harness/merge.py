@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from logitmus.events import BackendReady
 from logitmus.observation import Observation
 from logitmus.store import Store, StoreError
 
@@ -29,22 +28,23 @@ def merge(paths: Sequence[Path], out: Path) -> int:
                 with Store.open(path) as shard:
                     _add(shard, merged)
             return len(merged)
-    except StoreError:
+    except BaseException:
         out.unlink()  # half a union is none
         raise
 
 
 def _add(shard: Store, merged: Store) -> None:
     known = merged.subjects()
+    for identity, subject in shard.subjects().items():
+        if known.get(identity, subject) != subject:
+            raise StoreError(shard.path, f"declares {identity} differently from the runs before it", _HINT)
     for backend in shard.backends():
-        for subject in backend.subjects if isinstance(backend, BackendReady) else ():
-            if known.get(subject.id, subject) != subject:
-                raise StoreError(shard.path, f"declares {subject.id} differently from the runs before it", _HINT)
         merged.add_backend(backend)
     merged.add_problems(shard.problems())
     for problem in shard.problem_ids():
         there = merged.raw_outcomes(problem)
-        for subject, raw in shard.raw_outcomes(problem).items():
-            if there.get(subject, raw) != raw:
-                raise StoreError(shard.path, f"{subject} answered {problem} differently from the runs before it", _HINT)
-            merged.record(Observation(subject, problem, shard.outcome(*raw)))
+        for identity, raw in shard.raw_outcomes(problem).items():
+            if there.get(identity, raw) != raw:
+                seen = f"{identity} answered problem {problem} differently from the runs before it"
+                raise StoreError(shard.path, seen, _HINT)
+            merged.add(Observation(identity, problem, shard.outcome(*raw)))

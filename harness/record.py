@@ -21,12 +21,12 @@ T = TypeVar("T")
 Put = Callable[[bytes], str]
 Get = Callable[[str], bytes]
 
-_OUTCOMES = {kind.__name__: kind for kind in get_args(Outcome)}
+_OUTCOMES: Mapping[str, type[Outcome]] = {kind.__name__: kind for kind in get_args(Outcome)}
 _RAW, _ZLIB = 0, 1
 _SAMPLE = 1 << 16
 
 
-class RecordError(ValueError):
+class RecordError(Exception):
     """A record that does not say what it should; the message names what was seen."""
 
 
@@ -50,9 +50,13 @@ def unpack(codec: int, data: bytes) -> bytes:
     Raises:
         RecordError: for an unknown codec or data that do not unpack.
     """
+    if codec == _RAW:
+        return data
+    if codec != _ZLIB:
+        raise RecordError(f"an array of codec {codec}")
     try:
-        return {_RAW: bytes, _ZLIB: zlib.decompress}[codec](data)
-    except (KeyError, zlib.error) as error:
+        return zlib.decompress(data)
+    except zlib.error as error:
         raise RecordError(f"an array that does not unpack ({error})") from error
 
 

@@ -33,12 +33,17 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {FORMAT};
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE backends (name TEXT PRIMARY KEY, ready BLOB, failed BLOB) WITHOUT ROWID;
-CREATE TABLE subjects (number INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, value BLOB NOT NULL);
+CREATE TABLE subjects (number INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, backend TEXT NOT NULL, value BLOB NOT NULL);
 CREATE TABLE problems (position INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, value BLOB NOT NULL);
 CREATE TABLE blobs (hash TEXT UNIQUE NOT NULL, codec INTEGER NOT NULL, data BLOB NOT NULL);
 CREATE TABLE observations (
     problem INTEGER NOT NULL REFERENCES problems, subject INTEGER NOT NULL REFERENCES subjects,
-    outcome TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (problem, subject)
+    outcome TEXT NOT NULL, value BLOB NOT NULL, seconds REAL NOT NULL, first INTEGER NOT NULL,
+    PRIMARY KEY (problem, subject)
+) WITHOUT ROWID;
+CREATE TABLE batches (
+    worker TEXT NOT NULL, flushes_before INTEGER NOT NULL, flushes_after INTEGER NOT NULL, count INTEGER NOT NULL,
+    PRIMARY KEY (worker, flushes_before, flushes_after)
 ) WITHOUT ROWID;
 """
 
@@ -59,6 +64,7 @@ class Store:
         self._db = connection
         self._committed = time.monotonic()
         self._pending = 0
+        self._writes = False
         self._subject_numbers: dict[str, int] = {}
 
     # --- opening and closing ---------------------------------------------------------------------------------
@@ -92,8 +98,8 @@ class Store:
         return store
 
     @classmethod
-    def open(cls, path: Path, *, write: bool = False) -> Self:
-        """An existing file, checked; for reading only unless `write`.
+    def open(cls, path: Path, *, write: bool = False, check: bool = True) -> Self:
+        """An existing file, for reading only unless `write`; `check` reads all of it to find damage.
 
         Raises:
             StoreError: missing, not a run's file, of a newer format, damaged, or not readable.
@@ -101,9 +107,9 @@ class Store:
         _check_header(path)
         store = cls(path, _connect(path, write=write))
         with store._explained():
-            problems = [row[0] for row in store._db.execute("PRAGMA quick_check(1)")]
-            if problems != ["ok"]:
-                raise _damaged(path, problems[0])
+            seen = store._db.execute("PRAGMA quick_check(1)").fetchone()[0] if check else "ok"
+            if seen != "ok":
+                raise _damaged(path, seen)
             if write:
                 store._to_write_ahead()
         return store
@@ -112,8 +118,9 @@ class Store:
         """Commit, and leave one plain file without companions."""
         if self._db.in_transaction:
             self.commit()
-        with suppress(sqlite3.Error):  # another process reads it, or this one only does: a later closing will
-            self._db.execute("PRAGMA journal_mode = DELETE").fetchall()
+        if self._writes:
+            with suppress(sqlite3.Error):  # another process reads it now: the next writer will do it
+                self._db.execute("PRAGMA journal_mode = DELETE").fetchall()
         self._db.close()
 
     def __enter__(self) -> Self:
@@ -136,35 +143,57 @@ class Store:
         self.commit()
 
     def add_backend(self, backend: BackendReady | BackendFailed) -> None:
-        """Record that a backend could run (its subjects and environment) or could not; replaces what was there."""
-        is_ready = isinstance(backend, BackendReady)
+        """Record that a backend could run (subjects, environment), or that it failed, at its start or later on.
+
+        Subjects that the file has from an earlier start stay.
+        """
         with self._explained():
             self._begin()
-            if isinstance(backend, BackendReady):
-                self._db.executemany(
-                    "INSERT INTO subjects(id, value) VALUES (?, ?) "
-                    "ON CONFLICT(id) DO UPDATE SET value = excluded.value",
-                    [(subject.id, record.encode(subject, self._put)) for subject in backend.subjects],
-                )
-            self._db.execute(
-                f"INSERT INTO backends(name, {'ready' if is_ready else 'failed'}) VALUES (?, ?) "  # noqa: S608
-                "ON CONFLICT(name) DO UPDATE SET ready = excluded.ready, failed = excluded.failed",
-                (backend.backend, msgspec.json.encode(_backend_record(backend))),
-            )
+            match backend:
+                case BackendReady():
+                    self._db.executemany(
+                        "INSERT INTO subjects(id, backend, value) VALUES (?, ?, ?) "
+                        "ON CONFLICT(id) DO UPDATE SET value = excluded.value",
+                        [(s.id, backend.backend, record.encode(s, self._put)) for s in backend.subjects],
+                    )
+                    self._db.execute(
+                        "INSERT INTO backends(name, ready) VALUES (?, ?) "
+                        "ON CONFLICT(name) DO UPDATE SET ready = excluded.ready, failed = NULL",
+                        (backend.backend, msgspec.json.encode(backend.environment)),
+                    )
+                case BackendFailed():
+                    self._db.execute(
+                        "INSERT INTO backends(name, failed) VALUES (?, ?) "
+                        "ON CONFLICT(name) DO UPDATE SET failed = excluded.failed",
+                        (backend.backend, msgspec.json.encode([backend.reason, backend.hint])),
+                    )
         self.commit()
 
-    def record(self, observation: Observation) -> None:
-        """Append an observation of a known problem and subject; one that is there already stays."""
+    def add(self, observation: Observation, *, seconds: float = 0.0, first: bool = False) -> None:
+        """Append an observation of a known problem and subject; one that is there already stays.
+
+        Args:
+            seconds: spent in the framework's call. first: these include compilation.
+        """
         with self._explained():
             self._begin()
             name, value = record.encode_outcome(observation.outcome, self._put)
             done = self._db.execute(
-                "INSERT OR IGNORE INTO observations SELECT position, ?, ?, ? FROM problems WHERE id = ?",
-                (self._subject_number(observation.subject), name, value, observation.problem),
+                "INSERT OR IGNORE INTO observations SELECT position, ?, ?, ?, ?, ? FROM problems WHERE id = ?",
+                (self._subject_number(observation.subject), name, value, seconds, first, observation.problem),
             )
         self._pending += done.rowcount
         if self._pending >= _SLICE_OBSERVATIONS or time.monotonic() - self._committed >= _SLICE_SECONDS:
             self.commit()
+
+    def add_flushing(self, worker: str, *, before: bool, after: bool) -> None:
+        """Count a batch of `worker`, with whether subnormals were flushed to zero before and after it."""
+        with self._explained():
+            self._begin()
+            self._db.execute(
+                "INSERT INTO batches VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1",
+                (worker, before, after),
+            )
 
     def commit(self) -> None:
         """What was recorded so far survives a kill from now on."""
@@ -187,25 +216,21 @@ class Store:
         return dict(self._meta("settings"))
 
     def backends(self) -> list[BackendReady | BackendFailed]:
-        """What each backend said when it was started, by name; the subjects are those now in the file."""
-        subjects = self.subjects()
+        """What each backend said, by name; first that it was ready, then that it failed."""
         with self._explained():
             rows = self._db.execute("SELECT name, ready, failed FROM backends ORDER BY name").fetchall()
-        found: list[BackendReady | BackendFailed] = []
+        said: list[BackendReady | BackendFailed] = []
         for name, ready, failed in rows:
-            if ready is None:
-                found.append(BackendFailed(name, **msgspec.json.decode(failed)))
-            else:
-                said = msgspec.json.decode(ready)
-                own = tuple(subjects[identity] for identity in said.pop("subjects"))
-                found.append(BackendReady(name, own, **said))
-        return found
+            if ready is not None:
+                subjects, calls = self._subjects_of(name), self._calls_of(name)
+                said.append(BackendReady(name, subjects, msgspec.json.decode(ready), calls))
+            if failed is not None:
+                said.append(BackendFailed(name, *msgspec.json.decode(failed)))
+        return said
 
     def subjects(self) -> dict[str, Subject]:
         """All subjects by id, sorted."""
-        with self._explained():
-            rows = self._db.execute("SELECT id, value FROM subjects ORDER BY id").fetchall()
-            return {identity: record.decode(value, Subject, self._get) for identity, value in rows}
+        return {s.id: s for said in self.backends() if isinstance(said, BackendReady) for s in said.subjects}
 
     def problem_ids(self) -> list[str]:
         """In the order of the run."""
@@ -258,14 +283,40 @@ class Store:
         """The ids of the subjects that have answered this problem."""
         return list(self.raw_outcomes(problem))
 
+    def call_seconds(self) -> dict[str, tuple[float, float]]:
+        """By subject id, sorted: seconds in first calls (compilation included), seconds in later calls."""
+        query = (
+            "SELECT id, total(seconds * first), total(seconds * (1 - first)) FROM observations "
+            "JOIN subjects ON subject = number GROUP BY id ORDER BY id"
+        )
+        with self._explained():
+            return {subject: (first, later) for subject, first, later in self._db.execute(query)}
+
+    def flushing(self) -> list[tuple[str, bool, bool, int]]:
+        """(worker, before, after, batches), sorted: whether subnormals were flushed to zero around each batch."""
+        with self._explained():
+            rows = self._db.execute("SELECT * FROM batches ORDER BY 1, 2, 3").fetchall()
+        return [(worker, bool(before), bool(after), count) for worker, before, after, count in rows]
+
     def __len__(self) -> int:
         """The number of observations."""
         with self._explained():
             return int(self._db.execute("SELECT count(*) FROM observations").fetchone()[0])
 
+    def _subjects_of(self, backend: str) -> tuple[Subject, ...]:
+        with self._explained():
+            rows = self._db.execute("SELECT value FROM subjects WHERE backend = ? ORDER BY id", (backend,)).fetchall()
+            return tuple(record.decode(value, Subject, self._get) for (value,) in rows)
+
+    def _calls_of(self, backend: str) -> int:
+        query = "SELECT count(*) FROM observations JOIN subjects ON subject = number WHERE backend = ?"
+        with self._explained():
+            return int(self._db.execute(query, (backend,)).fetchone()[0])
+
     # --- within ----------------------------------------------------------------------------------------------
 
     def _to_write_ahead(self) -> None:
+        self._writes = True
         self._db.execute("PRAGMA journal_mode = WAL").fetchall()
         self._db.execute("PRAGMA synchronous = NORMAL")
 
@@ -311,15 +362,6 @@ class Store:
             ) from error
         except sqlite3.DatabaseError as error:
             raise _damaged(self.path, str(error)) from error
-
-
-def _backend_record(backend: BackendReady | BackendFailed) -> dict[str, Any]:
-    match backend:
-        case BackendReady():
-            subjects = [subject.id for subject in backend.subjects]
-            return {"subjects": subjects, "environment": dict(backend.environment), "calls": backend.calls}
-        case BackendFailed():
-            return {"reason": backend.reason, "hint": backend.hint}
 
 
 def _connect(path: Path, *, write: bool = True) -> sqlite3.Connection:
