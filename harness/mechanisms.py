@@ -16,6 +16,7 @@ from logitmus.assess import Assessment
 from logitmus.backend import Subject
 from logitmus.observation import Answered
 from logitmus.problem import FLOAT_DTYPES, Array, Problem
+from logitmus.question import Question
 
 Emulation = Callable[[Array, Array, np.dtype], tuple[Array, Array]]  # (x, q, working dtype) -> row losses, p
 
@@ -114,27 +115,44 @@ MECHANISMS: Final[Mapping[str, Emulation]] = MappingProxyType(
 def reproducing(problem: Problem, subject: Subject, outcome: Answered, part: Assessment) -> str | None:
     """The mechanism that reproduces the failing values of `part`; None: none known here does."""
     question = part.answer.question
-    if part.part != "loss" or problem.reduction != "none" or question.inputs != "logits":
+    if part.part == "grad_targets" or question.inputs != "logits" or question.fixed is not None:
         return None
-    failing = np.flatnonzero(part.failing)
-    q, _, _ = question.effective
-    seen = outcome.loss.reshape(-1)[failing]
+    a, _, _ = question.effective
+    seen = getattr(outcome, part.part)
     for working in dict.fromkeys((subject.precision[problem.dtype].arithmetic, problem.dtype)):
         dtype = FLOAT_DTYPES[working]
-        x = question.x[failing].astype(dtype)
-        targets = q[failing].astype(dtype)
+        x, targets = question.x.astype(dtype), a.astype(dtype)
         with np.errstate(all="ignore"):
             for name, emulate in MECHANISMS.items():
-                if _same_bits(emulate(x, targets, dtype)[0].astype(seen.dtype), seen):
+                losses, p = emulate(x, targets, dtype)
+                if _same_bits(_whole(question, part, losses, p).astype(seen.dtype), seen, part.failing):
                     return name
             for name, total in WEAK_SUMS.items():
-                made = _shifted(x, targets, total)[0].astype(np.float64)
-                exact = part.compared.y[failing]
-                excess, emulated = seen.astype(np.float64) - exact, made - exact
-                if bool((np.abs(excess - emulated) <= np.abs(excess) / 4).all()):
+                losses, p = _shifted(x, targets, total)
+                if _same_excess(_whole(question, part, losses, p), part):
                     return name
     return None
 
 
-def _same_bits(made: Array, seen: Array) -> bool:
+def _whole(question: Question, part: Assessment, losses: Array, p: Array) -> Array:
+    """The part of the result, float64 but for the emulated row losses or probabilities."""
+    kept = question.kept
+    if part.part == "loss":
+        rows = np.where(kept, losses.astype(np.float64), 0.0)
+        return rows if question.reduction == "none" else np.asarray(rows.sum() / question.denominator)
+    a, _, _ = question.effective
+    total = a.sum(axis=1, keepdims=True) if question.soft_target_gradient == "scaled" else 1.0
+    c = np.where(kept, question.upstream / question.denominator, 0.0)[:, None]
+    return np.asarray(c * (total * p.astype(np.float64) - a))
+
+
+def _same_bits(made: Array, seen: Array, where: Array) -> bool:
+    made, seen = made.reshape(where.shape)[where], seen.reshape(where.shape)[where]
     return bool(((made == seen) | (np.isnan(made) & np.isnan(seen))).all())
+
+
+def _same_excess(made: Array, part: Assessment) -> bool:
+    """Whether the emulated error explains what is seen to a quarter of it."""
+    where, exact = part.failing, part.compared.y
+    excess, emulated = (part.compared.r - exact)[where], (made.reshape(where.shape) - exact)[where]
+    return bool((np.abs(excess - emulated) <= np.abs(excess) / 4).all())
