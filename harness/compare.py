@@ -1,4 +1,4 @@
-"""Compare two runs: what an upgrade changed. The values; reports.comparison prints them.
+"""Compare two runs: what an upgrade changed, as values; reports.comparison prints them.
 
 Only what both runs asked is compared: a finding on a problem that the other run did not hold is not "new".
 Where a subject's declaration and its bits are the same in both runs, so is its judgement, and it is made once.
@@ -6,10 +6,25 @@ Where a subject's declaration and its bits are the same in both runs, so is its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
 
-from logitmus.finding import Finding, Grade
+import numpy as np
+import numpy.typing as npt
+
+from logitmus.backend import Subject
+from logitmus.events import BackendReady
+from logitmus.finding import Finding, Grade, Judgement
+from logitmus.judge import Judge
+from logitmus.observation import Answered, Outcome
+from logitmus.problem import FLOAT_DTYPES, Array, Problem, little_endian_bytes
+from logitmus.run import SupportsJudge
+from logitmus.store import Store
+
+_Key = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,3 +115,244 @@ class Comparison:
     def same(self) -> bool:
         """Nothing that was asked of both came out differently (versions may well differ)."""
         return not (self.new or self.gone or self.changed or self.bits or self.grades)
+
+
+def compare(before: Store, after: Store, *, judge: SupportsJudge | None = None) -> Comparison:
+    """What changed from one run to the other; both are read problem by problem.
+
+    Raises:
+        StoreError: where a file is damaged.
+    """
+    judge = judge or Judge()
+    old_ids, new_ids = before.problem_ids(), set(after.problem_ids())
+    common = [identity for identity in old_ids if identity in new_ids]
+    old_subjects, new_subjects = before.subjects(), after.subjects()
+    changes = _Changes()
+    for identity in common:
+        old_raw, new_raw = before.raw_outcomes(identity), after.raw_outcomes(identity)
+        problem = before.problem(identity)
+        for name in sorted(old_raw.keys() & new_raw.keys()):
+            old = _Side(old_subjects[name], before, old_raw[name])
+            new = _Side(new_subjects[name], after, new_raw[name])
+            changes.add(problem, old, new, judge)
+    return Comparison(
+        before=str(before.path),
+        after=str(after.path),
+        problems=len(common),
+        only_before=len(old_ids) - len(common),
+        only_after=len(new_ids) - len(common),
+        pairs=sum(changes.compared.values()),
+        environment=tuple(_environment_changes(before, after)),
+        subjects_gone=tuple(sorted(old_subjects.keys() - new_subjects.keys())),
+        subjects_new=tuple(sorted(new_subjects.keys() - old_subjects.keys())),
+        bits=changes.bits(),
+        grades=changes.grades(),
+        **changes.findings(),
+    )
+
+
+def ulp_distance(left: Array, right: Array) -> Array:
+    """How many steps from one representable number to the next lie between, elementwise and exactly, as uint64.
+
+    Both of one of `FLOAT_DTYPES` and of one shape, without NaN. The bits of a float, negative ones mirrored, are
+    integers in the order of the numbers they stand for (infinities last): the distance is a subtraction; +0 = -0.
+    """
+    a, b = _ordered(left), _ordered(right)
+    # Modulo 2^64, where the difference of two int64 always fits.
+    return np.maximum(a, b).view(np.uint64) - np.minimum(a, b).view(np.uint64)
+
+
+def _ordered(array: Array) -> npt.NDArray[np.int64]:
+    bits = np.ascontiguousarray(array).view(f"i{array.dtype.itemsize}").astype(np.int64)
+    lowest = np.int64(np.iinfo(f"i{array.dtype.itemsize}").min)
+    return np.where(bits < 0, lowest - bits, bits)
+
+
+# --- within ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One run's answer to one problem by one subject."""
+
+    subject: Subject
+    store: Store
+    raw: tuple[str, bytes]
+
+    def outcome(self) -> Outcome:
+        return self.store.outcome(*self.raw)
+
+
+@dataclass(slots=True)
+class _Changes:
+    """The changes met so far."""
+
+    compared: Counter[str] = field(default_factory=Counter)
+    changed: Counter[str] = field(default_factory=Counter)
+    worst: dict[str, tuple[int, str]] = field(default_factory=dict)
+    other: dict[str, Counter[str]] = field(default_factory=dict)
+    moved: dict[tuple[str, Grade | None, Grade | None], list[str]] = field(default_factory=dict)
+    found: dict[_Key, _Found] = field(default_factory=dict)
+
+    def add(self, problem: Problem, old: _Side, new: _Side, judge: SupportsJudge) -> None:
+        name = old.subject.id
+        self.compared[name] += 1
+        same_bits = old.raw == new.raw
+        if not same_bits:
+            self._add_bits(name, problem.id, old.outcome(), new.outcome())
+        after = judge.judge(problem, new.subject, new.outcome())
+        unchanged = same_bits and old.subject == new.subject
+        before = after if unchanged else judge.judge(problem, old.subject, old.outcome())
+        if before.grade is not after.grade:
+            self.moved.setdefault((name, before.grade, after.grade), []).append(problem.id)
+        self._add_findings(problem.id, before, after)
+
+    def _add_bits(self, name: str, problem: str, old: Outcome, new: Outcome) -> None:
+        ulps, other = _difference(old, new)
+        if not (ulps or other):
+            return  # a warning or a message only
+        self.changed[name] += 1
+        self.other.setdefault(name, Counter()).update(other)
+        if ulps > self.worst.get(name, (0, ""))[0]:
+            self.worst[name] = (ulps, problem)
+
+    def _add_findings(self, problem: str, before: Judgement, after: Judgement) -> None:
+        old, new = ({finding.key: finding for finding in reversed(side.findings)} for side in (before, after))
+        for key in old.keys() | new.keys():
+            found = self.found.setdefault(key, _Found())
+            if key in new:
+                found.last = found.last or new[key]
+            if key in old:
+                found.first = found.first or old[key]
+            match key in old, key in new:
+                case True, True:
+                    found.stayed += 1
+                case True, False:
+                    found.vanished.append(problem)
+                case _:
+                    found.appeared.append(problem)
+
+    def bits(self) -> tuple[BitsChange, ...]:
+        changes = [
+            BitsChange(
+                subject=name,
+                compared=self.compared[name],
+                changed=count,
+                max_ulps=self.worst.get(name, (0, ""))[0],
+                worst=self.worst.get(name, (0, ""))[1],
+                other=dict(sorted(self.other[name].items())),
+            )
+            for name, count in self.changed.items()
+        ]
+        return tuple(sorted(changes, key=lambda c: (-sum(c.other.values()), -c.max_ulps, c.subject)))
+
+    def grades(self) -> tuple[GradeChange, ...]:
+        changes = [
+            GradeChange(subject=name, before=old, after=new, problems=len(problems), example=problems[0])
+            for (name, old, new), problems in self.moved.items()
+        ]
+        return tuple(sorted(changes, key=lambda c: (_rank(c.before) - _rank(c.after), c.subject, _rank(c.after))))
+
+    def findings(self) -> dict[str, tuple[FindingChange, ...]]:
+        """By the names of `Comparison`: new, gone, changed."""
+        kinds: dict[str, list[FindingChange]] = {"new": [], "gone": [], "changed": []}
+        for _, found in sorted(self.found.items()):
+            if not (found.appeared or found.vanished):
+                continue
+            kind = "changed" if found.first and found.last else "new" if found.last else "gone"
+            kinds[kind].append(found.change())
+        return {kind: tuple(sorted(changes, key=lambda c: c.example.severity.rank)) for kind, changes in kinds.items()}
+
+
+@dataclass(slots=True)
+class _Found:
+    """One key on the way to a `FindingChange`."""
+
+    first: Finding | None = None
+    last: Finding | None = None
+    appeared: list[str] = field(default_factory=list)
+    vanished: list[str] = field(default_factory=list)
+    stayed: int = 0
+
+    def change(self) -> FindingChange:
+        example = self.last or self.first
+        if example is None:
+            raise ValueError("a key without a finding")
+        return FindingChange(
+            example=example, appeared=tuple(self.appeared), vanished=tuple(self.vanished), stayed=self.stayed
+        )
+
+
+def _difference(old: Outcome, new: Outcome) -> tuple[int, set[str]]:
+    """(the largest distance in ulps, the changes that are no distance)."""
+    if not (isinstance(old, Answered) and isinstance(new, Answered)):
+        left, right = _called(old), _called(new)
+        return 0, {f"{left} -> {right}"} if left != right else set()
+    ulps, other = 0, set()
+    for name in ("loss", "grad_logits", "grad_targets"):
+        left, right = getattr(old, name), getattr(new, name)
+        if left is None and right is None:
+            continue
+        if left is None or right is None:
+            other.add(f"{name} {'appeared' if left is None else 'vanished'}")
+        elif left.shape != right.shape:
+            other.add("shape")
+        elif left.dtype != right.dtype:
+            other.add("dtype")
+        elif left.dtype.name in FLOAT_DTYPES:
+            distance, changes = _float_difference(left, right)
+            ulps = max(ulps, distance)
+            other |= changes
+        elif little_endian_bytes(left) != little_endian_bytes(right):
+            other.add("values")
+    if old.written != new.written:
+        other.add("inputs written into")
+    return ulps, other
+
+
+def _float_difference(left: Array, right: Array) -> tuple[int, set[str]]:
+    names = ("NaN", "-inf", "+inf", "number")
+    old, new = _classes(left), _classes(right)
+    other = {f"{names[i]} -> {names[j]}" for i, j in set(zip(old[old != new], new[old != new], strict=True))}
+    numbers = (old == 3) & (new == 3)
+    ulps = int(ulp_distance(left, right)[numbers].max(initial=0))
+    if not ulps and not other and little_endian_bytes(left) != little_endian_bytes(right):
+        other.add("zero's sign or NaN's bits")
+    return ulps, other
+
+
+def _classes(array: Array) -> Array:
+    wide = array.astype(np.float64)
+    return np.select([np.isnan(wide), np.isneginf(wide), np.isposinf(wide)], [0, 1, 2], 3)
+
+
+def _called(outcome: Outcome) -> str:
+    kind = type(outcome).__name__
+    return f"{kind} {getattr(outcome, 'type', getattr(outcome, 'status', ''))}".strip().lower()
+
+
+def _rank(grade: Grade | None) -> int:
+    return -1 if grade is None else grade.rank
+
+
+def _environment_changes(before: Store, after: Store) -> Iterator[EnvironmentChange]:
+    sides = [_environments(store) for store in (before, after)]
+    for where in sorted(sides[0].keys() & sides[1].keys(), key=lambda name: (name != "harness", name)):
+        old, new = (side[where] for side in sides)
+        for name in sorted(old.keys() | new.keys()):
+            if old.get(name) != new.get(name):
+                yield EnvironmentChange(where=where, name=name, before=old.get(name), after=new.get(name))
+
+
+def _environments(store: Store) -> dict[str, dict[str, str]]:
+    """Backend (or "harness") -> the facts of its environment, flat; packages under their own names."""
+    backends = {said.backend: said.environment for said in store.backends() if isinstance(said, BackendReady)}
+    return {where: dict(_facts(facts)) for where, facts in chain([("harness", store.environment)], backends.items())}
+
+
+def _facts(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, part in value.items():
+        if isinstance(part, Mapping):
+            yield from _facts(part, "" if name == "packages" else f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", str(part)

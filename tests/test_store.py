@@ -12,9 +12,8 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
+from fakes import problem, subject
 
-from logitmus.backend import Offer, Subject, same_precision
-from logitmus.convention import Convention
 from logitmus.events import BackendFailed, BackendReady
 from logitmus.merge import merge
 from logitmus.observation import (
@@ -27,35 +26,8 @@ from logitmus.observation import (
     Raised,
     TimedOut,
 )
-from logitmus.problem import FLOAT_DTYPES, Problem
+from logitmus.problem import FLOAT_DTYPES
 from logitmus.store import Store, StoreError
-
-
-def subject(name: str = "f", **more) -> Subject:
-    return Subject(
-        backend="fake",
-        function=name,
-        mode="",
-        device="cpu",
-        offer=Offer(targets="labels"),
-        convention=Convention(),
-        precision=same_precision(),
-        docs={"": "https://example.org"},
-        **more,
-    )
-
-
-def problem(seed: int = 0, dtype: str = "float32") -> Problem:
-    rng = np.random.default_rng(seed)
-    return Problem(
-        logits=rng.normal(size=(4, 3)).astype(FLOAT_DTYPES[dtype]),
-        targets=rng.integers(0, 3, 4),
-        weight=np.ones(3, FLOAT_DTYPES[dtype]),
-        label_smoothing=0.1,
-        ignore_index=-100,
-        family="tests",
-        idea="any",
-    )
 
 
 def same(left: object, right: object) -> bool:
@@ -99,7 +71,8 @@ def test_outcomes_come_back_bit_for_bit(path, outcome):
 
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
 def test_problems_come_back_in_order_with_their_ids(path, dtype):
-    asked = [problem(seed, dtype) for seed in (3, 1, 2)]
+    options = {"weight": np.ones(3, FLOAT_DTYPES[dtype]), "label_smoothing": 0.1, "ignore_index": -100}
+    asked = [problem(3, dtype), problem(1, dtype, **options), problem(2, dtype, reduction="mean", layout="sliced")]
     with Store.create(path) as store:
         store.add_problems(asked)
         store.add_problems(asked[1:])

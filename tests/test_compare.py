@@ -1,0 +1,143 @@
+"""Comparing runs: only what both asked, to the ulp, grouped as a person would tell it."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from fakes import FakeJudge, FakePool, answer, problem, specs, subject
+
+from logitmus.compare import EnvironmentChange, compare, ulp_distance
+from logitmus.finding import Grade
+from logitmus.observation import Answered, Raised
+from logitmus.problem import FLOAT_DTYPES, float_array
+from logitmus.run import run
+from logitmus.store import Store
+
+PROBLEMS = [problem(seed) for seed in range(4)]
+
+
+def even(*_):
+    return Answered(np.array([2, 4, 6, 8], np.float32))
+
+
+@pytest.fixture
+def compared(tmp_path):
+    number = itertools.count()
+
+    def build(old=even, new=even, *, problems=(PROBLEMS, PROBLEMS), subjects=(("f",), ("f",)), version="1"):
+        stores = []
+        for name, answers, asked, functions in zip("ab", (old, new), problems, subjects, strict=True):
+            pool = FakePool({"fake": [subject(f) for f in functions]}, answer=answers)
+            pool.environment = {"packages": {"fake": version if name == "b" else "1"}}
+            stores.append(Store.create(tmp_path / f"{next(number)}-{name}"))
+            list(run(asked, specs("fake"), stores[-1], pool=pool, judge=FakeJudge()))
+        result = compare(*stores, judge=FakeJudge())
+        for store in stores:
+            store.close()
+        return result
+
+    return build
+
+
+def test_a_run_is_the_same_as_itself(compared):
+    result = compared(answer, answer)
+    assert result.same
+    assert (result.problems, result.pairs, result.environment) == (4, 4, ())
+
+
+def test_versions_that_differ_are_told_and_are_no_difference_of_results(compared):
+    result = compared(version="2")
+    assert result.environment == (EnvironmentChange(where="fake", name="fake", before="1", after="2"),)
+    assert result.same
+
+
+def test_bits_that_changed_are_counted_in_ulps_with_the_worst_problem(compared):
+    def later(asked, name):
+        steps = PROBLEMS.index(asked)  # the first problem stays as it was
+        loss = even().loss.copy()
+        loss[1] = (loss[1:2].view(np.int32) + steps).view(np.float32)[0]
+        return Answered(loss)
+
+    (bits,) = compared(new=later).bits
+    assert (bits.compared, bits.changed, bits.max_ulps, bits.worst) == (4, 3, 3, PROBLEMS[3].id)
+    assert bits.other == {}
+
+
+@pytest.mark.parametrize(
+    ("later", "told"),
+    [
+        (Raised("ValueError", "no"), "answered -> raised valueerror"),
+        (Answered(np.array([2, 4, 6, np.nan], np.float32)), "number -> NaN"),
+        (Answered(np.array([2, 4, -np.inf, 8], np.float32)), "number -> -inf"),
+        (Answered(even().loss.astype(np.float64)), "dtype"),
+        (Answered(even().loss[:2]), "shape"),
+        (Answered(even().loss, even().loss), "grad_logits appeared"),
+        (Answered(even().loss, written=("logits",)), "inputs written into"),
+    ],
+)
+def test_changes_that_are_no_distance_are_named(compared, later, told):
+    (bits,) = compared(new=lambda *_: later).bits
+    assert bits.other == {told: 4}
+    assert bits.max_ulps == 0
+
+
+def test_the_sign_of_zero_is_a_change_of_bits(compared):
+    zeros = np.zeros(4, np.float32)
+    (bits,) = compared(lambda *_: Answered(zeros), lambda *_: Answered(-zeros)).bits
+    assert bits.other == {"zero's sign or NaN's bits": 4}
+
+
+def test_a_changed_warning_is_not_a_change_of_the_result(compared):
+    assert compared(new=lambda *_: Answered(even().loss, warnings=("deprecated",))).same
+
+
+def odd_on(*seeds):
+    return lambda asked, _: Answered(np.ones(4, np.float32)) if PROBLEMS.index(asked) in seeds else even()
+
+
+def test_new_gone_and_changed_findings(compared):
+    (found,) = compared(even, odd_on(1, 2)).new
+    assert (found.example.cause, found.appeared) == ("odd", (PROBLEMS[1].id, PROBLEMS[2].id))
+    result = compared(odd_on(0), even)
+    assert (result.new, result.changed) == ((), ())
+    assert result.gone[0].vanished == (PROBLEMS[0].id,)
+
+
+def test_a_finding_on_other_problems_has_changed(compared):
+    result = compared(odd_on(0, 1), odd_on(1, 2))
+    (found,) = result.changed
+    assert (found.appeared, found.vanished, found.stayed) == ((PROBLEMS[2].id,), (PROBLEMS[0].id,), 1)
+    assert (result.new, result.gone) == ((), ())
+
+
+def test_grades_that_moved_the_worsened_first(compared):
+    result = compared(odd_on(0), odd_on(1, 2))
+    assert [(g.before, g.after, g.problems, g.example) for g in result.grades] == [
+        (Grade.A, Grade.F, 2, PROBLEMS[1].id),
+        (Grade.F, Grade.A, 1, PROBLEMS[0].id),
+    ]
+
+
+def test_only_what_both_asked_is_compared(compared):
+    result = compared(even, odd_on(3), problems=(PROBLEMS[:3], PROBLEMS[1:]), subjects=(("f", "gone"), ("f", "added")))
+    assert (result.problems, result.only_before, result.only_after, result.pairs) == (2, 1, 1, 2)
+    assert (result.subjects_gone, result.subjects_new) == (("fake:gone@cpu",), ("fake:added@cpu",))
+    assert result.same
+
+
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+def test_ulp_distance_counts_representable_numbers(dtype):
+    tiny = {"float64": 2.0**-1074, "float32": 2.0**-149, "bfloat16": 2.0**-133, "float16": 2.0**-24}[dtype]
+    u = {"float64": 2.0**-52, "float32": 2.0**-23, "bfloat16": 2.0**-7, "float16": 2.0**-10}[dtype]
+    left = float_array([0.0, -tiny, 1.0, 1.0, -1.0, np.inf], dtype)
+    right = float_array([-0.0, tiny, 1.0 + u, 1.0 - u / 2, -1.0 - 3 * u, np.finfo(np.float64).max], dtype)
+    right[-1] = np.frombuffer((left[-1:].view(f"u{left.itemsize}") - 1).tobytes(), left.dtype)[0]
+    assert ulp_distance(left, right).tolist() == [0, 2, 1, 1, 3, 1]
+
+
+def test_ulp_distance_does_not_overflow():
+    extremes = np.array([-np.inf, np.inf])
+    inf_bits = 0x7FF0000000000000
+    assert ulp_distance(extremes, extremes[::-1]).tolist() == [2 * inf_bits] * 2
