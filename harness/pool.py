@@ -3,49 +3,44 @@
 The seam (what the engine uses, and all it uses):
 
     with Pool([registry.parse("torch"), registry.parse("cmd:./mine")], Limits(), jobs=2) as pool:
-        for answer in pool.describe():          # Ready (subjects, environment) | BackendFailed, in the order of the specs
+        for answer in pool.describe():  # Ready (subjects, environment) | BackendFailed, in the order of the specs
             ...
-        for event in pool.run(plan):            # Observed | BatchEnded | BackendFailed, as they come
+        for event in pool.run(plan):  # Observed | BatchEnded | BackendFailed, as they come
             ...
 
 `plan(subjects)` is called once for each environment (backend, variant, device) with the subjects of that environment
-and gives the work as an iterable of `Ask(problem, subject ids)`, consumed lazily, in its order: order it by signature,
-so that compilations are shared. An environment whose plan is empty is never started. Exactly one `Observed` comes for
-each (problem, subject) asked, whatever the worker does: what it could not answer is Crashed, TimedOut, OutOfMemory,
-Garbled or NotRun. Nothing of this interface says that the workers are local.
+and gives the work as an iterable of `Ask(problem, subject ids)`, consumed lazily, in its order, in a thread of that
+environment's own: order it by signature, so that compilations are shared. An environment whose plan is empty is never
+started. Exactly one `Observed` comes for each (problem, subject) asked, whatever the worker does: what it could not
+answer is Crashed, TimedOut, OutOfMemory, Garbled or NotRun. Nothing of this interface says that the workers are local.
 """
 
 from __future__ import annotations
 
+import itertools
+import os
+import queue
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Final, Self
 
 from logitmus.backend import Subject
+from logitmus.drive import Ask, BatchEnded, Drive, Observed, Place, PoolEvent
 from logitmus.events import BackendFailed
-from logitmus.observation import Observation
-from logitmus.problem import Problem
-from logitmus.registry import BackendSpec
+from logitmus.messages import Hello
+from logitmus.process import Limits, WorkerProcess
+from logitmus.registry import BackendSpec, distinct
+from logitmus.workers import StartError, StoppedError, Workers
 
+__all__ = ["Ask", "BatchEnded", "Limits", "Observed", "Plan", "Pool", "PoolEvent", "Ready"]
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
-    """What a worker may take before it is killed and replaced (seconds, bytes)."""
+Plan = Callable[[tuple[Subject, ...]], Iterable[Ask]]
 
-    start_seconds: float = 120.0
-    compile_seconds: float = 60.0
-    call_seconds: float = 20.0
-    memory_bytes: int = 8 << 30
-    line_bytes: int = 1 << 30
-    give_up_after: int = 20
-
-
-class Ask(NamedTuple):
-    """One problem, put to several subjects (ids) of one environment."""
-
-    problem: Problem
-    subjects: tuple[str, ...]
+_QUEUED_LISTS: Final = 8  # of events, each about one read from a pipe: what bounds memory when the judge is slow
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,44 +53,19 @@ class Ready:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """One observation.
-
-    Attributes:
-        seconds: spent in the framework's call, as the worker measured it (0 where no answer came).
-        first: the first call of its signature for that subject in that process: `seconds` includes compilation.
-    """
-
-    problem: Problem
-    observation: Observation
-    seconds: float
-    first: bool
-
-
-@dataclass(frozen=True, slots=True)
-class BatchEnded:
-    """A worker finished a batch: whether its floating-point unit flushed subnormals to zero before and after it."""
-
-    backend: str
-    variant: str
-    device: str
-    flushes_before: bool
-    flushes_after: bool
-
-
-Plan = Callable[[tuple[Subject, ...]], Iterable[Ask]]
-
-
 class Pool:
-    """Workers for these backends; at most `jobs` (default: the number of CPUs) compute at once.
+    """Workers for these backends; at most `jobs` (default: the number of CPUs) environments work at once.
 
     Raises:
         RegistryError: where two specs have one label.
     """
 
     def __init__(self, specs: Sequence[BackendSpec], limits: Limits | None = None, jobs: int | None = None) -> None:
-        raise NotImplementedError
+        self._specs = distinct(specs)
+        self._jobs = jobs or os.cpu_count() or 1
+        self._workers = Workers(limits or Limits())
+        self._places: list[Place] | None = None
+        self._idle: dict[str, WorkerProcess] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -104,11 +74,162 @@ class Pool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Kills every worker."""
+        self.close()
+
+    def close(self) -> None:
+        """Kills every worker, at once; what is still running ends without a further event."""
+        self._workers.stop()
+        for worker in self._idle.values():
+            self._workers.retire(worker)
+
+    # --- describing -----------------------------------------------------------------------------------------
 
     def describe(self) -> Iterator[Ready | BackendFailed]:
-        """Starts one worker for each backend, side by side, and says what it offers."""
-        raise NotImplementedError
+        """Starts one worker for each backend, `jobs` at a time, and says what it offers.
 
-    def run(self, plan: Plan) -> Iterator[Observed | BatchEnded | BackendFailed]:
-        """Does the planned work of every environment that `describe` found (it is called if it has not been)."""
-        raise NotImplementedError
+        A backend that offers what an earlier one offers has failed too: its observations could not be told apart.
+        """
+        places: list[Place] = []
+        with ThreadPoolExecutor(self._jobs, "logitmus-start") as threads:
+            try:
+                for answer in threads.map(self._describe, self._specs):
+                    if isinstance(answer, BackendFailed):
+                        yield answer
+                        continue
+                    ready, wire_ids = answer
+                    known = {subject.id for place in places for subject in place.subjects}
+                    clash = sorted(known & set(wire_ids))
+                    if clash:
+                        yield _clash(ready.spec, clash[0])
+                        continue
+                    places += _places(ready, wire_ids)
+                    yield ready
+            except BaseException:
+                self.close()  # before the threads are waited for
+                raise
+        self._places = places
+
+    def _describe(self, spec: BackendSpec) -> tuple[Ready, Mapping[str, str]] | BackendFailed:
+        began = time.monotonic()
+        try:
+            worker, hello = self._workers.start(spec)
+        except StartError as error:
+            return BackendFailed(spec.label, error.reason, error.hint)
+        except StoppedError:
+            return BackendFailed(spec.label, "the run was stopped")
+        self._idle[spec.label] = worker
+        subjects, wire_ids = _named(spec, hello)
+        return Ready(spec, subjects, hello.environment, time.monotonic() - began), wire_ids
+
+    # --- running --------------------------------------------------------------------------------------------
+
+    def run(self, plan: Plan) -> Iterator[PoolEvent]:
+        """Does the planned work of every environment that `describe` found (which is called if it has not been).
+
+        Raises:
+            Whatever the plan raises.
+        """
+        if self._places is None:
+            yield from (answer for answer in self.describe() if isinstance(answer, BackendFailed))
+        todo: queue.SimpleQueue[Place] = queue.SimpleQueue()
+        for place in self._places or ():
+            todo.put(place)
+        events: queue.Queue[list[PoolEvent] | BaseException | None] = queue.Queue(_QUEUED_LISTS)
+        threads = [
+            threading.Thread(target=self._work, args=(todo, plan, events), name=f"logitmus-work-{i}", daemon=True)
+            for i in range(min(self._jobs, todo.qsize()))
+        ]
+        finished = False
+        try:
+            for thread in threads:
+                thread.start()
+            running = len(threads)
+            while running:
+                got = events.get()
+                if got is None:
+                    running -= 1
+                elif isinstance(got, BaseException):
+                    raise got
+                else:
+                    yield from got
+            finished = True
+        finally:
+            if not finished:  # Ctrl-C, an error, or a reader that has seen enough
+                self.close()
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join()
+
+    def _work(
+        self,
+        todo: queue.SimpleQueue[Place],
+        plan: Plan,
+        events: queue.Queue[list[PoolEvent] | BaseException | None],
+    ) -> None:
+        """One environment after the other, until none is left."""
+
+        def emit(event: list[PoolEvent] | BaseException | None) -> None:
+            while not self._workers.stopped.is_set():
+                try:
+                    return events.put(event, timeout=0.2)
+                except queue.Full:
+                    continue
+            raise StoppedError
+
+        try:
+            while True:
+                try:
+                    place = todo.get_nowait()
+                except queue.Empty:
+                    return emit(None)
+                self._work_at(place, plan, emit)
+        except StoppedError:
+            return None
+        except BaseException as error:  # of the plan, or a fault of ours: it belongs to the caller's thread
+            try:
+                return emit(error)
+            except StoppedError:
+                return None
+
+    def _work_at(self, place: Place, plan: Plan, emit: Callable[[list[PoolEvent]], None]) -> None:
+        described = place.variant == "" and place.device_argument == ""
+        worker = self._idle.pop(place.spec.label, None) if described else None
+        asks = iter(plan(place.subjects))
+        first = next(asks, None)
+        if first is None:
+            if worker is not None:
+                self._workers.retire(worker)
+            return
+        Drive(
+            place=place,
+            asks=itertools.chain([first], asks),
+            workers=self._workers,
+            emit=emit,
+            worker=worker,
+        ).run()
+
+
+def _named(spec: BackendSpec, hello: Hello) -> tuple[tuple[Subject, ...], dict[str, str]]:
+    """The subjects under the name that the user gave the backend, and what each is called on the wire."""
+    if not spec.name:
+        return hello.subjects, {subject.id: subject.id for subject in hello.subjects}
+    subjects = tuple(replace(subject, backend=spec.name) for subject in hello.subjects)
+    return subjects, {mine.id: theirs.id for mine, theirs in zip(subjects, hello.subjects, strict=True)}
+
+
+def _places(ready: Ready, wire_ids: Mapping[str, str]) -> list[Place]:
+    grouped: dict[tuple[str, str], list[Subject]] = {}
+    for subject in ready.subjects:
+        grouped.setdefault((subject.variant, subject.device), []).append(subject)
+    return [
+        Place(ready.spec, variant, device, tuple(subjects), {s.id: wire_ids[s.id] for s in subjects})
+        for (variant, device), subjects in grouped.items()
+    ]
+
+
+def _clash(spec: BackendSpec, subject: str) -> BackendFailed:
+    return BackendFailed(
+        spec.label,
+        f"it offers {subject}, which an earlier backend offers too",
+        f"give one of them a name of its own: --backend NAME={spec.label}",
+    )

@@ -1,0 +1,286 @@
+"""Driving one environment: its work in batches, one ahead of the worker, and what becomes of it when a worker is lost.
+
+A lost worker costs the item that it was at, and nothing else: what it had not answered is sent to its successor.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from logitmus import messages
+from logitmus.backend import Subject
+from logitmus.events import BackendFailed
+from logitmus.observation import Garbled, NotRun, Observation, Outcome, Raised
+from logitmus.problem import Problem
+from logitmus.process import WorkerLost, WorkerProcess
+from logitmus.registry import BackendSpec
+from logitmus.wire import WireError, encode_problem, to_line
+from logitmus.workers import StartError, Workers
+
+# One batch fits into a pipe, so that the worker finds the next one complete whenever it has finished the last.
+_BATCH_CALLS: Final = 64
+_BATCH_BYTES: Final = 1 << 19
+_BATCHES_AHEAD: Final = 2
+# After such an error every later call of the process fails too: the CUDA context is gone.
+_POISONED: Final = re.compile(r"CUDA error|CUDA_ERROR|device-side assert|illegal memory access", re.IGNORECASE)
+
+
+class Ask(NamedTuple):
+    """One problem, put to several subjects (ids) of one environment."""
+
+    problem: Problem
+    subjects: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One observation.
+
+    Attributes:
+        seconds: spent in the framework's call, as the worker measured it (0 where no answer came).
+        first: the first call of its signature for that subject in that process: `seconds` includes compilation.
+    """
+
+    problem: Problem
+    observation: Observation
+    seconds: float
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEnded:
+    """A worker finished a batch: whether its floating-point unit flushed subnormals to zero before and after it."""
+
+    backend: str
+    variant: str
+    device: str
+    flushes_before: bool
+    flushes_after: bool
+
+
+PoolEvent = Observed | BatchEnded | BackendFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One environment: a backend with one variant on one device, its subjects, and their ids on the wire."""
+
+    spec: BackendSpec
+    variant: str
+    device: str
+    subjects: tuple[Subject, ...]
+    wire_ids: Mapping[str, str]
+
+    @property
+    def device_argument(self) -> str:
+        """What the worker is told: nothing for the CPU, which is every worker's default."""
+        return "" if self.device == "cpu" else self.device
+
+
+@dataclass(slots=True)
+class _Batch:
+    number: int
+    items: deque[tuple[Problem, str]]
+
+
+@dataclass
+class Drive:
+    """The work of one environment, from its first batch to its last answer.
+
+    Attributes:
+        place: the environment. asks: its work, consumed lazily, in order.
+        workers: where workers come from and go to.
+        emit: takes events in lists; may block, which holds the work back.
+        worker: one that has started already, or None.
+    """
+
+    place: Place
+    asks: Iterable[Ask]
+    workers: Workers
+    emit: Callable[[list[PoolEvent]], None]
+    worker: WorkerProcess | None = None
+    _events: list[PoolEvent] = field(default_factory=list)
+    _in_flight: deque[_Batch] = field(default_factory=deque)
+    _returned: deque[tuple[Problem, str]] = field(default_factory=deque)
+    _compiled: set[tuple[str, tuple[object, ...]]] = field(default_factory=set)
+    _batches: int = 0
+    _losses: int = 0
+
+    def run(self) -> None:
+        """Does all the work: one `Observed` for every (problem, subject) asked."""
+        source = ((ask.problem, subject) for ask in self.asks for subject in ask.subjects)
+        if self.worker is not None and not self.worker.alive:
+            self._recall()  # it died while it had nothing to do: no item's fault
+        try:
+            self._run(source)
+        except StartError as error:
+            self._recall()
+            self._events.append(BackendFailed(self.place.spec.label, error.reason, error.hint))
+            self._leave(source, f"the backend could not start: {error.reason}")
+        finally:
+            self._recall()
+
+    def _run(self, source: Iterator[tuple[Problem, str]]) -> None:
+        while True:
+            if self._losses >= self.workers.limits.give_up_after:
+                self._leave(source, f"gave up after {self._losses} workers in a row were lost without one answer")
+                return
+            self._fill(source)
+            if not self._in_flight:
+                break
+            try:
+                self._step()
+            except WorkerLost as lost:
+                self._lose(lost.outcome)
+        self._flush()
+
+    # --- sending --------------------------------------------------------------------------------------------
+
+    def _fill(self, source: Iterator[tuple[Problem, str]]) -> None:
+        """Keeps one batch ahead of the one being computed."""
+        while len(self._in_flight) < _BATCHES_AHEAD:
+            items = self._take(source)
+            if not items:
+                return
+            self._batches += 1
+            batch = _Batch(self._batches, items)
+            self._in_flight.append(batch)
+            self._started_worker().send(self._line(batch))
+
+    def _take(self, source: Iterator[tuple[Problem, str]]) -> deque[tuple[Problem, str]]:
+        """The next items, what a lost worker left first."""
+        items: deque[tuple[Problem, str]] = deque()
+        size = 0
+        while len(items) < _BATCH_CALLS and size < _BATCH_BYTES:
+            item = self._returned.popleft() if self._returned else next(source, None)
+            if item is None:
+                break
+            if not items or items[-1][0] is not item[0]:
+                size += _wire_bytes(item[0])
+            items.append(item)
+        return items
+
+    def _line(self, batch: _Batch) -> bytes:
+        groups = itertools.groupby(batch.items, key=lambda item: id(item[0]))
+        runs = [list(group) for _, group in groups]
+        return to_line(
+            {
+                "type": "batch",
+                "batch": batch.number,
+                "items": [
+                    {
+                        "problem": encode_problem(run[0][0]),
+                        "subjects": [self.place.wire_ids[subject] for _, subject in run],
+                    }
+                    for run in runs
+                ],
+            }
+        )
+
+    def _started_worker(self) -> WorkerProcess:
+        if self.worker is None:
+            self._flush()
+            place = self.place
+            self.worker, hello = self.workers.start(place.spec, place.variant, place.device_argument)
+            gone = set(place.wire_ids.values()) - {subject.id for subject in hello.subjects}
+            if gone:
+                raise StartError(f"started once more, it no longer offers {min(gone)}")
+        return self.worker
+
+    # --- receiving ------------------------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        """One message: the answer to the oldest open item, or the end of its batch."""
+        batch = self._in_flight[0]
+        if not batch.items:
+            self._end_batch(batch, self._receive(self.workers.limits.call_seconds))
+            return
+        problem, subject = batch.items[0]
+        call = (subject, problem.signature)
+        first = call not in self._compiled
+        message = self._receive(self.workers.limits.compile_seconds if first else self.workers.limits.call_seconds)
+        outcome = self._outcome(message, problem, subject)
+        assert isinstance(message, messages.Answer)  # noqa: S101  (_outcome has seen to it)
+        self._compiled.add(call)
+        self._losses = 0
+        batch.items.popleft()
+        self._observe(problem, subject, outcome, message.seconds, first)
+        if isinstance(outcome, Raised) and _POISONED.search(outcome.message):
+            self._recall()
+
+    def _receive(self, seconds: float) -> messages.Answer | messages.Done | messages.Hello | messages.Failed:
+        worker = self._started_worker()
+        if not worker.has_lines:
+            self._flush()
+        return worker.receive(seconds)
+
+    def _outcome(self, message: object, problem: Problem, subject: str) -> Outcome:
+        worker = self._started_worker()
+        asked = (problem.id, self.place.wire_ids[subject])
+        if not isinstance(message, messages.Answer):
+            raise worker.lost(Garbled(f"{type(message).__name__.lower()!r} came where an answer was due"))
+        if (message.problem, message.subject) != asked:
+            raise worker.lost(
+                Garbled(
+                    f"asked for problem {asked[0]} and {asked[1]}, it answered {message.problem} and {message.subject}"
+                )
+            )
+        try:
+            return messages.to_outcome(message.outcome, problem)
+        except WireError as error:
+            raise worker.lost(Garbled(str(error))) from None
+
+    def _end_batch(self, batch: _Batch, message: object) -> None:
+        if not isinstance(message, messages.Done) or message.batch != batch.number:
+            raise self._started_worker().lost(Garbled(f"the end of batch {batch.number} was due"))
+        self._in_flight.popleft()
+        place = self.place
+        self._events.append(
+            BatchEnded(place.spec.label, place.variant, place.device, message.flushes_before, message.flushes_after)
+        )
+
+    # --- losing ---------------------------------------------------------------------------------------------
+
+    def _lose(self, outcome: Outcome) -> None:
+        """The item that the worker was at gets the outcome; the others go to its successor."""
+        self._losses += 1
+        guilty = self._in_flight[0].items if self._in_flight else None
+        if guilty:
+            problem, subject = guilty.popleft()
+            self._observe(problem, subject, outcome, 0.0, (subject, problem.signature) not in self._compiled)
+        self._recall()
+
+    def _recall(self) -> None:
+        """Ends the worker and takes back everything that is open; the next batch gets a new one."""
+        if self.worker is not None:
+            self.workers.retire(self.worker)
+            self.worker = None
+        for batch in reversed(self._in_flight):
+            self._returned.extendleft(reversed(batch.items))
+        self._in_flight.clear()
+        self._compiled.clear()
+
+    def _leave(self, source: Iterator[tuple[Problem, str]], reason: str) -> None:
+        for problem, subject in itertools.chain(self._returned, source):
+            self._observe(problem, subject, NotRun(reason), 0.0, False)
+            if len(self._events) >= _BATCH_CALLS:
+                self._flush()
+        self._flush()
+
+    def _observe(self, problem: Problem, subject: str, outcome: Outcome, seconds: float, first: bool) -> None:
+        self._events.append(Observed(problem, Observation(subject, problem.id, outcome), seconds, first))
+
+    def _flush(self) -> None:
+        if self._events:
+            self.emit(self._events)
+            self._events = []
+
+
+def _wire_bytes(problem: Problem) -> int:
+    arrays = (problem.logits, problem.targets, problem.weight, problem.cotangent)
+    return sum(array.nbytes for array in arrays if array is not None) * 4 // 3 + 400

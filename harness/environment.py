@@ -1,0 +1,121 @@
+"""Where a process runs: all that can change an answer's bits, recorded with every run.
+
+Standard library only: the worker imports it inside foreign environments.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+# Variables that change how many threads, which kernels or which numerics a framework uses.
+_TELLING = (
+    "OMP_", "MKL_", "OPENBLAS_", "BLIS_", "ONEDNN_", "DNNL_", "KMP_", "CUDA_", "CUBLAS_", "NVIDIA_", "XLA_", "TF_",
+    "JAX_", "TORCH_", "PYTORCH_", "KERAS_", "TRITON_", "ATEN_",
+)  # fmt: skip
+
+
+def harness_environment() -> dict[str, Any]:
+    """The environment of the harness: that of any process, and the machine's memory and GPUs."""
+    return {**process_environment(), "memory_bytes": _memory_bytes(), "gpus": _gpus()}
+
+
+def process_environment() -> dict[str, Any]:
+    """Interpreter, platform, CPU, threads, floating-point environment and every installed distribution's version."""
+    return {
+        "python": {
+            "implementation": platform.python_implementation(),
+            "version": platform.python_version(),
+            "executable": sys.executable,
+        },
+        "platform": platform.platform(),
+        "cpu": {
+            "architecture": platform.machine(),
+            "model": _cpu_model(),
+            "count": os.cpu_count(),
+            "usable": _usable(),
+        },
+        "floating_point": {
+            "flush_to_zero": flushes_results(),
+            "denormals_are_zero": flushes_operands(),
+        },
+        "variables": {name: value for name, value in sorted(os.environ.items()) if name.startswith(_TELLING)},
+        "packages": packages(),
+    }
+
+
+def packages() -> dict[str, str]:
+    """Every installed distribution with its exact version; where one is installed twice, the one that is imported."""
+    found: dict[str, str] = {}
+    for distribution in metadata.distributions():
+        name = distribution.metadata["Name"]
+        if name:  # a damaged installation may have none
+            found.setdefault(name, distribution.version)
+    return dict(sorted(found.items(), key=lambda item: item[0].lower()))
+
+
+def flushes_subnormals() -> bool:
+    """Whether this thread's floating-point unit flushes subnormal results or operands to zero, measured."""
+    return flushes_results() or flushes_operands()
+
+
+def flushes_results() -> bool:
+    """Flush-to-zero: half of the smallest normal number comes out as 0."""
+    return _half(sys.float_info.min) == 0.0
+
+
+def flushes_operands() -> bool:
+    """Denormals-are-zero: a subnormal operand is taken for 0, though its result is normal."""
+    return _scaled_up(_SMALLEST_SUBNORMAL) == 0.0
+
+
+_SMALLEST_SUBNORMAL = float.fromhex("0x1p-1074")
+
+
+def _half(value: float) -> float:
+    # In a function of its own, so that the compiler cannot do it at compile time.
+    return value * 0.5
+
+
+def _scaled_up(value: float) -> float:
+    return value * 2.0**200
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor()
+
+
+def _usable() -> int | None:
+    """The CPUs that this process may use, which a container or a batch system may have narrowed."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _gpus() -> list[str]:
+    """Name, driver and memory of every NVIDIA GPU, as its own tool reports them; [] where there is none."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return []
+    query = [tool, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in answer.stdout.splitlines() if line.strip()]

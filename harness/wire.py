@@ -1,0 +1,212 @@
+"""The wire: problems, subjects and outcomes as JSON Lines (docs/protocol.md, protocol.schema.json).
+
+Numbers that matter travel as bits, never as decimals: an array is its dtype, its shape and the base64 of its
+row-major little-endian bytes. This is the half that a worker needs, with nothing but the standard library, numpy and
+ml_dtypes; what a worker sends is read, and distrusted, by `logitmus.messages`.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import math
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+
+from logitmus.backend import Subject
+from logitmus.convention import PORTABLE
+from logitmus.observation import (
+    Answered,
+    Crashed,
+    Garbled,
+    NotRun,
+    Outcome,
+    OutOfMemory,
+    Raised,
+    TimedOut,
+)
+from logitmus.problem import FLOAT_DTYPES, LABEL_DTYPES, Array, Problem, little_endian_bytes
+
+PROTOCOL: Final = 1
+DTYPES: Final = MappingProxyType({**FLOAT_DTYPES, **LABEL_DTYPES})
+
+Message = dict[str, Any]
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
+
+class WireError(ValueError):
+    """A line that is not a message of the protocol; the message says what was wrong with it."""
+
+
+def to_line(message: Mapping[str, Any]) -> bytes:
+    """One message as one line of ASCII, its newline included."""
+    return _ENCODER.encode(message).encode("ascii") + b"\n"
+
+
+def plain_text(text: str, limit: int = 2000) -> str:
+    """`text` cut to `limit` characters and free of lone surrogates, which are not valid Unicode."""
+    cut = text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
+    return cut.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+# --- arrays ---------------------------------------------------------------------------------------------------
+
+
+def encode_array(array: Array) -> Message:
+    """The exact bits of an array.
+
+    Raises:
+        WireError: for a dtype that is not in `DTYPES`.
+    """
+    if array.dtype.name not in DTYPES:
+        raise WireError(f"an array of dtype {array.dtype}; the protocol carries {', '.join(DTYPES)}")
+    data = binascii.b2a_base64(little_endian_bytes(array), newline=False).decode("ascii")
+    return {"dtype": array.dtype.name, "shape": list(array.shape), "data": data}
+
+
+def array_from_bits(dtype: str, shape: Sequence[int], data: bytes) -> Array:
+    """The read-only array with these little-endian bits.
+
+    Raises:
+        WireError: for an unknown dtype, a negative size, or a number of bytes that the shape does not have.
+    """
+    if dtype not in DTYPES:
+        raise WireError(f"dtype {dtype!r}; use one of {', '.join(DTYPES)}")
+    if any(size < 0 for size in shape):
+        raise WireError(f"shape {tuple(shape)}: a negative size")
+    itemsize = DTYPES[dtype].itemsize
+    if len(data) != math.prod(shape) * itemsize:
+        raise WireError(f"shape {tuple(shape)} of {dtype} has {math.prod(shape) * itemsize} bytes; {len(data)} came")
+    array: Array = np.frombuffer(data, DTYPES[dtype])
+    if not np.little_endian:
+        array = array.byteswap()
+    try:
+        array = array.reshape(tuple(shape))
+    except ValueError as error:  # more axes than NumPy has, or sizes beyond any memory beside a 0
+        raise WireError(f"shape {tuple(shape)}: {error}") from None
+    array.flags.writeable = False
+    return array
+
+
+def decode_array(message: Mapping[str, Any]) -> Array:
+    """The inverse of `encode_array`.
+
+    Raises:
+        WireError: see `array_from_bits`; also for data that is not base64.
+    """
+    try:
+        data = binascii.a2b_base64(message["data"], strict_mode=True)
+    except (binascii.Error, ValueError) as error:
+        raise WireError(f"data is not base64: {error}") from None
+    return array_from_bits(message["dtype"], message["shape"], data)
+
+
+def _optional(array: Array | None) -> Message | None:
+    return None if array is None else encode_array(array)
+
+
+def _maybe(message: Mapping[str, Any] | None) -> Array | None:
+    return None if message is None else decode_array(message)
+
+
+# --- problems -------------------------------------------------------------------------------------------------
+
+
+def encode_problem(problem: Problem) -> Message:
+    """Everything that is part of the question; family and idea stay at home."""
+    return {
+        "id": problem.id,
+        "logits": encode_array(problem.logits),
+        "targets": encode_array(problem.targets),
+        "weight": _optional(problem.weight),
+        "ignore_index": problem.ignore_index,
+        "label_smoothing": encode_array(np.asarray(problem.label_smoothing, np.float64)),
+        "reduction": problem.reduction,
+        "cotangent": _optional(problem.cotangent),
+        "layout": problem.layout,
+    }
+
+
+def decode_problem(message: Mapping[str, Any]) -> Problem:
+    """The inverse of `encode_problem`, bit for bit, the id included.
+
+    Raises:
+        WireError: for arrays that are not; ProblemError: for parts that do not fit together.
+    """
+    return Problem(
+        logits=decode_array(message["logits"]),
+        targets=decode_array(message["targets"]),
+        weight=_maybe(message["weight"]),
+        ignore_index=message["ignore_index"],
+        label_smoothing=float(decode_array(message["label_smoothing"])),
+        reduction=message["reduction"],
+        cotangent=_maybe(message["cotangent"]),
+        layout=message["layout"],
+    )
+
+
+# --- subjects -------------------------------------------------------------------------------------------------
+
+
+def encode_subject(subject: Subject) -> Message:
+    """A subject with its offer and the fields of its convention that are not the portable ones."""
+    offer = subject.offer
+    return {
+        "id": subject.id,
+        "backend": subject.backend,
+        "function": subject.function,
+        "mode": subject.mode,
+        "variant": subject.variant,
+        "device": subject.device,
+        "offer": {
+            "targets": offer.targets,
+            "options": sorted(offer.options),
+            "reductions": list(offer.reductions),
+            "dtypes": list(offer.dtypes),
+            "label_dtypes": list(offer.label_dtypes),
+            "layouts": list(offer.layouts),
+            "spatial": offer.spatial,
+            "single_row": offer.single_row,
+            "gradients": sorted(offer.gradients),
+        },
+        "convention": {name: mine for name, (mine, _) in subject.convention.differences(PORTABLE).items()},
+        "precision": {
+            dtype: {"result": p.result, "storage": p.storage, "arithmetic": p.arithmetic}
+            for dtype, p in subject.precision.items()
+        },
+        "flushes_subnormals": subject.flushes_subnormals,
+        "docs": dict(subject.docs),
+    }
+
+
+# --- outcomes -------------------------------------------------------------------------------------------------
+
+
+def encode_outcome(outcome: Outcome) -> Message:
+    """What became of a call; `logitmus.messages.decode_outcome` is the inverse."""
+    match outcome:
+        case Answered():
+            return {
+                "kind": "answered",
+                "loss": encode_array(outcome.loss),
+                "grad_logits": _optional(outcome.grad_logits),
+                "grad_targets": _optional(outcome.grad_targets),
+                "written": list(outcome.written),
+                "warnings": [plain_text(text) for text in outcome.warnings],
+            }
+        case Raised():
+            return {"kind": "raised", "type": outcome.type, "message": plain_text(outcome.message)}
+        case Crashed():
+            return {"kind": "crashed", "status": outcome.status, "stderr": plain_text(outcome.stderr, 1 << 16)}
+        case TimedOut():
+            return {"kind": "timed_out", "seconds": outcome.seconds}
+        case OutOfMemory():
+            return {"kind": "out_of_memory", "limit": outcome.limit}
+        case Garbled():
+            return {"kind": "garbled", "reason": plain_text(outcome.reason)}
+        case NotRun():
+            return {"kind": "not_run", "reason": plain_text(outcome.reason)}

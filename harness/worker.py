@@ -1,0 +1,205 @@
+"""The worker: one backend in a process of its own, answering problems over the wire (docs/protocol.md).
+
+It speaks on the standard output that it was started with, and moves that out of everyone's reach before it imports a
+framework: whatever the framework prints, at whatever level, goes to stderr. Standard library, numpy and ml_dtypes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, BinaryIO
+
+from logitmus.backend import Backend, Function, Inputs, Outputs, Subject
+from logitmus.environment import flushes_subnormals, process_environment
+from logitmus.observation import Answered, Garbled, NotRun, Outcome, Raised
+from logitmus.present import canonical, present
+from logitmus.problem import Problem, little_endian_bytes
+from logitmus.wire import (
+    PROTOCOL,
+    Message,
+    WireError,
+    decode_problem,
+    encode_outcome,
+    encode_subject,
+    plain_text,
+    to_line,
+)
+
+_WRITABLE = ("logits", "targets", "weight", "cotangent")
+
+
+@dataclass(frozen=True)
+class _Served:
+    """A subject, and the function behind it."""
+
+    subject: Subject
+    function: Function
+
+
+def main(argv: Sequence[str]) -> int:
+    """Serves one backend until the standard input ends; the exit status is 1 where it could not start."""
+    options = _options(argv)
+    questions, send = _take_the_wire()
+    _die_with_parent()
+    backend: Backend | None = None
+    try:
+        backend = load(options.backend, options.path)
+        backend.start(options.variant)
+        devices = tuple(backend.devices())
+    except Exception as error:
+        send(_failure(error, backend))
+        return 1
+    if options.device not in (devices if options.device else ("",)):
+        send({"type": "failed", "reason": f"no device {options.device}; there is {', '.join(devices)}", "hint": ""})
+        return 1
+    functions = {function.name: function for function in backend.functions}
+    served = {s.id: _Served(s, functions[s.function]) for s in backend.subjects(devices)}
+    send(
+        {
+            "type": "hello",
+            "protocol": PROTOCOL,
+            "subjects": [encode_subject(one.subject) for one in served.values()],
+            "environment": {**process_environment(), "devices": list(devices)},
+        }
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for line in questions:
+            _answer_batch(json.loads(line), backend, served, caught, send)
+    return 0
+
+
+def load(target: str, path: str = "") -> Backend:
+    """The `Backend` value at "module:attribute", with `path` on the import path.
+
+    Raises:
+        ImportError: where there is no such module; AttributeError, TypeError: where the attribute is not a `Backend`.
+    """
+    if path:
+        sys.path.insert(0, path)
+    module, _, attribute = target.partition(":")
+    value = getattr(import_module(module), attribute)
+    if not isinstance(value, Backend):
+        raise TypeError(f"{target} is a {type(value).__name__}; a backend is a logitmus.backend.Backend value")
+    return value
+
+
+def _options(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="logitmus.worker", description=__doc__.partition("\n")[0])
+    parser.add_argument("--backend", required=True, help='"module:attribute" of a Backend value')
+    parser.add_argument("--path", default="", help="a folder for the import path")
+    parser.add_argument("--variant", default="", help="the process-wide setting to start with")
+    parser.add_argument("--device", default="", help="the device that its subjects will be asked on")
+    return parser.parse_args(argv)
+
+
+def _take_the_wire() -> tuple[BinaryIO, Callable[[Mapping[str, Any]], None]]:
+    """The wire's two ends. Descriptors 0 and 1 are moved away: C code and child processes reach only the others."""
+    questions = os.fdopen(os.dup(0), "rb", buffering=1 << 20)
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+
+    def send(message: Mapping[str, Any]) -> None:
+        rest = memoryview(to_line(message))
+        while rest:
+            rest = rest[os.write(answers, rest) :]
+
+    return questions, send
+
+
+def _die_with_parent() -> None:
+    """Ends this process soon after its parent is gone, even in the middle of a call that never returns."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="logitmus-parent-watch", daemon=True).start()
+
+
+def _failure(error: Exception, backend: Backend | None) -> Message:
+    hint = ""
+    if isinstance(error, ModuleNotFoundError) and backend is not None and backend.distributions:
+        hint = f"{sys.executable} -m pip install {' '.join(backend.distributions)}"
+    return {"type": "failed", "reason": plain_text(f"{type(error).__name__}: {error}"), "hint": hint}
+
+
+def _answer_batch(
+    batch: Mapping[str, Any],
+    backend: Backend,
+    served: Mapping[str, _Served],
+    caught: list[warnings.WarningMessage],
+    send: Callable[[Mapping[str, Any]], None],
+) -> None:
+    before = flushes_subnormals()
+    for item in batch["items"]:
+        problem = decode_problem(item["problem"])
+        for subject in item["subjects"]:
+            outcome, seconds = _observe(problem, served[subject], backend, caught)
+            send(
+                {
+                    "type": "answer",
+                    "problem": item["problem"]["id"],
+                    "subject": subject,
+                    "outcome": _encoded(outcome),
+                    "seconds": seconds,
+                }
+            )
+    send({"type": "done", "batch": batch["batch"], "flushes_before": before, "flushes_after": flushes_subnormals()})
+
+
+def _observe(
+    problem: Problem, one: _Served, backend: Backend, caught: list[warnings.WarningMessage]
+) -> tuple[Outcome, float]:
+    """The outcome of one call, and the seconds that it took."""
+    try:
+        inputs = present(problem, one.subject)
+    except Exception as error:
+        return NotRun(f"could not be presented: {type(error).__name__}: {error}"), 0.0
+    bits = _bits(inputs)
+    caught.clear()
+    started = time.perf_counter()
+    try:
+        outputs = backend.evaluate(one.function, one.subject.mode, one.subject.device, inputs)
+    except Exception as error:
+        return Raised(type(error).__name__, str(error)), time.perf_counter() - started
+    seconds = time.perf_counter() - started
+    texts = tuple(dict.fromkeys(str(warning.message) for warning in caught))
+    written = tuple(name for name, now in _bits(inputs).items() if now != bits[name])
+    return _answered(outputs, problem, one.subject, written, texts), seconds
+
+
+def _answered(
+    outputs: Outputs, problem: Problem, subject: Subject, written: tuple[str, ...], texts: tuple[str, ...]
+) -> Outcome:
+    try:
+        result = canonical(outputs, problem, subject)
+    except Exception as error:
+        return Garbled(f"{type(error).__name__}: {error}")
+    return Answered(result.loss, result.grad_logits, result.grad_targets, written, texts)
+
+
+def _encoded(outcome: Outcome) -> Message:
+    try:
+        return encode_outcome(outcome)
+    except WireError as error:
+        return encode_outcome(Garbled(str(error)))
+
+
+def _bits(inputs: Inputs) -> dict[str, bytes]:
+    arrays = {name: getattr(inputs, name) for name in _WRITABLE}
+    return {name: little_endian_bytes(array) for name, array in arrays.items() if array is not None}
