@@ -90,6 +90,7 @@ class Acceptance:
     expectations: Sequence[Expectation]
     today: datetime.date = field(default_factory=datetime.date.today)
     _unaccepted: Counter[Severity] = field(default_factory=Counter, init=False)
+    _accepted: int = field(default=0, init=False)
     _taken: dict[tuple[str, str, str, str], Expectation | None] = field(default_factory=dict, init=False)
     _used: set[Expectation] = field(default_factory=set, init=False)
 
@@ -100,11 +101,18 @@ class Acceptance:
         accepted = self._taken[finding.key]
         if accepted is None:
             self._unaccepted[finding.severity] += 1
+        else:
+            self._accepted += 1
         return accepted
 
     def unaccepted(self, fail_on: Severity) -> int:
         """The number of findings at least as severe as `fail_on` that no expectation accepts."""
         return sum(count for severity, count in self._unaccepted.items() if severity.rank <= fail_on.rank)
+
+    @property
+    def accepted(self) -> int:
+        """The number of findings that an expectation accepts."""
+        return self._accepted
 
     @property
     def stale(self) -> tuple[Expectation, ...]:

@@ -132,14 +132,18 @@ class Store:
     # --- writing ---------------------------------------------------------------------------------------------
 
     def add_problems(self, problems: Iterable[Problem]) -> None:
-        """Append problems in this order; one that is there already keeps its place."""
+        """Append problems in this order, all or (where making them is cut short) none; known ones keep their place."""
         with self._explained():
-            for problem in problems:
-                self._begin()
-                self._db.execute(
-                    "INSERT OR IGNORE INTO problems(id, value) VALUES (?, ?)",
-                    (problem.id, record.encode(problem, self._put)),
-                )
+            self._begin()
+            try:
+                for problem in problems:
+                    self._db.execute(
+                        "INSERT OR IGNORE INTO problems(id, value) VALUES (?, ?)",
+                        (problem.id, record.encode(problem, self._put)),
+                    )
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
         self.commit()
 
     def add_backend(self, backend: BackendReady | BackendFailed) -> None:

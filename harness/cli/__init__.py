@@ -1,1 +1,67 @@
-"""."""
+"""The command line: one module per verb, each of which parses, calls and prints.
+
+`logitmus --help` loads none of the engine: a verb imports what it needs when it is called.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from logitmus import __version__
+from logitmus.cli.backends import backends
+from logitmus.cli.compare import compare
+from logitmus.cli.exits import Exit
+from logitmus.cli.families import families
+from logitmus.cli.judge import judge
+from logitmus.cli.merge import merge
+from logitmus.cli.report import report
+from logitmus.cli.run import run
+
+app = typer.Typer(
+    help="Every framework's cross-entropy, the same adversarial questions, exact answers.",
+    epilog="Exit codes: 0 nothing unaccepted, 1 unaccepted findings, 2 usage, 3 a backend that was asked for could "
+    "not run, 130 interrupted (the file can be resumed).",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verb in (run, judge, report, compare, merge, backends, families):
+    app.command()(verb)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"logitmus {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """The entry point: what a person can mend is told in one line, without a traceback."""
+    try:
+        app()
+    except Exception as error:
+        if not _is_explained(error):
+            raise
+        sys.stderr.write(f"logitmus: {error}\n")
+        sys.exit(Exit.USAGE)
+
+
+def _is_explained(error: Exception) -> bool:
+    """Whether its message says what was seen and what to do."""
+    from logitmus.expectations import ExpectationsError
+    from logitmus.registry import RegistryError
+    from logitmus.store import StoreError
+
+    return isinstance(error, StoreError | RegistryError | ExpectationsError | OSError)

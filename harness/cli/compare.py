@@ -1,0 +1,38 @@
+"""`logitmus compare`: two runs side by side."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from logitmus.cli.exits import Exit, FailOn
+from logitmus.cli.options import FailOnOption, JsonFlag, RunFile
+
+
+def compare(
+    before: RunFile,
+    after: RunFile,
+    json: JsonFlag = False,
+    fail_on: FailOnOption = FailOn.DIFFERENCE,
+    bits: Annotated[bool, typer.Option("--bits", help="Exit with 1 on any changed bit, too.")] = False,
+) -> None:
+    """Tell what changed between two runs: findings, grades, bits. Exits with 1 on new findings."""
+    from rich.console import Console
+
+    from logitmus.compare import compare as compare_runs
+    from logitmus.finding import Severity
+    from logitmus.reports import comparison
+    from logitmus.store import Store
+
+    with Store.open(before) as old, Store.open(after) as new:
+        found = compare_runs(old, new)
+    if json:
+        typer.echo(comparison.to_json(found))
+    else:
+        comparison.render(found, Console())
+    worse = [change for change in (*found.new, *found.changed) if change.appeared]
+    failed = fail_on is not FailOn.NEVER and any(
+        change.example.severity.rank <= Severity(fail_on.value).rank for change in worse
+    )
+    raise typer.Exit(Exit.FINDINGS if failed or (bits and found.bits) else Exit.OK)

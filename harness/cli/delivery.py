@@ -1,0 +1,100 @@
+"""From a stream of events to the summary on the terminal, the files asked for, and the exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from rich.console import Console
+
+from logitmus.cli.exits import Exit, FailOn
+from logitmus.cli.options import Outputs
+from logitmus.events import BackendFailed, BackendReady, Event, Judged, RunFinished
+from logitmus.expectations import Acceptance, load
+from logitmus.finding import Severity
+from logitmus.reports import html, jsonreport, junit, markdown, terminal
+from logitmus.reports.summary import Summary
+
+EXPECTATIONS = Path("logitmus.toml")
+
+
+def acceptance(path: Path | None) -> Acceptance:
+    """The expectations of `path`, or of ./logitmus.toml where there is one."""
+    if path is None and not EXPECTATIONS.exists():
+        return Acceptance(())
+    return Acceptance(load(path or EXPECTATIONS))
+
+
+def deliver(
+    events: Iterable[Event],
+    accepted: Acceptance,
+    *,
+    outputs: Outputs,
+    fail_on: FailOn,
+    asked_for: Collection[str] = (),
+    quiet: bool = False,
+) -> Exit:
+    """Read all events; write, print, and say how to exit.
+
+    Args:
+        asked_for: the backends named by the person: if one of them could not run, that is the exit code.
+        quiet: no summary on the terminal.
+    """
+    summary = Summary()
+    missing: set[str] = set()
+    ready: set[str] = set()
+    interrupted = False
+    for event in events:
+        summary.add(event)
+        match event:
+            case Judged():
+                for finding in event.judgement.findings:
+                    accepted.add(finding)
+            case BackendReady():
+                ready.add(event.backend)
+            case BackendFailed():
+                missing.add(event.backend)
+            case RunFinished():
+                interrupted = event.interrupted
+            case _:
+                pass
+    written = _write(summary, outputs)
+    if not (quiet or outputs.on_stdout):
+        terminal.render(summary, Console())
+    _tell(accepted, written)
+    if interrupted:
+        return Exit.INTERRUPTED
+    if missing.intersection(asked_for) or not ready:
+        return Exit.BACKEND
+    if fail_on is FailOn.NEVER:
+        return Exit.OK
+    return Exit.FINDINGS if accepted.unaccepted(Severity(fail_on.value)) else Exit.OK
+
+
+def _write(summary: Summary, outputs: Outputs) -> list[Path]:
+    writers = (
+        (outputs.html, html.write),
+        (outputs.json, jsonreport.write),
+        (outputs.junit, junit.write),
+        (outputs.markdown, markdown.write),
+    )
+    written = []
+    for path, write in writers:
+        if path is not None:
+            write(summary, Path("/dev/stdout") if path == Path("-") else path)
+            written.append(path)
+    return written
+
+
+def _tell(accepted: Acceptance, written: Iterable[Path]) -> None:
+    console = Console(stderr=True)
+    if accepted.expectations:
+        count = accepted.accepted
+        console.print(f"{count} finding{'' if count == 1 else 's'} accepted by expectations", highlight=False)
+    for expectation in accepted.stale:
+        console.print(f"stale expectation, matched nothing: {expectation}", markup=False, highlight=False)
+    for expectation in accepted.expired:
+        console.print(f"expired expectation, of {expectation.until}: {expectation}", markup=False, highlight=False)
+    for path in written:
+        if path != Path("-"):
+            console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,40 @@
+"""Options that several verbs share. Light: loaded by `--help`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from logitmus.cli.exits import FailOn
+
+RunFile = Annotated[Path, typer.Argument(metavar="RUN", help="The file of a run.", show_default=False)]
+Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a self-contained HTML report.")]
+Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON; - for stdout.")]
+JUnit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML, for CI.")]
+Markdown = Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Write a Markdown summary, for CI.")]
+Expect = Annotated[
+    Path | None,
+    typer.Option("--expect", metavar="FILE", help="Accepted findings.  [default: logitmus.toml, if there is one]"),
+]
+FailOnOption = Annotated[
+    FailOn, typer.Option("--fail-on", help="Exit with 1 on unaccepted findings of at least this severity.")
+]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON in place of the table.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """The files that a person asked for."""
+
+    html: Path | None = None
+    json: Path | None = None
+    junit: Path | None = None
+    markdown: Path | None = None
+
+    @property
+    def on_stdout(self) -> bool:
+        """JSON takes the place of the summary."""
+        return self.json == Path("-")

@@ -1,0 +1,31 @@
+"""Progress of a run, a line per backend; silent where standard error is no terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from logitmus.events import BackendFailed, BackendReady, Event, Progressed
+
+
+def shown(events: Iterable[Event]) -> Iterator[Event]:
+    """The same events, while their progress is shown."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        starting = progress.add_task("starting the backends", total=None)
+        for event in events:
+            match event:
+                case BackendReady():
+                    progress.update(starting, visible=False)
+                    tasks[event.backend] = progress.add_task(event.backend, total=event.calls)
+                case BackendFailed():
+                    progress.console.print(f"{event.backend}: {event.reason}", markup=False, highlight=False)
+                case Progressed():
+                    progress.update(tasks[event.backend], completed=event.answered)
+                case _:
+                    pass
+            yield event

@@ -1,0 +1,125 @@
+"""`logitmus run`: ask, keep, judge, report."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from logitmus.cli.choices import chosen_backends, chosen_problems
+from logitmus.cli.exits import Exit, FailOn, ProfileChoice
+from logitmus.cli.options import Expect, FailOnOption, Html, Json, JUnit, Markdown, Outputs
+
+if TYPE_CHECKING:
+    from logitmus.store import Store
+
+_GIB = 1 << 30
+# What is asked of whom: kept in the file, so that a run resumes without being told again.
+_DEFAULTS: dict[str, Any] = {
+    "backends": [], "subjects": [], "devices": [], "families": [], "dtypes": [], "profile": "default", "seed": 0,
+}  # fmt: skip
+
+
+def run(
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--backend",
+            help="torch, torch@/path/to/python, name=torch@..., module:ATTRIBUTE or cmd:./program; repeatable.  "
+            "[default: all that are installed]",
+        ),
+    ] = None,
+    subject: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these subjects; repeatable.")] = None,
+    family: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these families; repeatable.")] = None,
+    dtype: Annotated[list[str] | None, typer.Option(help="Only this dtype; repeatable.")] = None,
+    device: Annotated[list[str] | None, typer.Option(help="Only this device; repeatable.")] = None,
+    profile: Annotated[
+        ProfileChoice | None, typer.Option(help="How much is asked.  [default: default]", show_default=False)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the random numbers.  [default: 0]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The run's file.  [default: logitmus-TIME.logitmus]")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
+    html: Html = None,
+    json: Json = None,
+    junit: JUnit = None,
+    markdown: Markdown = None,
+    expect: Expect = None,
+    fail_on: FailOnOption = FailOn.DIFFERENCE,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Workers that compute at once.  [default: the number of CPUs]")
+    ] = None,
+    start_seconds: Annotated[float, typer.Option(min=0, help="A worker may take so long to start.")] = 120.0,
+    compile_seconds: Annotated[float, typer.Option(min=0, help="... for the first call of a signature.")] = 60.0,
+    call_seconds: Annotated[float, typer.Option(min=0, help="... for any other call.")] = 20.0,
+    memory: Annotated[float, typer.Option(min=0, metavar="GIB", help="A worker may use so much memory.")] = 8.0,
+) -> None:
+    """Ask every backend every problem, and judge the answers."""
+    from logitmus import run as engine
+    from logitmus.cli.delivery import acceptance, deliver
+    from logitmus.cli.progress import shown
+    from logitmus.pool import Limits
+
+    accepted = acceptance(expect)
+    given = {
+        "backends": backend,
+        "subjects": subject,
+        "devices": device,
+        "families": family,
+        "dtypes": dtype,
+        "profile": profile and profile.value,
+        "seed": seed,
+    }
+    limits = Limits(
+        start_seconds=start_seconds,
+        compile_seconds=compile_seconds,
+        call_seconds=call_seconds,
+        memory_bytes=int(memory * _GIB),
+    )
+    with _file(out, {name: value for name, value in given.items() if value is not None}, resume=resume) as store:
+        asked = store.settings
+        specs = chosen_backends(asked["backends"])
+        selection = engine.Selection(subjects=tuple(asked["subjects"]), devices=tuple(asked["devices"]))
+        events = engine.run(chosen_problems(asked), specs, store, selection=selection, limits=limits, jobs=jobs)
+        try:
+            code = deliver(
+                shown(events),
+                accepted,
+                outputs=Outputs(html=html, json=json, junit=junit, markdown=markdown),
+                fail_on=fail_on,
+                asked_for={spec.label for spec in specs} if asked["backends"] else (),
+            )
+        except KeyboardInterrupt:
+            code = Exit.INTERRUPTED
+        count = len(store)
+    again = f"\nGo on with: logitmus run --resume --out {store.path}" if code is Exit.INTERRUPTED else ""
+    typer.echo(f"{count} observations are in {store.path}{again}", err=True)
+    raise typer.Exit(code)
+
+
+def _file(out: Path | None, given: dict[str, Any], *, resume: bool) -> Store:
+    """A new file with these settings; or the one to go on with, which holds its own."""
+    from logitmus.environment import harness_environment
+    from logitmus.store import SUFFIX, Store
+
+    if not resume:
+        settings = {**_DEFAULTS, **given}
+        chosen_backends(settings["backends"])  # a name that is wrong is told before there is a file
+        next(iter(chosen_problems(settings)))
+        path = out or Path(f"logitmus-{datetime.now():%Y%m%d-%H%M%S}{SUFFIX}")
+        return Store.create(path, environment=harness_environment(), settings=settings)
+    if out is None:
+        raise typer.BadParameter("needs --out FILE, the file of the run to go on with", param_hint="--resume")
+    store = Store.open(out, write=True)
+    for name, value in given.items():
+        if value != store.settings.get(name):
+            store.close()
+            raise typer.BadParameter(
+                f"{out} was started with {name} = {store.settings.get(name)!r}, not {value!r}; leave the option out "
+                "(a run goes on with its own), or start a new file",
+                param_hint="--resume",
+            )
+    return store
