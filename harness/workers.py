@@ -35,7 +35,8 @@ class Workers:
         self.stopped = threading.Event()
         self._lock = threading.Lock()
         self._alive: set[WorkerProcess] = set()
-        threading.Thread(target=self._watch_memory, name="logitmus-memory", daemon=True).start()
+        self._watch = threading.Thread(target=self._watch_memory, name="logitmus-memory", daemon=True)
+        self._watch.start()
 
     def start(self, spec: BackendSpec, variant: str = "", device: str = "") -> tuple[WorkerProcess, messages.Hello]:
         """A worker that has said hello; one that dies before that is tried once more.
@@ -73,6 +74,7 @@ class Workers:
         with self._lock:
             for worker in self._alive:
                 worker.kill()
+        self._watch.join()
 
     def _launch(self, spec: BackendSpec, variant: str, device: str) -> WorkerProcess:
         with self._lock:  # so that none is started behind the back of `stop`
