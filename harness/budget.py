@@ -21,7 +21,7 @@ from logitmus.rounding import format_of
 from logitmus.softmax import Softmax
 
 SAFETY = 1 + 2.0**-10  # budgets are themselves computed in float64
-_FINITE = 2.0**1000
+_LEAST = 2.0**-1074  # half of float64's smallest subnormal is 0 in float64
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Roundoffs:
             result.u,
             storage.u,
             arithmetic.u,
-            result.lam if flushes else result.eta / 2,
-            storage.lam if flushes else storage.eta / 2,
+            result.lam if flushes else max(result.eta / 2, _LEAST),
+            storage.lam if flushes else max(storage.eta / 2, _LEAST),
             arithmetic.lam,
         )
 
@@ -311,6 +311,11 @@ class Budget:
             + np.where(dense, (4 * r.v + 3 * r.w) * (size * soft.p + h), 0.0)
             + size * (r.lam_v + r.th_w)
         )
+        # A lone target's gradient may be -c A sum_{j != t} p_j as well as c A (p_t - 1): then the sum's own error counts.
+        rows = np.flatnonzero(lone >= 0)
+        if len(rows):
+            others, _ = soft.others(np.maximum(lone, 0))
+            error[rows, lone[rows]] += (self._c * size)[rows, 0] * (others * (self._dl + r.v * (self._s + 8)))[rows]
         return error + r.th_w * (nnz * soft.p + 1) + (r.u + 4 * r.v + 3 * r.w + relative_w) * g + r.th_u
 
     @cached_property

@@ -295,11 +295,15 @@ def _coarser_precision(about: _About, question: Question, outcome: Answered, par
     holds = None
     for storage, arithmetic in levels:
         if (storage, arithmetic) == (declared.storage, declared.arithmetic):
-            fits = all(part.passes for part in parts)
+            fits = all(bool(part.within.all()) for part in parts)
         else:
             level = Precision(declared.result, storage, arithmetic)
             fits = all(
-                assess_part(about.bench, question, name, result, level, flushes=subject.flushes_subnormals).passes
+                bool(
+                    assess_part(
+                        about.bench, question, name, result, level, flushes=subject.flushes_subnormals
+                    ).within.all()
+                )
                 for name, result in present_parts(subject, outcome)
             )
         if fits:

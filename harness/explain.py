@@ -1,0 +1,219 @@
+"""Explain: numbers in, reasons out. Which conventions turn these logits and targets into the observed number?
+
+Needs no framework: every convention (and every pair of choices) is put to the oracle, and those whose exact answer
+agrees with the observed digits are listed, simplest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from itertools import combinations
+
+import numpy as np
+
+from logitmus.convention import FIELDS, PORTABLE, Convention
+from logitmus.enclosure import Enclosure
+from logitmus.oracle import UnanswerableError, answer
+from logitmus.problem import REDUCTIONS, Problem
+from logitmus.question import Question, ask
+
+# Fields that no single number can show, or that only name a default.
+_MUTE = frozenset({"class_axis", "default_reduction", "result_dtype", "wide_inputs", "target_gradient", "soft_target_gradient"})
+
+
+class ExplainError(ValueError):
+    """Numbers that do not fit together; the message says which and what is expected."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A number with the digits given: any real between `lo` and `hi` would be written so."""
+
+    text: str
+    lo: float
+    hi: float
+
+    @classmethod
+    def of(cls, text: str | float) -> Observed:
+        """`0.7437` is [0.74365, 0.74375]; nan and inf are themselves.
+
+        Raises:
+            ExplainError: for what is not a number.
+        """
+        written = str(text).strip()
+        try:
+            number = Decimal(written)
+        except InvalidOperation:
+            raise ExplainError(f"observed: {written!r} is not a number; write it as it was printed, e.g. 0.7437") from None
+        if not number.is_finite():
+            return cls(written, float(number), float(number))
+        exponent = number.as_tuple().exponent
+        assert isinstance(exponent, int)  # noqa: S101  (finite)
+        half = Decimal(1).scaleb(exponent) / 2 if exponent < 0 else Decimal(0)
+        # Printed digits may themselves be rounded from a float32: one more unit of 2^-24 on either side.
+        slack = abs(number) * Decimal(2) ** -23
+        return cls(written, float(number - half - slack), float(number + half + slack))
+
+    def agrees(self, exact: Enclosure, index: tuple[int, ...]) -> bool:
+        """Whether the exact value could have been written so."""
+        lo, hi = float(exact.lo[index]), float(exact.hi[index])
+        if np.isnan(lo) or np.isnan(self.lo):
+            return bool(np.isnan(lo) and np.isnan(self.lo))
+        return lo <= self.hi and self.lo <= hi
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read the question.
+
+    Attributes:
+        changes: the fields that differ from the portable convention, with their values; empty: none does.
+        reduction: how the rows were joined. value: the exact answer, for a person.
+    """
+
+    changes: tuple[tuple[str, str], ...]
+    convention: Convention
+    reduction: str
+    value: str
+
+    @property
+    def words(self) -> str:
+        """The changes in words."""
+        if not self.changes:
+            return "the natural-log cross-entropy of softmax(logits), as defined"
+        return "; ".join(f"{FIELDS[name].decides}: {FIELDS[name].values[value]}" for name, value in self.changes)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What is known about one observed number.
+
+    Attributes:
+        portable: the exact answer under the portable convention, by reduction, for a person.
+        observed: the readings that yield the observed number, simplest first. expected: likewise, what was expected.
+    """
+
+    problem: Problem
+    portable: dict[str, str]
+    observed: tuple[Reading, ...]
+    expected: tuple[Reading, ...] | None
+
+
+def explain(
+    *,
+    logits: Sequence[Sequence[float]] | Sequence[float],
+    targets: Sequence[int] | Sequence[Sequence[float]] | int,
+    observed: str | float | Sequence[str | float] | None = None,
+    expected: str | float | Sequence[str | float] | None = None,
+    weight: Sequence[float] | None = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    reduction: str | None = None,
+) -> Explanation:
+    """Every convention, and every combination of two choices, that yields the observed number.
+
+    Args:
+        logits: one row (K,) or rows (N, K). targets: a label per row, or probabilities shaped as the logits.
+        observed, expected: one number, or one a row; give them as text to keep their digits ("0.7437").
+        reduction: None tries all.
+
+    Raises:
+        ExplainError: for numbers that do not fit together.
+    """
+    problem = _problem(logits, targets, weight, ignore_index, label_smoothing)
+    reductions = [reduction] if reduction else list(REDUCTIONS)
+    return Explanation(
+        problem=problem,
+        portable={r: _said(ask(problem.but(reduction=r), PORTABLE)) for r in reductions},
+        observed=tuple(_readings(problem, reductions, _numbers(observed))) if observed is not None else (),
+        expected=None if expected is None else tuple(_readings(problem, reductions, _numbers(expected))),
+    )
+
+
+def _numbers(given: str | float | Sequence[str | float]) -> tuple[Observed, ...]:
+    many = given if isinstance(given, (list, tuple)) else [given]  # type: ignore[list-item]
+    return tuple(Observed.of(one) for one in many)
+
+
+def _problem(
+    logits: object, targets: object, weight: object, ignore_index: int | None, label_smoothing: float
+) -> Problem:
+    x = np.atleast_2d(np.asarray(logits, dtype=np.float64))
+    if x.ndim != 2:
+        raise ExplainError(f"logits: shape {x.shape}; give one row (K,) or rows (N, K)")
+    rows, classes = x.shape
+    t = np.asarray(targets)
+    if t.dtype.kind in "iu":
+        t = np.atleast_1d(t)
+        if t.shape == (rows,):
+            return _with_options(x, t.astype(np.int64), weight, ignore_index, label_smoothing)
+    q = np.atleast_2d(t.astype(np.float64))
+    if q.shape != x.shape:
+        raise ExplainError(
+            f"targets: shape {t.shape} does not fit logits of shape {x.shape}; give {rows} label(s), or probabilities "
+            f"of shape ({rows}, {classes})"
+        )
+    return _with_options(x, q, weight, ignore_index, label_smoothing)
+
+
+def _with_options(
+    x: np.ndarray, t: np.ndarray, weight: object, ignore_index: int | None, label_smoothing: float
+) -> Problem:
+    w = None if weight is None else np.asarray(weight, np.float64)
+    if w is not None and w.shape != (x.shape[1],):
+        raise ExplainError(f"weight: {w.size} numbers for {x.shape[1]} classes; give one a class")
+    return Problem(logits=x, targets=t, weight=w, ignore_index=ignore_index, label_smoothing=label_smoothing)
+
+
+def _readings(problem: Problem, reductions: Iterable[str], numbers: tuple[Observed, ...]) -> Iterator[Reading]:
+    """The readings that agree, simplest first: none changed, one field, two; one reading a question."""
+    found: list[Reading] = []
+    for reduction in reductions:
+        shaped = problem.but(reduction=reduction)
+        if len(numbers) != (problem.rows if reduction == "none" else 1):
+            continue
+        seen: set[tuple[object, ...]] = set()
+        for changes in _changes():
+            if len(changes) == 2 and any(set(r.changes) <= set(changes) and r.reduction == reduction for r in found):
+                continue  # a simpler reading says it already
+            convention = PORTABLE.but(**dict(changes))
+            question = ask(shaped, convention)
+            if question.key in seen or question.refused is not None:
+                continue
+            seen.add(question.key)
+            loss = answer(question).loss
+            if bool(question.unjudged.any()) or not _agree(numbers, loss):
+                continue
+            found.append(Reading(changes, convention, reduction, _shown(loss)))
+    yield from sorted(found, key=lambda r: len(r.changes))
+
+
+def _agree(numbers: tuple[Observed, ...], loss: Enclosure) -> bool:
+    return all(one.agrees(loss, (n,) if loss.shape else ()) for n, one in enumerate(numbers))
+
+
+def _changes() -> Iterator[tuple[tuple[str, str], ...]]:
+    single = [
+        (name, value)
+        for name, defined in FIELDS.items()
+        if name not in _MUTE
+        for value in defined.values
+        if value != getattr(PORTABLE, name)
+    ]
+    yield ()
+    yield from ((one,) for one in single)
+    yield from (pair for pair in combinations(single, 2) if pair[0][0] != pair[1][0])
+
+
+def _said(question: Question) -> str:
+    try:
+        return _shown(answer(question).loss)
+    except UnanswerableError as refusal:
+        return str(refusal)
+
+
+def _shown(loss: Enclosure) -> str:
+    values = np.atleast_1d(loss.mid + loss.rest)
+    return ", ".join(f"{v:.10g}" for v in values.tolist())
