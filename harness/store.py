@@ -370,7 +370,9 @@ class Store:
 
 def _connect(path: Path, *, write: bool = True) -> sqlite3.Connection:
     mode = "rw" if write else "ro"
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    # A reader may be opened in one thread and closed in another, but is never used by two at once.
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=write)
 
 
 def _check_header(path: Path) -> None:

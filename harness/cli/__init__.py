@@ -60,8 +60,9 @@ def main() -> None:
 
 def _is_explained(error: Exception) -> bool:
     """Whether its message says what was seen and what to do."""
+    from logitmus.cases.suite import SuiteError
     from logitmus.expectations import ExpectationsError
     from logitmus.registry import RegistryError
     from logitmus.store import StoreError
 
-    return isinstance(error, StoreError | RegistryError | ExpectationsError | OSError)
+    return isinstance(error, StoreError | RegistryError | SuiteError | ExpectationsError | OSError)

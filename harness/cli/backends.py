@@ -24,7 +24,8 @@ def backends(
     json: JsonFlag = False,
 ) -> None:
     """Start every backend, and tell what it offers here."""
-    from logitmus.pool import BackendFailed, Pool
+    from logitmus.events import BackendFailed
+    from logitmus.pool import Pool
 
     with Pool(chosen_backends(names or ())) as pool:
         said = list(pool.describe())

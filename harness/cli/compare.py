@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from logitmus.cli.exits import Exit, FailOn
-from logitmus.cli.options import FailOnOption, JsonFlag, RunFile
+from logitmus.cli.options import FailOnOption, JsonFlag
 
 
 def compare(
-    before: RunFile,
-    after: RunFile,
+    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="The file of the earlier run.")],
+    after: Annotated[Path, typer.Argument(metavar="AFTER", help="The file of the later run.")],
     json: JsonFlag = False,
     fail_on: FailOnOption = FailOn.DIFFERENCE,
     bits: Annotated[bool, typer.Option("--bits", help="Exit with 1 on any changed bit, too.")] = False,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from importlib import import_module
 from pathlib import Path
 
 from rich.console import Console
 
 from logitmus.cli.exits import Exit, FailOn
-from logitmus.cli.options import Outputs
+from logitmus.cli.options import STDOUT, Outputs
 from logitmus.events import BackendFailed, BackendReady, Event, Judged, RunFinished
 from logitmus.expectations import Acceptance, load
 from logitmus.finding import Severity
-from logitmus.reports import html, jsonreport, junit, markdown, terminal
+from logitmus.reports import terminal
 from logitmus.reports.summary import Summary
 
 EXPECTATIONS = Path("logitmus.toml")
@@ -72,17 +73,13 @@ def deliver(
 
 
 def _write(summary: Summary, outputs: Outputs) -> list[Path]:
-    writers = (
-        (outputs.html, html.write),
-        (outputs.json, jsonreport.write),
-        (outputs.junit, junit.write),
-        (outputs.markdown, markdown.write),
-    )
-    written = []
-    for path, write in writers:
+    """Write the files asked for, each by the module of its name."""
+    asked = {"html": outputs.html, "jsonreport": outputs.json, "junit": outputs.junit, "markdown": outputs.markdown}
+    written = [path for path in asked.values() if path is not None]
+    for name, path in asked.items():
         if path is not None:
-            write(summary, Path("/dev/stdout") if path == Path("-") else path)
-            written.append(path)
+            write: Callable[[Summary, Path], None] = import_module(f"logitmus.reports.{name}").write
+            write(summary, Path("/dev/stdout") if path == STDOUT else path)
     return written
 
 
@@ -96,5 +93,5 @@ def _tell(accepted: Acceptance, written: Iterable[Path]) -> None:
     for expectation in accepted.expired:
         console.print(f"expired expectation, of {expectation.until}: {expectation}", markup=False, highlight=False)
     for path in written:
-        if path != Path("-"):
+        if path != STDOUT:
             console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)

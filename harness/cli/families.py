@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from logitmus.cli.choices import chosen_families
 from logitmus.cli.exits import ProfileChoice
 from logitmus.cli.options import JsonFlag
 
@@ -22,8 +21,9 @@ def families(
     from rich.padding import Padding
 
     from logitmus.cases.family import Profile
+    from logitmus.cases.suite import select
 
-    chosen = chosen_families(globs or ())
+    chosen = select(globs or None)
     counts = {family.name: sum(1 for _ in family.problems(Profile(profile.value))) for family in chosen}
     if json:
         facts = [

@@ -10,6 +10,8 @@ import typer
 
 from logitmus.cli.exits import FailOn
 
+STDOUT = Path("-")
+
 RunFile = Annotated[Path, typer.Argument(metavar="RUN", help="The file of a run.", show_default=False)]
 Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a self-contained HTML report.")]
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON; - for stdout.")]
@@ -37,4 +39,4 @@ class Outputs:
     @property
     def on_stdout(self) -> bool:
         """JSON takes the place of the summary."""
-        return self.json == Path("-")
+        return self.json == STDOUT

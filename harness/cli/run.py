@@ -27,18 +27,21 @@ def run(
         list[str] | None,
         typer.Option(
             "--backend",
+            metavar="BACKEND",
             help="torch, torch@/path/to/python, name=torch@..., module:ATTRIBUTE or cmd:./program; repeatable.  "
             "[default: all that are installed]",
         ),
     ] = None,
     subject: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these subjects; repeatable.")] = None,
     family: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these families; repeatable.")] = None,
-    dtype: Annotated[list[str] | None, typer.Option(help="Only this dtype; repeatable.")] = None,
-    device: Annotated[list[str] | None, typer.Option(help="Only this device; repeatable.")] = None,
+    dtype: Annotated[list[str] | None, typer.Option(metavar="DTYPE", help="Only this dtype; repeatable.")] = None,
+    device: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="Only these devices (cpu, cuda*); repeatable.")
+    ] = None,
     profile: Annotated[
         ProfileChoice | None, typer.Option(help="How much is asked.  [default: default]", show_default=False)
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the random numbers.  [default: 0]")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Of the random numbers.  [default: 0]")] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The run's file.  [default: logitmus-TIME.logitmus]")
     ] = None,
@@ -50,11 +53,16 @@ def run(
     expect: Expect = None,
     fail_on: FailOnOption = FailOn.DIFFERENCE,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Workers that compute at once.  [default: the number of CPUs]")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Workers that compute at once.  [default: the number of CPUs]"),
     ] = None,
-    start_seconds: Annotated[float, typer.Option(min=0, help="A worker may take so long to start.")] = 120.0,
-    compile_seconds: Annotated[float, typer.Option(min=0, help="... for the first call of a signature.")] = 60.0,
-    call_seconds: Annotated[float, typer.Option(min=0, help="... for any other call.")] = 20.0,
+    start_seconds: Annotated[
+        float, typer.Option(min=0, metavar="S", help="A worker may take so long to start.")
+    ] = 120.0,
+    compile_seconds: Annotated[
+        float, typer.Option(min=0, metavar="S", help="... for the first call of a signature.")
+    ] = 60.0,
+    call_seconds: Annotated[float, typer.Option(min=0, metavar="S", help="... for any other call.")] = 20.0,
     memory: Annotated[float, typer.Option(min=0, metavar="GIB", help="A worker may use so much memory.")] = 8.0,
 ) -> None:
     """Ask every backend every problem, and judge the answers."""
@@ -108,7 +116,7 @@ def _file(out: Path | None, given: dict[str, Any], *, resume: bool) -> Store:
     if not resume:
         settings = {**_DEFAULTS, **given}
         chosen_backends(settings["backends"])  # a name that is wrong is told before there is a file
-        next(iter(chosen_problems(settings)))
+        chosen_problems(settings)
         path = out or Path(f"logitmus-{datetime.now():%Y%m%d-%H%M%S}{SUFFIX}")
         return Store.create(path, environment=harness_environment(), settings=settings)
     if out is None:

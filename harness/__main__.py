@@ -1,0 +1,5 @@
+"""`python -m logitmus`."""
+
+from logitmus.cli import main
+
+main()

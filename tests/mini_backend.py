@@ -1,0 +1,34 @@
+"""A small, right implementation for real workers: float64 inside, rounded once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from logitmus.backend import Backend, Function, Inputs, Offer, Outputs
+from logitmus.convention import Convention
+
+
+def loss(logits, targets):
+    shifted = logits.astype(np.float64) - logits.astype(np.float64).max(axis=-1, keepdims=True)
+    exponentials = np.exp(shifted)
+    total = exponentials.sum(axis=-1, keepdims=True)
+    hot = np.arange(logits.shape[-1]) == targets[..., None]
+    value = np.log(total[..., 0]) - shifted[hot].reshape(targets.shape)
+    return value, exponentials / total - hot
+
+
+def evaluate(_function: Function, _mode: str, _device: str, inputs: Inputs) -> Outputs:
+    value, gradient = loss(inputs.logits, inputs.targets)
+    upstream = np.ones(value.shape) if inputs.cotangent is None else inputs.cotangent.astype(np.float64)
+    dtype = inputs.logits.dtype
+    return Outputs(loss=value.astype(dtype), grad_logits=(gradient * upstream[..., None]).astype(dtype))
+
+
+def absent(_variant: str) -> None:
+    raise ImportError("no module named mini")
+
+
+OFFER = Offer(targets="labels", dtypes=("float32",), single_row=False, spatial=False, gradients=frozenset({"logits"}))
+FUNCTION = Function(name="cross_entropy", call=loss, offer=OFFER, convention=Convention())
+BACKEND = Backend(name="mini", distributions=("numpy",), functions=(FUNCTION,), evaluate=evaluate)
+ABSENT = Backend(name="absent", distributions=("none",), functions=(FUNCTION,), evaluate=evaluate, start=absent)

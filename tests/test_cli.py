@@ -1,0 +1,226 @@
+"""The command line: exit codes, what is told on a mistake, and a run from start to report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from fakes import FakeJudge, FakePool, problem, specs, subject
+
+from logitmus.cli import main
+from logitmus.run import run
+from logitmus.store import Store
+
+TESTS = Path(__file__).parent
+MINI = ["--backend", "mini_backend:BACKEND", "--profile", "quick", "--family", "seed-question", "--dtype", "float32"]
+
+
+@pytest.fixture
+def cli(capfd, monkeypatch, tmp_path):
+    """Runs `logitmus ARGS` in an empty folder; gives its exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*args: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["logitmus", *map(str, args)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capfd.readouterr()
+        return ended.value.code or 0, out, err
+
+    return call
+
+
+@pytest.fixture
+def mini(tmp_path):
+    """A user's own backend, in the folder where `cli` runs."""
+    shutil.copy(TESTS / "mini_backend.py", tmp_path)
+
+
+@pytest.fixture
+def old_run(tmp_path):
+    def make(name: str, **more) -> Path:
+        path = tmp_path / name
+        with Store.create(path, settings={"seed": 0}) as store:
+            pool = FakePool({"fake": [subject()]}, **more)
+            list(run([problem(seed) for seed in range(3)], specs("fake"), store, pool=pool, judge=FakeJudge()))
+        return path
+
+    return make
+
+
+def test_help_names_every_verb_and_the_exit_codes(cli):
+    code, out, _ = cli("--help")
+    assert code == 0
+    for word in ("run", "judge", "report", "compare", "merge", "backends", "families", "130 interrupted"):
+        assert word in out
+
+
+def test_help_loads_no_engine():
+    program = (
+        "import sys, logitmus.cli; print(*sorted({'numpy', 'rich.progress', 'sqlite3', 'msgspec'} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["run", "--backend", "troch"], "no backend is called 'troch'; did you mean 'torch'?"),
+        (["run", "--backend", "cmd:./nothing"], "is not a program that can be run"),
+        (["run", "--family", "seed-questoin"], "did you mean seed-question?"),
+        (["run", "--dtype", "float31"], "did you mean float32?"),
+        (["run", "--profile", "quik"], "quick"),
+        (["run", "--resume"], "needs --out FILE"),
+        (["run", "--resume", "--out", "nothing.logitmus"], "nothing.logitmus: cannot be read (No such file"),
+        (["run", "--backend", "numpy", "--out", "none/x.logitmus"], "none/x.logitmus: cannot be written"),
+        (["run", "--expect", "none.toml"], "none.toml: cannot be read"),
+        (["judge", "nothing.logitmus"], "nothing.logitmus: cannot be read (No such file"),
+        (["report", __file__], "not the file of a run"),
+        (["compare", "a", "b"], "a: cannot be read"),
+        (["families", "nothing*"], "unknown family 'nothing*'"),
+        (["backends", "troch"], "did you mean 'torch'?"),
+    ],
+)
+def test_a_mistake_is_told_in_words_and_exits_with_2(cli, args, told, tmp_path):
+    code, out, err = cli(*args)
+    assert (code, out) == (2, "")
+    assert told in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_file_is_refused(cli, tmp_path):
+    path = tmp_path / "mine.logitmus"
+    path.write_text("precious")
+    code, _, err = cli("run", *MINI[2:], "--out", path)
+    assert code == 2
+    assert "exists already. Continue it with --resume, or name another file" in err
+    assert path.read_text() == "precious"
+
+
+def test_a_run_from_start_to_reports(cli, mini, tmp_path):
+    code, out, err = cli("run", *MINI, "--out", "x.logitmus", "--json", "x.json", "--html", "x.html")
+    assert code in (0, 1)
+    assert out
+    assert "observations are in x.logitmus" in err
+    assert {p.name for p in tmp_path.iterdir()} == {"x.logitmus", "x.json", "x.html", "mini_backend.py"}
+    with Store.open(tmp_path / "x.logitmus") as store:
+        assert store.settings["families"] == ["seed-question"]
+        assert len(store) > 0
+    again, judged, _ = cli("judge", "x.logitmus")
+    assert again == code
+    assert judged
+    code, _, _ = cli("report", "x.logitmus", "--junit", "x.xml")
+    assert code == 0
+    assert (tmp_path / "x.xml").exists()
+
+
+def test_a_resumed_run_keeps_its_settings(cli, mini):
+    cli("run", *MINI, "--out", "x.logitmus", "--seed", "5")
+    code, _, err = cli("run", "--resume", "--out", "x.logitmus")
+    assert code in (0, 1)
+    assert "observations are in x.logitmus" in err
+    code, _, err = cli("run", "--resume", "--out", "x.logitmus", "--seed", "6")
+    assert code == 2
+    assert "was started with seed = 5, not 6" in err
+
+
+def test_a_backend_that_was_asked_for_and_cannot_run_exits_with_3(cli, mini):
+    code, _, _ = cli("run", *MINI, "--backend", "absent=mini_backend:ABSENT", "--out", "x.logitmus")
+    assert code == 3
+
+
+def test_findings_decide_the_exit_code_unless_accepted_or_too_slight(cli, old_run, tmp_path):
+    def zeros(asked, _):
+        import numpy as np
+
+        from logitmus.observation import Answered
+
+        return Answered(np.zeros(4, np.float32), np.zeros((4, 3), np.float32))
+
+    path = old_run("wrong", answer=zeros)
+    assert cli("judge", path)[0] == 1
+    assert cli("judge", path, "--fail-on", "never")[0] == 0
+    assert cli("report", path)[0] == 0
+    expect = tmp_path / "logitmus.toml"
+    expect.write_text('[[expect]]\nsubject = "fake:*"\ncause = "*"\nreason = "a fake"\n')
+    code, _, err = cli("judge", path)
+    assert code == 0
+    assert "accepted by expectations" in err
+    expect.write_text(expect.read_text() + '[[expect]]\nsubject = "gone:*"\ncause = "*"\nreason = "long ago"\n')
+    code, _, err = cli("judge", path)
+    assert code == 0
+    assert "stale expectation, matched nothing: gone:*" in err
+
+
+def test_compare_exits_with_1_on_new_findings_only(cli, old_run):
+    def right(asked, _):
+        from mini_backend import loss
+
+        from logitmus.observation import Answered
+
+        value, gradient = loss(asked.logits, asked.targets)
+        return Answered(value.astype("f4"), gradient.astype("f4"))
+
+    good, bad = old_run("good", answer=right), old_run("bad")
+    assert cli("compare", good, bad)[0] == 1
+    assert cli("compare", bad, good)[0] == 0
+    assert cli("compare", bad, good, "--bits")[0] == 1
+    code, out, _ = cli("compare", good, good, "--json")
+    assert code == 0
+    json.loads(out)
+
+
+def test_merge_refuses_to_overwrite(cli, old_run, tmp_path):
+    first = old_run("first")
+    code, _, err = cli("merge", first, first, "--out", tmp_path / "all")
+    assert (code, err) == (0, f"3 observations of 2 runs are in {tmp_path / 'all'}\n")
+    assert cli("merge", first, "--out", first)[0] == 2
+
+
+def test_families_as_json(cli):
+    code, out, _ = cli("families", "seed*", "--json")
+    assert code == 0
+    (family,) = json.loads(out)["families"]
+    assert family["name"] == "seed-question"
+    assert family["problems"] > 0
+
+
+def test_backends_as_json(cli, mini):
+    code, out, _ = cli("backends", "mini_backend:BACKEND", "--json")
+    assert code == 0
+    (backend,) = json.loads(out)["backends"]
+    assert (backend["runs"], backend["devices"]) == (True, ["cpu"])
+    assert cli("backends", "mini_backend:ABSENT")[0] == 3
+
+
+def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(mini, tmp_path):
+    command = [sys.executable, "-m", "logitmus", "run", *MINI[:2], "--profile", "full", "--out", str(tmp_path / "x")]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and process.poll() is None:
+            if (tmp_path / "x-wal").exists() and _answered(tmp_path / "x"):
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert f"logitmus run --resume --out {tmp_path / 'x'}" in err
+    assert "Traceback" not in err
+    with Store.open(tmp_path / "x") as store:
+        assert len(store) > 0
+
+
+def _answered(path: Path) -> int:
+    with Store.open(path, check=False) as store:
+        return len(store)
