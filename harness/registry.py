@@ -102,8 +102,7 @@ def distinct(specs: Sequence[BackendSpec]) -> tuple[BackendSpec, ...]:
     for spec in specs:
         if by_label.setdefault(spec.label, spec) != spec:
             raise RegistryError(
-                f"two backends are called {spec.label!r}; name one of them, e.g. "
-                f"--backend {spec.label}-old={spec.target or spec.label}@/path/to/python"
+                f"two backends are called {spec.label!r}; name one of them, e.g. --backend old=torch@/path/to/python"
             )
     return tuple(by_label.values())
 
@@ -119,7 +118,7 @@ def _registered(name: str) -> BackendSpec:
             return spec
     names = [spec.name for spec in available()]
     close = difflib.get_close_matches(name, names, n=1)
-    suggestion = f"; did you mean {close[0]!r}?" if close else ""
+    suggestion = f"; did you mean {close[0]!r}?" if close else "."
     raise RegistryError(
         f"no backend is called {name!r}{suggestion} There is: {', '.join(names) or 'none'}; also NAME@/path/to/python, "
         "module:ATTRIBUTE and cmd:./program"
@@ -129,7 +128,7 @@ def _registered(name: str) -> BackendSpec:
 def _interpreter(python: str, text: str) -> str:
     if shutil.which(python) is None:
         raise RegistryError(
-            f"--backend {text}: {python or 'nothing'!r} is not a program that can be run; "
+            f"--backend {text}: {repr(python) if python else 'nothing'} is not a program that can be run; "
             "give the path of a Python interpreter, e.g. torch@/path/to/venv/bin/python"
         )
     return str(Path(python).absolute()) if "/" in python else python
