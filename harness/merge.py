@@ -42,9 +42,9 @@ def _add(shard: Store, merged: Store) -> None:
         merged.add_backend(backend)
     merged.add_problems(shard.problems())
     for problem in shard.problem_ids():
-        there = merged.raw_outcomes(problem)
+        there, answered = merged.raw_outcomes(problem), merged.answered(problem) & shard.answered(problem)
         for identity, raw in shard.raw_outcomes(problem).items():
-            if there.get(identity, raw) != raw:
+            if identity in answered and there[identity] != raw:
                 seen = f"{identity} answered problem {problem} differently from the runs before it"
                 raise StoreError(shard.path, seen, _HINT)
             merged.add(Observation(identity, problem, shard.outcome(*raw)))

@@ -23,7 +23,7 @@ from logitmus.problem import Problem
 from logitmus.registry import BackendSpec
 from logitmus.store import Store, StoreError
 
-_NOT_ASKED = "was not asked: the run was interrupted, or its worker could not go on"
+_NOT_ASKED = "was not asked: the run was interrupted"
 
 
 class SupportsJudge(Protocol):
@@ -200,8 +200,7 @@ def _ask(
                 worker = f"{backend}{'+' if variant else ''}{variant}@{device}"
                 store.add_flushing(worker, before=before, after=after)
             case Observed(problem, observation, seconds, first):
-                if not isinstance(observation.outcome, NotRun):  # what was not asked is asked when the run resumes
-                    store.add(observation, seconds=seconds, first=first)
+                store.add(observation, seconds=seconds, first=first)
                 name = work.backends[observation.subject]
                 work.answered[name] += 1
                 yield Progressed(name, work.answered[name])
@@ -257,7 +256,7 @@ def _work(store: Store, order: Iterable[str], backends: Mapping[str, str]) -> _W
     same: dict[tuple[str, ...], tuple[str, ...]] = {}  # one tuple for the many problems that go to the same subjects
     for identity in order:
         problem = store.problem(identity)
-        done = store.raw_outcomes(identity)
+        done = store.answered(identity)
         asked = [subject.id for subject in subjects if subject.why_not(problem) is None]
         wanted = tuple(subject for subject in asked if subject not in done)
         work.calls.update(backends[subject] for subject in asked)

@@ -18,13 +18,14 @@ import msgspec
 from logitmus import __version__, record
 from logitmus.backend import Subject
 from logitmus.events import BackendFailed, BackendReady
-from logitmus.observation import Observation, Outcome
+from logitmus.observation import NotRun, Observation, Outcome
 from logitmus.problem import Problem
 
 SUFFIX: Final = ".logitmus"
 FORMAT: Final = 1
 APPLICATION_ID: Final = int.from_bytes(b"LGTM", "big")
 _MAGIC: Final = b"SQLite format 3\0"
+_NOT_RUN: Final = NotRun.__name__
 _SLICE_SECONDS: Final = 0.5
 _SLICE_OBSERVATIONS: Final = 500
 
@@ -174,7 +175,7 @@ class Store:
         self.commit()
 
     def add(self, observation: Observation, *, seconds: float = 0.0, first: bool = False) -> None:
-        """Append an observation of a known problem and subject; one that is there already stays.
+        """Append an observation of a known problem and subject; the first one stays, unless it was `NotRun`.
 
         Args:
             seconds: spent in the framework's call. first: these include compilation.
@@ -182,11 +183,13 @@ class Store:
         with self._explained():
             self._begin()
             name, value = record.encode_outcome(observation.outcome, self._put)
-            done = self._db.execute(
-                "INSERT OR IGNORE INTO observations SELECT position, ?, ?, ?, ?, ? FROM problems WHERE id = ?",
-                (self._subject_number(observation.subject), name, value, seconds, first, observation.problem),
+            self._db.execute(
+                "INSERT INTO observations SELECT position, ?, ?, ?, ?, ? FROM problems WHERE id = ? "
+                "ON CONFLICT DO UPDATE SET outcome = excluded.outcome, value = excluded.value, "
+                "seconds = excluded.seconds, first = excluded.first WHERE outcome = ?",
+                (self._number(observation.subject), name, value, seconds, first, observation.problem, _NOT_RUN),
             )
-        self._pending += done.rowcount
+        self._pending += 1
         if self._pending >= _SLICE_OBSERVATIONS or time.monotonic() - self._committed >= _SLICE_SECONDS:
             self.commit()
 
@@ -283,9 +286,9 @@ class Store:
         with self._explained():
             return record.decode_outcome(name, value, self._get)
 
-    def answered(self, problem: str) -> list[str]:
-        """The ids of the subjects that have answered this problem."""
-        return list(self.raw_outcomes(problem))
+    def answered(self, problem: str) -> frozenset[str]:
+        """The ids of the subjects that need not be asked this problem again: all but those that were not run."""
+        return frozenset(subject for subject, (outcome, _) in self.raw_outcomes(problem).items() if outcome != _NOT_RUN)
 
     def call_seconds(self) -> dict[str, tuple[float, float]]:
         """By subject id, sorted: seconds in first calls (compilation included), seconds in later calls."""
@@ -303,9 +306,10 @@ class Store:
         return [(worker, bool(before), bool(after), count) for worker, before, after, count in rows]
 
     def __len__(self) -> int:
-        """The number of observations."""
+        """The number of observations, without those that were not run."""
+        query = "SELECT count(*) FROM observations WHERE outcome <> ?"
         with self._explained():
-            return int(self._db.execute("SELECT count(*) FROM observations").fetchone()[0])
+            return int(self._db.execute(query, (_NOT_RUN,)).fetchone()[0])
 
     def _subjects_of(self, backend: str) -> tuple[Subject, ...]:
         with self._explained():
@@ -341,7 +345,7 @@ class Store:
             raise record.RecordError(f"array {name} is {'missing' if row is None else 'not what its name says'}")
         return bits
 
-    def _subject_number(self, identity: str) -> int:
+    def _number(self, identity: str) -> int:
         if identity not in self._subject_numbers:
             rows = self._db.execute("SELECT id, number FROM subjects")
             self._subject_numbers = dict(rows.fetchall())

@@ -7,7 +7,7 @@ import numpy as np
 from logitmus.backend import Offer, Subject, same_precision
 from logitmus.convention import Convention
 from logitmus.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
-from logitmus.observation import Answered, Observation
+from logitmus.observation import Answered, NotRun, Observation
 from logitmus.pool import BatchEnded, Observed, Ready
 from logitmus.problem import FLOAT_DTYPES, Problem
 from logitmus.registry import BackendSpec
@@ -83,6 +83,8 @@ class FakeJudge:
     def judge(self, asked: Problem, by: Subject, outcome) -> Judgement:
         self.judged.append((asked.id, by.id))
         about = {"subject": by.id, "problem": asked.id, "family": asked.family, "dtype": asked.dtype}
+        if isinstance(outcome, NotRun):
+            return Judgement(**about, verdict=Verdict.NOT_RUN, reason=outcome.reason)
         if isinstance(outcome, Answered) and outcome.loss.flat[0] % 2 == 0:
             return Judgement(**about, verdict=Verdict.PASS, grade=Grade.A, rows=4)
         found = Finding(

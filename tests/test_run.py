@@ -119,11 +119,15 @@ def test_what_a_worker_could_not_be_asked_is_asked_when_the_run_resumes(tmp_path
     with Store.create(tmp_path / "run") as store:
         found = events(store, FakePool(SUBJECTS, answer=sulking), names=["one"])
         assert len(store) == 0
-    assert {e.judgement.verdict for e in found if isinstance(e, Judged)} == {Verdict.NOT_RUN}
+    outcomes = [e.observation.outcome for e in found if isinstance(e, Judged)]
+    assert {type(outcome) for outcome in outcomes} == {NotRun}
+    assert outcomes.count(NotRun("gave up")) == ASKED
     with Store.open(tmp_path / "run", write=True) as store:
         pool = FakePool(SUBJECTS)
-        events(store, pool, names=["one"])
+        resumed = events(store, pool, names=["one"])
+        assert len(store) == ASKED
     assert len(pool.asked) == ASKED
+    assert NotRun("gave up") not in [e.observation.outcome for e in resumed if isinstance(e, Judged)]
 
 
 def test_a_backend_that_cannot_start_does_not_stop_the_others(tmp_path):

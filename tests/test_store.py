@@ -241,3 +241,13 @@ def test_shards_that_contradict_each_other_do_not_merge(tmp_path, other, seen):
     with pytest.raises(StoreError, match=seen):
         merge(shards, tmp_path / "all")
     assert not (tmp_path / "all").exists()
+
+
+def test_what_was_not_run_in_one_shard_yields_to_an_answer_in_another(tmp_path):
+    shards = [_shard(tmp_path / "a", range(4)), _shard(tmp_path / "b", range(0))]
+    with Store.open(shards[1], write=True) as store:
+        store.add(Observation(subject().id, problem(0).id, NotRun("gave up")))
+        assert len(store) == 0
+    for order in (shards, shards[::-1]):
+        out = tmp_path / f"all-{order[0].name}"
+        assert merge(order, out) == 4
