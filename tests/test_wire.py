@@ -78,14 +78,14 @@ def test_arrays_arrive_bit_for_bit(array: Array) -> None:
 def test_every_dtype_in_every_memory_order(dtype: str) -> None:
     stored = np.arange(24).reshape(4, 6).astype(wire.DTYPES[dtype])
     for view in (stored, stored.T, stored[::2, ::-1], stored.astype(stored.dtype.newbyteorder(">"))):
-        back = wire.decode_array(wire.encode_array(view))
+        back = wire.decode_array(json.loads(wire.to_line(wire.encode_array(view))))
         assert back.dtype == stored.dtype
         assert np.array_equal(back, view)
 
 
 def test_the_bytes_are_row_major_and_little_endian() -> None:
     message = wire.encode_array(np.array([[1, 2], [3, 4]], dtype=">i2").T)
-    assert message == {"dtype": "int16", "shape": [2, 2], "data": "AQADAAIABAA="}
+    assert json.loads(wire.to_line(message)) == {"dtype": "int16", "shape": [2, 2], "data": "AQADAAIABAA="}
 
 
 @st.composite
@@ -255,7 +255,8 @@ def test_the_schema_knows_every_convention_and_dtype() -> None:
 @given(problems())
 def test_batches_fit_the_schema(problem: Problem) -> None:
     item = {"problem": wire.encode_problem(problem), "subjects": [SUBJECT.id]}
-    schema_of("to_worker").validate({"type": "batch", "batch": 1, "items": [item]})
+    line = wire.to_line({"type": "batch", "batch": 1, "items": [item]})
+    schema_of("to_worker").validate(json.loads(line))
 
 
 @given(OUTCOMES.filter(lambda outcome: isinstance(outcome, Answered | Raised | Garbled | NotRun)))
