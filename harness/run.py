@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from logitmus.backend import Subject
 from logitmus.events import BackendFailed, BackendReady, Event, Judged, Progressed, RunFinished, RunStarted
@@ -89,21 +89,36 @@ def judge_run(store: Store, *, judge: SupportsJudge | None = None) -> Iterator[E
     identities, said = store.problem_ids(), store.backends()
     yield RunStarted(len(identities), tuple(dict.fromkeys(b.backend for b in said)), store.environment, store.settings)
     yield from said
-    subjects = store.subjects()
+    subjects = judged_subjects(store)
     for identity in identities:
         yield from judge_problem(store, identity, subjects, judge)
     yield RunFinished(seconds=time.monotonic() - start, resumed=len(store))
 
 
+class JudgedSubject(NamedTuple):
+    """A subject, and in words what a judgement of it depends on: all that it declares, without its name."""
+
+    subject: Subject
+    declaration: str
+
+
+def judged_subjects(store: Store) -> tuple[JudgedSubject, ...]:
+    """The subjects of a run, sorted by id."""
+    return tuple(
+        JudgedSubject(subject, repr(replace(subject, backend="", function="", mode="", variant="", device="")))
+        for subject in store.subjects().values()
+    )
+
+
 def judge_problem(
-    store: Store, identity: str, subjects: Mapping[str, Subject], judge: SupportsJudge
+    store: Store, identity: str, subjects: Iterable[JudgedSubject], judge: SupportsJudge
 ) -> Iterator[Judged]:
     """One problem beside all of `subjects`, in their order: what is in the file is judged, the rest was not run."""
     problem = store.problem(identity)
     raw_outcomes = store.raw_outcomes(identity)
     decoded: dict[tuple[str, bytes], Outcome] = {}
-    judged: dict[tuple[object, ...], Judgement] = {}
-    for subject in subjects.values():
+    judged: dict[tuple[str, bytes, str], Judgement] = {}
+    for subject, declaration in subjects:
         raw = raw_outcomes.get(subject.id)
         if raw is None:
             yield _not_run(problem, subject, subject.why_not(problem) or _NOT_ASKED)
@@ -111,16 +126,10 @@ def judge_problem(
         if raw not in decoded:
             decoded[raw] = store.outcome(*raw)
         # The same bits under the same declaration are judged once: many subjects are one kernel under several names.
-        key = (*raw, repr(declaration(subject)))
+        key = (*raw, declaration)
         if key not in judged:
             judged[key] = judge.judge(problem, subject, decoded[raw])
-        observation = Observation(subject.id, problem.id, decoded[raw])
-        yield Judged(problem, observation, renamed(judged[key], subject.id))
-
-
-def declaration(subject: Subject) -> Subject:
-    """What a judgement depends on: all that the subject declares, without its name."""
-    return replace(subject, backend="", function="", mode="", variant="", device="")
+        yield Judged(problem, Observation(subject.id, problem.id, decoded[raw]), renamed(judged[key], subject.id))
 
 
 def renamed(judgement: Judgement, subject: str) -> Judgement:
@@ -180,7 +189,7 @@ def _run(
             yield Progressed(event.backend, work.answered[event.backend])
         else:
             yield event
-    subjects = store.subjects()
+    subjects = judged_subjects(store)
     for identity in order:
         if identity not in work.asks:
             yield from judge_problem(store, identity, subjects, judge)
@@ -188,7 +197,7 @@ def _run(
 
 
 def _ask(
-    workers: Pool, store: Store, work: _Work, subjects: Mapping[str, Subject], judge: SupportsJudge
+    workers: Pool, store: Store, work: _Work, subjects: Iterable[JudgedSubject], judge: SupportsJudge
 ) -> Iterator[Event]:
     """Put the work to the workers; keep each answer, and judge each problem when its last one has come."""
     for said in workers.run(lambda own: _plan(store, work, own)):

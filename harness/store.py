@@ -53,7 +53,7 @@ class StoreError(Exception):
     """A run's file that cannot be used: names the file, says what was seen and what to do."""
 
     def __init__(self, path: Path | str, seen: str, hint: str) -> None:
-        super().__init__(f"{path}: {seen}. {hint}")
+        super().__init__(f"{path}: {seen.rstrip('.')}. {hint}")
 
 
 class Store:

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,10 +17,12 @@ from fakes import FakeJudge, FakePool, problem, specs, subject
 
 from logitmus.cli import main
 from logitmus.run import run
-from logitmus.store import Store
+from logitmus.store import Store, StoreError
 
 TESTS = Path(__file__).parent
 MINI = ["--backend", "mini_backend:BACKEND", "--profile", "quick", "--family", "seed-question", "--dtype", "float32"]
+
+LONG = ["--backend", "mini_backend:BACKEND", "--profile", "full", "--dtype", "float32", "--family", "[a-e]*"]
 
 
 @pytest.fixture
@@ -202,25 +206,45 @@ def test_backends_as_json(cli, mini):
     assert cli("backends", "mini_backend:ABSENT")[0] == 3
 
 
-def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(mini, tmp_path):
-    command = [sys.executable, "-m", "logitmus", "run", *MINI[:2], "--profile", "full", "--out", str(tmp_path / "x")]
-    with subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as process:
+@contextmanager
+def started(folder: Path) -> Iterator[subprocess.Popen]:
+    """A run over a thousand problems, in the file "x", that has its first answers."""
+    command = [sys.executable, "-m", "logitmus", "run", *LONG, "--out", "x"]
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=folder, **streams) as process:
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and process.poll() is None:
-            if (tmp_path / "x-wal").exists() and _answered(tmp_path / "x"):
-                break
-            time.sleep(0.1)
+        while time.monotonic() < deadline and process.poll() is None and not answered(folder / "x"):
+            time.sleep(0.02)
+        yield process
+
+
+def answered(path: Path) -> int:
+    try:
+        with Store.open(path, check=False) as store:
+            return len(store)
+    except StoreError:  # not there yet
+        return 0
+
+
+def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(mini, tmp_path):
+    with started(tmp_path) as process:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert f"logitmus run --resume --out {tmp_path / 'x'}" in err
+    assert "Go on with: logitmus run --resume --out x" in err
     assert "Traceback" not in err
-    with Store.open(tmp_path / "x") as store:
-        assert len(store) > 0
+    assert answered(tmp_path / "x") > 0
 
 
-def _answered(path: Path) -> int:
-    with Store.open(path, check=False) as store:
-        return len(store)
+def test_a_killed_run_resumes_to_the_undisturbed_one(cli, mini, tmp_path):
+    with started(tmp_path) as process:
+        process.kill()
+        process.communicate(timeout=60)
+    kept = answered(tmp_path / "x")
+    code, _, _ = cli("run", "--resume", "--out", "x")
+    assert code in (0, 1)
+    cli("run", *LONG, "--out", "undisturbed")
+    assert 0 < kept < answered(tmp_path / "undisturbed") == answered(tmp_path / "x")
+    with Store.open(tmp_path / "x") as left, Store.open(tmp_path / "undisturbed") as right:
+        assert left.problem_ids() == right.problem_ids()
+        assert all(left.raw_outcomes(p) == right.raw_outcomes(p) for p in left.problem_ids())

@@ -121,13 +121,13 @@ def _file(out: Path | None, given: dict[str, Any], *, resume: bool) -> Store:
         return Store.create(path, environment=harness_environment(), settings=settings)
     if out is None:
         raise typer.BadParameter("needs --out FILE, the file of the run to go on with", param_hint="--resume")
-    store = Store.open(out, write=True)
+    with Store.open(out) as started:
+        settings = started.settings
     for name, value in given.items():
-        if value != store.settings.get(name):
-            store.close()
+        if value != settings.get(name):
             raise typer.BadParameter(
-                f"{out} was started with {name} = {store.settings.get(name)!r}, not {value!r}; leave the option out "
+                f"{out} was started with {name} = {settings.get(name)!r}, not {value!r}; leave the option out "
                 "(a run goes on with its own), or start a new file",
                 param_hint="--resume",
             )
-    return store
+    return Store.open(out, write=True, check=False)
