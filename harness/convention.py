@@ -110,7 +110,7 @@ FIELDS: Final = _fields(
     (
         "overflowing_shift",
         "finite logits whose difference is beyond the dtype",
-        {"exact": "the exact value, rounded", "nan": "NaN", "saturated": "the largest finite value"},
+        {"exact": "the exact value, rounded", "infinite": "infinite, as if that class were masked with -inf"},
     ),
     (
         "soft_target_gradient",

@@ -231,9 +231,14 @@ def _fast_grad_targets(answer: Answer) -> Enclosure:
     w = np.ones(question.classes) if question.weight is None else question.weight
     scale = _factors(question)[:, None] * w[None, :] * (1 - question.eps)
     with np.errstate(invalid="ignore"):
-        gradient = np.where(scale == 0, 0.0, scale * value)
+        gradient = np.where(_skipped(question, scale, value), 0.0, scale * value)
         error = np.where(scale == 0, 0.0, R * (np.abs(scale) * value_error + 6 * E * np.abs(gradient)) + MU)
     return _finish_gradient(answer, gradient, error)
+
+
+def _skipped(question: Question, scale: Array, value: Array) -> Array:
+    """Where a factor of 0 makes the product 0: everywhere, but beside an infinity where 0 * inf is NaN."""
+    return (scale == 0) & ~(np.isinf(value) & question.nan_products & question.kept[:, None])
 
 
 # --- Arb tier -------------------------------------------------------------------------------------------------

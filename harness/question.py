@@ -139,8 +139,8 @@ def ask(problem: Problem, convention: Convention) -> Question:
     if convention.ignored_row == "nan_leaks" and not kept.all():
         leaking = ~kept & ~np.isfinite(x).all(axis=1)
         forced = np.where(leaking, LOST_ROW, forced)
-    if convention.overflowing_shift == "nan" and q is not None:
-        forced = np.where(_overflowing(x, problem.dtype), LOST_ROW, forced)
+    if convention.overflowing_shift == "infinite":
+        x = _overflowed(x, problem.dtype)
     if problem.classes == 0 or (weight is not None and np.isinf(weight).any()):
         unjudged = np.ones(rows, bool)  # no classes, or an infinite weight: no answer
     if q is not None and q.size:
@@ -180,6 +180,7 @@ def ask(problem: Problem, convention: Convention) -> Question:
             ),
             convention.soft_target_gradient if q is not None else "",
             convention.wide_inputs if problem.dtype == "float64" else "",
+            int(np.isneginf(x).sum()),  # tells an overflowing shift
             None if labels is None else labels.tobytes(),
             eps,
             convention.smoothing if eps else "",
@@ -195,14 +196,15 @@ def ask(problem: Problem, convention: Convention) -> Question:
     )
 
 
-def _overflowing(x: Array, dtype: str) -> Array:
-    """Rows whose finite logits differ by more than the dtype's largest finite value."""
-    finite = np.isfinite(x)
+def _overflowed(x: Array, dtype: str) -> Array:
+    """x with -inf where a finite logit lies further below the largest one than the dtype can say."""
     if not x.size:
-        return np.zeros(x.shape[0], bool)
+        return x
     largest = float(ml_dtypes.finfo(FLOAT_DTYPES[dtype]).max)
-    half_spread = np.where(finite, x, -np.inf).max(axis=1) / 2 - np.where(finite, x, np.inf).min(axis=1) / 2
-    return np.asarray(half_spread > largest / 2)
+    m = x.max(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        beyond = np.isfinite(x) & np.isfinite(m) & (m / 2 - x / 2 > largest / 2)
+    return np.where(beyond, -np.inf, x) if beyond.any() else x
 
 
 def _upstream(problem: Problem, rows: int) -> Array:
