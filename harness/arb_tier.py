@@ -46,25 +46,25 @@ def to_enclosure(balls: list[Ball], shape: tuple[int, ...]) -> Enclosure:
     mid, rest, radius = np.empty(len(balls)), np.zeros(len(balls)), np.zeros(len(balls))
     for i, ball in enumerate(balls):
         middle = ball.mid()
-        mid[i] = float(middle)
-        if math.isfinite(mid[i]):
-            left = middle - arb(mid[i])
-            rest[i] = float(left.mid())
-            radius[i] = _upper(ball.rad() + abs(left - arb(rest[i])) + left.rad())
+        high = mid[i] = float(middle)
+        if math.isfinite(high):
+            low = rest[i] = float(middle - high)
+            # What the two floats leave of the middle is at most half an ulp of the second.
+            radius[i] = (float(ball.rad()) + abs(low) * 2.0**-52) * (1 + 2.0**-50)
+            if not ball.is_exact():
+                radius[i] += _LEAST
         elif not ball.is_finite() and not _infinite(ball):
             mid[i] = math.nan
     return Enclosure(mid, rest, radius).reshape(shape)
 
 
-def _upper(ball: Ball) -> float:
-    return math.nextafter(float(ball.mid()) + float(ball.rad()), math.inf) if ball != 0 else 0.0
-
-
 def _infinite(ball: Ball) -> bool:
-    return bool(ball == arb("inf")) or bool(ball == arb("-inf"))
+    return not ball.is_finite() and bool(ball == INF or ball == NEGATIVE_INF)
 
 
 INF = arb("inf")
+NEGATIVE_INF = arb("-inf")
+_LEAST = 2.0**-1074
 NAN = arb("nan")
 
 
@@ -74,6 +74,8 @@ def _scale(question: Question) -> Ball:
 
 def row_balls(question: Question, n: int) -> RowBalls | None:
     """The n-th row as balls; None where no limit exists."""
+    if not question.classes:
+        return None
     x = question.x[n].tolist()
     match question.inputs:
         case "logits":
@@ -193,14 +195,13 @@ def effective_targets(question: Question, n: int) -> list[Ball]:
     return q
 
 
-def row_loss(question: Question, n: int) -> Ball:
+def row_loss(question: Question, n: int, balls: RowBalls | None) -> Ball:
     """sum a_k l_k of row n; terms with a_k = 0 contribute 0, or NaN beside an infinite l_k where 0 * inf is NaN."""
     forced = float(question.forced[n])
     if not question.kept[n]:
         return NAN if math.isnan(forced) else arb(0)
     if forced != 1.0:
         return NAN if math.isnan(forced) else arb(0)
-    balls = row_balls(question, n)
     if balls is None:
         return NAN
     total, infinite = arb(0), 0
@@ -220,13 +221,12 @@ def row_loss(question: Question, n: int) -> Ball:
     return total / _scale(question) if not infinite else infinite * INF
 
 
-def row_gradient(question: Question, n: int, factor: Ball) -> list[Ball]:
+def row_gradient(question: Question, n: int, balls: RowBalls | None, factor: Ball) -> list[Ball]:
     """The gradient of row n by its inputs, times `factor` (the cotangent over the denominator)."""
     classes = question.classes
     if not question.kept[n]:
         return [arb(0)] * classes
     forced = float(question.forced[n])
-    balls = row_balls(question, n)
     if balls is None or forced != 1.0:
         return [NAN if balls is None or math.isnan(forced) else arb(0)] * classes
     a = effective_targets(question, n)
@@ -244,11 +244,10 @@ def row_gradient(question: Question, n: int, factor: Ball) -> list[Ball]:
     return [factor * balls.slope(i, total, a[i]) for i in range(classes)]
 
 
-def row_target_gradient(question: Question, n: int, factor: Ball) -> list[Ball]:
+def row_target_gradient(question: Question, n: int, balls: RowBalls | None, factor: Ball) -> list[Ball]:
     """The gradient of row n by q_k: c w_k (1 - eps) l_k, 0 where w_k is 0."""
     if not question.kept[n]:
         return [arb(0)] * question.classes
-    balls = row_balls(question, n)
     if balls is None or float(question.forced[n]) != 1.0:
         return [NAN] * question.classes
     weight = [1.0] * question.classes if question.weight is None else question.weight.tolist()

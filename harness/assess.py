@@ -142,7 +142,7 @@ def _grade(
 
 
 def _shares(compared: Compared, budget: Array) -> Array:
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         share = compared.distance / budget
     return np.where(compared.same | (compared.distance == 0), 0.0, share)
 

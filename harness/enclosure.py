@@ -49,7 +49,8 @@ class Enclosure:
         # Two roundings, each to nearest: two steps outward make up for them; an exact zero needs none.
         end = self.mid + (self.rest + side * self.radius)
         exact = (self.rest == 0) & (self.radius == 0)
-        outward = np.nextafter(np.nextafter(end, side * np.inf), side * np.inf)
+        with np.errstate(over="ignore"):
+            outward = np.nextafter(np.nextafter(end, side * np.inf), side * np.inf)
         return np.where(exact | ~np.isfinite(self.mid), self.mid, outward)
 
     def reshape(self, shape: tuple[int, ...]) -> Enclosure:

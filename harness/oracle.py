@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from logitmus.problem import Array, Problem
 from logitmus.question import Question, ask
 from logitmus.softmax import MU, E, R, Softmax, softmax, trustworthy
 
+_RowFunction = Callable[[Question, int, arb_tier.RowBalls | None, Any], list[Any]]
 FAST: Final = 53
 ARB_BITS: Final = (128, 256, 512, 1024, 2048, 4096)
 
@@ -59,6 +60,12 @@ class Answer:
     def workspace(self) -> Softmax:
         """The float64 softmax of the question; for budgets, whatever the tier."""
         return softmax(self.question.log_inputs)
+
+    @cached_property
+    def _balls(self) -> list[arb_tier.RowBalls | None]:
+        """Every row's balls at this precision."""
+        with arb_tier.precision(self.bits):
+            return [arb_tier.row_balls(self.question, n) for n in range(self.question.rows)]
 
     @cached_property
     def _rows(self) -> tuple[Array, Array]:
@@ -249,18 +256,20 @@ def _arb_loss(answer: Answer) -> Enclosure:
     if question.fixed is not None:
         return Enclosure.exactly(question.fixed)
     with arb_tier.precision(answer.bits):
-        losses = [arb_tier.row_loss(question, n) for n in range(question.rows)]
+        losses = [arb_tier.row_loss(question, n, balls) for n, balls in enumerate(answer._balls)]
         if question.reduction == "none":
             return arb_tier.column(losses)
         total = arb_tier.add_rows(losses) / arb_tier.denominator(question)
         return arb_tier.column([total]).reshape(())
 
 
-def _arb_rows(answer: Answer, row: Callable[[Question, int, object], list[object]]) -> Enclosure:
+def _arb_rows(answer: Answer, row: _RowFunction) -> Enclosure:
     question = answer.question
     with arb_tier.precision(answer.bits):
         over = arb_tier.denominator(question)
-        rows = [row(question, n, arb_tier.factor_of(question, n, over)) for n in range(question.rows)]
+        rows = [
+            row(question, n, balls, arb_tier.factor_of(question, n, over)) for n, balls in enumerate(answer._balls)
+        ]
         return arb_tier.as_array(rows, question.classes)
 
 

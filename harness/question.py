@@ -191,7 +191,8 @@ def ask(problem: Problem, convention: Convention) -> Question:
             divisor.tobytes(),
             refused,
             repr(fixed_value),
-            *((convention.zero_times_infinity, convention.infinite_logits) if special else ()),
+            *((convention.zero_times_infinity,) if special else ()),
+            *((convention.infinite_logits,) if bool(np.isposinf(x).any()) else ()),
         ),
     )
 

@@ -35,6 +35,7 @@ class Compared:
     same: Array
     dtype: str
 
+    @np.errstate(over="ignore", invalid="ignore")
     def within(self, budget: Array) -> tuple[Array, Array]:
         """(surely, possibly): where r is in the rounding image of [y - budget, y + budget]."""
         budget = np.broadcast_to(budget, self.distance.shape)
