@@ -79,7 +79,7 @@ class Pool:
     def close(self) -> None:
         """Kills every worker, at once; what is still running ends without a further event."""
         self._workers.stop()
-        for worker in self._idle.values():
+        for worker in list(self._idle.values()):
             self._workers.retire(worker)
 
     # --- describing -----------------------------------------------------------------------------------------

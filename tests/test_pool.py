@@ -293,6 +293,24 @@ def test_no_worker_outlives_the_harness(end: signal.Signals, mode: str, doing: s
     assert _gone(_worker_of_an_ended_harness(end, "worker", mode, doing))
 
 
+def test_ctrl_c_does_not_wait_for_a_start() -> None:
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import test_pool as t\n"
+        "with t.Pool([t.worker('good'), t.worker('hangs_at_start'), t.worker('good', 'more')], jobs=2) as pool:\n"
+        "    for ready in pool.describe(): print(ready.spec.label, flush=True)\n"
+    )
+    harness = subprocess.Popen(
+        [sys.executable, "-c", code, str(Path(__file__).parent)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert harness.stdout is not None
+    with harness.stdout:
+        assert harness.stdout.readline()
+        time.sleep(0.3)
+        harness.send_signal(signal.SIGINT)
+        assert harness.wait(5) == -signal.SIGINT
+
+
 def _worker_of_an_ended_harness(end: signal.Signals, *arguments: str) -> int:
     """The process id of the worker of a harness that got the signal `end` in the middle of its work."""
     harness = subprocess.Popen(
