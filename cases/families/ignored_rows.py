@@ -1,0 +1,93 @@
+"""Rows whose label says: leave me out."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from logitmus.cases.build import assorted, cotangent, labels
+from logitmus.cases.family import Canvas, Family, Plan, commit, issue
+from logitmus.problem import Array, Problem, Reduction
+
+
+def patterns(canvas: Canvas) -> Iterator[tuple[str, Array]]:
+    """Which rows are ignored."""
+    place = np.arange(canvas.rows)
+    yield "some", place % 3 == 1
+    yield "the first", place == 0
+    yield "the last", place == canvas.rows - 1
+    yield "all but one", place != 5
+    yield "all", place >= 0
+    yield "none", place < 0
+
+
+def ignoring(canvas: Canvas, index: int, reduction: Reduction) -> Iterator[Problem]:
+    """Assorted rows under each pattern; a kept row never has the ignored label."""
+    rows, chosen = assorted(canvas), labels(canvas)
+    kept = np.where(chosen == index, (index + 1) % canvas.classes, chosen)
+    upstream = cotangent(canvas) if reduction == "none" else np.array(0.75)
+    for name, ignored in patterns(canvas):
+        yield canvas.problem(
+            rows,
+            np.where(ignored, index, kept),
+            ignore_index=index,
+            reduction=reduction,
+            cotangent=upstream,
+            idea=f"label {index} ignored in {name} of the rows, {reduction}",
+        )
+
+
+def special_rows(canvas: Canvas, reduction: Reduction) -> Problem:
+    """NaN and inf in ignored rows, which must not be read."""
+    rows, place = assorted(canvas), np.arange(canvas.rows)
+    rows[place % 6 == 0] = float("nan")
+    rows[place % 6 == 2, ::2] = float("inf")
+    rows[place % 6 == 4] = -float("inf")
+    targets = np.where(place % 2 == 0, -100, labels(canvas))
+    idea = f"NaN and inf in ignored rows, {reduction}"
+    return canvas.problem(rows, targets, ignore_index=-100, reduction=reduction, idea=idea)
+
+
+def unnamed(canvas: Canvas, label: int) -> Problem:
+    """A usual sentinel among the labels of a call that names none: the default of the function decides."""
+    targets = np.where(np.arange(canvas.rows) % 3 == 1, label, labels(canvas))
+    return canvas.problem(assorted(canvas), targets, idea=f"labels of {label} though no label was named as ignored")
+
+
+def build(plan: Plan) -> Iterator[Problem]:
+    for canvas in plan.option_canvases():
+        reductions: tuple[Reduction, ...] = ("none", "mean")
+        if canvas.dtype == plan.lead and not plan.quick:
+            reductions += ("sum",)
+        for reduction in reductions:
+            yield from ignoring(canvas, -100, reduction)
+            yield special_rows(canvas, reduction)
+    lead = plan.lead_canvas()
+    yield from (unnamed(lead, label) for label in (-100, -1))
+    if not plan.quick:
+        for index in (-1, 0, 3, lead.classes - 1, lead.classes, 255):
+            yield from ignoring(lead, index, "none")
+        for index in (-1, 0):
+            yield from ignoring(lead, index, "mean")
+
+
+FAMILY = Family(
+    name="ignored-rows",
+    idea="ignore_index -100, -1, 0, a class, C-1, C, 255; some, all, none of the rows, the first, the last",
+    rationale=(
+        "An ignored row gives 0, no gradient, and does not count in the mean; a batch of nothing else has a mean of "
+        "0/0. A sentinel that is a valid class, or that a kernel uses for itself, is taken for the other; an "
+        "out-of-range sentinel is used as an index before it is masked; NaN in a row that is left out leaks through "
+        "0 * NaN."
+    ),
+    incidents=(
+        issue("pytorch/pytorch", 15508),
+        issue("pytorch/pytorch", 95794),
+        issue("pytorch/pytorch", 105736),
+        issue("pytorch/pytorch", 69339),
+        issue("FlagOpen/FlagGems", 5025),
+        commit("Dao-AILab/flash-attention", "bedf8774"),
+        issue("onnx/onnx", 2680),
+        issue("iree-org/iree", 24228),
+    ),
+    build=build,
+)

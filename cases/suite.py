@@ -1,0 +1,153 @@
+"""The fixed suite: every family's problems, deterministic, the same bits on every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import Final, cast
+
+from logitmus.cases.families import (
+    bad_labels,
+    big_gap,
+    block_edges,
+    class_weights,
+    common_offset,
+    confident_rows,
+    degenerate,
+    exp_thresholds,
+    finite_masks,
+    huge_magnitudes,
+    ignored_rows,
+    label_dtypes,
+    label_smoothing,
+    large_vocabulary,
+    layouts,
+    log_probability_inputs,
+    many_rows,
+    masked_classes,
+    non_finite,
+    ordinary,
+    overflowing_differences,
+    probability_inputs,
+    probability_targets,
+    reductions,
+    seed_question,
+    spatial,
+    subnormals,
+    summation_killers,
+    ties,
+    wide_spread,
+)
+from logitmus.cases.family import PROFILES, Family, Profile, ProfileName
+from logitmus.problem import FLOAT_DTYPES, Problem
+
+FAMILIES: Final[tuple[Family, ...]] = tuple(
+    module.FAMILY
+    for module in (
+        seed_question,
+        ordinary,
+        common_offset,
+        confident_rows,
+        big_gap,
+        huge_magnitudes,
+        overflowing_differences,
+        ties,
+        wide_spread,
+        exp_thresholds,
+        subnormals,
+        summation_killers,
+        block_edges,
+        large_vocabulary,
+        finite_masks,
+        masked_classes,
+        non_finite,
+        probability_inputs,
+        log_probability_inputs,
+        probability_targets,
+        label_smoothing,
+        ignored_rows,
+        class_weights,
+        reductions,
+        many_rows,
+        label_dtypes,
+        bad_labels,
+        spatial,
+        layouts,
+        degenerate,
+    )
+)
+
+
+class SuiteError(ValueError):
+    """A profile, family or dtype that does not exist; the message lists what does."""
+
+
+def suite(
+    profile: str = "default",
+    *,
+    seed: int = 0,
+    families: Sequence[str] | None = None,
+    dtypes: Sequence[str] | None = None,
+) -> Iterator[Problem]:
+    """The problems of a profile, lazily, each id once, family by family.
+
+    Args:
+        profile: one of `PROFILES`.
+        seed: another seed gives other rows for the same ideas.
+        families: glob patterns on the families' names; None: all.
+        dtypes: of `FLOAT_DTYPES`; None: the profile's own. Fewer dtypes leave the problems of the others as they are.
+
+    Raises:
+        SuiteError: at the call, for a name or pattern that fits nothing.
+
+    Example:
+        >>> [str(problem.idea) for problem in suite("quick", families=["seed-*"], dtypes=["float32"])]
+        ['the question itself', 'the question itself, one-hot target']
+    """
+    if profile not in PROFILES:
+        raise SuiteError(_unknown("profile", profile, PROFILES))
+    for dtype in dtypes or ():
+        if dtype not in FLOAT_DTYPES:
+            raise SuiteError(_unknown("dtype", dtype, FLOAT_DTYPES))
+    asked = Profile(cast(ProfileName, profile), seed, tuple(dict.fromkeys(dtypes or ())))
+    return _deduplicated(select(families), asked)
+
+
+def select(patterns: Sequence[str] | None = None) -> tuple[Family, ...]:
+    """The families whose names match one of the glob patterns, in their own order; None: all.
+
+    Raises:
+        SuiteError: for a pattern that matches none.
+    """
+    names = [family.name for family in FAMILIES]
+    for pattern in patterns or ():
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise SuiteError(_unknown("family", pattern, names))
+    return tuple(
+        family for family in FAMILIES if patterns is None or any(fnmatchcase(family.name, p) for p in patterns)
+    )
+
+
+def signatures(problems: Iterable[Problem]) -> dict[tuple[object, ...], int]:
+    """How many problems share each signature: what a compiling framework pays for, and what it gets."""
+    counted: dict[tuple[object, ...], int] = {}
+    for problem in problems:
+        counted[problem.signature] = counted.get(problem.signature, 0) + 1
+    return counted
+
+
+def _deduplicated(families: Iterable[Family], profile: Profile) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for family in families:
+        for problem in family.problems(profile):
+            if problem.id not in seen:
+                seen.add(problem.id)
+                yield problem
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = get_close_matches(name, known, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    return f"unknown {what} {name!r}{hint}; there are: {', '.join(known)}"
