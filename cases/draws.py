@@ -41,7 +41,8 @@ class Draws:
     def dyadic(self, shape: Shape, *, limit: float = 4.0, bits: int = 6) -> Array:
         """Float64 multiples of limit * 2^-bits in [-limit, limit]; exact in every dtype for bits <= 7."""
         scale = 2**bits
-        return self.integers(-scale, scale + 1, shape) * (limit / scale)
+        drawn: Array = self.integers(-scale, scale + 1, shape) * (limit / scale)
+        return drawn
 
     def choice(self, values: Sequence[float], shape: Shape) -> Array:
         """Independently one of `values` in each place."""

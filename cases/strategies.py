@@ -28,7 +28,7 @@ _SMALL_STEPS = 64
 
 
 def values(dtype: str = "float32", *, finite: bool = False) -> st.SearchStrategy[float]:
-    """Numbers exact in `dtype` that a logit may be: small ones first, then adversarial ones.
+    """Numbers that a logit of `dtype` may be (`logits` rounds them): small ones first, then adversarial ones.
 
     Args:
         finite: leave out NaN and the infinities.
@@ -55,7 +55,7 @@ def logits(
     *,
     finite: bool = False,
 ) -> Array:
-    """Logits of `shape`, classes last: each value on its own, all of one pool, or small values plus a common offset."""
+    """Logits of `shape`, classes last: small integers, perhaps under a common offset; or any `values`."""
     size = int(np.prod(shape, dtype=np.int64))
     small = st.integers(-8, 8).map(float)
     pools: tuple[st.SearchStrategy[float], ...] = (small, values(dtype, finite=finite))
