@@ -33,7 +33,7 @@ class Format:
 
     def ulp(self, value: float) -> float:
         """The gap between `value` and the next value away from zero (normal values)."""
-        return float(2.0 ** (math.frexp(value)[1] - self.precision))
+        return math.ldexp(1.0, math.frexp(value)[1] - self.precision)
 
 
 @cache
@@ -106,7 +106,8 @@ def soft_targets(canvas: Canvas, focus: Array, dead: Array | None = None) -> Arr
     for step, part in enumerate(parts):
         np.put_along_axis(targets[::2], ((first + step) % classes)[::2, np.newaxis], part, axis=1)
     if dead is not None and dead.any():
-        lost = np.where(dead, targets, 0.0).sum(axis=1)
+        # fsum: NumPy promises no order of addition, and the bits must not depend on one.
+        lost = np.array([math.fsum(row) for row in np.where(dead, targets, 0.0)])
         targets[dead] = 0.0
         targets[np.arange(count), focus] += lost
     return targets

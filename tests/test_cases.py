@@ -16,7 +16,7 @@ from logitmus.cases.build import format_of, neighbour, soft_targets
 from logitmus.cases.draws import Draws
 from logitmus.cases.family import PROFILES, Plan, Profile
 from logitmus.cases.suite import FAMILIES, SuiteError, select, signatures, suite
-from logitmus.problem import FLOAT_DTYPES, Problem, float_array
+from logitmus.problem import FLOAT_DTYPES, LAYOUTS, Problem, float_array
 
 DIGEST = (
     "import hashlib; from logitmus.cases.suite import suite; "
@@ -80,7 +80,7 @@ def test_the_default_profile_is_large_and_cheap_to_compile(default) -> None:
 
 def test_the_quick_profile_is_quick() -> None:
     problems = list(suite("quick"))
-    assert 100 <= len(problems) <= 200
+    assert 100 <= len(problems) <= 175
     assert len(signatures(problems)) <= 30
     assert {problem.dtype for problem in problems} == {"float32", "bfloat16"}
 
@@ -163,6 +163,44 @@ def test_unknown_names_are_refused_at_the_call(arguments, message) -> None:
 
 
 # --- what the families promise ---------------------------------------------------------------------------------------
+
+
+def test_the_seed_question_is_asked_in_every_dtype(default) -> None:
+    asked = {
+        problem.dtype
+        for problem in default
+        if problem.family == "seed-question"
+        and problem.target_kind == "labels"
+        and ((wide(problem) == [0, 0, 0, 1]).all(axis=-1) & (problem.targets == 3)).any()
+    }
+    assert asked == set(FLOAT_DTYPES)
+
+
+def test_every_ignored_sentinel_is_among_the_labels(default) -> None:
+    """A test of ignore_index=-1 without a -1 among the labels tests nothing."""
+    present = {
+        problem.ignore_index
+        for problem in default
+        if problem.ignore_index is not None and (problem.targets == problem.ignore_index).any()
+    }
+    assert present == {-100, -1, 0, 3, 9, 10, 255, 2**31 - 1}
+
+
+def test_means_of_rows_ignore_some_all_and_none(default) -> None:
+    kept = {
+        float((problem.targets != problem.ignore_index).mean())
+        for problem in default
+        if problem.family == "ignored-rows" and problem.reduction == "mean" and problem.ignore_index is not None
+    }
+    assert {0.0, 1.0, 1 / 32, 31 / 32} <= kept
+
+
+def test_the_full_profile_lays_every_shape_in_every_way() -> None:
+    ways: dict[tuple, set] = {}
+    for problem in suite("full", families=["layouts"]):
+        ways.setdefault((problem.dtype, problem.logits.shape), set()).add(problem.layout)
+    assert len(ways) == 4 * 6
+    assert all(layouts == set(LAYOUTS) for layouts in ways.values())
 
 
 @pytest.mark.parametrize("name", ["huge-magnitudes", "overflowing-differences"])

@@ -58,8 +58,9 @@ def combined(canvas: Canvas) -> Iterator[Problem]:
 
 
 def build(plan: Plan) -> Iterator[Problem]:
+    reductions: tuple[Reduction, ...] = ("mean",) if plan.quick else REDUCTIONS
     for canvas in plan.option_canvases():
-        for reduction in ("none", "mean") if plan.quick else REDUCTIONS:
+        for reduction in reductions:
             yield from weighting(canvas, reduction)
     lead = plan.lead_canvas()
     yield infinite_loss(lead)

@@ -10,13 +10,13 @@ OFFSETS = (1024.0, 1e4, 3e4, 6e4, 65536.0, 1e6, 2.0**24, 1e8, 1e12, 1e30)
 
 
 def rows(canvas: Canvas) -> Array:
-    """Per offset and sign: equal logits, one class a few ulps above, a small grid in ulps of the offset."""
+    """Per offset and sign: equal logits, one class a step above, a grid of steps (an ulp, 1/4 at least)."""
     form = format_of(canvas.dtype)
     made = []
     for offset in (sign * size for size in OFFSETS if size < form.max for sign in (1, -1)):
         step = max(form.ulp(offset), 0.25)
         hot = np.zeros(canvas.classes)
-        hot[:1] = min(step, 8.0) if step <= 8.0 else step
+        hot[:1] = step
         grid = canvas.draws.integers(-4, 5, canvas.classes) * step
         made += [np.zeros(canvas.classes) + offset, hot + offset, grid + offset]
     return np.array(made)

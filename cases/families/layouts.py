@@ -26,8 +26,12 @@ def build(plan: Plan) -> Iterator[Problem]:
     if plan.quick:
         yield from islice(lying(plan.lead_canvas(), ("contiguous", "transposed", "sliced")), 3)
         return
+    if plan.full:
+        for canvas in plan.canvases():
+            yield from lying(canvas, LAYOUTS)
+        return
     for canvas in plan.option_canvases():
-        if canvas.dtype in (plan.lead, "bfloat16") or plan.full:
+        if canvas.dtype in (plan.lead, "bfloat16"):
             yield from lying(canvas, LAYOUTS)
     yield from lying(plan.canvas(plan.lead, 4, 1000), ("transposed",))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def upstream_rows(canvas: Canvas) -> Iterator[Problem]:
     for name, upstream in (
         ("for one row alone", np.where(place == canvas.rows // 2, 1.0, 0.0)),
         ("alternating", np.where(place % 2, 1.0, -1.0)),
-        ("growing", 2.0 ** (place % 16 - 8.0)),
+        ("growing", np.ldexp(1.0, place % 16 - 8)),
         ("huge", np.full(canvas.rows, form.max / 4)),
         ("tiny", np.full(canvas.rows, form.smallest_normal * 8)),
         ("zero", np.zeros(canvas.rows)),
@@ -45,7 +46,7 @@ def upstream_rows(canvas: Canvas) -> Iterator[Problem]:
 
 def build(plan: Plan) -> Iterator[Problem]:
     for canvas in plan.option_canvases():
-        yield from upstream_rows(canvas)
+        yield from islice(upstream_rows(canvas), 0, None, 2 if plan.quick else 1)  # in a hurry labels alone
         yield from reduced(canvas, "mean")
         if not plan.quick:
             yield from reduced(canvas, "sum")

@@ -14,7 +14,9 @@ def rows(canvas: Canvas) -> Array:
     places, top = np.arange(canvas.classes), format_of(canvas.dtype).max
     lines = [-step * places for step in STEPS] + [step * (places - canvas.classes / 2) for step in STEPS]
     signs = np.where(places % 2, -1.0, 1.0)
-    geometric = [signs * base * 2.0 ** (places % span) for base, span in ((1.0, 10), (2.0**-12, 24), (2.0**-24, 30))]
+    geometric = [
+        signs * base * np.ldexp(1.0, places % span) for base, span in ((1.0, 10), (2.0**-12, 24), (2.0**-24, 30))
+    ]
     noise = [canvas.draws.dyadic(canvas.classes) * 2.0**k for k in (-20, -8, 2, 4, 6, 8, 10)]
     return np.asarray(np.clip(np.array(lines + geometric + noise), -top / 4, top / 4))
 
