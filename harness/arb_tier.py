@@ -205,9 +205,10 @@ def row_loss(question: Question, n: int, balls: RowBalls | None) -> Ball:
     if balls is None:
         return NAN
     total, infinite = arb(0), 0
-    for a, value in zip(effective_targets(question, n), balls.neg_log, strict=True):
+    lone = None if question.labels is None or question.eps else int(question.labels[n])
+    for k, (a, value) in enumerate(zip(effective_targets(question, n), balls.neg_log, strict=True)):
         if a == 0:
-            if question.nan_products and _infinite(value) and (question.q is not None or question.eps):
+            if question.nan_products and _infinite(value) and lone in (None, k):
                 return NAN
         elif not a.is_finite():
             return NAN

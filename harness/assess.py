@@ -107,7 +107,7 @@ def assess_part(
         absorbed=int((compared.absorbed(getattr(budget, part)) & judged).sum()) if part == "loss" else 0,
         share=_worst(_shares(compared, getattr(budget, part)), judged),
         ulps=_worst(compared.ulps(), judged & compared.numeric),
-        coarse=_coarse(budget, question),
+        coarse=_coarse(budget, question, getattr(budget, part)[judged]),
         answer=exact,
         compared=compared,
     )
@@ -125,9 +125,10 @@ def _judged(question: Question, part: str, shape: tuple[int, ...]) -> Array:
     return rows
 
 
-def _coarse(budget: Budget, question: Question) -> bool:
+def _coarse(budget: Budget, question: Question, allowed: Array) -> bool:
+    """The budget would let any number pass: v S > 1/16, a divisor that may be 0, or no finite bound at all."""
     kept = question.kept & ~question.unjudged
-    return bool((budget.coarse & kept).any()) or budget.ill_posed
+    return bool((budget.coarse & kept).any()) or budget.ill_posed or bool(np.isinf(allowed).any())
 
 
 def _grade(

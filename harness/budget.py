@@ -162,33 +162,36 @@ class Budget:
             return self._logs
         m = np.where(np.isfinite(self._soft.m), np.abs(self._soft.m), 0.0)[:, None]
         x = np.where(np.isfinite(self._q.log_inputs), np.abs(self._q.log_inputs), 0.0)
-        return self._logs + 2 * (self.roundoffs.v + self.roundoffs.w) * (m + x)
+        slope = 2 * (self.roundoffs.v + self.roundoffs.w)
+        return self._logs + slope * m + slope * x
 
     @cached_property
     def _dl_k(self) -> Array:
         """Dl_k, (R, K): the error of -log p_k."""
         r, soft = self.roundoffs, self._soft
-        return self._dl[:, None] + (r.v + r.w) * (soft.abs_d + self._l) + self._offset
+        # Precision first: |d| may be near float64's own largest value.
+        return self._dl[:, None] + (r.v + r.w) * soft.abs_d + (r.v + r.w) * self._l + self._offset
 
     @cached_property
-    def _rows(self) -> tuple[Array, Array, Array]:
-        """E without the result's own rounding, T = sum h_k l_k, and H = sum h_k, (R,)."""
+    def _rows(self) -> tuple[Array, Array]:
+        """E without the result's own rounding, and T = sum h_k l_k, (R,); of a mean, both over |W| - dW."""
         r, q = self.roundoffs, self._q
         if self.grade is Grade.A:
             return self._accurate_rows
-        c = self._constant
+        c, over = self._constant, self._over
         if q.q is None and not q.eps:
             at = (np.arange(q.rows), q.labels)
-            size = np.ones(q.rows) if q.weight is None else np.abs(q.weight[q.labels])
+            size = (np.ones(q.rows) if q.weight is None else np.abs(q.weight[q.labels])) * over
             magnitude = size * self._l[at]
             error = (
                 size * self._dl_k[at]
                 + (3 * r.v + 3 * r.w) * magnitude
                 + r.lam_v * size * q.classes * c
-                + 3 * r.th_w * c
+                + 3 * r.th_w * c * over
             )
-            return self._kept(error), self._kept(magnitude), self._kept(size)
+            return self._kept(error), self._kept(magnitude)
         a, h, _ = q.effective
+        h = h * over
         terms = h * self._l
         magnitude, size = terms.sum(axis=1), h.sum(axis=1)
         nnz = (a != 0).sum(axis=1)
@@ -197,11 +200,11 @@ class Budget:
             (h * self._dl_k).sum(axis=1)
             + (r.v * (s_t + 3) + 3 * r.w) * magnitude
             + q.classes * r.lam_v * size * c
-            + r.th_w * (nnz + 2) * c
+            + r.th_w * (nnz + 2) * c * over
         )
         if self.grade is Grade.C:
             error = error + s_t * (h * self._offset).sum(axis=1) / 2
-        return self._kept(error), self._kept(magnitude), self._kept(size)
+        return self._kept(error), self._kept(magnitude)
 
     def _kept(self, values: Array) -> Array:
         return np.where(self._q.kept, values, 0.0)
@@ -224,54 +227,73 @@ class Budget:
         return value
 
     @cached_property
-    def _accurate_rows(self) -> tuple[Array, Array, Array]:
+    def _accurate_rows(self) -> tuple[Array, Array]:
         """Grade A: v H (3D + (S+8)(1 - p_max)) and 8 v T for dense rows; the terms vanish with the loss."""
         r, q, soft = self.roundoffs, self._q, self._soft
         _, h, lone = q.effective
+        h = h * self._over
         size, magnitude = h.sum(axis=1), (h * self._l).sum(axis=1)
         error = r.v * size * (3 * soft.spread + (self._s + 8) * self._one_minus_p_max)
         error = error + np.where(lone >= 0, 0.0, 8 * r.v * self._s_t * magnitude)
-        return self._kept(error), self._kept(magnitude), self._kept(size)
+        return self._kept(error), self._kept(magnitude)
 
     @cached_property
-    def _reduction(self) -> tuple[float, float, float]:
-        """S_N, dW and |W| - dW."""
+    def _divisor(self) -> tuple[float, float]:
+        """dW and |W| - dW; 0 and 1 without a mean."""
         r, q = self.roundoffs, self._q
-        if q.reduction == "none":
-            return 0.0, 0.0, 1.0
-        _, magnitudes, _ = self._rows
-        total = magnitudes.sum()
-        shares = magnitudes / total if total > 0 else magnitudes
-        s_n = float(summation(shares, r.v, well=self.grade in (Grade.A, Grade.B_PLUS))) if len(shares) else 0.0
+        if q.reduction != "mean" or q.fixed is not None:
+            return 0.0, 1.0
         weights = np.abs(q.divisor)
+        total = float(weights.sum())
         d_w = 0.0
         if len(weights) > 1:
-            kept_shares = weights / weights.sum() if weights.sum() else weights
-            d_w = (r.v * float(summation(kept_shares, r.v, well=False)) + r.w) * float(weights.sum())
-        elif q.reduction == "mean" and abs(q.denominator) * r.w > 1:
-            d_w = r.w * abs(q.denominator)  # a count that the storage precision cannot hold
-        return s_n, d_w, abs(q.denominator) - d_w
+            shares = weights / total if total else weights
+            d_w = (r.v * float(summation(shares, r.v, well=False)) + r.w) * total
+        elif total * r.w > 1:
+            d_w = r.w * total  # a count that the storage precision cannot hold
+        return d_w, abs(q.denominator) - d_w
+
+    @cached_property
+    def _over(self) -> float:
+        """1 / (|W| - dW), taken before anything is multiplied, so that tiny weights do not underflow here."""
+        left = self._divisor[1]
+        return 1 / left if left > 0 else np.inf
+
+    @cached_property
+    def _relative_w(self) -> float:
+        """dW / |W|."""
+        d_w, left = self._divisor
+        return d_w / left if left > 0 else np.inf
+
+    @cached_property
+    def _s_n(self) -> float:
+        """S_N: the summation over the rows."""
+        _, magnitudes = self._rows
+        total = magnitudes.sum()
+        if not len(magnitudes):
+            return 0.0
+        shares = magnitudes / total if total > 0 else magnitudes
+        return float(summation(shares, self.roundoffs.v, well=self.grade in (Grade.A, Grade.B_PLUS)))
 
     @property
     def ill_posed(self) -> bool:
         """|W| <= dW: the sum of weights may be anything; judged only for integrity."""
-        return self._q.reduction == "mean" and self._q.fixed is None and self._reduction[2] <= 0
+        return self._divisor[1] <= 0
 
     def _loss(self) -> Array:
         r = self.roundoffs
         y = np.abs(np.where(np.isfinite(self.answer.loss.mid), self.answer.loss.mid, 0.0))
-        errors, magnitudes, _ = self._rows
         if self._q.fixed is not None:
             return np.array(r.th_u)
+        errors, magnitudes = self._rows
         if self._q.reduction == "none":
             own = 8 * r.u * y + 2 * r.th_u if self.grade is Grade.A else r.u * y + r.th_u
             return errors + own
-        s_n, d_w, left = self._reduction
         if self.grade is Grade.A:
-            inner = errors.sum() + 8 * r.v * magnitudes.sum() * s_n
-            return np.array((inner + y * d_w) / left + 8 * r.u * y + 2 * r.th_u)
-        inner = errors.sum() + (r.v * (s_n + 2) + 2 * r.w) * magnitudes.sum()
-        return np.array((inner + y * d_w) / left + (r.u + r.v) * y + r.th_u)
+            inner = errors.sum() + 8 * r.v * magnitudes.sum() * self._s_n
+            return np.array(inner + y * self._relative_w + 8 * r.u * y + 2 * r.th_u)
+        inner = errors.sum() + (r.v * (self._s_n + 2) + 2 * r.w) * magnitudes.sum()
+        return np.array(inner + y * self._relative_w + (r.u + r.v) * y + r.th_u)
 
     @cached_property
     def _c(self) -> Array:
@@ -287,26 +309,26 @@ class Budget:
         size = h.sum(axis=1)[:, None]
         if q.soft_target_gradient == "plain":
             size = np.maximum(size, 1.0)
-        _, d_w, left = self._reduction
-        relative_w = d_w / left if left > 0 else np.inf
+        size, h = self._c * size, self._c * h  # first, so that tiny weights do not underflow here
+        relative_w = self._relative_w
         if q.inputs != "logits":
             p = np.exp(q.log_inputs)
             terms = size / p.sum(axis=1, keepdims=True) * (q.probability_scale != "none") + h / p
-            error = self._c * terms * (self._relative_p + 4 * r.w)
+            error = terms * (self._relative_p + 4 * r.w)
             return error + (r.u + 4 * r.v + 3 * r.w + relative_w) * g + r.th_u
         if self.grade is Grade.A:
             common = (3 * soft.spread + (self._s + 8) * self._one_minus_p_max)[:, None]
-            error = self._c * r.v * size * soft.p * (3 * soft.abs_d + common + 8 * self._one_minus_p_max[:, None])
+            error = size * soft.p * (3 * r.v * soft.abs_d + r.v * (common + 8))
             dense = (lone < 0)[:, None]
-            error = error + np.where(dense, 8 * self._c * r.v * self._s_t[:, None] * (size * soft.p + h), 0.0)
+            error = error + np.where(dense, 8 * r.v * self._s_t[:, None] * (size * soft.p + h), 0.0)
             rows = np.flatnonzero(lone >= 0)
             if len(rows):
-                error[rows, lone[rows]] = (self._c * r.v * size * common)[rows, 0]
+                error[rows, lone[rows]] = (r.v * size * common)[rows, 0]
             return error + (8 * r.u + relative_w) * g + 2 * r.th_u
         nnz = (a != 0).sum(axis=1)[:, None]
         dense = nnz > 1
         relative = self._relative_p + r.v * self._s_t[:, None]
-        error = self._c * (
+        error = (
             size * soft.p * relative
             + np.where(dense, (4 * r.v + 3 * r.w) * (size * soft.p + h), 0.0)
             + size * (r.lam_v + r.th_w)
@@ -315,22 +337,22 @@ class Budget:
         rows = np.flatnonzero(lone >= 0)
         if len(rows):
             others, _ = soft.others(np.maximum(lone, 0))
-            error[rows, lone[rows]] += (self._c * size)[rows, 0] * (others * (self._dl + r.v * (self._s + 8)))[rows]
+            error[rows, lone[rows]] += size[rows, 0] * (others * (self._dl + r.v * (self._s + 8)))[rows]
         return error + r.th_w * (nnz * soft.p + 1) + (r.u + 4 * r.v + 3 * r.w + relative_w) * g + r.th_u
 
     @cached_property
     def _relative_p(self) -> Array:
         """r_i, (R, K): the relative error of p_i, also when taken as exp of a stored log-probability."""
         r, soft = self.roundoffs, self._soft
-        return self._dl[:, None] + r.v * (3 * soft.abs_d + 8) + r.w * (soft.abs_d + self._l + 1) + self._offset
+        of_d, of_l = (3 * r.v + r.w) * soft.abs_d, r.w * self._l
+        return self._dl[:, None] + of_d + of_l + 8 * r.v + r.w + self._offset
 
     def _grad_targets(self) -> Array:
         r, q = self.roundoffs, self._q
         g = np.abs(np.where(np.isfinite(self.answer.grad_targets.mid), self.answer.grad_targets.mid, 0.0))
         weight = np.ones(q.classes) if q.weight is None else np.abs(q.weight)
         scale = self._c * weight[None, :] * abs(1 - q.eps)
-        _, d_w, left = self._reduction
-        relative_w = d_w / left if left > 0 else np.inf
+        relative_w = self._relative_w
         if self.grade is Grade.A:
             soft = self._soft
             error = r.v * (3 * soft.spread + (self._s + 8) * self._one_minus_p_max)[:, None]

@@ -99,7 +99,7 @@ FIELDS: Final = _fields(
     ("label_negative", "a negative label that is not the ignored one", dict(_LABEL_VALUES)),
     (
         "zero_times_infinity",
-        "a class of target probability 0 whose log-probability is -inf",
+        "a factor of 0 (target probability, class weight) beside a log-probability of -inf",
         {"zero": "contributes 0, the limit of 0 log 0", "nan": "0 * inf: NaN"},
     ),
     (
@@ -135,7 +135,12 @@ FIELDS: Final = _fields(
     (
         "result_dtype",
         "the dtype of the result",
-        {"as_input": "that of the logits", "float32": "float32 for narrower logits", "at_most_float32": "64-bit to 32"},
+        {
+            "as_input": "that of the logits",
+            "float32": "float32 for narrower logits",
+            "at_most_float32": "64-bit to 32; gradients too",
+            "always_float32": "float32, whatever the logits; gradients as the logits",
+        },
     ),
     (
         "wide_inputs",

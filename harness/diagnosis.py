@@ -23,6 +23,12 @@ from logitmus.verdict import Compared
 _SILENT = frozenset({"wrap", "clamp", "zero", "garbage"})
 
 
+# Fields that change every number. A lone part (a gradient of zeros, say) fits them too easily; and who takes logits
+# for probabilities does so on small problems too, so that large ones need not pay for Arb.
+_SWEEPING = frozenset({"inputs", "log_base", "probability_clip", "probability_scale"})
+_SMALL = 1024
+
+
 @dataclass(frozen=True)
 class Flip:
     """One field changed, under which the observation is right."""
@@ -47,6 +53,8 @@ def fitting_flips(
     mine = bench.question(subject.convention)
     seen = {mine.key}
     for name, value, convention in _neighbours(subject.convention, names):
+        if name in _SWEEPING and bench.problem.logits.size > _SMALL:
+            continue
         question = bench.question(convention)
         if question.key in seen or question.refused is not None:
             continue
@@ -54,11 +62,8 @@ def fitting_flips(
         parts = assess(bench, replace(subject, convention=convention), question, outcome)
         relevant = [part for part in parts if only in (None, part.part)]
         if relevant and all(part.passes and not part.coarse and part.judged.any() for part in relevant):
-            yield Flip(name, value, all(part.passes for part in parts))
+            yield Flip(name, value, all(part.passes and not part.coarse for part in parts))
 
-
-# Fields that change every number: a lone part (a gradient of zeros, say) fits them too easily.
-_SWEEPING = frozenset({"inputs", "log_base", "probability_clip", "probability_scale"})
 
 
 def neighbouring_convention(bench: Bench, subject: Subject, outcome: Answered, part: str) -> Flip | None:

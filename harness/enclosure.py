@@ -83,6 +83,8 @@ class Enclosure:
         lo, hi = float(self.lo[index]), float(self.hi[index])
         if not np.isfinite(lo) or lo == hi:
             return repr(lo)
+        if lo < 0 < hi:
+            return f"0, to within {max(-lo, hi):.1g}"
         for digits in range(3, 18):
             low, high = f"{lo:.{digits}g}", f"{hi:.{digits}g}"
             if low != high:

@@ -144,6 +144,9 @@ def _judge_answered(about: _About, outcome: Answered) -> Judgement:
         return about.judgement(Verdict.FINDING, findings=findings, rows=problem.rows, grade=Grade.F)
     if any(f.cause.startswith("shape:") for f in findings):
         return about.judgement(Verdict.FINDING, findings=findings, rows=problem.rows, grade=Grade.F)
+    if not question.classes or (question.rows and question.unjudged.all()):
+        reason = "no exact answer exists (no classes, or an infinite weight or target)"
+        return about.judgement(Verdict.COARSE, findings=findings, reason=reason)
     parts = assess(about.bench, subject, question, outcome)
     coarser = _coarser_precision(about, question, outcome, parts)
     findings += coarser
@@ -342,8 +345,7 @@ def _unlike_portable(about: _About, question: Question, outcome: Answered) -> li
         where = outside[0]
     found = []
     for name, (mine, _) in subject.convention.differences(portable).items():
-        changed = about.bench.question(subject.convention.but(**{name: getattr(portable, name)}))
-        if changed.key == question.key:
+        if not _matters(about, question, outcome, name, getattr(portable, name)):
             continue
         cause = f"convention:{name}={mine}"
         severity = diagnosis.difference_severity(name, mine)
@@ -363,6 +365,18 @@ def _unlike_portable(about: _About, question: Question, outcome: Answered) -> li
         else:
             found.append(_worst_element(about, where, where.failing, Kind.CONVENTION, severity, cause))
     return found
+
+
+def _matters(about: _About, question: Question, outcome: Answered, name: str, portable_value: str) -> bool:
+    """Whether the observation would be wrong if the declared convention had the portable value in this field."""
+    convention = about.subject.convention.but(**{name: portable_value})
+    changed = about.bench.question(convention)
+    if changed.key == question.key:
+        return False
+    if changed.refused is not None:
+        return True
+    parts = assess(about.bench, replace(about.subject, convention=convention), changed, outcome)
+    return not all(part.passes for part in parts)
 
 
 def _sum_up(about: _About, parts: list[Assessment], findings: list[Finding]) -> Judgement:

@@ -148,7 +148,7 @@ def _lone_rows(question: Question, work: Softmax) -> tuple[Array, Array]:
     if question.weight is None:
         return value, value_error + 7 * E * value + MU
     a = question.weight[question.labels]
-    loss = np.where(a == 0, 0.0, a * value)
+    loss = np.where(_skipped(question, a, value), 0.0, a * value)
     return loss, np.where(a == 0, 0.0, R * (np.abs(a) * value_error + 7 * E * np.abs(loss)) + MU)
 
 
@@ -245,7 +245,8 @@ def _fast_grad_targets(answer: Answer) -> Enclosure:
 
 def _skipped(question: Question, scale: Array, value: Array) -> Array:
     """Where a factor of 0 makes the product 0: everywhere, but beside an infinity where 0 * inf is NaN."""
-    return (scale == 0) & ~(np.isinf(value) & question.nan_products & question.kept[:, None])
+    kept = question.kept if value.ndim == 1 else question.kept[:, None]
+    return (scale == 0) & ~(np.isinf(value) & question.nan_products & kept)
 
 
 # --- Arb tier -------------------------------------------------------------------------------------------------
