@@ -1,0 +1,307 @@
+"""The summary: a run's events, gathered in flat memory, the same whatever order they came in.
+
+The matrix of subjects by families, and the findings in groups: thousands of findings that say the same thing are one
+entry with the smallest problem that shows it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from logitmus.backend import Subject
+from logitmus.convention import Convention
+from logitmus.events import BackendFailed, BackendReady, Event, Judged, RunFinished, RunStarted
+from logitmus.finding import Finding, Grade, Judgement, Severity, Verdict
+from logitmus.problem import Problem
+
+
+@dataclass(slots=True)
+class Cell:
+    """One subject's record on one family.
+
+    Attributes:
+        grade: the worst (None: nothing was judged). severity: the worst finding's (None: none).
+        counts: problems by verdict. share, ulps: the worst of finite values.
+    """
+
+    grade: Grade | None = None
+    severity: Severity | None = None
+    counts: Counter[Verdict] = field(default_factory=Counter)
+    share: float = 0.0
+    ulps: float = 0.0
+
+    def add(self, judgement: Judgement) -> None:
+        """Count one judgement."""
+        self.counts[judgement.verdict] += 1
+        if judgement.grade is not None and (self.grade is None or judgement.grade.rank > self.grade.rank):
+            self.grade = judgement.grade
+        for finding in judgement.findings:
+            if self.severity is None or finding.severity.rank < self.severity.rank:
+                self.severity = finding.severity
+        self.share = max(self.share, judgement.share)
+        self.ulps = max(self.ulps, judgement.ulps)
+
+    @property
+    def asked(self) -> int:
+        """Problems that were put to the subject."""
+        return sum(self.counts.values()) - self.counts[Verdict.NOT_RUN]
+
+
+@dataclass(slots=True)
+class Group:
+    """Findings of one key, of one or more subjects of a backend, as one thing to tell a person.
+
+    Attributes:
+        finding, problem: the smallest that shows it. count: the problems with such a finding, over all subjects.
+    """
+
+    finding: Finding
+    problem: Problem
+    count: int = 0
+    subjects: set[str] = field(default_factory=set)
+    families: set[str] = field(default_factory=set)
+    dtypes: set[str] = field(default_factory=set)
+    parts: set[str] = field(default_factory=set)
+
+    def add(self, finding: Finding, problem: Problem) -> None:
+        """Count one finding; keep the smallest problem."""
+        self.count += 1
+        self.subjects.add(finding.subject)
+        self.families.add(finding.family)
+        self.dtypes.add(finding.dtype)
+        self.parts.add(finding.part)
+        if _size(finding, problem) < _size(self.finding, self.problem):
+            self.finding, self.problem = finding, problem
+
+    def absorb(self, other: Group) -> None:
+        """Take in a group of the same cause."""
+        self.count += other.count
+        self.subjects |= other.subjects
+        self.families |= other.families
+        self.dtypes |= other.dtypes
+        self.parts |= other.parts
+        if _size(other.finding, other.problem) < _size(self.finding, self.problem):
+            self.finding, self.problem = other.finding, other.problem
+
+    def copy(self) -> Group:
+        return Group(
+            self.finding,
+            self.problem,
+            self.count,
+            set(self.subjects),
+            set(self.families),
+            set(self.dtypes),
+            set(self.parts),
+        )
+
+
+def _size(finding: Finding, problem: Problem) -> tuple[object, ...]:
+    """Fewer classes, fewer rows, float32 before the others; then anything that is the same on every machine."""
+    rows = 1 if problem.reduction == "none" and finding.row is not None else problem.rows
+    return (
+        problem.classes * rows,
+        problem.dtype != "float32",
+        len(problem.options),
+        problem.id,
+        finding.subject,
+        finding.part,
+        finding.row or 0,
+        finding.index or 0,
+    )
+
+
+@dataclass(slots=True)
+class Backend:
+    """A backend that answered, or the reason why it did not."""
+
+    name: str
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    failed: str = ""
+    hint: str = ""
+
+
+class Summary:
+    """See the module. Feed it with `add`; read it when the events have ended."""
+
+    def __init__(self) -> None:
+        self.started: RunStarted | None = None
+        self.finished: RunFinished | None = None
+        self.backends: dict[str, Backend] = {}
+        self.subjects: dict[str, Subject] = {}
+        self.cells: dict[tuple[str, str], Cell] = {}
+        self.families: dict[str, int] = {}
+        self.problems: set[str] = set()
+        self.rows = 0
+        self.absorbed = 0
+        self.undecided = 0
+        self.not_run: Counter[str] = Counter()
+        self.verdicts: Counter[Verdict] = Counter()
+        self._groups: dict[tuple[str, str, str, str], Group] = {}
+        self._rows_of: dict[str, int] = {}
+
+    def add(self, event: Event) -> None:
+        """Take one event in."""
+        match event:
+            case RunStarted():
+                self.started = event
+            case BackendReady(backend, subjects, environment, _):
+                self.backends[backend] = Backend(backend, environment)
+                self.subjects.update((subject.id, subject) for subject in subjects)
+            case BackendFailed(backend, reason, hint):
+                known = self.backends.setdefault(backend, Backend(backend))
+                known.failed, known.hint = reason, hint
+            case Judged(problem, _, judgement):
+                self._judged(problem, judgement)
+            case RunFinished():
+                self.finished = event
+            case _:
+                pass
+
+    def _judged(self, problem: Problem, judgement: Judgement) -> None:
+        self.families.setdefault(problem.family, len(self.families))
+        self.cells.setdefault((judgement.subject, problem.family), Cell()).add(judgement)
+        self.verdicts[judgement.verdict] += 1
+        self.absorbed += judgement.absorbed
+        self.undecided += judgement.undecided
+        if judgement.verdict is Verdict.NOT_RUN:
+            self.not_run[judgement.reason] += 1
+            return
+        if problem.id not in self.problems:
+            self.problems.add(problem.id)
+            self.rows += problem.rows
+        for finding in judgement.findings:
+            group = self._groups.get(finding.key)
+            if group is None:
+                group = self._groups[finding.key] = Group(finding, problem)
+            group.add(finding, problem)
+
+    # --- reading ---------------------------------------------------------------------------------------------
+
+    @property
+    def calls(self) -> int:
+        """Observations: (subject, problem) pairs that were run."""
+        return sum(self.verdicts.values()) - self.verdicts[Verdict.NOT_RUN]
+
+    def family_names(self) -> list[str]:
+        """In alphabetical order, so that it is the same whatever came first."""
+        return sorted(self.families)
+
+    def subject_ids(self) -> list[str]:
+        """Every subject that was described or judged."""
+        return sorted({*self.subjects, *(subject for subject, _ in self.cells)})
+
+    def cell(self, subject: str, family: str) -> Cell:
+        """The cell; an empty one where nothing was judged."""
+        return self.cells.get((subject, family), Cell())
+
+    def groups(self) -> list[Group]:
+        """Findings of one backend with one kind, severity and cause, worst first."""
+        folded: dict[tuple[str, str, str, str], Group] = {}
+        for key in sorted(self._groups):
+            subject, kind, severity, cause = key
+            fold = (subject.split(":", 1)[0], kind, severity, cause)
+            if fold in folded:
+                folded[fold].absorb(self._groups[key])
+            else:
+                folded[fold] = self._groups[key].copy()
+        return sorted(
+            folded.values(),
+            key=lambda g: (g.finding.severity.rank, g.finding.kind.value, g.finding.cause, min(g.subjects)),
+        )
+
+    def tally(self) -> dict[Severity, int]:
+        """How many groups of each severity."""
+        counts = Counter(group.finding.severity for group in self.groups())
+        return {severity: counts[severity] for severity in Severity}
+
+    def headline(self) -> str:
+        """One sentence."""
+        plural = {"bug": "bugs", "hazard": "hazards", "difference": "differences", "note": "notes"}
+        said = [f"{n} {s.value if n == 1 else plural[s.value]}" for s, n in self.tally().items() if n]
+        return (
+            f"{', '.join(said) or 'nothing found'} over {len(self.subject_ids())} subjects; "
+            f"{len(self.problems):,} problems, {self.rows:,} rows, {self.calls:,} calls"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """For machines; the schema is versioned."""
+        return {
+            "schema": 1,
+            "headline": self.headline(),
+            "settings": dict(self.started.settings) if self.started else {},
+            "seconds": self.finished.seconds if self.finished else None,
+            "interrupted": self.finished.interrupted if self.finished else None,
+            "problems": len(self.problems),
+            "rows": self.rows,
+            "calls": self.calls,
+            "absorbed": self.absorbed,
+            "undecided": self.undecided,
+            "verdicts": {verdict.value: self.verdicts[verdict] for verdict in Verdict},
+            "not_run": dict(sorted(self.not_run.items())),
+            "harness": dict(self.started.environment) if self.started else {},
+            "backends": [
+                {"name": b.name, "failed": b.failed, "hint": b.hint, "environment": dict(b.environment)}
+                for _, b in sorted(self.backends.items())
+            ],
+            "subjects": [
+                {"id": s, "convention": _declared(self.subjects.get(s)), "docs": _docs(self.subjects.get(s))}
+                for s in self.subject_ids()
+            ],
+            "matrix": [_cell_dict(key, self.cells[key]) for key in sorted(self.cells)],
+            "findings": [_group_dict(group) for group in self.groups()],
+        }
+
+
+def _declared(subject: Subject | None) -> dict[str, str]:
+    return {} if subject is None else {k: mine for k, (mine, _) in subject.convention.differences(Convention()).items()}
+
+
+def _docs(subject: Subject | None) -> dict[str, str]:
+    return {} if subject is None else dict(subject.docs)
+
+
+def _cell_dict(key: tuple[str, str], cell: Cell) -> dict[str, Any]:
+    return {
+        "subject": key[0],
+        "family": key[1],
+        "grade": cell.grade.value if cell.grade else None,
+        "severity": cell.severity.value if cell.severity else None,
+        "counts": {verdict.value: cell.counts[verdict] for verdict in Verdict if cell.counts[verdict]},
+        "share": cell.share,
+        "ulps": cell.ulps,
+    }
+
+
+def _group_dict(group: Group) -> dict[str, Any]:
+    finding = group.finding
+    return {
+        "kind": finding.kind.value,
+        "severity": finding.severity.value,
+        "cause": finding.cause,
+        "summary": finding.summary,
+        "subjects": sorted(group.subjects),
+        "families": sorted(group.families),
+        "dtypes": sorted(group.dtypes),
+        "parts": sorted(filter(None, group.parts)),
+        "count": group.count,
+        "example": {
+            "subject": finding.subject,
+            "problem": finding.problem,
+            "part": finding.part,
+            "row": finding.row,
+            "index": finding.index,
+            "expected": finding.expected,
+            "observed": finding.observed,
+            "ulps": _finite(finding.ulps),
+            "share": _finite(finding.share),
+            "detail": finding.detail,
+        },
+    }
+
+
+def _finite(value: float | None) -> float | str | None:
+    """JSON has no infinity."""
+    return value if value is None or abs(value) < float("inf") else "infinite"
