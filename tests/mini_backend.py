@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 
 from logitmus.backend import Backend, Function, Inputs, Offer, Outputs
@@ -24,6 +26,12 @@ def evaluate(_function: Function, _mode: str, _device: str, inputs: Inputs) -> O
     return Outputs(loss=value.astype(dtype), grad_logits=(gradient * upstream[..., None]).astype(dtype))
 
 
+def evaluate_slowly(*call) -> Outputs:
+    """Leaves a test the time to interrupt or kill a run."""
+    time.sleep(0.02)
+    return evaluate(*call)
+
+
 def absent(_variant: str) -> None:
     raise ImportError("no module named mini")
 
@@ -32,3 +40,4 @@ OFFER = Offer(targets="labels", dtypes=("float32",), single_row=False, spatial=F
 FUNCTION = Function(name="cross_entropy", call=loss, offer=OFFER, convention=Convention())
 BACKEND = Backend(name="mini", distributions=("numpy",), functions=(FUNCTION,), evaluate=evaluate)
 ABSENT = Backend(name="absent", distributions=("none",), functions=(FUNCTION,), evaluate=evaluate, start=absent)
+SLOW = Backend(name="mini", distributions=("numpy",), functions=(FUNCTION,), evaluate=evaluate_slowly)

@@ -22,7 +22,7 @@ from logitmus.store import Store, StoreError
 TESTS = Path(__file__).parent
 MINI = ["--backend", "mini_backend:BACKEND", "--profile", "quick", "--family", "seed-question", "--dtype", "float32"]
 
-LONG = ["--backend", "mini_backend:BACKEND", "--profile", "full", "--dtype", "float32", "--family", "[a-e]*"]
+LONG = ["--backend", "mini_backend:SLOW", "--profile", "full", "--dtype", "float32", "--family", "[a-c]*"]
 
 
 @pytest.fixture
@@ -208,7 +208,7 @@ def test_backends_as_json(cli, mini):
 
 @contextmanager
 def started(folder: Path) -> Iterator[subprocess.Popen]:
-    """A run over a thousand problems, in the file "x", that has its first answers."""
+    """A slow run, in the file "x", that has its first answers."""
     command = [sys.executable, "-m", "logitmus", "run", *LONG, "--out", "x"]
     streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=folder, **streams) as process:
