@@ -1,8 +1,8 @@
-"""PyTorch: torch.nn.functional.cross_entropy and its relatives, eager, gradients by autograd."""
+"""PyTorch: torch.nn.functional.cross_entropy and its relatives, eager, with gradients by autograd."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,11 @@ from logitmus.backend import Backend, Function, Inputs, Offer, Outputs, same_pre
 from logitmus.convention import Convention
 from logitmus.problem import FLOAT_DTYPES, Array
 
-_DOCS = "https://docs.pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html"
-
 
 def _functional(logits: Any, targets: Any, options: dict[str, Any]) -> Any:
-    import torch.nn.functional as F
+    import torch
 
-    return F.cross_entropy(logits, targets, **options)
+    return torch.nn.functional.cross_entropy(logits, targets, **options)
 
 
 def _module(logits: Any, targets: Any, options: dict[str, Any]) -> Any:
@@ -27,37 +25,32 @@ def _module(logits: Any, targets: Any, options: dict[str, Any]) -> Any:
 
 
 def _two_steps(logits: Any, targets: Any, options: dict[str, Any]) -> Any:
-    import torch.nn.functional as F
+    from torch.nn import functional
 
-    return F.nll_loss(F.log_softmax(logits, dim=min(1, logits.ndim - 1)), targets, **options)
-
-
-def _tensor(array: Array, device: str) -> Any:
-    """A tensor with the array's own strides; bfloat16 goes by its bits."""
-    import torch
-
-    if array.dtype.name == "bfloat16":
-        return torch.from_numpy(array.view(np.uint16)).view(torch.bfloat16).to(device)
-    return torch.from_numpy(array).to(device)
-
-
-def _array(tensor: Any) -> Array:
-    import torch
-
-    tensor = tensor.detach().cpu()
-    if tensor.dtype == torch.bfloat16:
-        return np.asarray(tensor.contiguous().view(torch.uint16).numpy().view(FLOAT_DTYPES["bfloat16"]))
-    return np.asarray(tensor.numpy())
+    log_probabilities = functional.log_softmax(logits, dim=min(1, logits.ndim - 1))
+    return functional.nll_loss(log_probabilities, targets, **options)
 
 
 def _evaluate(function: Function, mode: str, device: str, inputs: Inputs) -> Outputs:
-    del mode
+    del mode  # eager is the only one
     import torch
 
     logits = _tensor(inputs.logits, device).requires_grad_()
     targets = _tensor(inputs.targets, device)
-    soft = targets.is_floating_point()
-    wanted = [logits, targets.requires_grad_()] if soft else [logits]
+    wanted = [logits, targets.requires_grad_()] if targets.is_floating_point() else [logits]
+    loss: Any = function.call(logits, targets, _options(inputs, device))
+    upstream = torch.ones_like(loss) if inputs.cotangent is None else _tensor(inputs.cotangent, device)
+    gradients = [_array(gradient) for gradient in torch.autograd.grad(loss, wanted, upstream)]
+    if device != "cpu":  # on the CPU the tensors are the arrays; elsewhere what was written must be carried back
+        for array, tensor in ((inputs.logits, logits), (inputs.targets, targets)):
+            _write_back(array, _array(tensor))
+    return Outputs(
+        loss=_array(loss), grad_logits=gradients[0], grad_targets=gradients[1] if len(gradients) > 1 else None
+    )
+
+
+def _options(inputs: Inputs, device: str) -> dict[str, Any]:
+    """The keyword arguments that the problem gives; PyTorch's own defaults hold for the others."""
     options: dict[str, Any] = {"reduction": inputs.reduction}
     if inputs.weight is not None:
         options["weight"] = _tensor(inputs.weight, device)
@@ -65,14 +58,37 @@ def _evaluate(function: Function, mode: str, device: str, inputs: Inputs) -> Out
         options["ignore_index"] = inputs.ignore_index
     if inputs.label_smoothing:
         options["label_smoothing"] = inputs.label_smoothing
-    loss: Any = function.call(logits, targets, options)
-    upstream = torch.ones_like(loss) if inputs.cotangent is None else _tensor(inputs.cotangent, device).to(loss.dtype)
-    gradients = torch.autograd.grad(loss, wanted, upstream)
-    return Outputs(
-        loss=_array(loss),
-        grad_logits=_array(gradients[0]),
-        grad_targets=_array(gradients[1]) if soft else None,
-    )
+    return options
+
+
+def _tensor(array: Array, device: str) -> Any:
+    """A tensor with the array's own strides: on the CPU its own memory, elsewhere a copy laid out alike."""
+    import torch
+
+    if array.dtype.name == "bfloat16":  # NumPy and PyTorch know each other's only by the bits
+        tensor = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    else:
+        tensor = torch.from_numpy(array)
+    if device == "cpu" or not tensor.numel():
+        return tensor.to(device)
+    # Tensor.to makes overlapping and sliced tensors dense; the memory is copied as it lies, and viewed alike.
+    extent = 1 + sum((length - 1) * stride for length, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    memory = tensor.as_strided((extent,), (1,)).to(device)
+    return memory.as_strided(tensor.shape, tensor.stride())
+
+
+def _array(tensor: Any) -> Array:
+    import torch
+
+    tensor = tensor.detach().cpu()
+    if tensor.dtype == torch.bfloat16:
+        return np.asarray(tensor.contiguous().view(torch.int16).numpy().view(FLOAT_DTYPES["bfloat16"]))
+    return np.asarray(tensor.numpy())
+
+
+def _write_back(array: Array, now: Array) -> None:
+    if array.tobytes() != now.tobytes():
+        array[...] = now
 
 
 def _devices() -> Sequence[str]:
@@ -81,50 +97,77 @@ def _devices() -> Sequence[str]:
     return ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
 
 
-_TORCH = Convention(
+_API = "https://docs.pytorch.org/docs/stable/generated/"
+_PAGE = _API + "torch.nn.CrossEntropyLoss.html"
+_SOURCE = "https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/"
+
+_LABELS = Convention(
     class_axis="1",
     default_reduction="mean",
-    ignore_default="-100",
     mean_denominator="weights",
+    ignore_default="-100",
     zero_times_infinity="nan",
     infinite_logits="nan",
+    overflowing_shift="infinite",
 )
-_SOFT = _TORCH.but(ignore_default="none", mean_denominator="rows")
-_ALL_OPTIONS = frozenset({"weight", "ignore_index", "label_smoothing"})
-_REDUCTIONS = ("none", "sum", "mean")
-_LAYOUTS = ("contiguous", "transposed", "sliced", "expanded")
-_LABELS = Offer(
-    targets="labels",
-    options=_ALL_OPTIONS,
-    reductions=_REDUCTIONS,
-    label_dtypes=("int64", "uint8"),
-    layouts=_LAYOUTS,
-    gradients=frozenset({"logits"}),
-)
-_PROBABILITIES = Offer(
-    targets="probabilities",
-    options=frozenset({"weight", "label_smoothing"}),
-    reductions=_REDUCTIONS,
-    layouts=_LAYOUTS,
-)
-_LINKS = {
-    "": _DOCS,
-    "class_axis": _DOCS,
-    "default_reduction": _DOCS,
-    "ignore_default": _DOCS,
-    "mean_denominator": _DOCS,
-    "smoothing": _DOCS,
+_PROBABILITIES = _LABELS.but(ignore_default="none", mean_denominator="rows")
+_DOCS = {
+    "": _PAGE,
+    **dict.fromkeys(
+        (
+            "class_axis",
+            "default_reduction",
+            "mean_denominator",
+            "ignore_default",
+            "ignored_row",  # "does not contribute to the input gradient"
+            "smoothing",
+            "smoothing_weights",
+            "label_out_of_range",  # "class indices in the range [0, C)"
+            "label_negative",
+        ),
+        _PAGE,
+    ),
+    # The documentation is silent; these are the lines that decide.
+    "zero_times_infinity": _SOURCE + "LossNLL.cpp",
+    "infinite_logits": _SOURCE + "cpu/SoftMaxKernel.cpp",
+    "overflowing_shift": _SOURCE + "cpu/SoftMaxKernel.cpp",
 }
+_REDUCTIONS = ("none", "sum", "mean")
+_LAYOUTS = ("contiguous", "transposed", "sliced", "expanded")  # PyTorch has no negative strides
+_LABEL_DTYPES = ("int64", "uint8")
 
 
-def _function(name: str, call: Any, offer: Offer, convention: Convention) -> Function:
+def _of_labels(name: str, page: str, call: Callable[..., Any], *options: str) -> Function:
     return Function(
         name=name,
         call=call,
-        offer=offer,
-        convention=convention,
+        offer=Offer(
+            targets="labels",
+            options=frozenset({"weight", "ignore_index", *options}),
+            reductions=_REDUCTIONS,
+            label_dtypes=_LABEL_DTYPES,
+            layouts=_LAYOUTS,
+            gradients=frozenset({"logits"}),
+        ),
+        convention=_LABELS,
         precision=same_precision(half_storage="result"),
-        docs=_LINKS,
+        docs={**_DOCS, "": _API + page},
+    )
+
+
+def _of_probabilities(name: str, page: str, call: Callable[..., Any]) -> Function:
+    return Function(
+        name=name,
+        call=call,
+        offer=Offer(
+            targets="probabilities",
+            options=frozenset({"weight", "label_smoothing"}),
+            reductions=_REDUCTIONS,
+            layouts=_LAYOUTS,
+        ),
+        convention=_PROBABILITIES,
+        precision=same_precision(half_storage="result"),
+        docs={**_DOCS, "": _API + page},
     )
 
 
@@ -134,22 +177,10 @@ BACKEND = Backend(
     evaluate=_evaluate,
     devices=_devices,
     functions=(
-        _function("cross_entropy", _functional, _LABELS, _TORCH),
-        _function("cross_entropy.probabilities", _functional, _PROBABILITIES, _SOFT),
-        _function("nn.CrossEntropyLoss", _module, _LABELS, _TORCH),
-        _function("nn.CrossEntropyLoss.probabilities", _module, _PROBABILITIES, _SOFT),
-        _function(
-            "log_softmax-nll_loss",
-            _two_steps,
-            Offer(
-                targets="labels",
-                options=frozenset({"weight", "ignore_index"}),
-                reductions=_REDUCTIONS,
-                label_dtypes=("int64", "uint8"),
-                layouts=_LAYOUTS,
-                gradients=frozenset({"logits"}),
-            ),
-            _TORCH,
-        ),
+        _of_labels("cross_entropy", "torch.nn.functional.cross_entropy.html", _functional, "label_smoothing"),
+        _of_probabilities("cross_entropy.probabilities", "torch.nn.functional.cross_entropy.html", _functional),
+        _of_labels("nn.CrossEntropyLoss", "torch.nn.CrossEntropyLoss.html", _module, "label_smoothing"),
+        _of_probabilities("nn.CrossEntropyLoss.probabilities", "torch.nn.CrossEntropyLoss.html", _module),
+        _of_labels("log_softmax-nll_loss", "torch.nn.functional.nll_loss.html", _two_steps),
     ),
 )

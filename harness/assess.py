@@ -57,7 +57,7 @@ class Assessment:
         within: elements inside B+ for sure (or not judged). judged: elements that count.
         undecided: elements on which the ends of the enclosure disagree at the highest precision.
         grade: the best budget that holds every judged element. share, ulps: the worst over finite elements.
-        coarse: the budget would let any number pass. answer, compared: the evidence.
+        shares: |r - y| over the B+ budget, elementwise. coarse: the budget would let any number pass. answer, compared: the evidence.
     """
 
     part: str
@@ -68,6 +68,7 @@ class Assessment:
     absorbed: int
     share: float
     ulps: float
+    shares: Array
     coarse: bool
     answer: Answer
     compared: Compared
@@ -98,6 +99,7 @@ def assess_part(
         undecided = (surely != possibly) & judged
         if not undecided.any():
             break
+    shares = _shares(compared, getattr(budget, part))
     return Assessment(
         part=part,
         within=surely | ~judged,
@@ -105,7 +107,8 @@ def assess_part(
         undecided=undecided,
         grade=_grade(bench, exact, roundoffs, compared, judged, surely, part),
         absorbed=int((compared.absorbed(getattr(budget, part)) & judged).sum()) if part == "loss" else 0,
-        share=_worst(_shares(compared, getattr(budget, part)), judged),
+        share=_worst(shares, judged),
+        shares=shares,
         ulps=_worst(compared.ulps(), judged & compared.numeric),
         coarse=_coarse(budget, question, getattr(budget, part)[judged]),
         answer=exact,

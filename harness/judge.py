@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from logitmus import diagnosis, phrases
-from logitmus.assess import Assessment, Bench, assess, assess_part, present_parts
+from logitmus.assess import Assessment, Bench, assess
 from logitmus.backend import Precision, Subject
-from logitmus.budget import Roundoffs
 from logitmus.convention import PORTABLE
 from logitmus.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.observation import Answered, Crashed, Garbled, NotRun, Outcome, OutOfMemory, Raised, TimedOut
@@ -255,71 +254,58 @@ def _failed(about: _About, part: Assessment, outcome: Answered) -> list[Finding]
 def _worst_element(
     about: _About, part: Assessment, where: Array, kind: Kind, severity: Severity, cause: str
 ) -> Finding:
-    """A finding about the worst of the elements `where` (the first one where none has a distance)."""
+    """A finding about that of the elements `where` which uses most of its budget (the first that is no number)."""
     compared, enclosure = part.compared, getattr(part.answer, part.part)
-    ulps = compared.ulps()
-    score = np.where(where, np.where(np.isnan(ulps), np.inf, ulps), -1.0)
-    index = np.unravel_index(int(score.argmax()), score.shape) if score.shape else ()
-    budget = about.bench.budget(
-        part.answer,
-        Roundoffs.of(
-            replace(about.subject.precision[about.problem.dtype], result=compared.dtype),
-            flushes=about.subject.flushes_subnormals,
-        ),
-        Grade.B_PLUS,
-    )
-    allowed = float(np.broadcast_to(getattr(budget, part.part), compared.r.shape)[index])
-    distance = float(compared.distance[index])
-    value = float(ulps[index])
-    row = int(index[0]) if index else None
+    shares = np.where(compared.numeric, part.shares, np.inf)
+    score = np.where(where, shares, -1.0)
+    index = tuple(map(int, np.unravel_index(int(score.argmax()), score.shape))) if score.shape else ()
+    ulps, share = float(compared.ulps()[index]), float(part.shares[index])
     return about.finding(
         kind,
         severity,
         cause,
         part=part.part,
-        detail=f"{int(where.sum())} of {where.size} values; budget {allowed:.3g}",
-        expected=enclosure.describe(tuple(map(int, index))),
+        detail=f"{int(where.sum())} of {where.size} values",
+        expected=enclosure.describe(index),
         observed=phrases.number(compared.r[index], compared.dtype),
-        row=row,
-        index=int(index[1]) if len(index) > 1 else None,
-        ulps=None if np.isnan(value) else value,
-        share=None if not np.isfinite(distance) else (distance / allowed if allowed else np.inf),
+        row=index[0] if index else None,
+        index=index[1] if len(index) > 1 else None,
+        ulps=None if np.isnan(ulps) else ulps,
+        share=share if compared.numeric[index] else None,
     )
 
 
 def _coarser_precision(about: _About, question: Question, outcome: Answered, parts: list[Assessment]) -> list[Finding]:
-    """The effective precision of half-precision subjects: which (storage, arithmetic) explains what was seen."""
+    """The effective precision of half-precision subjects: which (storage, arithmetic) explains what was seen.
+
+    The finding shows the value that float32 storage and arithmetic explain least.
+    """
     problem, subject = about.problem, about.subject
     if problem.dtype not in ("bfloat16", "float16") or question.inputs != "logits":
         return []
-    declared = subject.precision[problem.dtype]
-    own = problem.dtype
+    declared, own = subject.precision[problem.dtype], problem.dtype
     levels = [("float32", "float32"), (own, "float32"), (own, own)]
-    holds = None
-    for storage, arithmetic in levels:
-        if (storage, arithmetic) == (declared.storage, declared.arithmetic):
-            fits = all(bool(part.within.all()) for part in parts)
-        else:
-            level = Precision(declared.result, storage, arithmetic)
-            fits = all(
-                bool(
-                    assess_part(
-                        about.bench, question, name, result, level, flushes=subject.flushes_subnormals
-                    ).within.all()
-                )
-                for name, result in present_parts(subject, outcome)
-            )
-        if fits:
-            holds = (storage, arithmetic)
-            break
-    if holds is None or holds == levels[0]:
-        return []
     claimed = (declared.storage, declared.arithmetic)
-    cause = f"effective_precision:storage={holds[0]},arithmetic={holds[1]}"
-    worst = max(parts, key=lambda part: part.share)
-    if levels.index(holds) > (levels.index(claimed) if claimed in levels else 0):
-        return [_worst_element(about, worst, worst.judged, Kind.CLAIM, Severity.DIFFERENCE, cause)]
-    return [_worst_element(about, worst, worst.judged, Kind.ACCURACY, Severity.DIFFERENCE, cause)]
+    in_float32 = parts
+    for rank, (storage, arithmetic) in enumerate(levels):
+        at_level = parts
+        if (storage, arithmetic) != claimed:
+            level = replace(subject, precision={own: Precision(declared.result, storage, arithmetic)})
+            at_level = assess(about.bench, level, question, outcome)
+        if rank == 0:
+            in_float32 = at_level
+        if all(bool(part.within.all()) for part in at_level):
+            break
+    else:
+        return []
+    if rank == 0:
+        return []
+    cause = f"effective_precision:storage={storage},arithmetic={arithmetic}"
+    coarser_than_claimed = claimed in levels and rank > levels.index(claimed)
+    kind = Kind.CLAIM if coarser_than_claimed else Kind.ACCURACY
+    worst = max((part for part in in_float32 if part.failing.any()), key=lambda part: part.share, default=parts[0])
+    where = worst.failing if worst.failing.any() else worst.judged
+    return [_worst_element(about, worst, where, kind, Severity.DIFFERENCE, cause)]
 
 
 def _negative_zero(about: _About, parts: list[Assessment]) -> list[Finding]:

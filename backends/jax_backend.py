@@ -1,0 +1,188 @@
+"""JAX: optax's cross-entropies and jax.nn.log_softmax with a gather, eager and jitted, with gradients by jax.vjp."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from logitmus.backend import Backend, Function, Inputs, Offer, Outputs, Precision, same_precision
+from logitmus.convention import Convention
+
+
+def _integer_labels(logits: Any, labels: Any, _smoothing: float) -> Any:
+    import optax
+
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+
+
+def _dense(logits: Any, targets: Any, _smoothing: float) -> Any:
+    import optax
+
+    return optax.softmax_cross_entropy(logits, targets)
+
+
+def _safe(logits: Any, targets: Any, _smoothing: float) -> Any:
+    import optax
+
+    return optax.safe_softmax_cross_entropy(logits, targets)
+
+
+def _smoothed(logits: Any, targets: Any, smoothing: float) -> Any:
+    import optax
+
+    return optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, smoothing))
+
+
+def _gather(logits: Any, labels: Any, _smoothing: float) -> Any:
+    import jax
+
+    return -jax.numpy.take_along_axis(jax.nn.log_softmax(logits), labels[..., None], axis=-1)[..., 0]
+
+
+def _start(variant: str) -> None:
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # a GPU is shared with the other workers
+    import jax
+
+    jax.config.update("jax_enable_x64", variant == "x64")
+
+
+def _devices() -> Sequence[str]:
+    import jax
+
+    default = jax.default_backend()
+    return tuple(dict.fromkeys(("cpu", "cuda" if default == "gpu" else default)))
+
+
+def _evaluate(function: Function, mode: str, device: str, inputs: Inputs) -> Outputs:
+    import jax
+
+    place = jax.devices(device)[0]
+    upstream = inputs.cotangent
+    if upstream is None:  # an argument all the same: one compilation serves problems with and without one
+        upstream = np.ones(inputs.logits.shape[:-1], inputs.logits.dtype)
+    run = _run(function.call, inputs.label_smoothing, mode)
+    loss, gradients = run(*(jax.device_put(array, place) for array in (inputs.logits, inputs.targets, upstream)))
+    return Outputs(
+        loss=np.asarray(loss),
+        grad_logits=np.asarray(gradients[0]),
+        grad_targets=np.asarray(gradients[1]) if len(gradients) > 1 else None,
+    )
+
+
+@lru_cache(maxsize=256)
+def _run(call: Callable[..., object], smoothing: float, mode: str) -> Callable[..., tuple[Any, tuple[Any, ...]]]:
+    """(logits, targets, upstream) -> the loss and its gradients; one function, so that jit compiles both at once."""
+    import jax
+
+    def run(logits: Any, targets: Any, upstream: Any) -> tuple[Any, tuple[Any, ...]]:
+        if jax.numpy.issubdtype(targets.dtype, jax.numpy.floating):
+            loss, pull_back = jax.vjp(lambda x, q: call(x, q, smoothing), logits, targets)
+        else:
+            loss, pull_back = jax.vjp(lambda x: call(x, targets, smoothing), logits)
+        return loss, pull_back(upstream.astype(loss.dtype))
+
+    return jax.jit(run) if mode == "jit" else run
+
+
+_OPTAX = "https://optax.readthedocs.io/en/latest/api/losses.html#optax.losses."
+_JAX = "https://docs.jax.dev/en/latest/"
+_LOG_SOFTMAX = _JAX + "_autosummary/jax.nn.log_softmax.html"  # "if any input values are +inf, the result is all NaN"
+_LOGSUMEXP = "https://github.com/jax-ml/jax/blob/main/jax/_src/ops/special.py"
+_INDEXING = _JAX + "_autosummary/jax.numpy.ndarray.at.html"  # negative ones wrap, others beyond the array give NaN
+
+_WIDE = {"result_dtype": "at_most_float32", "wide_inputs": "narrowed"}
+_LOG_SOFTMAX_FIELDS = Convention(infinite_logits="nan", overflowing_shift="infinite", **_WIDE)
+_LABELS = {"label_out_of_range": "nan", "label_negative": "wrap"}
+_DOCS = {
+    **dict.fromkeys(_WIDE, _JAX + "default_dtypes.html"),
+    "label_out_of_range": _JAX + "_autosummary/jax.numpy.take_along_axis.html",
+    "label_negative": _INDEXING,
+    "infinite_logits": _LOG_SOFTMAX,
+    "overflowing_shift": "https://github.com/jax-ml/jax/blob/main/jax/_src/nn/functions.py",
+}
+_PRECISION = {
+    **same_precision(half_storage="result"),
+    "float64": Precision("float32", "float32", "float32"),  # without x64; with it, see `variant_precision`
+}
+_LABEL_OFFER = Offer(targets="labels", gradients=frozenset({"logits"}))
+_PROBABILITY_OFFER = Offer(targets="probabilities")
+
+
+def _function(
+    name: str,
+    call: Callable[..., object],
+    offer: Offer,
+    convention: Convention,
+    page: str,
+    **docs: str,
+) -> Function:
+    return Function(
+        name=name,
+        call=call,
+        offer=offer,
+        convention=convention,
+        precision=_PRECISION,
+        modes=("", "jit"),
+        flushes_subnormals=True,  # XLA's CPU code does
+        docs={"": page, **_DOCS, **docs},
+    )
+
+
+BACKEND = Backend(
+    name="jax",
+    distributions=("jax", "optax"),
+    evaluate=_evaluate,
+    start=_start,
+    devices=_devices,
+    variants=("", "x64"),
+    variant_conventions={"x64": {"result_dtype": "as_input", "wide_inputs": "kept"}},
+    variant_dtypes={"x64": ("float64",)},
+    variant_precision={"x64": {"float64": Precision("float64", "float64", "float64")}},
+    functions=(
+        _function(
+            "optax.softmax_cross_entropy_with_integer_labels",
+            _integer_labels,
+            _LABEL_OFFER,
+            # It subtracts the label's logit from the logsumexp: inf - inf, but no difference of two logits.
+            _LOG_SOFTMAX_FIELDS.but(**_LABELS, overflowing_shift="exact"),
+            _OPTAX + "softmax_cross_entropy_with_integer_labels",
+            infinite_logits=_LOGSUMEXP,
+        ),
+        _function(
+            "optax.softmax_cross_entropy",
+            _dense,
+            _PROBABILITY_OFFER,
+            _LOG_SOFTMAX_FIELDS.but(zero_times_infinity="nan"),
+            _OPTAX + "softmax_cross_entropy",
+            zero_times_infinity=_OPTAX + "safe_softmax_cross_entropy",  # says how it differs from this one
+        ),
+        _function(
+            "optax.safe_softmax_cross_entropy",
+            _safe,
+            _PROBABILITY_OFFER,
+            _LOG_SOFTMAX_FIELDS,
+            _OPTAX + "safe_softmax_cross_entropy",
+            zero_times_infinity=_OPTAX + "safe_softmax_cross_entropy",
+        ),
+        _function(
+            "optax.smooth_labels-softmax_cross_entropy",
+            _smoothed,
+            Offer(targets="probabilities", options=frozenset({"label_smoothing"})),
+            _LOG_SOFTMAX_FIELDS.but(zero_times_infinity="nan"),
+            _OPTAX + "smooth_labels",
+            smoothing=_OPTAX + "smooth_labels",
+            zero_times_infinity=_OPTAX + "safe_softmax_cross_entropy",
+        ),
+        _function(
+            "nn.log_softmax-take_along_axis",
+            _gather,
+            _LABEL_OFFER,
+            _LOG_SOFTMAX_FIELDS.but(**_LABELS),
+            _LOG_SOFTMAX,
+        ),
+    ),
+)

@@ -1,0 +1,262 @@
+"""TensorFlow's two cross-entropies and the Keras losses on it, eager and under XLA, with gradients by GradientTape."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from logitmus.backend import Backend, Function, Inputs, Offer, Outputs, Precision, same_precision
+from logitmus.convention import Convention
+
+_DEVICES: Final = {"cpu": "CPU", "cuda": "GPU"}
+# Keras' mean is called so in every version of Keras 3.
+_KERAS_REDUCTIONS: Final = {"none": "none", "sum": "sum", "mean": "sum_over_batch_size"}
+
+
+class _Options(NamedTuple):
+    reduction: str
+    ignore_index: int | None
+    label_smoothing: float
+
+
+def _sparse(logits: Any, targets: Any, _options: _Options) -> Any:
+    import tensorflow as tf
+
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
+
+
+def _dense(logits: Any, targets: Any, _options: _Options) -> Any:
+    import tensorflow as tf
+
+    return tf.nn.softmax_cross_entropy_with_logits(labels=targets, logits=logits)
+
+
+def _keras_sparse(logits: Any, targets: Any, options: _Options, *, from_logits: bool = False) -> Any:
+    import keras
+
+    loss = keras.losses.SparseCategoricalCrossentropy(
+        from_logits=from_logits, ignore_class=options.ignore_index, reduction=_KERAS_REDUCTIONS[options.reduction]
+    )
+    return loss(targets, logits)
+
+
+def _keras_sparse_logits(logits: Any, targets: Any, options: _Options) -> Any:
+    return _keras_sparse(logits, targets, options, from_logits=True)
+
+
+def _keras_dense(logits: Any, targets: Any, options: _Options, *, from_logits: bool = False) -> Any:
+    import keras
+
+    loss = keras.losses.CategoricalCrossentropy(
+        from_logits=from_logits,
+        label_smoothing=options.label_smoothing,
+        reduction=_KERAS_REDUCTIONS[options.reduction],
+    )
+    return loss(targets, logits)
+
+
+def _keras_dense_logits(logits: Any, targets: Any, options: _Options) -> Any:
+    return _keras_dense(logits, targets, options, from_logits=True)
+
+
+def _start(_variant: str) -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # these subjects are Keras on TensorFlow, whatever the user's default
+
+
+def _devices() -> Sequence[str]:
+    import tensorflow as tf
+
+    return tuple(ours for ours, theirs in _DEVICES.items() if tf.config.list_logical_devices(theirs))
+
+
+def _evaluate(function: Function, mode: str, device: str, inputs: Inputs) -> Outputs:
+    import tensorflow as tf
+
+    options = _Options(inputs.reduction, inputs.ignore_index, inputs.label_smoothing)
+    with tf.device(f"/{_DEVICES[device]}:0"):
+        logits, targets = tf.constant(inputs.logits), tf.constant(inputs.targets)
+        upstream = None if inputs.cotangent is None else tf.constant(inputs.cotangent)
+        run = (
+            _compiled(function.call, options, (device, *inputs.signature))
+            if mode == "xla"
+            else _differentiated(function.call, options)
+        )
+        loss, gradients = run(logits, targets, upstream)
+    arrays = [None if gradient is None else gradient.numpy() for gradient in gradients]
+    return Outputs(loss=loss.numpy(), grad_logits=arrays[0], grad_targets=arrays[1] if len(arrays) > 1 else None)
+
+
+def _differentiated(call: Callable[..., object], options: _Options) -> Callable[..., tuple[Any, list[Any]]]:
+    """(logits, targets, upstream) -> the loss and its gradients."""
+    import tensorflow as tf
+
+    def run(logits: Any, targets: Any, upstream: Any) -> tuple[Any, list[Any]]:
+        watched = [logits, targets] if targets.dtype.is_floating else [logits]
+        with tf.GradientTape() as tape:
+            tape.watch(watched)
+            loss: Any = call(logits, targets, options)
+        seed = None if upstream is None else tf.cast(upstream, loss.dtype)  # Keras' losses have a dtype of their own
+        return loss, tape.gradient(loss, watched, output_gradients=seed)
+
+    return run
+
+
+@lru_cache(maxsize=256)
+def _compiled(
+    call: Callable[..., object], options: _Options, _signature: tuple[object, ...]
+) -> Callable[..., tuple[Any, list[Any]]]:
+    """The same compiled by XLA. One tf.function a signature: it keeps every trace, and only here can one be dropped."""
+    import tensorflow as tf
+
+    compiled: Callable[..., tuple[Any, list[Any]]] = tf.function(
+        _differentiated(call, options), jit_compile=True, autograph=False
+    )
+    return compiled
+
+
+_TF = "https://www.tensorflow.org/api_docs/python/tf/nn/"
+_KERNELS = "https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/kernels/"
+_KERAS = "https://keras.io/api/losses/probabilistic_losses/"
+_KERAS_SOURCE = "https://github.com/keras-team/keras/blob/master/keras/src/"
+
+_MODES = ("", "xla")
+_NO_REFUSAL = {"label_out_of_range": "nan", "label_negative": "nan"}
+_SPARSE = Convention(infinite_logits="nan", overflowing_shift="infinite")
+# Its documentation: where a row of labels is no distribution, "the computation of the gradient will be incorrect".
+_DENSE = _SPARSE.but(soft_target_gradient="plain", zero_times_infinity="nan")
+_SPARSE_DOCS = {
+    **dict.fromkeys(("", "label_out_of_range", "label_negative"), _TF + "sparse_softmax_cross_entropy_with_logits"),
+    **dict.fromkeys(("infinite_logits", "overflowing_shift"), _KERNELS + "sparse_xent_op.h"),
+}
+_DENSE_DOCS = {
+    **dict.fromkeys(("", "soft_target_gradient"), _TF + "softmax_cross_entropy_with_logits"),
+    **dict.fromkeys(("infinite_logits", "overflowing_shift", "zero_times_infinity"), _KERNELS + "xent_op.h"),
+}
+_KERAS_FIELDS = {
+    "default_reduction": "mean",
+    "all_ignored_mean": "zero",
+    "empty_batch_mean": "zero",
+    "result_dtype": "always_float32",
+    "wide_inputs": "narrowed",
+}
+_FROM_PROBABILITIES = {"inputs": "probabilities", "probability_clip": "1e-7", "zero_times_infinity": "zero"}
+_KERAS_DOCS = {
+    **dict.fromkeys(("", "inputs", "default_reduction", "result_dtype", "wide_inputs"), _KERAS),
+    # The documentation says "divide by the sample size"; a mask, and nothing to divide by, only the source knows.
+    **dict.fromkeys(("mean_denominator", "all_ignored_mean", "empty_batch_mean"), _KERAS_SOURCE + "losses/loss.py"),
+    **dict.fromkeys(("probability_clip", "probability_scale"), _KERAS_SOURCE + "backend/tensorflow/nn.py"),
+    "smoothing": _KERAS,
+}
+
+
+def _keras(
+    name: str,
+    call: Callable[..., object],
+    offer: Offer,
+    convention: Convention,
+    docs: Mapping[str, str],
+    *,
+    xla: Mapping[str, str],
+    cuda: Mapping[str, str],
+) -> Function:
+    return Function(
+        name=name,
+        call=call,
+        offer=offer,
+        convention=convention,
+        # A Keras loss converts whatever it gets to keras.config.floatx().
+        precision=dict.fromkeys(
+            ("float64", "float32", "bfloat16", "float16"), Precision("float32", "float32", "float32")
+        ),
+        modes=_MODES,
+        flushes_subnormals=True,
+        docs={**docs, **_KERAS_DOCS},
+        mode_conventions={"xla": xla},
+        device_conventions={"cuda": cuda},
+    )
+
+
+_REDUCTIONS = ("none", "sum", "mean")
+_KERAS_SPARSE_OFFER = Offer(
+    targets="labels", options=frozenset({"ignore_index"}), reductions=_REDUCTIONS, gradients=frozenset({"logits"})
+)
+_KERAS_DENSE_OFFER = Offer(targets="probabilities", options=frozenset({"label_smoothing"}), reductions=_REDUCTIONS)
+_KERAS_SPARSE = _SPARSE.but(**_KERAS_FIELDS, mean_denominator="kept")
+_KERAS_DENSE = _DENSE.but(**_KERAS_FIELDS, mean_denominator="rows")
+
+BACKEND = Backend(
+    name="tensorflow",
+    distributions=("tensorflow", "keras"),
+    evaluate=_evaluate,
+    start=_start,
+    devices=_devices,
+    functions=(
+        Function(
+            name="nn.sparse_softmax_cross_entropy_with_logits",
+            call=_sparse,
+            offer=Offer(targets="labels", label_dtypes=("int32", "int64"), gradients=frozenset({"logits"})),
+            convention=_SPARSE,
+            # nn_ops.py casts float16 to float32 around the kernel, and bfloat16 not.
+            precision={
+                **same_precision(),
+                "bfloat16": Precision("bfloat16", "bfloat16", "float32"),
+            },
+            modes=_MODES,
+            flushes_subnormals=True,
+            docs=_SPARSE_DOCS,
+            mode_conventions={"xla": _NO_REFUSAL},
+            device_conventions={"cuda": _NO_REFUSAL},
+        ),
+        Function(
+            name="nn.softmax_cross_entropy_with_logits",
+            call=_dense,
+            offer=Offer(targets="probabilities"),
+            convention=_DENSE,
+            precision=same_precision(),
+            modes=_MODES,
+            flushes_subnormals=True,
+            docs=_DENSE_DOCS,
+            mode_conventions={"xla": {"zero_times_infinity": "zero"}},
+        ),
+        _keras(
+            "keras.losses.SparseCategoricalCrossentropy",
+            _keras_sparse,
+            _KERAS_SPARSE_OFFER,
+            _KERAS_SPARSE.but(**_FROM_PROBABILITIES, probability_scale="after_clip"),
+            _SPARSE_DOCS,
+            xla=_NO_REFUSAL,
+            cuda=_NO_REFUSAL,
+        ),
+        _keras(
+            "keras.losses.SparseCategoricalCrossentropy.from_logits",
+            _keras_sparse_logits,
+            _KERAS_SPARSE_OFFER,
+            _KERAS_SPARSE,
+            _SPARSE_DOCS,
+            xla=_NO_REFUSAL,
+            cuda=_NO_REFUSAL,
+        ),
+        _keras(
+            "keras.losses.CategoricalCrossentropy",
+            _keras_dense,
+            _KERAS_DENSE_OFFER,
+            _KERAS_DENSE.but(**_FROM_PROBABILITIES, probability_scale="before_clip", soft_target_gradient="scaled"),
+            _DENSE_DOCS,
+            xla={},
+            cuda={},
+        ),
+        _keras(
+            "keras.losses.CategoricalCrossentropy.from_logits",
+            _keras_dense_logits,
+            _KERAS_DENSE_OFFER,
+            _KERAS_DENSE,
+            _DENSE_DOCS,
+            xla={"zero_times_infinity": "zero"},
+            cuda={},
+        ),
+    ),
+)
