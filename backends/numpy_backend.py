@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 
 from logitmus.backend import ALL_LAYOUTS, Backend, Function, Inputs, Offer, Outputs, same_precision
 from logitmus.convention import Convention
 from logitmus.problem import Array
 
-_DOCS = {"": "https://numpy.org/doc/stable/reference/routines.math.html"}
-
 
 def _softmax(x: Array) -> tuple[Array, Array]:
-    """The log-probabilities and the probabilities, in the dtype of x."""
+    """log p and p, in the dtype of x."""
     d = x - x.max(axis=-1, keepdims=True)
     e = np.exp(d)
     total = e.sum(axis=-1, keepdims=True)
@@ -21,12 +21,14 @@ def _softmax(x: Array) -> tuple[Array, Array]:
 
 def _labels(inputs: Inputs) -> Outputs:
     log_p, p = _softmax(inputs.logits)
+    classes = p.shape[-1]
     at = inputs.targets[..., None].astype(np.int64)
-    if at.size and (at.min() < 0 or at.max() >= log_p.shape[-1]):
-        raise IndexError(f"label outside [0, {log_p.shape[-1]})")
-    q = np.zeros_like(p)
-    np.put_along_axis(q, at, 1, axis=-1)
-    return Outputs(loss=-np.take_along_axis(log_p, at, -1)[..., 0], grad_logits=_pulled_back(p - q, inputs))
+    if at.size and not 0 <= at.min() <= at.max() < classes:
+        raise IndexError(f"labels from {at.min()} to {at.max()}; there are classes in [0, {classes})")
+    one_hot = np.zeros_like(p)
+    np.put_along_axis(one_hot, at, 1, axis=-1)
+    loss = -np.take_along_axis(log_p, at, axis=-1)[..., 0]
+    return Outputs(loss=loss, grad_logits=_pulled_back(p - one_hot, inputs))
 
 
 def _probabilities(inputs: Inputs) -> Outputs:
@@ -44,11 +46,15 @@ def _pulled_back(gradient: Array, inputs: Inputs) -> Array:
 
 
 def _evaluate(function: Function, mode: str, device: str, inputs: Inputs) -> Outputs:
-    del mode, device
-    outputs = function.call(inputs)
-    assert isinstance(outputs, Outputs)  # noqa: S101
-    return outputs
+    del mode, device  # there is one of each
+    return cast(Outputs, function.call(inputs))
 
+
+# inf - inf and 0 * inf are NaN, and a difference beyond the dtype is infinite, as IEEE 754 has it.
+_IEEE = Convention(infinite_logits="nan", overflowing_shift="infinite")
+_PAGE = "https://numpy.org/doc/stable/user/misc.html"
+_DOCS = dict.fromkeys(("", "infinite_logits", "overflowing_shift", "zero_times_infinity"), _PAGE)
+_PRECISION = same_precision(half_storage="result", half_arithmetic="result")
 
 BACKEND = Backend(
     name="numpy",
@@ -59,16 +65,16 @@ BACKEND = Backend(
             name="textbook",
             call=_labels,
             offer=Offer(targets="labels", layouts=ALL_LAYOUTS, gradients=frozenset({"logits"})),
-            convention=Convention(infinite_logits="nan"),
-            precision=same_precision(half_storage="result", half_arithmetic="result"),
+            convention=_IEEE,
+            precision=_PRECISION,
             docs=_DOCS,
         ),
         Function(
             name="textbook.probabilities",
             call=_probabilities,
             offer=Offer(targets="probabilities", layouts=ALL_LAYOUTS),
-            convention=Convention(infinite_logits="nan", zero_times_infinity="nan"),
-            precision=same_precision(half_storage="result", half_arithmetic="result"),
+            convention=_IEEE.but(zero_times_infinity="nan"),
+            precision=_PRECISION,
             docs=_DOCS,
         ),
     ),

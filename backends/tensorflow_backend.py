@@ -125,7 +125,8 @@ _KERAS_SOURCE = "https://github.com/keras-team/keras/blob/master/keras/src/"
 
 _MODES = ("", "xla")
 _NO_REFUSAL = {"label_out_of_range": "nan", "label_negative": "nan"}
-_SPARSE = Convention(infinite_logits="nan", overflowing_shift="infinite")
+# Both kernels shift in float32 for narrower logits (the sparse one not for bfloat16, whose range is the same).
+_SPARSE = Convention(infinite_logits="nan", overflowing_shift="infinite_float32")
 # Its documentation: where a row of labels is no distribution, "the computation of the gradient will be incorrect".
 _DENSE = _SPARSE.but(soft_target_gradient="plain", zero_times_infinity="nan")
 _SPARSE_DOCS = {

@@ -33,9 +33,7 @@ def same_precision(*, half_storage: str = "float32", half_arithmetic: str = "flo
 
     def half(dtype: str) -> Precision:
         own = {"result": dtype}
-        return Precision(
-            dtype, own.get(half_storage, half_storage), own.get(half_arithmetic, half_arithmetic)
-        )
+        return Precision(dtype, own.get(half_storage, half_storage), own.get(half_arithmetic, half_arithmetic))
 
     return {
         "float64": Precision("float64", "float64", "float64"),
@@ -158,7 +156,7 @@ class Function:
         convention: what its documentation says it does; tested, like all else.
         precision: by input dtype.
         docs: a link for the function ("") and for fields of its convention.
-        mode_conventions: the fields that a mode changes, by mode.
+        mode_conventions, device_conventions: the fields that a mode or a device changes, by its name.
     """
 
     name: str
@@ -170,6 +168,7 @@ class Function:
     flushes_subnormals: bool = False
     docs: Mapping[str, str] = field(default_factory=dict)
     mode_conventions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    device_conventions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def _cpu_only() -> Sequence[str]:
@@ -195,6 +194,7 @@ class Backend:
         variants: process-wide settings, each run in a worker of its own; "" is the framework's default.
         variant_conventions: the fields that a variant changes, by variant.
         variant_dtypes: the logits dtypes that a variant is run with; left out: those of the function.
+        variant_precision: the precisions that a variant changes, by variant and input dtype.
     """
 
     name: str
@@ -206,6 +206,7 @@ class Backend:
     variants: tuple[str, ...] = ("",)
     variant_conventions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     variant_dtypes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    variant_precision: Mapping[str, Mapping[str, Precision]] = field(default_factory=dict)
 
     def subjects(self, devices: Sequence[str]) -> list[Subject]:
         """Every function in every mode and variant on these devices."""
@@ -218,7 +219,11 @@ class Backend:
         ]
 
     def _subject(self, function: Function, mode: str, variant: str, device: str) -> Subject:
-        changes = {**function.mode_conventions.get(mode, {}), **self.variant_conventions.get(variant, {})}
+        changes = {
+            **function.mode_conventions.get(mode, {}),
+            **function.device_conventions.get(device, {}),
+            **self.variant_conventions.get(variant, {}),
+        }
         dtypes = self.variant_dtypes.get(variant, function.offer.dtypes)
         offer = function.offer
         if dtypes != offer.dtypes:
@@ -231,7 +236,7 @@ class Backend:
             device=device,
             offer=offer,
             convention=function.convention.but(**changes),
-            precision=function.precision,
+            precision={**function.precision, **self.variant_precision.get(variant, {})},
             flushes_subnormals=function.flushes_subnormals,
             docs=function.docs,
         )

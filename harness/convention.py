@@ -110,7 +110,11 @@ FIELDS: Final = _fields(
     (
         "overflowing_shift",
         "finite logits whose difference is beyond the dtype",
-        {"exact": "the exact value, rounded", "infinite": "infinite, as if that class were masked with -inf"},
+        {
+            "exact": "the exact value, rounded",
+            "infinite": "infinite, as if that class were masked with -inf",
+            "infinite_float32": "the same, but only beyond float32 for narrower logits too",
+        },
     ),
     (
         "soft_target_gradient",

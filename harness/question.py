@@ -10,11 +10,11 @@ import math
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import ml_dtypes
 import numpy as np
 
 from logitmus.convention import Convention
-from logitmus.problem import FLOAT_DTYPES, Array, Problem
+from logitmus.problem import Array, Problem
+from logitmus.rounding import format_of
 
 LOST_ROW = np.nan
 CLIP = 1e-7  # the one clip among the conventions: probability_clip "1e-7"
@@ -139,8 +139,8 @@ def ask(problem: Problem, convention: Convention) -> Question:
     if convention.ignored_row == "nan_leaks" and not kept.all():
         leaking = ~kept & ~np.isfinite(x).all(axis=1)
         forced = np.where(leaking, LOST_ROW, forced)
-    if convention.overflowing_shift == "infinite":
-        x = _overflowed(x, problem.dtype)
+    if convention.overflowing_shift != "exact":
+        x = _overflowed(x, _shifting_dtype(problem.dtype, convention))
     if problem.classes == 0 or (weight is not None and np.isinf(weight).any()):
         unjudged = np.ones(rows, bool)  # no classes, or an infinite weight: no answer
     if q is not None and q.size:
@@ -197,14 +197,23 @@ def ask(problem: Problem, convention: Convention) -> Question:
     )
 
 
+def _shifting_dtype(dtype: str, convention: Convention) -> str:
+    """The dtype that the logits' differences are formed in."""
+    narrowed = dtype == "float64" and convention.wide_inputs == "narrowed"
+    widened = dtype != "float64" and convention.overflowing_shift == "infinite_float32"
+    return "float32" if narrowed or widened else dtype
+
+
 def _overflowed(x: Array, dtype: str) -> Array:
-    """x with -inf where a finite logit lies further below the largest one than the dtype can say."""
+    """x with -inf where a finite logit lies so far below the largest one that the difference rounds to infinity."""
     if not x.size:
         return x
-    largest = float(ml_dtypes.finfo(FLOAT_DTYPES[dtype]).max)
+    f = format_of(dtype)
+    # Halved, for the difference of two float64 may be beyond float64, whose own omega is no number in it.
+    bound = f.omega / 2 if dtype != "float64" else np.nextafter(f.largest / 2, np.inf)
     m = x.max(axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):
-        beyond = np.isfinite(x) & np.isfinite(m) & (m / 2 - x / 2 > largest / 2)
+        beyond = np.isfinite(x) & np.isfinite(m) & (m / 2 - x / 2 >= bound)
     return np.where(beyond, -np.inf, x) if beyond.any() else x
 
 

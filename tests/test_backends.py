@@ -1,0 +1,131 @@
+"""The backends as they describe themselves: no framework needed."""
+
+import fnmatch
+import re
+import subprocess
+import sys
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+from logitmus.backend import Inputs
+from logitmus.convention import FIELDS, PORTABLE
+from logitmus.problem import FLOAT_DTYPES
+
+NAMES = ("numpy", "torch", "tensorflow", "jax")
+FRAMEWORKS = ("torch", "tensorflow", "keras", "jax", "jaxlib", "optax")
+
+
+def backend(name):
+    return import_module(f"logitmus.backends.{name}_backend").BACKEND
+
+
+def subjects(name):
+    return backend(name).subjects(("cpu", "cuda"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_describing_a_backend_imports_no_framework(name):
+    code = (
+        "import sys\n"
+        f"from logitmus.backends.{name}_backend import BACKEND\n"
+        "assert BACKEND.subjects(('cpu', 'cuda'))\n"
+        f"print([name for name in {FRAMEWORKS!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ids_are_unique_and_can_be_parsed(name):
+    ids = [subject.id for subject in subjects(name)]
+    assert len(ids) == len(set(ids))
+    for one in ids:
+        assert re.fullmatch(rf"{name}:[\w.-]+(\+\w+)*@\w+", one)
+        assert fnmatch.fnmatchcase(one, one), "a subject's id is a glob that means itself"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_choice_that_is_not_portable_has_a_link(name):
+    for subject in subjects(name):
+        differing = set(subject.convention.differences(PORTABLE))
+        assert differing <= set(subject.docs), (subject.id, differing - set(subject.docs))
+        assert set(subject.docs) <= set(FIELDS) | {""}, subject.id
+        assert all(link.startswith("https://") for link in subject.docs.values()), subject.id
+        assert "" in subject.docs, subject.id
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_precision_is_declared_for_every_dtype_and_fits_the_convention(name):
+    for subject in subjects(name):
+        for dtype in subject.offer.dtypes:
+            result = subject.precision[dtype].result
+            match subject.convention.result_dtype:
+                case "as_input":
+                    assert result == dtype, subject.id
+                case "at_most_float32":
+                    assert result == ("float32" if dtype == "float64" else dtype), subject.id
+                case "always_float32":
+                    assert result == "float32", subject.id
+                case other:
+                    pytest.fail(f"{subject.id}: {other}")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_functions_can_be_asked_in_their_offer(name):
+    """A reduction or an option that is offered is never one that its convention says nothing about."""
+    for subject in subjects(name):
+        assert subject.convention.default_reduction in subject.offer.reductions, subject.id
+        assert ("targets" in subject.offer.gradients) == (subject.offer.targets == "probabilities"), subject.id
+
+
+def test_variants_and_modes_change_what_they_say_they_change():
+    by_id = {subject.id: subject for name in NAMES for subject in backend(name).subjects(("cpu", "cuda"))}
+    narrow, wide = by_id["jax:optax.softmax_cross_entropy@cpu"], by_id["jax:optax.softmax_cross_entropy+x64@cpu"]
+    assert (narrow.convention.wide_inputs, narrow.precision["float64"].result) == ("narrowed", "float32")
+    assert (wide.convention.wide_inputs, wide.precision["float64"].result) == ("kept", "float64")
+    assert wide.offer.dtypes == ("float64",)
+    sparse = "tensorflow:nn.sparse_softmax_cross_entropy_with_logits"
+    refusals = [by_id[f"{sparse}{rest}"].convention.label_out_of_range for rest in ("@cpu", "+xla@cpu", "@cuda")]
+    assert refusals == ["error", "nan", "nan"]
+
+
+def question(dtype, targets):
+    logits = np.array([[0, 0, 0, 1], [3, -1, 2, 0]], FLOAT_DTYPES[dtype])
+    return Inputs(
+        logits=logits,
+        targets=np.asarray(targets),
+        weight=None,
+        ignore_index=None,
+        label_smoothing=0.0,
+        reduction="none",
+        cotangent=np.array([1, -2], FLOAT_DTYPES[dtype]),
+    )
+
+
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+def test_the_textbook_formula(dtype):
+    """By hand: log(3 + e) - 1 = 0.743668, and the gradient softmax - onehot times the cotangent."""
+    numpy = backend("numpy")
+    labels, probabilities = numpy.functions
+    hard = numpy.evaluate(labels, "", "cpu", question(dtype, [3, 0]))
+    soft = numpy.evaluate(probabilities, "", "cpu", question(dtype, np.eye(4, dtype=FLOAT_DTYPES[dtype])[[3, 0]]))
+    roundoff = {"float64": 2**-53, "float32": 2**-24, "bfloat16": 2**-8, "float16": 2**-11}[dtype]
+    p = 1 / (3 + np.e)
+    for outputs in (hard, soft):
+        assert outputs.loss.dtype == FLOAT_DTYPES[dtype]
+        assert abs(float(outputs.loss[0]) - (np.log(3 + np.e) - 1)) <= 8 * roundoff
+        np.testing.assert_array_less(
+            abs(outputs.grad_logits[0].astype(np.float64) - [p, p, p, -3 * p]), 8 * roundoff, strict=False
+        )
+        assert float(outputs.grad_logits[1, 0]) > 0, "the cotangent -2 turns the sign"
+    assert hard.grad_targets is None
+    assert abs(float(soft.grad_targets[0, 0]) - np.log(3 + np.e)) <= 8 * roundoff
+
+
+def test_the_textbook_formula_refuses_a_label_outside_the_classes():
+    labels = backend("numpy").functions[0]
+    for bad in (4, -1):
+        with pytest.raises(IndexError, match=r"\[0, 4\)"):
+            backend("numpy").evaluate(labels, "", "cpu", question("float32", [0, bad]))
