@@ -253,15 +253,12 @@ def row_target_gradient(question: Question, n: int, balls: RowBalls | None, fact
         return [NAN] * question.classes
     weight = [1.0] * question.classes if question.weight is None else question.weight.tolist()
     scale = factor * (1 - arb(question.eps)) / _scale(question)
-    return [
-        _times(scale * arb(w), value, nan_products=question.nan_products)
-        for w, value in zip(weight, balls.neg_log, strict=True)
-    ]
+    return [_times(scale * arb(w), value) for w, value in zip(weight, balls.neg_log, strict=True)]
 
 
-def _times(a: Ball, value: Ball, *, nan_products: bool) -> Ball:
+def _times(a: Ball, value: Ball) -> Ball:
     if a == 0:
-        return NAN if nan_products and _infinite(value) else arb(0)
+        return arb(0)
     if not _infinite(value):
         return a * value
     return INF if (a > 0) == (value > 0) else -INF

@@ -94,6 +94,8 @@ def assess_part(
         enclosure = getattr(exact, part)
         compared = compare(result.reshape(enclosure.shape), enclosure, dtype, flushing=flushes)
         judged = _judged(question, part, enclosure.shape)
+        if part == "grad_targets":
+            judged = judged & ~_no_product(exact)
         budget = bench.budget(exact, roundoffs, Grade.B_PLUS)
         surely, possibly = compared.within(getattr(budget, part))
         undecided = (surely != possibly) & judged
@@ -126,6 +128,16 @@ def _judged(question: Question, part: str, shape: tuple[int, ...]) -> Array:
     if shape == ():
         return np.array(not question.unjudged.any())
     return rows
+
+
+def _no_product(exact: Answer) -> Array:
+    """(R, K): where a cotangent or weight of 0 meets an infinite -log p; nobody says what their product is."""
+    question = exact.question
+    infinite = (
+        np.isneginf(question.log_inputs) | exact.workspace.lost[:, None] | np.isposinf(question.x).any(axis=1)[:, None]
+    )
+    weight = np.ones(question.classes) if question.weight is None else question.weight
+    return infinite & ((question.upstream[:, None] == 0) | (weight == 0)[None, :])
 
 
 def _coarse(budget: Budget, question: Question, allowed: Array) -> bool:

@@ -34,6 +34,7 @@ class Roundoffs:
     th_u: float
     th_w: float
     lam_v: float
+    flushes: bool = False
 
     @classmethod
     def of(cls, precision: Precision, *, flushes: bool) -> Roundoffs:
@@ -45,6 +46,7 @@ class Roundoffs:
             result.lam if flushes else max(result.eta / 2, _LEAST),
             storage.lam if flushes else max(storage.eta / 2, _LEAST),
             arithmetic.lam,
+            flushes,
         )
 
 
@@ -201,10 +203,19 @@ class Budget:
             + (r.v * (s_t + 3) + 3 * r.w) * magnitude
             + q.classes * r.lam_v * size * c
             + r.th_w * (nnz + 2) * c * over
+            + (self._flushed * over * self._l).sum(axis=1)
         )
         if self.grade is Grade.C:
             error = error + s_t * (h * self._offset).sum(axis=1) / 2
         return self._kept(error), self._kept(magnitude)
+
+    @cached_property
+    def _flushed(self) -> Array:
+        """(R, K): the magnitudes of targets that flushing to zero takes away; (1, 1) of 0 where nothing is flushed."""
+        if not self.roundoffs.flushes:
+            return np.zeros((1, 1))
+        _, h, _ = self._q.effective
+        return np.where(h < self.roundoffs.lam_v, h, 0.0)
 
     def _kept(self, values: Array) -> Array:
         return np.where(self._q.kept, values, 0.0)
@@ -338,7 +349,11 @@ class Budget:
         if len(rows):
             others, _ = soft.others(np.maximum(lone, 0))
             error[rows, lone[rows]] += size[rows, 0] * (others * (self._dl + r.v * (self._s + 8)))[rows]
-        return error + r.th_w * (nnz * soft.p + 1) + (r.u + 4 * r.v + 3 * r.w + relative_w) * g + r.th_u
+        gone = self._c * self._flushed
+        error = error + gone.sum(axis=1, keepdims=True) * soft.p + gone
+        # What is stored may be stored before the cotangent multiplies it, or after.
+        stored = r.th_w * np.maximum(1.0, self._c)
+        return error + stored * (nnz * soft.p + 1) + (r.u + 4 * r.v + 3 * r.w + relative_w) * g + r.th_u
 
     @cached_property
     def _relative_p(self) -> Array:

@@ -65,7 +65,6 @@ def fitting_flips(
             yield Flip(name, value, all(part.passes and not part.coarse for part in parts))
 
 
-
 def neighbouring_convention(bench: Bench, subject: Subject, outcome: Answered, part: str) -> Flip | None:
     """The convention one field away that explains a failing part: the whole observation if one does, else the part."""
     flips = list(fitting_flips(bench, subject, outcome, None, only=part))

@@ -20,7 +20,9 @@ from logitmus.problem import REDUCTIONS, Problem
 from logitmus.question import Question, ask
 
 # Fields that no single number can show, or that only name a default.
-_MUTE = frozenset({"class_axis", "default_reduction", "result_dtype", "wide_inputs", "target_gradient", "soft_target_gradient"})
+_MUTE = frozenset(
+    {"class_axis", "default_reduction", "result_dtype", "wide_inputs", "target_gradient", "soft_target_gradient"}
+)
 
 
 class ExplainError(ValueError):
@@ -46,7 +48,9 @@ class Observed:
         try:
             number = Decimal(written)
         except InvalidOperation:
-            raise ExplainError(f"observed: {written!r} is not a number; write it as it was printed, e.g. 0.7437") from None
+            raise ExplainError(
+                f"observed: {written!r} is not a number; write it as it was printed, e.g. 0.7437"
+            ) from None
         if not number.is_finite():
             return cls(written, float(number), float(number))
         exponent = number.as_tuple().exponent

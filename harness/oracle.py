@@ -148,7 +148,8 @@ def _lone_rows(question: Question, work: Softmax) -> tuple[Array, Array]:
     if question.weight is None:
         return value, value_error + 7 * E * value + MU
     a = question.weight[question.labels]
-    loss = np.where(_skipped(question, a, value), 0.0, a * value)
+    skipped = (a == 0) & ~(np.isinf(value) & question.nan_products)
+    loss = np.where(skipped, 0.0, a * value)
     return loss, np.where(a == 0, 0.0, R * (np.abs(a) * value_error + 7 * E * np.abs(loss)) + MU)
 
 
@@ -238,15 +239,9 @@ def _fast_grad_targets(answer: Answer) -> Enclosure:
     w = np.ones(question.classes) if question.weight is None else question.weight
     scale = _factors(question)[:, None] * w[None, :] * (1 - question.eps)
     with np.errstate(invalid="ignore"):
-        gradient = np.where(_skipped(question, scale, value), 0.0, scale * value)
+        gradient = np.where(scale == 0, 0.0, scale * value)
         error = np.where(scale == 0, 0.0, R * (np.abs(scale) * value_error + 6 * E * np.abs(gradient)) + MU)
     return _finish_gradient(answer, gradient, error)
-
-
-def _skipped(question: Question, scale: Array, value: Array) -> Array:
-    """Where a factor of 0 makes the product 0: everywhere, but beside an infinity where 0 * inf is NaN."""
-    kept = question.kept if value.ndim == 1 else question.kept[:, None]
-    return (scale == 0) & ~(np.isinf(value) & question.nan_products & kept)
 
 
 # --- Arb tier -------------------------------------------------------------------------------------------------
@@ -268,9 +263,7 @@ def _arb_rows(answer: Answer, row: _RowFunction) -> Enclosure:
     question = answer.question
     with arb_tier.precision(answer.bits):
         over = arb_tier.denominator(question)
-        rows = [
-            row(question, n, balls, arb_tier.factor_of(question, n, over)) for n, balls in enumerate(answer._balls)
-        ]
+        rows = [row(question, n, balls, arb_tier.factor_of(question, n, over)) for n, balls in enumerate(answer._balls)]
         return arb_tier.as_array(rows, question.classes)
 
 

@@ -21,7 +21,10 @@ def text(summary: Summary) -> str:
     """Headline, one line a subject, one line a group of findings."""
     lines = ["# Logitmus", "", f"**{cell(summary.headline())}**", ""]
     lines += [f"- {cell(b.name)} could not run: {cell(b.failed)} {cell(b.hint)}" for b in _failed(summary)]
-    lines += ["| subject | passed | absorbed | findings | coarse | not run | worst |", "| --- | --: | --: | --: | --: | --: | --- |"]
+    lines += [
+        "| subject | passed | absorbed | findings | coarse | not run | worst |",
+        "| --- | --: | --: | --: | --: | --: | --- |",
+    ]
     lines += [_subject(summary, subject) for subject in summary.subject_ids()]
     told = [group for group in summary.groups() if group.finding.severity is not Severity.NOTE]
     if told:

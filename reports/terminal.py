@@ -34,7 +34,9 @@ def render(summary: Summary, console: Console) -> None:
 def _failed(summary: Summary, console: Console) -> None:
     for _, backend in sorted(summary.backends.items()):
         if backend.failed:
-            console.print(f"[bold red]{escape(backend.name)} could not run:[/] {escape(backend.failed)}", highlight=False)
+            console.print(
+                f"[bold red]{escape(backend.name)} could not run:[/] {escape(backend.failed)}", highlight=False
+            )
             if backend.hint:
                 console.print(f"  {escape(backend.hint)}", highlight=False)
 
