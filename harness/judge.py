@@ -165,9 +165,8 @@ def _wrong_shapes(about: _About, outcome: Answered) -> list[Finding]:
     found = []
     loss_shape = problem.batch if problem.reduction == "none" else ()
     declared = subject.precision[problem.dtype].result
-    narrowed = (
-        "float32" if subject.convention.wide_inputs == "narrowed" and problem.dtype == "float64" else problem.dtype
-    )
+    no_float64 = problem.dtype == "float64" and subject.convention.result_dtype == "at_most_float32"
+    narrowed = "float32" if no_float64 else problem.dtype
     for name, result, shape, dtype in (
         ("loss", outcome.loss, loss_shape, declared),
         ("grad_logits", outcome.grad_logits, problem.logits.shape, narrowed),
