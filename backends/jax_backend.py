@@ -47,7 +47,8 @@ def _start(variant: str) -> None:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # a GPU is shared with the other workers
     import jax
 
-    jax.config.update("jax_enable_x64", variant == "x64")
+    settings: Any = jax.config
+    settings.update("jax_enable_x64", variant == "x64")
 
 
 def _devices() -> Sequence[str]:
@@ -74,7 +75,7 @@ def _evaluate(function: Function, mode: str, device: str, inputs: Inputs) -> Out
 
 
 @lru_cache(maxsize=256)
-def _run(call: Callable[..., object], smoothing: float, mode: str) -> Callable[..., tuple[Any, tuple[Any, ...]]]:
+def _run(call: Callable[..., Any], smoothing: float, mode: str) -> Callable[..., tuple[Any, tuple[Any, ...]]]:
     """(logits, targets, upstream) -> the loss and its gradients; one function, so that jit compiles both at once."""
     import jax
 
