@@ -65,6 +65,9 @@ def _start(_variant: str) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # these subjects are Keras on TensorFlow, whatever the user's default
+    import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")  # it warns of many signatures, which are what a suite is made of
 
 
 def _devices() -> Sequence[str]:
