@@ -95,7 +95,7 @@ _LOG_SOFTMAX = _JAX + "_autosummary/jax.nn.log_softmax.html"  # "if any input va
 _LOGSUMEXP = "https://github.com/jax-ml/jax/blob/main/jax/_src/ops/special.py"
 _INDEXING = _JAX + "_autosummary/jax.numpy.ndarray.at.html"  # negative ones wrap, others beyond the array give NaN
 
-_WIDE = {"result_dtype": "at_most_float32", "wide_inputs": "narrowed"}
+_WIDE = {"result_dtype": "at_most_float32", "wide_inputs": "narrowed", "wide_labels": "narrowed"}
 _LOG_SOFTMAX_FIELDS = Convention(infinite_logits="nan", overflowing_shift="infinite", **_WIDE)
 _LABELS = {"label_out_of_range": "nan", "label_negative": "wrap"}
 _DOCS = {
@@ -140,7 +140,7 @@ BACKEND = Backend(
     start=_start,
     devices=_devices,
     variants=("", "x64"),
-    variant_conventions={"x64": {"result_dtype": "as_input", "wide_inputs": "kept"}},
+    variant_conventions={"x64": {"result_dtype": "as_input", "wide_inputs": "kept", "wide_labels": "kept"}},
     variant_dtypes={"x64": ("float64",)},
     variant_precision={"x64": {"float64": Precision("float64", "float64", "float64")}},
     functions=(

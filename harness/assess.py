@@ -56,8 +56,9 @@ class Assessment:
     Attributes:
         within: elements inside B+ for sure (or not judged). judged: elements that count.
         undecided: elements on which the ends of the enclosure disagree at the highest precision.
-        grade: the best budget that holds every judged element. share, ulps: the worst over finite elements.
-        shares: |r - y| over the B+ budget, elementwise. coarse: the budget would let any number pass. answer, compared: the evidence.
+        grade: the best budget that holds every judged element; numeric_grade: every one that is a number.
+        share, ulps: the worst over finite elements. shares: |r - y| over the B+ budget, elementwise.
+        coarse: the budget would let any number pass. answer, compared: the evidence.
     """
 
     part: str
@@ -65,6 +66,7 @@ class Assessment:
     judged: Array
     undecided: Array
     grade: Grade
+    numeric_grade: Grade
     absorbed: int
     share: float
     ulps: float
@@ -108,6 +110,7 @@ def assess_part(
         judged=judged,
         undecided=undecided,
         grade=_grade(bench, exact, roundoffs, compared, judged, surely, part),
+        numeric_grade=_grade(bench, exact, roundoffs, compared, judged & compared.numeric, surely, part),
         absorbed=int((compared.absorbed(getattr(budget, part)) & judged).sum()) if part == "loss" else 0,
         share=_worst(shares, judged),
         shares=shares,
@@ -137,7 +140,7 @@ def _no_product(exact: Answer) -> Array:
         np.isneginf(question.log_inputs) | exact.workspace.lost[:, None] | np.isposinf(question.x).any(axis=1)[:, None]
     )
     weight = np.ones(question.classes) if question.weight is None else question.weight
-    return infinite & ((question.upstream[:, None] == 0) | (weight == 0)[None, :])
+    return np.asarray(infinite & ((question.upstream[:, None] == 0) | (weight == 0)[None, :]))
 
 
 def _coarse(budget: Budget, question: Question, allowed: Array) -> bool:
@@ -182,4 +185,12 @@ def present_parts(subject: Subject, outcome: Answered) -> list[tuple[str, Array]
     results = {"loss": outcome.loss, "grad_logits": outcome.grad_logits, "grad_targets": outcome.grad_targets}
     if subject.convention.target_gradient == "none":
         results["grad_targets"] = None
-    return [(name, result) for name, result in results.items() if result is not None]
+    return [(name, _narrowed(subject, result)) for name, result in results.items() if result is not None]
+
+
+def _narrowed(subject: Subject, result: Array) -> Array:
+    """A gradient that was computed in float32 and handed back as float64 is judged as the float32 that it is."""
+    if subject.convention.wide_inputs == "kept" or result.dtype != np.float64:
+        return result
+    with np.errstate(over="ignore"):
+        return result.astype(np.float32)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+import numpy as np
+
 from logitmus.convention import Convention
 from logitmus.problem import FLOAT_DTYPES, LABEL_DTYPES, LAYOUTS, Array, Problem
 
@@ -115,6 +117,9 @@ class Subject:
 def _outside_domain(inputs: str, problem: Problem) -> str | None:
     """Probabilities and log-probabilities have a domain; numbers outside it ask nothing."""
     logits = problem.logits
+    if inputs == "logits":
+        return None
+    logits = np.nan_to_num(logits.astype(np.float64), nan=2.0)  # NaN is outside every domain
     if inputs == "probabilities" and not bool(((logits >= 0) & (logits <= 1)).all()):
         return "takes probabilities; these are outside [0, 1]"
     if inputs == "log_probabilities" and not bool((logits <= 0).all()):

@@ -109,7 +109,7 @@ FIELDS: Final = _fields(
     ),
     (
         "overflowing_shift",
-        "finite logits whose difference is beyond the dtype",
+        "finite logits whose difference is beyond the dtype of the arithmetic (float32 or float64)",
         {
             "exact": "the exact value, rounded",
             "infinite": "infinite, as if that class were masked with -inf",
@@ -148,8 +148,13 @@ FIELDS: Final = _fields(
     ),
     (
         "wide_inputs",
-        "64-bit inputs",
+        "64-bit logits, targets and weights",
         {"kept": "used as they are", "narrowed": "rounded to 32 bits first"},
+    ),
+    (
+        "wide_labels",
+        "64-bit labels",
+        {"kept": "used as they are", "narrowed": "their lower 32 bits: 2^32 + 3 is taken for 3"},
     ),
 )
 
@@ -184,6 +189,7 @@ class Convention:
     probability_scale: str = "none"
     result_dtype: str = "as_input"
     wide_inputs: str = "kept"
+    wide_labels: str = "kept"
 
     def __post_init__(self) -> None:
         for name, defined in FIELDS.items():

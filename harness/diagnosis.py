@@ -112,10 +112,10 @@ def special_classes(compared: Compared) -> list[tuple[str, Array]]:
 def accuracy_cause(problem: Problem, subject: Subject, outcome: Answered, part: Assessment) -> tuple[str, Severity]:
     """Why numbers are outside B+: a mechanism confirmed by emulation, a grade, or unexplained."""
     name = mechanisms.reproducing(problem, subject, outcome, part)
-    if part.grade is Grade.B:
+    if part.numeric_grade is Grade.B:
         if name in mechanisms.WEAK_SUMS:
             return "weak_sum", Severity.NOTE
         return "unexplained_within_b", Severity.DIFFERENCE
-    if part.grade is Grade.C:
+    if part.numeric_grade is Grade.C:
         return "separate_logsumexp", Severity.BUG
     return (f"mechanism:{name}" if name else "unexplained"), Severity.BUG

@@ -30,10 +30,7 @@ FLOAT_DTYPES: Final = MappingProxyType(
     }
 )
 LABEL_DTYPES: Final = MappingProxyType(
-    {
-        name: np.dtype(name)
-        for name in ("int64", "int32", "int16", "int8", "uint8", "uint16", "uint32", "uint64")
-    }
+    {name: np.dtype(name) for name in ("int64", "int32", "int16", "int8", "uint8", "uint16", "uint32", "uint64")}
 )
 REDUCTIONS: Final = ("none", "sum", "mean")
 # How the logits (and the targets) lie in memory when the subject gets them, in its own axis order.
@@ -150,8 +147,7 @@ class Problem:
             "layout": self.layout,
             "reduction": self.reduction,
             "arrays": {
-                name: None if array is None else [array.dtype.name, list(array.shape)]
-                for name, array in self._arrays()
+                name: None if array is None else [array.dtype.name, list(array.shape)] for name, array in self._arrays()
             },
         }
         digest = hashlib.blake2b(json.dumps(header, sort_keys=True).encode(), digest_size=10)

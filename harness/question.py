@@ -122,13 +122,11 @@ def one_hot(labels: Array | None, classes: int) -> Array:
 
 def ask(problem: Problem, convention: Convention) -> Question:
     """The question that `problem` is under `convention`."""
-    x = problem.logits.reshape(problem.rows, problem.classes).astype(np.float64)
-    if convention.wide_inputs == "narrowed" and problem.dtype == "float64":
-        with np.errstate(over="ignore"):
-            x = x.astype(np.float32).astype(np.float64)
+    narrowed = convention.wide_inputs == "narrowed" and problem.dtype == "float64"
+    x = _exactly(problem.logits.reshape(problem.rows, problem.classes), narrowed=narrowed)
     rows = problem.rows
     labels, q, kept, forced, unjudged, refused = _targets(problem, convention)
-    weight = None if problem.weight is None else problem.weight.astype(np.float64)
+    weight = None if problem.weight is None else _exactly(problem.weight, narrowed=narrowed)
     eps = 0.0 if convention.smoothing == "dropped" else problem.label_smoothing
     divisor = _divisor(problem, convention, labels, weight, kept)
     fixed = _fixed(problem, convention, kept, divisor)
@@ -164,7 +162,7 @@ def ask(problem: Problem, convention: Convention) -> Question:
         unjudged=unjudged,
         reduction=problem.reduction,
         divisor=divisor,
-        upstream=_upstream(problem, rows),
+        upstream=_upstream(problem, rows, narrowed=narrowed),
         refused=refused,
         fixed=fixed_value,
         nan_products=convention.zero_times_infinity == "nan",
@@ -217,10 +215,16 @@ def _overflowed(x: Array, dtype: str) -> Array:
     return np.where(beyond, -np.inf, x) if beyond.any() else x
 
 
-def _upstream(problem: Problem, rows: int) -> Array:
+def _exactly(array: Array, *, narrowed: bool) -> Array:
+    """The values in float64, rounded to float32 first where 64-bit inputs are narrowed."""
+    with np.errstate(over="ignore"):
+        return (array.astype(np.float32) if narrowed else array).astype(np.float64)
+
+
+def _upstream(problem: Problem, rows: int, *, narrowed: bool) -> Array:
     if problem.cotangent is None:
         return np.ones(rows)
-    return np.broadcast_to(problem.cotangent.astype(np.float64).reshape(-1), (rows,)).copy()
+    return np.broadcast_to(_exactly(problem.cotangent, narrowed=narrowed).reshape(-1), (rows,)).copy()
 
 
 def _targets(
@@ -230,11 +234,12 @@ def _targets(
     rows, classes = problem.rows, problem.classes
     kept, forced, unjudged = np.ones(rows, bool), np.ones(rows), np.zeros(rows, bool)
     if problem.target_kind == "probabilities":
-        q = problem.targets.reshape(rows, classes).astype(np.float64)
-        if convention.wide_inputs == "narrowed" and problem.dtype == "float64":
-            q = q.astype(np.float32).astype(np.float64)
+        narrowed = convention.wide_inputs == "narrowed" and problem.dtype == "float64"
+        q = _exactly(problem.targets.reshape(rows, classes), narrowed=narrowed)
         return None, q, kept, forced, unjudged, None
     raw = problem.targets.reshape(rows)
+    if convention.wide_labels == "narrowed" and raw.dtype.itemsize == 8:
+        raw = raw.astype(np.int32)
     ignored = problem.ignore_index
     if ignored is None and convention.ignore_default != "none":
         ignored = int(convention.ignore_default)

@@ -31,7 +31,9 @@ def render(comparison: Comparison, console: Console) -> None:
         if subjects:
             console.print(Text(f"subjects {name}: {', '.join(subjects)}"))
     for change in c.environment:
-        console.print(Text(f"  {change.where}: {change.name} {change.before or '(none)'} -> {change.after or '(none)'}"))
+        console.print(
+            Text(f"  {change.where}: {change.name} {change.before or '(none)'} -> {change.after or '(none)'}")
+        )
     if c.same:
         console.print(Text("nothing that was asked of both came out differently", style="green"))
         return

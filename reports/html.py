@@ -29,21 +29,25 @@ def write(summary: Summary, path: Path) -> None:
 def render(summary: Summary) -> str:
     """The report as text; everything from data is escaped by the template engine."""
     groups = [_GroupView.of(n, group) for n, group in enumerate(summary.groups(), 1)]
-    return _environment().get_template("report.html").render(
-        summary=summary,
-        groups=groups,
-        matrices=_matrices(summary),
-        links=_links(groups),
-        severities=wording.SEVERITIES,
-        grades=wording.GRADES,
-        kinds=wording.KINDS,
-        Severity=Severity,
-        Verdict=Verdict,
-        Kind=Kind,
-        Grade=Grade,
-        data=_embedded(summary.as_dict()),
-        environment=_facts(dict(summary.started.environment) if summary.started else {}),
-        backends=[(b, _facts(dict(b.environment))) for _, b in sorted(summary.backends.items())],
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            summary=summary,
+            groups=groups,
+            matrices=_matrices(summary),
+            links=_links(groups),
+            severities=wording.SEVERITIES,
+            grades=wording.GRADES,
+            kinds=wording.KINDS,
+            Severity=Severity,
+            Verdict=Verdict,
+            Kind=Kind,
+            Grade=Grade,
+            data=_embedded(summary.as_dict()),
+            environment=_facts(dict(summary.started.environment) if summary.started else {}),
+            backends=[(b, _facts(dict(b.environment))) for _, b in sorted(summary.backends.items())],
+        )
     )
 
 
@@ -63,7 +67,13 @@ def _environment() -> Environment:
 def _embedded(data: Mapping[str, Any]) -> Markup:
     """JSON inside a script element: no character of it can end the element or start another."""
     text = json.dumps(data, sort_keys=True, allow_nan=False, default=str)
-    for character, escape in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029")):
+    for character, escape in (
+        ("<", "\\u003c"),
+        (">", "\\u003e"),
+        ("&", "\\u0026"),
+        ("\u2028", "\\u2028"),
+        ("\u2029", "\\u2029"),
+    ):
         text = text.replace(character, escape)
     return Markup(text)  # noqa: S704  (escaped just above)
 
@@ -98,7 +108,7 @@ def _matrices(summary: Summary) -> list[dict[str, Any]]:
     out = []
     families = summary.family_names()
     by_backend: dict[str, list[str]] = {}
-    for subject in summary.subject_ids():
+    for subject in summary.asked_subjects():
         by_backend.setdefault(subject.split(":", 1)[0], []).append(subject)
     for backend, subjects in by_backend.items():
         rows = [
@@ -113,9 +123,8 @@ def _links(groups: list[_GroupView]) -> dict[tuple[str, str], list[int]]:
     """The findings behind each cell."""
     links: dict[tuple[str, str], list[int]] = {}
     for view in groups:
-        for subject in view.group.subjects:
-            for family in view.group.families:
-                links.setdefault((subject, family), []).append(view.number)
+        for cell in view.group.cells:
+            links.setdefault(cell, []).append(view.number)
     return links
 
 

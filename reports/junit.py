@@ -20,9 +20,8 @@ def write(summary: Summary, path: Path) -> None:
     failures: dict[tuple[str, str], list[Group]] = {}
     for group in summary.groups():
         if group.finding.severity is not Severity.NOTE:
-            for subject in group.subjects:
-                for family in group.families:
-                    failures.setdefault((subject, family), []).append(group)
+            for cell in group.cells:
+                failures.setdefault(cell, []).append(group)
     for subject in summary.subject_ids():
         suite = TestSuite(subject)
         for family in summary.family_names():
@@ -43,7 +42,7 @@ def _case(summary: Summary, subject: str, family: str, groups: list[Group]) -> T
     cell = summary.cell(subject, family)
     if not cell.asked:
         case.result = [Skipped("not run: the subject does not offer what these problems need")]
-    elif groups and cell.severity is not None and cell.severity is not Severity.NOTE:
+    elif groups:
         case.result = [_failure(group) for group in groups]
     return case
 

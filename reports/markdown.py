@@ -25,7 +25,7 @@ def text(summary: Summary) -> str:
         "| subject | passed | absorbed | findings | coarse | not run | worst |",
         "| --- | --: | --: | --: | --: | --: | --- |",
     ]
-    lines += [_subject(summary, subject) for subject in summary.subject_ids()]
+    lines += [_subject(summary, subject) for subject in summary.asked_subjects()]
     told = [group for group in summary.groups() if group.finding.severity is not Severity.NOTE]
     if told:
         lines += ["", "| | what | who | smallest problem | expected | came |", "| --- | --- | --- | --- | --- | --- |"]

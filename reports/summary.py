@@ -55,22 +55,21 @@ class Group:
     """Findings of one key, of one or more subjects of a backend, as one thing to tell a person.
 
     Attributes:
-        finding, problem: the smallest that shows it. count: the problems with such a finding, over all subjects.
+        finding, problem: the smallest that shows it. count: such findings, over all subjects.
+        cells: the (subject, family) pairs that have it.
     """
 
     finding: Finding
     problem: Problem
     count: int = 0
-    subjects: set[str] = field(default_factory=set)
-    families: set[str] = field(default_factory=set)
+    cells: set[tuple[str, str]] = field(default_factory=set)
     dtypes: set[str] = field(default_factory=set)
     parts: set[str] = field(default_factory=set)
 
     def add(self, finding: Finding, problem: Problem) -> None:
         """Count one finding; keep the smallest problem."""
         self.count += 1
-        self.subjects.add(finding.subject)
-        self.families.add(finding.family)
+        self.cells.add((finding.subject, finding.family))
         self.dtypes.add(finding.dtype)
         self.parts.add(finding.part)
         if _size(finding, problem) < _size(self.finding, self.problem):
@@ -79,23 +78,22 @@ class Group:
     def absorb(self, other: Group) -> None:
         """Take in a group of the same cause."""
         self.count += other.count
-        self.subjects |= other.subjects
-        self.families |= other.families
+        self.cells |= other.cells
         self.dtypes |= other.dtypes
         self.parts |= other.parts
         if _size(other.finding, other.problem) < _size(self.finding, self.problem):
             self.finding, self.problem = other.finding, other.problem
 
     def copy(self) -> Group:
-        return Group(
-            self.finding,
-            self.problem,
-            self.count,
-            set(self.subjects),
-            set(self.families),
-            set(self.dtypes),
-            set(self.parts),
-        )
+        return Group(self.finding, self.problem, self.count, set(self.cells), set(self.dtypes), set(self.parts))
+
+    @property
+    def subjects(self) -> set[str]:
+        return {subject for subject, _ in self.cells}
+
+    @property
+    def families(self) -> set[str]:
+        return {family for _, family in self.cells}
 
 
 def _size(finding: Finding, problem: Problem) -> tuple[object, ...]:
@@ -193,6 +191,11 @@ class Summary:
         """Every subject that was described or judged."""
         return sorted({*self.subjects, *(subject for subject, _ in self.cells)})
 
+    def asked_subjects(self) -> list[str]:
+        """The subjects that were asked anything."""
+        asked = {subject for (subject, _), cell in self.cells.items() if cell.asked}
+        return [subject for subject in self.subject_ids() if subject in asked]
+
     def cell(self, subject: str, family: str) -> Cell:
         """The cell; an empty one where nothing was judged."""
         return self.cells.get((subject, family), Cell())
@@ -222,7 +225,7 @@ class Summary:
         plural = {"bug": "bugs", "hazard": "hazards", "difference": "differences", "note": "notes"}
         said = [f"{n} {s.value if n == 1 else plural[s.value]}" for s, n in self.tally().items() if n]
         return (
-            f"{', '.join(said) or 'nothing found'} over {len(self.subject_ids())} subjects; "
+            f"{', '.join(said) or 'nothing found'} over {len(self.asked_subjects())} subjects; "
             f"{len(self.problems):,} problems, {self.rows:,} rows, {self.calls:,} calls"
         )
 

@@ -46,7 +46,7 @@ def _failed(summary: Summary, console: Console) -> None:
 
 def _matrix(summary: Summary, console: Console) -> None:
     """Families by subjects; subjects are numbered, ten columns a table, so that it fits 80 columns."""
-    subjects = [s for s in summary.subject_ids() if any(summary.cell(s, f).asked for f in summary.families)]
+    subjects = summary.asked_subjects()
     families = summary.family_names()
     width = max(map(len, families))
     columns = max(3, min(_PER_TABLE, (console.width - width - 2) // 6))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -107,7 +108,7 @@ def short(values: Array, most: int = 8) -> str:
     distinct, counts = np.unique(row, return_counts=True)
     if len(distinct) <= most:
         usual = distinct[counts.argmax()]
-        others = [f"{number(v)} at {k}" for k, v in enumerate(row.tolist()) if v != usual and not v != v]
+        others = [f"{number(v)} at {k}" for k, v in enumerate(row.tolist()) if v != usual and not math.isnan(v)]
         if len(others) <= 4:
             rest = f", but {', '.join(others)}" if others else ""
             return f"[{len(row)} times {number(usual)}{rest}]"
