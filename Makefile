@@ -1,0 +1,43 @@
+# Everything lives in .venv, made from pyproject.toml and the versions in constraints.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help run test bench lint clean
+
+help:
+	@echo "make run    the default suite over PyTorch, TensorFlow and JAX; writes out/report.html"
+	@echo "make test   all tests"
+	@echo "make bench  what it costs, as ratios"
+	@echo "make lint   ruff, and mypy on the installed wheel"
+
+.venv/.made: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[torch,tensorflow,jax,dev]" -c constraints.txt
+	touch $@
+
+# Exits with 0 when the run itself went well, whatever it found.
+run: .venv/.made
+	@mkdir -p out
+	@rm -f out/run.logitmus out/run.logitmus-wal out/run.logitmus-shm
+	$(BIN)/logitmus run --backend torch --backend tensorflow --backend jax --backend numpy \
+		--out out/run.logitmus --html out/report.html --fail-on never
+	@echo "Open $(CURDIR)/out/report.html in a browser."
+
+# One run, so that pytest's closing line tells of all; tests/conftest.py puts the fast ones first.
+test: .venv/.made
+	$(BIN)/python -m pytest
+
+bench: .venv/.made
+	$(BIN)/python tests/bench
+
+# mypy does not follow the folders' mapping in an editable install: it checks the wheel, from another directory.
+lint: .venv/.made
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf build out/typed && mkdir -p out/typed
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir out/typed .
+	$(BIN)/python -m zipfile -e out/typed/*.whl out/typed
+	cd out/typed && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml -p logitmus
+
+clean:
+	rm -rf .venv build out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
