@@ -90,7 +90,8 @@ def refusing_field(bench: Bench, convention: Convention) -> tuple[str, str] | No
 
 def difference_severity(name: str, value: str) -> Severity:
     """A plausible number for an invalid question is a hazard; any other choice is a difference."""
-    return Severity.HAZARD if name.startswith("label_") and value in _SILENT else Severity.DIFFERENCE
+    silent = (name.startswith("label_") and value in _SILENT) or (name, value) == ("wide_labels", "narrowed")
+    return Severity.HAZARD if silent else Severity.DIFFERENCE
 
 
 def special_classes(compared: Compared) -> list[tuple[str, Array]]:

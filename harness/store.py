@@ -40,12 +40,10 @@ CREATE TABLE blobs (hash TEXT UNIQUE NOT NULL, codec INTEGER NOT NULL, data BLOB
 CREATE TABLE observations (
     problem INTEGER NOT NULL REFERENCES problems, subject INTEGER NOT NULL REFERENCES subjects,
     outcome TEXT NOT NULL, value BLOB NOT NULL, seconds REAL NOT NULL, first INTEGER NOT NULL,
-    PRIMARY KEY (problem, subject)
-) WITHOUT ROWID;
+    PRIMARY KEY (problem, subject)) WITHOUT ROWID;
 CREATE TABLE batches (
     worker TEXT NOT NULL, flushes_before INTEGER NOT NULL, flushes_after INTEGER NOT NULL, count INTEGER NOT NULL,
-    PRIMARY KEY (worker, flushes_before, flushes_after)
-) WITHOUT ROWID;
+    PRIMARY KEY (worker, flushes_before, flushes_after)) WITHOUT ROWID;
 """
 
 
@@ -292,10 +290,8 @@ class Store:
 
     def call_seconds(self) -> dict[str, tuple[float, float]]:
         """By subject id, sorted: seconds in first calls (compilation included), seconds in later calls."""
-        query = (
-            "SELECT id, total(seconds * first), total(seconds * (1 - first)) FROM observations "
-            "JOIN subjects ON subject = number GROUP BY id ORDER BY id"
-        )
+        sums = "SELECT id, total(seconds * first), total(seconds * (1 - first))"
+        query = f"{sums} FROM observations JOIN subjects ON subject = number GROUP BY id ORDER BY id"  # noqa: S608
         with self._explained():
             return {subject: (first, later) for subject, first, later in self._db.execute(query)}
 
@@ -307,9 +303,9 @@ class Store:
 
     def __len__(self) -> int:
         """The number of observations, without those that were not run."""
-        query = "SELECT count(*) FROM observations WHERE outcome <> ?"
         with self._explained():
-            return int(self._db.execute(query, (_NOT_RUN,)).fetchone()[0])
+            counted = self._db.execute("SELECT count(*) FROM observations WHERE outcome <> ?", (_NOT_RUN,))
+            return int(counted.fetchone()[0])
 
     def _subjects_of(self, backend: str) -> tuple[Subject, ...]:
         with self._explained():

@@ -23,14 +23,14 @@ def write(summary: Summary, path: Path) -> None:
             for cell in group.cells:
                 failures.setdefault(cell, []).append(group)
     for subject in summary.subject_ids():
-        suite = TestSuite(subject)
+        suite = TestSuite(_clean(subject))
         for family in summary.family_names():
             suite.add_testcase(_case(summary, subject, family, failures.get((subject, family), [])))
         xml.add_testsuite(suite)
     for name, backend in sorted(summary.backends.items()):
         if backend.failed:
-            suite = TestSuite(name)
-            case = TestCase("start", classname=name)
+            suite = TestSuite(_clean(name))
+            case = TestCase("start", classname=_clean(name))
             case.result = [Error(_clean(backend.failed), "BackendFailed")]
             suite.add_testcase(case)
             xml.add_testsuite(suite)
@@ -38,7 +38,7 @@ def write(summary: Summary, path: Path) -> None:
 
 
 def _case(summary: Summary, subject: str, family: str, groups: list[Group]) -> TestCase:
-    case = TestCase(family, classname=subject)
+    case = TestCase(_clean(family), classname=_clean(subject))
     cell = summary.cell(subject, family)
     if not cell.asked:
         case.result = [Skipped("not run: the subject does not offer what these problems need")]

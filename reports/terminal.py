@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
 from rich.console import Console
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +23,9 @@ _MARKS = {Severity.BUG: "!!", Severity.HAZARD: "!", Severity.DIFFERENCE: "~", Se
 _PER_TABLE = 10
 
 
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
 def render(summary: Summary, console: Console) -> None:
     """Print the matrix, the findings worst first, and the totals."""
     _failed(summary, console)
@@ -34,11 +38,14 @@ def render(summary: Summary, console: Console) -> None:
 def _failed(summary: Summary, console: Console) -> None:
     for _, backend in sorted(summary.backends.items()):
         if backend.failed:
-            console.print(
-                f"[bold red]{escape(backend.name)} could not run:[/] {escape(backend.failed)}", highlight=False
-            )
+            console.print(_text(f"{backend.name} could not run: {backend.failed}", "bold red"))
             if backend.hint:
-                console.print(f"  {escape(backend.hint)}", highlight=False)
+                console.print(_text(f"  {backend.hint}"))
+
+
+def _text(words: str, style: str = "") -> Text:
+    """Words from workers and files: no markup, and no control characters that a terminal would obey."""
+    return Text(_CONTROL.sub("\ufffd", words), style=style)
 
 
 # --- the matrix --------------------------------------------------------------------------------------------------
@@ -54,13 +61,13 @@ def _matrix(summary: Summary, console: Console) -> None:
         shown = subjects[start : start + columns]
         console.print()
         for n, subject in enumerate(shown, start + 1):
-            console.print(f"  {n:>3}  {escape(subject)}", highlight=False)
+            console.print(_text(f"  {n:>3}  {subject}"))
         table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
         table.add_column("family", style="", no_wrap=True, width=width)
         for n in range(start + 1, start + 1 + len(shown)):
             table.add_column(str(n), justify="left", no_wrap=True, width=5)
         for family in families:
-            table.add_row(family, *(_cell(summary.cell(subject, family)) for subject in shown))
+            table.add_row(_text(family), *(_cell(summary.cell(subject, family)) for subject in shown))
         console.print(table)
     console.print(
         Text(
@@ -97,7 +104,7 @@ def _findings(summary: Summary, console: Console) -> None:
     notes = [group for group in groups if group.finding.severity is Severity.NOTE]
     for group in notes:
         line = f"note  {wording.names(group.subjects)}: {group.finding.summary} ({group.count} problems)"
-        console.print(Text(line, style="dim"))
+        console.print(_text(line, "dim"))
 
 
 def _group(group: Group, console: Console) -> None:
@@ -105,7 +112,7 @@ def _group(group: Group, console: Console) -> None:
     head = Text()
     head.append(f"{finding.severity.value.upper()} ", style=_COLOURS[finding.severity])
     head.append(f"{finding.kind.value}  ", style="dim")
-    head.append(finding.summary, style="bold")
+    head.append_text(_text(finding.summary, "bold"))
     console.print(head)
     lines = [
         ("who", wording.names(group.subjects)),
@@ -120,7 +127,7 @@ def _group(group: Group, console: Console) -> None:
     grid.add_column(overflow="fold")
     for name, text in lines:
         if text:
-            grid.add_row(name, Text(text))
+            grid.add_row(name, _text(text))
     console.print(Padding(grid, (0, 0, 1, 2)))
 
 
@@ -144,7 +151,7 @@ def _totals(summary: Summary, console: Console) -> None:
     ]
     console.print(Text(", ".join(said)))
     for reason, count in summary.not_run.most_common(3):
-        console.print(Text(f"  not run, {count:,} times: {reason}", style="dim"))
+        console.print(_text(f"  not run, {count:,} times: {reason}", "dim"))
     if summary.finished:
         interrupted = ", interrupted" if summary.finished.interrupted else ""
         resumed = f", {summary.finished.resumed:,} of them from before" if summary.finished.resumed else ""

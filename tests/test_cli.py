@@ -22,7 +22,18 @@ from logitmus.store import Store, StoreError
 TESTS = Path(__file__).parent
 MINI = ["--backend", "mini_backend:BACKEND", "--profile", "quick", "--family", "seed-question", "--dtype", "float32"]
 
-LONG = ["--backend", "mini_backend:SLOW", "--profile", "full", "--dtype", "float32", "--family", "co*", "--family", "ordinary"]
+LONG = [
+    "--backend",
+    "mini_backend:SLOW",
+    "--profile",
+    "full",
+    "--dtype",
+    "float32",
+    "--family",
+    "co*",
+    "--family",
+    "ordinary",
+]
 
 
 @pytest.fixture

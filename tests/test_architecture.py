@@ -1,0 +1,147 @@
+"""The direction of dependencies, and what may be imported where."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = {
+    "logitmus": "harness",
+    "logitmus.backends": "backends",
+    "logitmus.cases": "cases",
+    "logitmus.reports": "reports",
+}
+FRAMEWORKS = ("torch", "tensorflow", "keras", "jax", "optax")
+
+# A module may import those of its own level and of the levels below it.
+LEVELS = [
+    ["problem", "convention"],
+    ["rounding", "softmax", "enclosure", "observation", "finding"],
+    ["backend", "question"],
+    ["present", "wire", "environment", "arb_tier", "events", "cases"],
+    ["oracle", "worker", "bootstrap", "messages", "registry", "backends"],
+    ["budget", "verdict", "explain", "process", "workers"],
+    ["assess", "drive", "record", "phrases"],
+    ["mechanisms", "pool", "store"],
+    ["diagnosis", "merge"],
+    ["judge"],
+    ["run", "expectations"],
+    ["compare"],
+    ["reports"],
+    ["cli", "__main__"],
+]
+LEVEL = {name: n for n, names in enumerate(LEVELS) for name in names}
+WORKER_SIDE = [
+    "problem",
+    "convention",
+    "backend",
+    "observation",
+    "present",
+    "wire",
+    "environment",
+    "worker",
+    "bootstrap",
+]
+WORKER_MAY = {"numpy", "ml_dtypes", "logitmus"}
+
+
+def modules() -> dict[str, Path]:
+    """Every module by its import name."""
+    found = {}
+    for package, folder in FOLDERS.items():
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = [*package.split("."), *path.relative_to(ROOT / folder).with_suffix("").parts]
+            found[".".join(parts).removesuffix(".__init__")] = path
+    return found
+
+
+def imports(path: Path, *, everywhere: bool = True) -> set[str]:
+    """The modules that a file names in import statements (or only those at its top level)."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    named: set[str] = set()
+    for node in ast.walk(tree) if everywhere else tree.body:
+        if isinstance(node, ast.Import):
+            named.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            named.add(node.module)
+            if node.module in FOLDERS:
+                named.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return named
+
+
+def level_of(module: str) -> str | None:
+    """`logitmus.cases.suite` -> cases; None for the package itself."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else None
+
+
+def test_every_module_has_a_level() -> None:
+    missing = {level_of(name) for name in modules() if level_of(name)} - set(LEVEL)
+    assert not missing, f"not in LEVELS: {sorted(map(str, missing))}"
+
+
+@pytest.mark.parametrize("module", modules())
+def test_imports_point_down(module: str) -> None:
+    mine = level_of(module)
+    if mine is None:
+        return
+    for name in imports(modules()[module]):
+        theirs = level_of(name) if name.startswith("logitmus.") else None
+        if theirs in LEVEL:
+            assert LEVEL[theirs] <= LEVEL[mine], f"{module} imports {name}: {theirs} stands above {mine}"
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if name.startswith("logitmus.cases")])
+def test_cases_know_problems_only(module: str) -> None:
+    wrong = {n for n in imports(modules()[module]) if n.startswith("logitmus.")}
+    wrong = {n for n in wrong if level_of(n) not in ("cases", "problem")}
+    assert not wrong, f"{module} imports {sorted(wrong)}"
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if name.startswith("logitmus.backends.")])
+def test_a_backend_knows_the_declarations_only(module: str) -> None:
+    wrong = {n for n in imports(modules()[module]) if n.startswith("logitmus.")}
+    wrong = {n for n in wrong if level_of(n) not in ("backend", "problem", "convention")}
+    assert not wrong, f"{module} imports {sorted(wrong)}"
+
+
+@pytest.mark.parametrize("name", WORKER_SIDE)
+def test_the_worker_side_is_light(name: str) -> None:
+    heads = {module.split(".")[0] for module in imports(ROOT / "harness" / f"{name}.py", everywhere=False)}
+    heavy = heads - WORKER_MAY - set(sys.stdlib_module_names)
+    assert not heavy, f"{name} imports {sorted(heavy)}"
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_module_can_be_read_at_one_sitting(module: str) -> None:
+    lines = len(modules()[module].read_text(encoding="utf-8").splitlines())
+    assert lines <= 400, f"{module} has {lines} lines"
+
+
+def fresh(code: str) -> str:
+    """What a new interpreter prints."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_the_harness_imports_no_framework() -> None:
+    names = [name for name in modules() if not name.startswith("logitmus.backends.") and not name.endswith("__main__")]
+    names = [name for name in names if name != "logitmus.bootstrap"]  # a script, run by path
+    code = f"import importlib, sys\nfor n in {names!r}: importlib.import_module(n)\n"
+    seen = fresh(code + f"print([f for f in {FRAMEWORKS!r} if f in sys.modules])")
+    assert seen == "[]"
+
+
+def test_the_package_is_light() -> None:
+    assert fresh("import sys, logitmus; print('numpy' in sys.modules)") == "False"
+
+
+def test_describing_a_backend_imports_no_framework() -> None:
+    names = [name for name in modules() if name.startswith("logitmus.backends.")]
+    code = f"import importlib, sys\nfor n in {names!r}: importlib.import_module(n).BACKEND\n"
+    seen = fresh(code + f"print([f for f in {FRAMEWORKS!r} if f in sys.modules])")
+    assert seen == "[]"
