@@ -23,7 +23,7 @@ class Cell:
     """One subject's record on one family.
 
     Attributes:
-        grade: the worst (None: nothing was judged). severity: the worst finding's (None: none).
+        grade: the worst (None: nothing was judged; too coarse only where nothing else was). severity: the worst finding's (None: none).
         counts: problems by verdict. share, ulps: the worst of finite values.
     """
 
@@ -36,7 +36,10 @@ class Cell:
     def add(self, judgement: Judgement) -> None:
         """Count one judgement."""
         self.counts[judgement.verdict] += 1
-        if judgement.grade is not None and (self.grade is None or judgement.grade.rank > self.grade.rank):
+        if judgement.grade not in (None, Grade.COARSE):
+            known = [grade for grade in (self.grade, judgement.grade) if grade not in (None, Grade.COARSE)]
+            self.grade = max(known, key=lambda grade: grade.rank)
+        elif self.grade is None:
             self.grade = judgement.grade
         for finding in judgement.findings:
             if self.severity is None or finding.severity.rank < self.severity.rank:
