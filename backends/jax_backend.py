@@ -149,7 +149,7 @@ BACKEND = Backend(
             _integer_labels,
             _LABEL_OFFER,
             # It subtracts the label's logit from the logsumexp: inf - inf, but no difference of two logits.
-            _LOG_SOFTMAX_FIELDS.but(**_LABELS, overflowing_shift="exact"),
+            _LOG_SOFTMAX_FIELDS.but(**_LABELS, overflowing_shift="exact", infinite_logits="nan_where_met"),
             _OPTAX + "softmax_cross_entropy_with_integer_labels",
             infinite_logits=_LOGSUMEXP,
         ),

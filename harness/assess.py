@@ -127,6 +127,8 @@ def _judged(question: Question, part: str, shape: tuple[int, ...]) -> Array:
         if question.fixed is not None:  # the mean of nothing has no gradient that a convention names
             rows = np.zeros_like(rows)
         rows = rows & (question.forced == 1.0)
+        if question.open_infinities:
+            return rows[:, None] & ~np.isposinf(question.x)
         return np.broadcast_to(rows[:, None], shape)
     if shape == ():
         return np.array(not question.unjudged.any())

@@ -105,7 +105,11 @@ FIELDS: Final = _fields(
     (
         "infinite_logits",
         "a single +inf among the logits",
-        {"limit": "the limit: probability 1 there", "nan": "inf - inf: NaN"},
+        {
+            "limit": "the limit: probability 1 there",
+            "nan": "inf - inf: NaN",
+            "nan_where_met": "NaN only where inf - inf is formed: at that label, in the gradient at that class",
+        },
     ),
     (
         "overflowing_shift",

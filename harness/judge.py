@@ -14,7 +14,7 @@ import numpy as np
 from logitmus import diagnosis, phrases
 from logitmus.assess import Assessment, Bench, assess
 from logitmus.backend import Precision, Subject
-from logitmus.convention import PORTABLE
+from logitmus.convention import FIELDS, PORTABLE
 from logitmus.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.observation import Answered, Crashed, Garbled, NotRun, Outcome, OutOfMemory, Raised, TimedOut
 from logitmus.problem import FLOAT_DTYPES, Array, Problem
@@ -237,7 +237,9 @@ def _failed(about: _About, part: Assessment, outcome: Answered) -> list[Finding]
     if flip is not None and not (graded and flip.name == "wide_inputs"):
         kind, severity = _contradiction(subject, flip.name)
         cause = f"convention:{flip.name}={flip.value}"
-        return [_worst_element(about, part, part.failing, kind, severity, cause)]
+        found = _worst_element(about, part, part.failing, kind, severity, cause)
+        declared = phrases.chosen(subject.convention, flip.name)
+        return [replace(found, summary=f"declared is {declared}; measured: {FIELDS[flip.name].values[flip.value]}")]
     found = []
     left = part.failing
     for cause, where in diagnosis.special_classes(part.compared):

@@ -35,6 +35,7 @@ class Question:
         refused: why an exception is the expected answer; None: it is not.
         fixed: the whole result, where a convention names it (the mean of no rows); None: computed.
         nan_products: 0 * inf is NaN. nan_infinities: a +inf logit gives NaN.
+        open_infinities: the gradient at a +inf logit is whatever inf - inf makes of it.
     """
 
     inputs: str
@@ -59,6 +60,7 @@ class Question:
     fixed: float | None = None
     nan_products: bool = False
     nan_infinities: bool = False
+    open_infinities: bool = False
     key: tuple[object, ...] = field(default=(), compare=False)
 
     @property
@@ -139,6 +141,11 @@ def ask(problem: Problem, convention: Convention) -> Question:
         forced = np.where(leaking, LOST_ROW, forced)
     if convention.overflowing_shift != "exact":
         x = _overflowed(x, _shifting_dtype(problem.dtype, convention))
+    if convention.infinite_logits == "nan_where_met" and problem.classes:
+        met = np.isposinf(x)
+        at_target = met.any(axis=1) if labels is None else met[np.arange(rows), labels]
+        forced = np.where(at_target, LOST_ROW, forced)
+        unjudged = unjudged | ((met.sum(axis=1) > 1) & ~at_target)  # several: no limit, and no inf - inf either
     if problem.classes == 0 or (weight is not None and np.isinf(weight).any()):
         unjudged = np.ones(rows, bool)  # no classes, or an infinite weight: no answer
     if q is not None and q.size:
@@ -167,6 +174,7 @@ def ask(problem: Problem, convention: Convention) -> Question:
         fixed=fixed_value,
         nan_products=convention.zero_times_infinity == "nan",
         nan_infinities=special and convention.infinite_logits == "nan",
+        open_infinities=special and convention.infinite_logits == "nan_where_met",
         key=(
             problem.id,
             convention.inputs,
