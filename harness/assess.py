@@ -104,13 +104,15 @@ def assess_part(
         if not undecided.any():
             break
     shares = _shares(compared, getattr(budget, part))
+    grade = _grade(bench, exact, roundoffs, compared, judged, surely, part)
+    numeric = judged & compared.numeric
     return Assessment(
         part=part,
         within=surely | ~judged,
         judged=judged,
         undecided=undecided,
-        grade=_grade(bench, exact, roundoffs, compared, judged, surely, part),
-        numeric_grade=_grade(bench, exact, roundoffs, compared, judged & compared.numeric, surely, part),
+        grade=grade,
+        numeric_grade=_grade(bench, exact, roundoffs, compared, numeric, surely, part) if grade is Grade.F else grade,
         absorbed=int((compared.absorbed(getattr(budget, part)) & judged).sum()) if part == "loss" else 0,
         share=_worst(shares, judged),
         shares=shares,
@@ -155,11 +157,20 @@ def _grade(
     bench: Bench, exact: Answer, roundoffs: Roundoffs, compared: Compared, judged: Array, b_plus: Array, part: str
 ) -> Grade:
     holds = bool((b_plus | ~judged).all())
+    if holds and _clearly_accurate(compared, roundoffs, judged):
+        return Grade.A
     for grade in (Grade.A,) if holds else (Grade.B, Grade.C):
         surely, _ = compared.within(getattr(bench.budget(exact, roundoffs, grade), part))
         if bool((surely | ~judged).all()):
             return grade
     return Grade.B_PLUS if holds else Grade.F
+
+
+def _clearly_accurate(compared: Compared, roundoffs: Roundoffs, judged: Array) -> bool:
+    """Within the part of A's budget that needs no work: 8u |y| + 2 th_u, less half of it for what the ends may differ."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        close = compared.distance + compared.uncertainty <= 7 * roundoffs.u * np.abs(compared.y) + roundoffs.th_u
+    return bool((close | compared.same | ~judged).all())
 
 
 def _shares(compared: Compared, budget: Array) -> Array:

@@ -20,7 +20,7 @@ from logitmus.observation import Answered, Crashed, Garbled, NotRun, Outcome, Ou
 from logitmus.problem import FLOAT_DTYPES, Array, Problem
 from logitmus.question import Question
 
-_REMEMBERED = 8
+_REMEMBERED = 2
 
 
 class Judge:

@@ -8,7 +8,7 @@ of summation. No sum here cancels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Final
 
 import numpy as np
@@ -26,7 +26,7 @@ class Softmax:
     """Per row (first axis R): with m = max x, d = x - m, L = log(sum e^d), l = L - d, p = e^d / sum e^d.
 
     Attributes:
-        m, s2, L: (R,); s2 is the sum of e^d without the first maximal class. d, p: (R, K).
+        m, s2, L: (R,); s2 is the sum of e^d without the first maximal class. d: (R, K).
         abs_d: (R, K) |d| with 0 where d is infinite. spread: (R,) D = sum p|d|.
         ds, dL: (R,) bounds on the errors of s2 and L.
         lost: (R,) rows without a limit: NaN among the logits, two +inf, all -inf.
@@ -40,11 +40,15 @@ class Softmax:
     top: Array
     s2: Array
     L: Array
-    p: Array
     spread: Array
     ds: Array
     dL: Array
     lost: Array
+
+    @cached_property
+    def p(self) -> Array:
+        """(R, K): e^d / sum e^d."""
+        return np.asarray(self.exponentials / (1.0 + self.s2)[:, None])
 
     def neg_log_p(self, k: Array | None = None) -> tuple[Array, Array]:
         """l = L - d and its error bound: at the classes k (R,), or everywhere (R, K)."""
@@ -83,21 +87,24 @@ def softmax(x: Array) -> Softmax:
     rows, classes = x.shape
     top = x.argmax(axis=1)
     m = x[np.arange(rows), top]
-    plus = x == np.inf
-    lost = np.isnan(x).any(axis=1) | (plus.sum(axis=1) > 1) | (m == -np.inf)
+    lost = ~np.isfinite(m)  # argmax finds NaN first, then +inf; all -inf has no limit either
     with np.errstate(invalid="ignore", over="ignore"):
         d = x - m[:, None]
-    if plus.any():  # one +inf: probability 1 there
-        d = np.where(plus, 0.0, d)
     if lost.any():
-        d = np.where(lost[:, None], 0.0, d)
+        plus = x == np.inf
+        lost = np.isnan(m) | (plus.sum(axis=1) > 1) | (m == -np.inf)
+        d = np.where(plus | lost[:, None], 0.0, d)  # one +inf: probability 1 there
     exponentials = np.exp(d)
     exponentials[np.arange(rows), top] = 0.0
-    finite = np.isfinite(d)
-    abs_d = np.where(finite, np.abs(d), 0.0)
+    abs_d = np.abs(d)
+    live = np.full(rows, classes)
+    weighted = np.einsum("nk,nk->n", exponentials, abs_d)
+    if not np.isfinite(weighted).all():  # 0 * inf: a class at -inf contributes exactly 0
+        masked = abs_d == np.inf
+        abs_d[masked] = 0.0
+        live = classes - masked.sum(axis=1)
+        weighted = np.einsum("nk,nk->n", exponentials, abs_d)
     s2 = exponentials.sum(axis=1)
-    weighted = (exponentials * abs_d).sum(axis=1)
-    live = finite.sum(axis=1)  # a class at -inf contributes exactly 0
     ds = np.where(live > 1, R * E * ((classes + 8) * s2 + weighted) + classes * MU, 0.0)
     L = np.log1p(s2)
     dL = np.where(live > 1, ds / (1.0 + s2 - ds) + 8.1 * E * L + MU, 0.0)
@@ -111,7 +118,6 @@ def softmax(x: Array) -> Softmax:
         top=top,
         s2=s2,
         L=L,
-        p=exponentials / total[:, None],
         spread=weighted / total,
         ds=ds,
         dL=dL,
