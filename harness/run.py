@@ -96,7 +96,7 @@ def judge_run(store: Store, *, judge: SupportsJudge | None = None) -> Iterator[E
 
 
 class JudgedSubject(NamedTuple):
-    """A subject, and in words what a judgement of it depends on: all that it declares, without its name."""
+    """A subject, and in words what a judgement of it depends on: what it declares, not its name nor its links."""
 
     subject: Subject
     declaration: str
@@ -104,10 +104,14 @@ class JudgedSubject(NamedTuple):
 
 def judged_subjects(store: Store) -> tuple[JudgedSubject, ...]:
     """The subjects of a run, sorted by id."""
-    return tuple(
-        JudgedSubject(subject, repr(replace(subject, backend="", function="", mode="", variant="", device="")))
-        for subject in store.subjects().values()
-    )
+    return tuple(JudgedSubject(subject, _declaration(subject)) for subject in store.subjects().values())
+
+
+def _declaration(subject: Subject) -> str:
+    documented = sorted(name for name in subject.docs if name)  # which fields are, not where
+    gradients = sorted(subject.offer.gradients)
+    precision = sorted(subject.precision.items())
+    return repr((subject.convention, precision, subject.flushes_subnormals, gradients, documented))
 
 
 def judge_problem(

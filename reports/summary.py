@@ -16,6 +16,7 @@ from logitmus.convention import Convention
 from logitmus.events import BackendFailed, BackendReady, Event, Judged, RunFinished, RunStarted
 from logitmus.finding import Finding, Grade, Judgement, Severity, Verdict
 from logitmus.problem import Problem
+from logitmus.reports import wording
 
 
 @dataclass(slots=True)
@@ -23,7 +24,8 @@ class Cell:
     """One subject's record on one family.
 
     Attributes:
-        grade: the worst (None: nothing was judged; too coarse only where nothing else was). severity: the worst finding's (None: none).
+        grade: the worst (None: nothing was judged; too coarse only where nothing else was).
+        severity: the worst finding's (None: none).
         counts: problems by verdict. share, ulps: the worst of finite values.
     """
 
@@ -51,6 +53,26 @@ class Cell:
     def asked(self) -> int:
         """Problems that were put to the subject."""
         return sum(self.counts.values()) - self.counts[Verdict.NOT_RUN]
+
+    @property
+    def letter(self) -> str:
+        """The grade; "ok" where there was nothing to grade, "?" where nothing could be decided, "." where not run."""
+        if not self.asked:
+            return "."
+        if self.grade is not None and self.grade is not Grade.COARSE:
+            return self.grade.value
+        return "ok" if self.counts[Verdict.PASS] else "?"
+
+    @property
+    def tone(self) -> str:
+        """In one word: a severity (notes apart), "absorbed", "pass", "open" (undecided, too coarse) or "none"."""
+        if not self.asked:
+            return "none"
+        if self.severity is not None and self.severity is not Severity.NOTE:
+            return self.severity.value
+        if self.counts[Verdict.ABSORBED]:
+            return "absorbed"
+        return "pass" if self.counts[Verdict.PASS] + self.counts[Verdict.FINDING] else "open"
 
 
 @dataclass(slots=True)
@@ -133,7 +155,7 @@ class Summary:
         self.backends: dict[str, Backend] = {}
         self.subjects: dict[str, Subject] = {}
         self.cells: dict[tuple[str, str], Cell] = {}
-        self.families: dict[str, int] = {}
+        self.families: set[str] = set()
         self.problems: set[str] = set()
         self.rows = 0
         self.absorbed = 0
@@ -141,7 +163,6 @@ class Summary:
         self.not_run: Counter[str] = Counter()
         self.verdicts: Counter[Verdict] = Counter()
         self._groups: dict[tuple[str, str, str, str], Group] = {}
-        self._rows_of: dict[str, int] = {}
 
     def add(self, event: Event) -> None:
         """Take one event in."""
@@ -162,7 +183,7 @@ class Summary:
                 pass
 
     def _judged(self, problem: Problem, judgement: Judgement) -> None:
-        self.families.setdefault(problem.family, len(self.families))
+        self.families.add(problem.family)
         self.cells.setdefault((judgement.subject, problem.family), Cell()).add(judgement)
         self.verdicts[judgement.verdict] += 1
         self.absorbed += judgement.absorbed
@@ -189,6 +210,10 @@ class Summary:
     def family_names(self) -> list[str]:
         """In alphabetical order, so that it is the same whatever came first."""
         return sorted(self.families)
+
+    def why_not(self) -> list[tuple[str, int]]:
+        """Why calls were not made, the most frequent reason first."""
+        return sorted(self.not_run.items(), key=lambda item: (-item[1], item[0]))
 
     def subject_ids(self) -> list[str]:
         """Every subject that was described or judged."""
@@ -225,11 +250,11 @@ class Summary:
 
     def headline(self) -> str:
         """One sentence."""
-        plural = {"bug": "bugs", "hazard": "hazards", "difference": "differences", "note": "notes"}
-        said = [f"{n} {s.value if n == 1 else plural[s.value]}" for s, n in self.tally().items() if n]
+        said = [wording.plural(n, severity.value) for severity, n in self.tally().items() if n]
         return (
-            f"{', '.join(said) or 'nothing found'} over {len(self.asked_subjects())} subjects; "
-            f"{len(self.problems):,} problems, {self.rows:,} rows, {self.calls:,} calls"
+            f"{', '.join(said) or 'nothing found'} over {wording.plural(len(self.asked_subjects()), 'subject')}; "
+            f"{wording.plural(len(self.problems), 'problem')}, {wording.plural(self.rows, 'row')}, "
+            f"{wording.plural(self.calls, 'call')}"
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -276,8 +301,8 @@ def _cell_dict(key: tuple[str, str], cell: Cell) -> dict[str, Any]:
         "grade": cell.grade.value if cell.grade else None,
         "severity": cell.severity.value if cell.severity else None,
         "counts": {verdict.value: cell.counts[verdict] for verdict in Verdict if cell.counts[verdict]},
-        "share": cell.share,
-        "ulps": cell.ulps,
+        "share": _finite(cell.share),
+        "ulps": _finite(cell.ulps),
     }
 
 

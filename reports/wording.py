@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import math
+import re
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 import numpy as np
 
+from logitmus import phrases
 from logitmus.finding import Finding, Grade, Kind, Severity
 from logitmus.phrases import part_name
 from logitmus.problem import Array, Problem
+
+# Control characters, which a terminal obeys; directions of writing, which disguise text; lone surrogates, which no
+# file takes. Line feeds and tabs stay.
+_UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 GRADES: Final = {
     Grade.A: "accurate: a few ulps of the result",
@@ -73,26 +79,25 @@ def why(finding: Finding) -> str:
 
 
 def question(problem: Problem, row: int | None) -> str:
-    """The problem in a line: the row concerned (or the rows), its target, and the options that are not the default."""
-    rows = problem.rows
-    x = problem.logits.reshape(rows, problem.classes) if rows else problem.logits.reshape(0, problem.classes)
+    """The problem in a line: the row concerned (or a telling one), its target, and the options that were given."""
+    rows, classes = problem.rows, problem.classes
     shape = "x".join(map(str, problem.logits.shape))
     said = [f"{problem.dtype}[{shape}]"]
-    if rows and problem.classes:
-        chosen = row if row is not None and row < rows else 0
-        said.append(f"logits {short(x[chosen])}")
+    if rows and classes:
+        chosen = telling_row(problem, row)
+        said.append(f"logits {short(problem.logits.reshape(rows, classes)[chosen])}")
         if problem.target_kind == "labels":
             said.append(f"target {problem.targets.reshape(rows)[chosen]}")
         else:
-            said.append(f"targets {short(problem.targets.reshape(rows, problem.classes)[chosen])}")
+            said.append(f"targets {short(problem.targets.reshape(rows, classes)[chosen])}")
         if rows > 1:
-            said.append(f"row {chosen} of {rows}")
+            said.append(f"row {chosen} of {rows:,}")
     if problem.weight is not None:
         said.append(f"weight {short(problem.weight)}")
     if problem.ignore_index is not None:
         said.append(f"ignore_index {problem.ignore_index}")
     if problem.label_smoothing:
-        said.append(f"label_smoothing {problem.label_smoothing:g}")
+        said.append(f"label_smoothing {problem.label_smoothing!r}")
     if problem.reduction != "none":
         said.append(f"reduction {problem.reduction}")
     if problem.layout != "contiguous":
@@ -100,25 +105,39 @@ def question(problem: Problem, row: int | None) -> str:
     return ", ".join(said)
 
 
+def telling_row(problem: Problem, row: int | None) -> int:
+    """The row to show: the one asked for; else the first with a label outside the classes; else the first."""
+    if row is not None and 0 <= row < problem.rows:
+        return row
+    if problem.target_kind == "labels" and problem.rows:
+        labels = problem.targets.reshape(problem.rows)
+        outside = (labels < 0) | (labels >= problem.classes)
+        if problem.ignore_index is not None:
+            outside &= labels != problem.ignore_index
+        return int(outside.argmax())
+    return 0
+
+
 def short(values: Array, most: int = 8) -> str:
-    """A row in few characters: the values, or those that differ from the most frequent one."""
-    row = values.astype(np.float64)
-    if len(row) <= most:
-        return "[" + ", ".join(number(v) for v in row.tolist()) + "]"
-    distinct, counts = np.unique(row, return_counts=True)
-    if len(distinct) <= most:
-        usual = distinct[counts.argmax()]
-        others = [f"{number(v)} at {k}" for k, v in enumerate(row.tolist()) if v != usual and not math.isnan(v)]
-        if len(others) <= 4:
-            rest = f", but {', '.join(others)}" if others else ""
-            return f"[{len(row)} times {number(usual)}{rest}]"
-    head = ", ".join(number(v) for v in row[:4].tolist())
-    return f"[{head}, ... {len(row) - 5} more ..., {number(float(row[-1]))}]"
+    """A row in few characters: the values, or the few that differ from the most frequent one and where they stand."""
+    if len(values) <= most:
+        return "[" + ", ".join(_numbers(values)) + "]"
+    distinct, counts = np.unique(values.astype(np.float64), return_counts=True)  # every NaN counts as one value
+    usual = distinct[counts.argmax()]
+    same = np.isnan(values.astype(np.float64)) if np.isnan(usual) else values.astype(np.float64) == usual
+    others = np.flatnonzero(~same)
+    if len(others) <= 4:
+        told = ", ".join(f"{n} at {k}" for n, k in zip(_numbers(values[others]), others.tolist(), strict=True))
+        usually = next(_numbers(values[same][:1]))
+        return f"[{len(values):,} times {usually}]" if not told else f"[{told}, else {usually}; {len(values):,} in all]"
+    head = ", ".join(_numbers(values[:4]))
+    return f"[{head}, ... {len(values) - 5:,} more ..., {next(_numbers(values[-1:]))}]"
 
 
-def number(value: float) -> str:
-    """Seven digits are enough to know it by; the exact bits are in the file."""
-    return f"{value:.7g}"
+def _numbers(values: Array) -> Iterator[str]:
+    """The fewest digits that name each value in its own dtype."""
+    dtype = values.dtype.name
+    return (phrases.number(v, dtype).removesuffix(".0") for v in values.astype(np.float64).tolist())
 
 
 def where(finding: Finding) -> str:
@@ -133,19 +152,56 @@ def measure(finding: Finding) -> str:
     """Both coordinates: ulps of the result, share of the budget."""
     said = []
     if finding.ulps is not None:
-        said.append("infinitely many ulps" if finding.ulps == float("inf") else f"{finding.ulps:,.3g} ulps")
+        said.append("infinitely many ulps" if finding.ulps == float("inf") else f"{amount(finding.ulps)} ulps")
     if finding.share is not None:
-        said.append(f"{finding.share:,.3g} of its budget")
+        said.append(f"{amount(finding.share)} of its budget")
     return ", ".join(said)
 
 
-def names(subjects: set[str]) -> str:
-    """Subjects of one backend in few words: `torch: cross_entropy, nn.CrossEntropyLoss @cpu`."""
+def amount(value: float) -> str:
+    """Three digits: 0.83, 56.6, 7,740, 1.2e+06 (and "infinite")."""
+    if value == float("inf"):
+        return "infinite"
+    return f"{float(f'{value:.3g}'):,.0f}" if 1e3 <= value < 1e6 else f"{value:.3g}"
+
+
+def names(subjects: Iterable[str]) -> str:
+    """Subjects of one backend in few words: `torch: cross_entropy (eager, compile), nn.CrossEntropyLoss on cpu`.
+
+    Modes are told where there is more than the eager one. "on cpu", not "@cpu", which would call a person of that
+    name on some code hosts.
+    """
     ordered = sorted(subjects)
-    backend = ordered[0].split(":", 1)[0]
-    by_device: dict[str, list[str]] = {}
+    if not ordered:
+        return ""
+    devices: dict[str, dict[str, list[str]]] = {}
     for subject in ordered:
-        function, _, device = subject.split(":", 1)[-1].rpartition("@")
-        by_device.setdefault(device, []).append(function)
-    devices = "; ".join(f"{', '.join(functions)} @{device}" for device, functions in by_device.items())
-    return f"{backend}: {devices}"
+        backend, _, rest = subject.partition(":")
+        called, _, device = rest.rpartition("@")
+        function, _, mode = called.partition("+")
+        devices.setdefault(device, {}).setdefault(function, []).append(mode or "eager")
+    told = "; ".join(f"{', '.join(map(_moded, f, f.values()))} on {device}" for device, f in devices.items())
+    return f"{backend}: {told}"
+
+
+def _moded(function: str, modes: list[str]) -> str:
+    if modes == ["eager"]:
+        return function
+    return f"{function} ({', '.join(sorted(modes, key=lambda mode: (mode != 'eager', mode)))})"
+
+
+def listed(things: Collection[str], most: int) -> str:
+    """The first few, and how many more."""
+    ordered = sorted(things)
+    rest = f" and {len(ordered) - most} more" if len(ordered) > most else ""
+    return ", ".join(ordered[:most]) + rest
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 bug`, `1,200 results`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def printable(words: str) -> str:
+    """Words from workers and files, without what a terminal would obey or a file would refuse."""
+    return _UNPRINTABLE.sub("\ufffd", words)
