@@ -59,7 +59,7 @@ def to_enclosure(balls: list[Ball], shape: tuple[int, ...]) -> Enclosure:
 
 
 def _infinite(ball: Ball) -> bool:
-    return not ball.is_finite() and bool(ball == INF or ball == NEGATIVE_INF)
+    return not ball.is_finite() and bool(abs(ball) == INF)
 
 
 INF = arb("inf")

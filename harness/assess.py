@@ -140,9 +140,8 @@ def _judged(question: Question, part: str, shape: tuple[int, ...]) -> Array:
 def _no_product(exact: Answer) -> Array:
     """(R, K): where a cotangent or weight of 0 meets an infinite -log p; nobody says what their product is."""
     question = exact.question
-    infinite = (
-        np.isneginf(question.log_inputs) | exact.workspace.lost[:, None] | np.isposinf(question.x).any(axis=1)[:, None]
-    )
+    special: Array = exact.workspace.lost | np.isposinf(question.x).any(axis=1)
+    infinite: Array = np.isneginf(question.log_inputs) | special[:, None]
     weight = np.ones(question.classes) if question.weight is None else question.weight
     return np.asarray(infinite & ((question.upstream[:, None] == 0) | (weight == 0)[None, :]))
 
@@ -167,7 +166,7 @@ def _grade(
 
 
 def _clearly_accurate(compared: Compared, roundoffs: Roundoffs, judged: Array) -> bool:
-    """Within the part of A's budget that needs no work: 8u |y| + 2 th_u, less half of it for what the ends may differ."""
+    """Well inside the part of A's budget that needs no work, 8u |y| + 2 th_u."""
     with np.errstate(invalid="ignore", over="ignore"):
         close = compared.distance + compared.uncertainty <= 7 * roundoffs.u * np.abs(compared.y) + roundoffs.th_u
     return bool((close | compared.same | ~judged).all())

@@ -344,7 +344,7 @@ class Budget:
             + np.where(dense, (4 * r.v + 3 * r.w) * (size * soft.p + h), 0.0)
             + size * (r.lam_v + r.th_w)
         )
-        # A lone target's gradient may be -c A sum_{j != t} p_j as well as c A (p_t - 1): then the sum's own error counts.
+        # A lone target's gradient may be -c A sum_{j != t} p_j as well as c A (p_t - 1): then that sum errs, too.
         rows = np.flatnonzero(lone >= 0)
         if len(rows):
             others, _ = soft.others(np.maximum(lone, 0))

@@ -137,8 +137,9 @@ def explain(
 
 
 def _numbers(given: str | float | Sequence[str | float]) -> tuple[Observed, ...]:
-    many = given if isinstance(given, (list, tuple)) else [given]  # type: ignore[list-item]
-    return tuple(Observed.of(one) for one in many)
+    if isinstance(given, (str, float, int)):
+        return (Observed.of(given),)
+    return tuple(Observed.of(one) for one in given)
 
 
 def _problem(

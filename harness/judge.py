@@ -237,10 +237,10 @@ def _failed(about: _About, part: Assessment, outcome: Answered) -> list[Finding]
     if flip is not None and not (graded and flip.name == "wide_inputs"):
         kind, severity = _contradiction(subject, flip.name)
         cause = f"convention:{flip.name}={flip.value}"
-        found = _worst_element(about, part, part.failing, kind, severity, cause)
+        explained = _worst_element(about, part, part.failing, kind, severity, cause)
         declared = phrases.chosen(subject.convention, flip.name)
-        return [replace(found, summary=f"declared is {declared}; measured: {FIELDS[flip.name].values[flip.value]}")]
-    found = []
+        return [replace(explained, summary=f"declared is {declared}; measured: {FIELDS[flip.name].values[flip.value]}")]
+    found: list[Finding] = []
     left = part.failing
     for cause, where in diagnosis.special_classes(part.compared):
         hit = left & where

@@ -207,7 +207,7 @@ def _fast_grad_logits(answer: Answer) -> Enclosure:
     c = _factors(question)[:, None]
     rows = np.arange(question.rows)
     p, p_error = work.p, work.p_error()
-    if question.q is None and not question.eps:
+    if question.labels is not None and not question.eps:
         a_t = np.ones(question.rows) if question.weight is None else question.weight[question.labels]
         total = a_t[:, None]
         gradient = c * total * p

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import ml_dtypes
 import numpy as np
@@ -40,7 +40,7 @@ class Format:
 @cache
 def format_of(dtype: str) -> Format:
     """The format of a dtype of `FLOAT_DTYPES`."""
-    info = ml_dtypes.finfo(FLOAT_DTYPES[dtype])
+    info: Any = ml_dtypes.finfo(FLOAT_DTYPES[dtype])  # type: ignore[no-untyped-call]
     digits = int(info.nmant) + 1
     emin = int(info.minexp)
     largest = float(info.max)
@@ -79,7 +79,7 @@ def distance_in_floats(a: Array, b: Array) -> Array:
     The integer-ordered distance of the bit patterns: 0 for equal bits and for +0 and -0.
     """
     signed = _SIGNED[a.dtype.itemsize]
-    lowest = np.iinfo(signed).min
+    lowest = -(2 ** (8 * a.dtype.itemsize - 1))
 
     def ordered(x: Array) -> Array:
         bits = x.view(signed)

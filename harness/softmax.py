@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from flint import arb, ctx
@@ -130,16 +130,17 @@ def trustworthy() -> bool:
     """Whether this machine's float64 exp and log1p keep the assumed bounds, on 10^4 points against Arb."""
     # Integers scaled by powers of two: the same points on every machine; the last ones are exp's thresholds.
     steps = np.arange(1, 4001, dtype=np.float64)
-    exp_points = np.concatenate(
+    exp_points: Array = np.concatenate(
         [-steps * 0.1863, -steps * 2.0**-14, -(2.0 ** -np.arange(60.0)), [-708.3, -708.4, -744.4, -745.1, -745.2, -1e4]]
     )
     log_points = np.concatenate([steps * 32.0, 2.0 ** -np.arange(1000.0), steps[:900] * 2.0**-10])
     before, ctx.prec = ctx.prec, 128
     try:
-        for points, computed, exact in (
+        checks: tuple[tuple[Array, Array, Any], ...] = (
             (exp_points, np.exp(exp_points), lambda value: arb(value).exp()),
             (log_points, np.log1p(log_points), lambda value: arb(value).log1p()),
-        ):
+        )
+        for points, computed, exact in checks:
             for point, value in zip(points.tolist(), computed.tolist(), strict=True):
                 true = exact(point)
                 if not abs(arb(value) - true) < (8 * E * true if value >= MU else arb(MU)):

@@ -291,7 +291,7 @@ class Store:
     def call_seconds(self) -> dict[str, tuple[float, float]]:
         """By subject id, sorted: seconds in first calls (compilation included), seconds in later calls."""
         sums = "SELECT id, total(seconds * first), total(seconds * (1 - first))"
-        query = f"{sums} FROM observations JOIN subjects ON subject = number GROUP BY id ORDER BY id"  # noqa: S608
+        query = f"{sums} FROM observations JOIN subjects ON subject = number GROUP BY id ORDER BY id"
         with self._explained():
             return {subject: (first, later) for subject, first, later in self._db.execute(query)}
 

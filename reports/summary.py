@@ -170,7 +170,7 @@ class Summary:
             case RunStarted():
                 self.started = event
             case BackendReady(backend, subjects, environment, _):
-                self.backends[backend] = Backend(backend, environment)
+                self.backends.setdefault(backend, Backend(backend)).environment = environment
                 self.subjects.update((subject.id, subject) for subject in subjects)
             case BackendFailed(backend, reason, hint):
                 known = self.backends.setdefault(backend, Backend(backend))

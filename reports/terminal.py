@@ -1,29 +1,36 @@
-"""The closing summary for a person at a terminal; readable at 80 columns and without colour."""
+"""The closing summary for a person at a terminal; readable at 80 columns, without colour, and in ASCII."""
 
 from __future__ import annotations
 
-import re
+from itertools import groupby
 
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from logitmus.finding import Grade, Severity, Verdict
+from logitmus.finding import Severity, Verdict
 from logitmus.reports import wording
 from logitmus.reports.summary import Cell, Group, Summary
 
 _COLOURS = {
-    Severity.BUG: "bold red",
-    Severity.HAZARD: "bold magenta",
-    Severity.DIFFERENCE: "yellow",
-    Severity.NOTE: "dim",
+    "bug": "bold red",
+    "hazard": "bold magenta",
+    "difference": "yellow",
+    "note": "dim",
+    "absorbed": "cyan",
+    "pass": "green",
+    "open": "",
+    "none": "dim",
 }
-_MARKS = {Severity.BUG: "!!", Severity.HAZARD: "!", Severity.DIFFERENCE: "~", Severity.NOTE: ""}
-_PER_TABLE = 10
-
-
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_MARKS = {"bug": "!!", "hazard": "!", "difference": "~", "absorbed": "*"}
+_LEGEND = (
+    "A B+ B C F: the worst grade.  !! bug  ! hazard  ~ difference  * absorbed (0 for a tiny loss)\n"
+    "ok: right, nothing to grade.  ?: too coarse to judge, or undecided.  .: not run"
+)
+_CELL = 5  # "B+!!" and a gap
+_MOST = {Severity.BUG: 40, Severity.HAZARD: 40, Severity.DIFFERENCE: 40, Severity.NOTE: 8}
+_FAMILIES = 6
 
 
 def render(summary: Summary, console: Console) -> None:
@@ -35,105 +42,124 @@ def render(summary: Summary, console: Console) -> None:
     _totals(summary, console)
 
 
+def text(words: str, style: str = "") -> Text:
+    """Words from workers and files: no markup, and no control characters that a terminal would obey."""
+    return Text(wording.printable(words), style=style)
+
+
 def _failed(summary: Summary, console: Console) -> None:
     for _, backend in sorted(summary.backends.items()):
         if backend.failed:
-            console.print(_text(f"{backend.name} could not run: {backend.failed}", "bold red"))
+            console.print(text(f"{backend.name} could not run: {backend.failed}", _COLOURS["bug"]))
             if backend.hint:
-                console.print(_text(f"  {backend.hint}"))
-
-
-def _text(words: str, style: str = "") -> Text:
-    """Words from workers and files: no markup, and no control characters that a terminal would obey."""
-    return Text(_CONTROL.sub("\ufffd", words), style=style)
+                console.print(text(f"  {backend.hint}"))
 
 
 # --- the matrix --------------------------------------------------------------------------------------------------
 
 
 def _matrix(summary: Summary, console: Console) -> None:
-    """Families by subjects; subjects are numbered, ten columns a table, so that it fits 80 columns."""
-    subjects = summary.asked_subjects()
-    families = summary.family_names()
-    width = max(map(len, families))
-    columns = max(3, min(_PER_TABLE, (console.width - width - 2) // 6))
-    for start in range(0, len(subjects), columns):
-        shown = subjects[start : start + columns]
-        console.print()
-        for n, subject in enumerate(shown, start + 1):
-            console.print(_text(f"  {n:>3}  {subject}"))
-        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-        table.add_column("family", style="", no_wrap=True, width=width)
-        for n in range(start + 1, start + 1 + len(shown)):
-            table.add_column(str(n), justify="left", no_wrap=True, width=5)
-        for family in families:
-            table.add_row(_text(family), *(_cell(summary.cell(subject, family)) for subject in shown))
-        console.print(table)
-    console.print(
-        Text(
-            "\nA B+ B C F: worst grade.  !! bug  ! hazard  ~ difference.  abs: absorbed, "
-            "?: too coarse or undecided, . not run",
-            style="dim",
-        )
-    )
+    """A table a backend, families by subjects; subjects are numbered, and those that agree share a column."""
+    number = 0
+    for _, subjects in groupby(summary.asked_subjects(), key=lambda subject: subject.split(":", 1)[0]):
+        asked = list(subjects)
+        families = [f for f in summary.family_names() if any(summary.cell(s, f).asked for s in asked)]
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for subject in asked:
+            alike.setdefault(tuple(_shown(summary.cell(subject, f)) for f in families), []).append(subject)
+        columns = list(alike.values())
+        width = max(map(len, families))
+        fitting = max(3, (console.width - width - 2) // _CELL)
+        for start in range(0, len(columns), fitting):
+            _table(summary, families, columns[start : start + fitting], number, console)
+            number += len(columns[start : start + fitting])
+    console.print()
+    console.print(Text(_LEGEND, style="dim"))
+
+
+def _table(summary: Summary, families: list[str], columns: list[list[str]], after: int, console: Console) -> None:
+    console.print()
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
+    for n, subjects in enumerate(columns, after + 1):
+        console.print(_numbered(n, subjects))
+        table.add_column(str(n), no_wrap=True, width=_CELL - 1)
+    for family in families:
+        table.add_row(text(family), *(_cell(summary.cell(subjects[0], family)) for subjects in columns))
+    console.print(table)
+
+
+def _numbered(number: int, subjects: list[str]) -> Table:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(justify="right", width=4)
+    grid.add_column(overflow="fold")
+    grid.add_row(str(number), text(wording.names(subjects)))
+    return grid
+
+
+def _shown(cell: Cell) -> str:
+    return cell.letter + _MARKS.get(cell.tone, "")
 
 
 def _cell(cell: Cell) -> Text:
-    if not cell.asked:
-        return Text(".", style="dim")
-    if cell.grade is None or cell.grade is Grade.COARSE:
-        letter = "?" if not cell.counts[Verdict.PASS] else "ok"
-    else:
-        letter = cell.grade.value
-    mark = _MARKS[cell.severity] if cell.severity else ""
-    style = _COLOURS[cell.severity] if cell.severity else "green"
-    if not mark and cell.counts[Verdict.ABSORBED]:
-        return Text(f"{letter}abs"[:5], style="cyan")
-    return Text(f"{letter}{mark}", style=style)
+    return Text(_shown(cell), style=_COLOURS[cell.tone])
 
 
 # --- the findings ------------------------------------------------------------------------------------------------
 
 
 def _findings(summary: Summary, console: Console) -> None:
-    groups = summary.groups()
-    told = [group for group in groups if group.finding.severity is not Severity.NOTE]
     console.print()
-    for group in told:
-        _group(group, console)
-    notes = [group for group in groups if group.finding.severity is Severity.NOTE]
-    for group in notes:
-        line = f"note  {wording.names(group.subjects)}: {group.finding.summary} ({group.count} problems)"
-        console.print(_text(line, "dim"))
+    for severity, found in groupby(summary.groups(), key=lambda group: group.finding.severity):
+        groups = list(found)
+        shown = groups[: _MOST[severity]]
+        for _, alike in groupby(shown, key=lambda group: (group.finding.kind, group.finding.cause)):
+            _entry(list(alike), console)
+        left = len(groups) - len(shown)
+        if left:
+            more = f"and {wording.plural(left, severity.value)} more: logitmus report RUN --html FILE has them all\n"
+            console.print(Text(more))
 
 
-def _group(group: Group, console: Console) -> None:
-    finding = group.finding
+def _entry(groups: list[Group], console: Console) -> None:
+    """What several frameworks have in common is told once: the first in full, the others by who and what came."""
+    first, *others = groups
+    finding = first.finding
     head = Text()
-    head.append(f"{finding.severity.value.upper()} ", style=_COLOURS[finding.severity])
+    head.append(f"{finding.severity.value.upper()} ", style=_COLOURS[finding.severity.value])
     head.append(f"{finding.kind.value}  ", style="dim")
-    head.append_text(_text(finding.summary, "bold"))
+    head.append_text(text(finding.summary, "bold"))
     console.print(head)
-    lines = [
-        ("who", wording.names(group.subjects)),
-        ("where", f"{_count(group)}: {', '.join(sorted(group.families))} ({', '.join(sorted(group.dtypes))})"),
-        ("smallest", f"{finding.problem}  {wording.question(group.problem, finding.row)}"),
-        ("expected", f"{finding.expected}  {wording.where(finding)}".rstrip()),
-        ("came", f"{finding.observed}  {wording.measure(finding)}".rstrip()),
-        ("matters", wording.why(finding)),
-    ]
+    lines = [("who", _who(first))]
+    if finding.severity is not Severity.NOTE:
+        lines += _evidence(first)
+    lines += [("also", f"{_who(group)}; e.g. {group.finding.problem}: {_came(group)}") for group in others]
+    lines += [("matters", wording.why(finding))]
     grid = Table.grid(padding=(0, 1))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    for name, text in lines:
-        if text:
-            grid.add_row(name, _text(text))
+    for name, words in lines:
+        if words:
+            grid.add_row(name, text(words))
     console.print(Padding(grid, (0, 0, 1, 2)))
 
 
-def _count(group: Group) -> str:
-    plural = "" if group.count == 1 else "s"
-    return f"{group.count} result{plural}"
+def _evidence(group: Group) -> list[tuple[str, str]]:
+    finding, place = group.finding, wording.where(group.finding)
+    return [
+        ("where", f"{wording.listed(group.families, _FAMILIES)} ({', '.join(sorted(group.dtypes))})"),
+        ("smallest", f"{finding.problem}  {wording.question(group.problem, finding.row)}"),
+        ("expected", f"{finding.expected}  ({place})" if place else finding.expected),
+        ("came", _came(group)),
+    ]
+
+
+def _who(group: Group) -> str:
+    return f"{wording.names(group.subjects)}, {wording.plural(group.count, 'result')}"
+
+
+def _came(group: Group) -> str:
+    return f"{group.finding.observed}  {wording.measure(group.finding)}".rstrip()
 
 
 # --- the totals --------------------------------------------------------------------------------------------------
@@ -146,12 +172,12 @@ def _totals(summary: Summary, console: Console) -> None:
         f"{summary.verdicts[Verdict.ABSORBED]:,} absorbed",
         f"{summary.verdicts[Verdict.FINDING]:,} with findings",
         f"{summary.verdicts[Verdict.COARSE]:,} too coarse to judge",
-        f"{summary.undecided:,} values undecided",
+        f"{wording.plural(summary.undecided, 'value')} undecided",
         f"{summary.verdicts[Verdict.NOT_RUN]:,} not run",
     ]
     console.print(Text(", ".join(said)))
-    for reason, count in summary.not_run.most_common(3):
-        console.print(_text(f"  not run, {count:,} times: {reason}", "dim"))
+    for reason, count in summary.why_not()[:3]:
+        console.print(text(f"  not run, {wording.plural(count, 'time')}: {reason}", "dim"))
     if summary.finished:
         interrupted = ", interrupted" if summary.finished.interrupted else ""
         resumed = f", {summary.finished.resumed:,} of them from before" if summary.finished.resumed else ""

@@ -127,17 +127,18 @@ def short(values: Array, most: int = 8) -> str:
     same = np.isnan(values.astype(np.float64)) if np.isnan(usual) else values.astype(np.float64) == usual
     others = np.flatnonzero(~same)
     if len(others) <= 4:
-        told = ", ".join(f"{n} at {k}" for n, k in zip(_numbers(values[others]), others.tolist(), strict=True))
-        usually = next(_numbers(values[same][:1]))
-        return f"[{len(values):,} times {usually}]" if not told else f"[{told}, else {usually}; {len(values):,} in all]"
+        told = [f"{len(values) - len(others):,} times {next(_numbers(values[same][:1]))}"]
+        told += [f"{n} at class {k}" for n, k in zip(_numbers(values[others]), others.tolist(), strict=True)]
+        return f"[{'; '.join(told)}]"
     head = ", ".join(_numbers(values[:4]))
     return f"[{head}, ... {len(values) - 5:,} more ..., {next(_numbers(values[-1:]))}]"
 
 
 def _numbers(values: Array) -> Iterator[str]:
-    """The fewest digits that name each value in its own dtype."""
-    dtype = values.dtype.name
-    return (phrases.number(v, dtype).removesuffix(".0") for v in values.astype(np.float64).tolist())
+    """Each value exactly where seven digits can, else by the fewest digits that name it in its own dtype."""
+    for value in values.astype(np.float64).tolist():
+        brief = f"{value:.7g}"
+        yield brief if float(brief) == value else phrases.number(value, values.dtype.name)
 
 
 def where(finding: Finding) -> str:

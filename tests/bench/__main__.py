@@ -1,4 +1,4 @@
-"""What Logitmus costs, as ratios in one run: `make bench` (a few minutes), `tests/bench --full` (with the default profile).
+"""What Logitmus costs, as ratios in one run: `make bench`; with --full the default profile over all frameworks, too.
 
 Nothing here is asserted: machines differ, and a ratio that worsens is for a person to look at.
 """
@@ -40,7 +40,8 @@ from logitmus.run import run
 from logitmus.store import Store
 with tempfile.TemporaryDirectory() as folder:
     store = Store.create(Path(folder) / "m.logitmus")
-    for _ in run(itertools.islice(suite("default", dtypes=["float32"]), int(sys.argv[1])), [registry.parse("numpy")], store):
+    asked = itertools.islice(suite("default", dtypes=["float32"]), 0, None, int(sys.argv[1]))
+    for _ in run(asked, [registry.parse("numpy")], store):
         pass
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
