@@ -40,10 +40,14 @@ def write(summary: Summary, path: Path) -> None:
 def _case(summary: Summary, subject: str, family: str, groups: list[Group]) -> TestCase:
     case = TestCase(_clean(family), classname=_clean(subject))
     cell = summary.cell(subject, family)
+    said = ", ".join(f"{n} {verdict.value}" for verdict, n in sorted(cell.counts.items()) if n)
     if not cell.asked:
         case.result = [Skipped("not run: the subject does not offer what these problems need")]
     elif groups:
         case.result = [_failure(group) for group in groups]
+    elif cell.tone == "open":
+        case.result = [Skipped(f"nothing could be decided: {said}")]
+    case.system_out = said
     return case
 
 

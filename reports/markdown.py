@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import html
+import re
 from pathlib import Path
 
 from logitmus.finding import Severity, Verdict
 from logitmus.reports import wording
-from logitmus.reports.summary import Backend, Group, Summary
+from logitmus.reports.summary import Group, Summary
 
 _MARKS = {Severity.BUG: "🔴", Severity.HAZARD: "🟣", Severity.DIFFERENCE: "🟡", Severity.NOTE: "⚪"}
+_MOST = 30  # a pull request's comment holds 65,536 characters
+_PLAIN = re.compile(r"[\w.:+@/, -]*", re.ASCII)
+_HEAD = ("| | what | who | smallest problem | expected | came |", "| --- | --- | --- | --- | --- | --- |")
+_SUBJECTS = (
+    "| subject | passed | absorbed | findings | coarse | undecided | not run | worst |",
+    "| --- | --: | --: | --: | --: | --: | --: | --- |",
+)
 
 
 def write(summary: Summary, path: Path) -> None:
@@ -18,56 +26,73 @@ def write(summary: Summary, path: Path) -> None:
 
 
 def text(summary: Summary) -> str:
-    """Headline, one line a subject, one line a group of findings."""
+    """Headline, one line a group of findings, and, folded away, one line a subject."""
     lines = ["# Logitmus", "", f"**{cell(summary.headline())}**", ""]
-    lines += [f"- {cell(b.name)} could not run: {cell(b.failed)} {cell(b.hint)}" for b in _failed(summary)]
-    lines += [
-        "| subject | passed | absorbed | findings | coarse | not run | worst |",
-        "| --- | --: | --: | --: | --: | --: | --- |",
-    ]
-    lines += [_subject(summary, subject) for subject in summary.asked_subjects()]
-    told = [group for group in summary.groups() if group.finding.severity is not Severity.NOTE]
-    if told:
-        lines += ["", "| | what | who | smallest problem | expected | came |", "| --- | --- | --- | --- | --- | --- |"]
-        lines += [_group(group) for group in told]
-    notes = sum(1 for group in summary.groups() if group.finding.severity is Severity.NOTE)
-    if notes:
-        lines += ["", f"and {notes} note{'' if notes == 1 else 's'}"]
+    for _, backend in sorted(summary.backends.items()):
+        if backend.failed:
+            lines += [f"⚠️ {code(backend.name)} could not run: {cell(f'{backend.failed} {backend.hint}')}", ""]
+    if summary.finished and summary.finished.interrupted:
+        lines += ["⚠️ The run was interrupted; what is here was done.", ""]
+    lines += _findings(summary)
+    subjects = summary.asked_subjects()
+    if subjects:
+        lines += [f"<details><summary>{wording.plural(len(subjects), 'subject')}</summary>", "", *_SUBJECTS]
+        lines += [_subject(summary, subject) for subject in subjects]
+        lines += ["", "</details>"]
     return "\n".join(lines) + "\n"
 
 
-def _failed(summary: Summary) -> list[Backend]:
-    return [backend for _, backend in sorted(summary.backends.items()) if backend.failed]
+def _findings(summary: Summary) -> list[str]:
+    groups = summary.groups()
+    told = [group for group in groups if group.finding.severity is not Severity.NOTE]
+    notes = len(groups) - len(told)
+    lines = [*_HEAD, *map(_group, told[:_MOST]), ""] if told else []
+    left = [f"{len(told) - _MOST} more"] if len(told) > _MOST else []
+    left += [wording.plural(notes, "note")] if notes else []
+    return [*lines, f"and {' and '.join(left)} (in the HTML report)", ""] if left else lines
 
 
 def _subject(summary: Summary, subject: str) -> str:
     cells = [summary.cell(subject, family) for family in summary.family_names()]
-    counts = [
-        sum(c.counts[verdict] for c in cells)
-        for verdict in (Verdict.PASS, Verdict.ABSORBED, Verdict.FINDING, Verdict.COARSE, Verdict.NOT_RUN)
-    ]
+    counts = [sum(c.counts[verdict] for c in cells) for verdict in _ORDER]
     severities = [c.severity for c in cells if c.severity]
     worst = min(severities, key=lambda s: s.rank) if severities else None
-    mark = f"{_MARKS[worst]} {worst.value}" if worst else "🟢"
-    return f"| {cell(subject)} | {' | '.join(map(str, counts))} | {mark} |"
+    decided = sum(sum(c.counts[v] for v in (Verdict.PASS, Verdict.ABSORBED)) for c in cells)
+    mark = f"{_MARKS[worst]} {worst.value}" if worst else ("🟢" if decided else "nothing decided")
+    return f"| {code(subject)} | {' | '.join(f'{n:,}' for n in counts)} | {mark} |"
+
+
+_ORDER = (
+    Verdict.PASS,
+    Verdict.ABSORBED,
+    Verdict.FINDING,
+    Verdict.COARSE,
+    Verdict.UNDECIDED,
+    Verdict.NOT_RUN,
+)
 
 
 def _group(group: Group) -> str:
     finding = group.finding
     columns = (
         f"{_MARKS[finding.severity]} {finding.severity.value}",
-        cell(f"{finding.summary} ({group.count})"),
-        cell(wording.names(group.subjects)),
-        cell(f"{finding.problem}: {wording.question(group.problem, finding.row)}"),
-        cell(f"{finding.expected} {wording.where(finding)}"),
-        cell(f"{finding.observed} {wording.measure(finding)}"),
+        cell(finding.summary),
+        cell(f"{wording.names(group.subjects)} ({wording.plural(group.count, 'result')})"),
+        f"{code(finding.problem)} {cell(wording.question(group.problem, finding.row))}",
+        cell(", ".join(filter(None, (finding.expected, wording.where(finding))))),
+        cell(", ".join(filter(None, (finding.observed, wording.measure(finding))))),
     )
     return f"| {' | '.join(columns)} |"
 
 
+def code(value: str) -> str:
+    """An id as code, where it needs no escapes; else as text."""
+    return f"`{value}`" if value and _PLAIN.fullmatch(value) else cell(value)
+
+
 def cell(value: str) -> str:
-    """Text that is text: no HTML, no table bars, no code, emphasis, links or line breaks of its own."""
-    flat = html.escape(" ".join(value.split()), quote=False)
+    """Text that is text: no HTML, table bars, code, emphasis, links, mentions of people or line breaks of its own."""
+    flat = html.escape(" ".join(wording.printable(value).split()), quote=False)
     for special in "\\`*_[]|~":
         flat = flat.replace(special, f"\\{special}")
-    return flat
+    return flat.replace("@", "@\u2060")  # a word joiner: nothing to see, and no name of a person
