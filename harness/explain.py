@@ -127,6 +127,12 @@ def explain(
         ExplainError: for numbers that do not fit together.
     """
     problem = _problem(logits, targets, weight, ignore_index, label_smoothing)
+    if reduction not in (None, *REDUCTIONS):
+        raise ExplainError(f"reduction: {reduction!r}; use one of {', '.join(REDUCTIONS)}")
+    for name, given in (("observed", observed), ("expected", expected)):
+        count = 0 if given is None else len(_numbers(given))
+        if count not in (0, 1, problem.rows):
+            raise ExplainError(f"{name}: {count} numbers for {problem.rows} rows; give one, or one a row")
     reductions = [reduction] if reduction else list(REDUCTIONS)
     return Explanation(
         problem=problem,
@@ -134,6 +140,38 @@ def explain(
         observed=tuple(_readings(problem, reductions, _numbers(observed))) if observed is not None else (),
         expected=None if expected is None else tuple(_readings(problem, reductions, _numbers(expected))),
     )
+
+
+def parse_rows(name: str, text: str) -> list[list[float]]:
+    """`0,0,0,1` or `0,1;2,3` as rows.
+
+    Raises:
+        ExplainError: for what is not a number, or rows of different lengths.
+    """
+    rows = [[_number(name, cell) for cell in row.split(",")] for row in text.split(";")]
+    if len({len(row) for row in rows}) > 1:
+        lengths = ", ".join(str(len(row)) for row in rows)
+        raise ExplainError(f"{name}: rows of {lengths} numbers; give every row as many")
+    return rows
+
+
+def parse_targets(text: str, rows: Sequence[Sequence[float]]) -> list[int] | list[list[float]]:
+    """Labels (`3`, `3,0`), or probabilities (`0.,0.,0.,1.`: as many numbers as a row has, or with a dot).
+
+    Raises:
+        ExplainError: for what is neither.
+    """
+    cells = text.replace(";", ",").split(",")
+    if len(cells) == len(rows) and all(cell.strip().lstrip("+-").isdigit() for cell in cells):
+        return [int(cell) for cell in cells]
+    return parse_rows("target", text)
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ExplainError(f"{name}: {text.strip()!r} is not a number") from None
 
 
 def _numbers(given: str | float | Sequence[str | float]) -> tuple[Observed, ...]:

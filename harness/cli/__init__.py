@@ -14,6 +14,7 @@ from logitmus import __version__
 from logitmus.cli.backends import backends
 from logitmus.cli.compare import compare
 from logitmus.cli.exits import Exit
+from logitmus.cli.explain import explain
 from logitmus.cli.families import families
 from logitmus.cli.judge import judge
 from logitmus.cli.merge import merge
@@ -30,7 +31,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, judge, report, compare, merge, backends, families):
+for verb in (run, judge, report, compare, merge, explain, backends, families):
     app.command()(verb)
 
 
@@ -62,7 +63,8 @@ def _is_explained(error: Exception) -> bool:
     """Whether its message says what was seen and what to do."""
     from logitmus.cases.suite import SuiteError
     from logitmus.expectations import ExpectationsError
+    from logitmus.explain import ExplainError
     from logitmus.registry import RegistryError
     from logitmus.store import StoreError
 
-    return isinstance(error, StoreError | RegistryError | SuiteError | ExpectationsError | OSError)
+    return isinstance(error, StoreError | RegistryError | SuiteError | ExpectationsError | ExplainError | OSError)

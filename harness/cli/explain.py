@@ -1,0 +1,91 @@
+"""`logitmus explain`: numbers in, reasons out, without any framework."""
+
+from __future__ import annotations
+
+import json as json_module
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from logitmus.cli.exits import Exit
+from logitmus.cli.options import JsonFlag
+
+if TYPE_CHECKING:
+    from logitmus.explain import Explanation, Reading
+
+
+def explain(
+    logits: Annotated[str, typer.Option(metavar="ROWS", help="0,0,0,1; rows separated by semicolons.")],
+    target: Annotated[
+        str,
+        typer.Option(
+            metavar="LABELS", help="A label a row: 3 or 3,0; or probabilities as rows with a dot: 0.,0.,0.,1."
+        ),
+    ],
+    observed: Annotated[str | None, typer.Option(metavar="NUMBERS", help="What came, with the digits given.")] = None,
+    expected: Annotated[str | None, typer.Option(metavar="NUMBERS", help="What was expected.")] = None,
+    weight: Annotated[str | None, typer.Option(metavar="NUMBERS", help="Class weights.")] = None,
+    ignore_index: Annotated[int | None, typer.Option(metavar="LABEL", help="The ignored label.")] = None,
+    label_smoothing: Annotated[float, typer.Option(metavar="EPS", help="Label smoothing.")] = 0.0,
+    reduction: Annotated[str | None, typer.Option(help="none, sum or mean; all are tried.", show_default=False)] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Tell which conventions turn these logits and targets into the number that came."""
+    from logitmus.explain import explain as find
+    from logitmus.explain import parse_rows, parse_targets
+
+    rows = parse_rows("logits", logits)
+    found = find(
+        logits=rows,
+        targets=parse_targets(target, rows),
+        observed=None if observed is None else observed.split(","),
+        expected=None if expected is None else expected.split(","),
+        weight=None if weight is None else parse_rows("weight", weight)[0],
+        ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+        reduction=reduction,
+    )
+    if json:
+        typer.echo(json_module.dumps(_as_dict(found), indent=1))
+    else:
+        _print(found, observed, expected)
+    unexplained = observed is not None and not found.observed
+    raise typer.Exit(Exit.FINDINGS if unexplained else Exit.OK)
+
+
+def _print(found: Explanation, observed: str | None, expected: str | None) -> None:
+    for reduction, value in found.portable.items():
+        typer.echo(f"exact, reduction {reduction}: {value}")
+    for name, number, readings in (
+        ("observed", observed, found.observed),
+        ("expected", expected, found.expected or ()),
+    ):
+        if number is None:
+            continue
+        typer.echo(
+            f"\n{name} {number} {'is' if readings else 'fits no convention, nor two together, that is known here'}"
+        )
+        for words, reductions in _grouped(readings).items():
+            typer.echo(f"  {words}  (reduction {', '.join(reductions)})")
+
+
+def _grouped(readings: tuple[Reading, ...]) -> dict[str, list[str]]:
+    """The same reading under several reductions is one line."""
+    grouped: dict[str, list[str]] = {}
+    for reading in readings:
+        grouped.setdefault(reading.words, []).append(reading.reduction)
+    return grouped
+
+
+def _as_dict(found: Explanation) -> dict[str, object]:
+    def listed(readings: tuple[Reading, ...]) -> list[dict[str, object]]:
+        return [
+            {"changes": dict(r.changes), "reduction": r.reduction, "value": r.value, "words": r.words} for r in readings
+        ]
+
+    return {
+        "schema": 1,
+        "portable": found.portable,
+        "observed": listed(found.observed),
+        "expected": None if found.expected is None else listed(found.expected),
+    }

@@ -1,0 +1,90 @@
+"""`logitmus explain`: the conventions behind a number, with the digits given."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from logitmus.cli import app
+from logitmus.explain import ExplainError, Observed, explain
+
+
+def shown(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["explain", *arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+def fields(found: object) -> set[tuple[tuple[str, str], ...]]:
+    return {reading.changes for reading in found}  # type: ignore[attr-defined]
+
+
+def test_the_seed_question() -> None:
+    found = explain(logits=[0, 0, 0, 1], targets=3, observed="0.7437", expected="0")
+    assert fields(found.observed) == {()}
+    assert fields(found.expected) == {(("inputs", "probabilities"),)}
+
+
+@pytest.mark.parametrize(
+    ("observed", "options", "expected"),
+    [
+        ("0.3718", {"ignore_index": -100}, ("mean_denominator", "rows")),
+        ("1.0729", {"ignore_index": -100, "reduction": "mean"}, ("log_base", "2")),
+    ],
+)
+def test_one_choice(observed: str, options: dict[str, object], expected: tuple[str, str]) -> None:
+    found = explain(logits=[[0, 0, 0, 1], [1, 2, 0, 0]], targets=[3, -100], observed=observed, **options)  # type: ignore[arg-type]
+    assert (expected,) in fields(found.observed)
+
+
+def test_two_choices_together() -> None:
+    found = explain(
+        logits=[[0, 0, 0, 1], [1, 2, 0, 0]], targets=[3, -100], observed="0.53644", ignore_index=-100, reduction="mean"
+    )
+    assert {frozenset(changes) for changes in fields(found.observed)} >= {
+        frozenset({("mean_denominator", "rows"), ("log_base", "2")})
+    }
+
+
+def test_fewer_digits_fit_more() -> None:
+    assert Observed.of("0.7").hi - Observed.of("0.7").lo > Observed.of("0.7437").hi - Observed.of("0.7437").lo
+
+
+def test_a_number_that_nothing_yields_says_so_and_exits_with_1() -> None:
+    code, output = shown("--logits", "0,0,0,1", "--target", "3", "--observed", "0.123456")
+    assert code == 1
+    assert "fits no convention" in output
+
+
+def test_the_command_line() -> None:
+    code, output = shown("--logits", "0,0,0,1", "--target", "3", "--observed", "0.7437", "--expected", "0")
+    assert code == 0
+    assert "natural-log cross-entropy" in output
+    assert "-log x_t" in output
+    code, output = shown("--logits", "0,0,0,1", "--target", "0.,0.,0.,1.", "--observed", "0.7437", "--json")
+    assert json.loads(output)["observed"][0]["changes"] == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--logits", "0,x", "--target", "0"], "'x' is not a number"),
+        (["--logits", "0,1;2", "--target", "0,0"], "rows of 2, 1 numbers"),
+        (["--logits", "0,1", "--target", "0,1,2"], "does not fit logits"),
+        (["--logits", "0,1", "--target", "0", "--observed", "about 1"], "is not a number"),
+        (["--logits", "0,1", "--target", "0", "--observed", "1,2,3"], "3 numbers for 1 rows"),
+        (["--logits", "0,1", "--target", "0", "--weight", "1"], "1 numbers for 2 classes"),
+        (["--logits", "0,1", "--target", "0", "--reduction", "average"], "'average'"),
+    ],
+)
+def test_bad_input_gets_a_clear_message(arguments: list[str], message: str) -> None:
+    with pytest.raises(ExplainError, match=message):
+        shown(*arguments)
+
+
+def test_a_label_out_of_range_is_answered_by_the_convention() -> None:
+    found = explain(logits=[0, 1], targets=2)
+    assert "exception" in found.portable["none"]
