@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from logitmus.finding import Grade, Kind, Severity, Verdict
-from logitmus.problem import Array, Problem
+from logitmus.finding import Verdict
 from logitmus.reports import wording
-from logitmus.reports.summary import Cell, Group, Summary
+from logitmus.reports.evidence import Evidence
+from logitmus.reports.summary import Cell, Summary
 
-_MOST_CLASSES = 40
+# What became of the calls that were made, in the order in which the page shows it.
+_VERDICTS = {
+    Verdict.PASS: "passed",
+    Verdict.ABSORBED: "absorbed",
+    Verdict.FINDING: "with findings",
+    Verdict.COARSE: "too coarse to judge",
+    Verdict.UNDECIDED: "undecided",
+}
+_PACKAGES = "packages."
 
 
 def write(summary: Summary, path: Path) -> None:
@@ -28,31 +35,34 @@ def write(summary: Summary, path: Path) -> None:
 
 def render(summary: Summary) -> str:
     """The report as text; everything from data is escaped by the template engine."""
-    groups = [_GroupView.of(n, group) for n, group in enumerate(summary.groups(), 1)]
-    return (
-        _environment()
-        .get_template("report.html")
-        .render(
-            summary=summary,
-            groups=groups,
-            matrices=_matrices(summary),
-            links=_links(groups),
-            severities=wording.SEVERITIES,
-            grades=wording.GRADES,
-            kinds=wording.KINDS,
-            Severity=Severity,
-            Verdict=Verdict,
-            Kind=Kind,
-            Grade=Grade,
-            data=_embedded(summary.as_dict()),
-            environment=_facts(dict(summary.started.environment) if summary.started else {}),
-            backends=[(b, _facts(dict(b.environment))) for _, b in sorted(summary.backends.items())],
-        )
+    evidence = [
+        Evidence.of(n, group, summary.subjects.get(group.finding.subject))
+        for n, group in enumerate(summary.groups(), 1)
+    ]
+    facts, packages = _environments(summary)
+    page = _templates().get_template("report.html")
+    text = page.render(
+        summary=summary,
+        headline=summary.headline(),
+        tally={severity.value: count for severity, count in summary.tally().items() if count},
+        verdicts=[(v.value, words, summary.verdicts[v]) for v, words in _VERDICTS.items() if summary.verdicts[v]],
+        families=summary.family_names(),
+        matrix=_matrix(summary),
+        links=_links(evidence),
+        evidence=evidence,
+        conventions=_conventions(summary),
+        wording=wording,
+        places=["harness", *sorted(summary.backends)],
+        facts=facts,
+        packages=packages,
+        not_run=summary.verdicts[Verdict.NOT_RUN],
+        data=_embedded(summary.as_dict()),
     )
+    return wording.printable(text)
 
 
 @cache
-def _environment() -> Environment:
+def _templates() -> Environment:
     environment = Environment(
         loader=PackageLoader("logitmus.reports", "templates"),
         autoescape=True,
@@ -66,148 +76,88 @@ def _environment() -> Environment:
 
 def _embedded(data: Mapping[str, Any]) -> Markup:
     """JSON inside a script element: no character of it can end the element or start another."""
-    text = json.dumps(data, sort_keys=True, allow_nan=False, default=str)
-    for character, escape in (
-        ("<", "\\u003c"),
-        (">", "\\u003e"),
-        ("&", "\\u0026"),
-        ("\u2028", "\\u2028"),
-        ("\u2029", "\\u2029"),
-    ):
-        text = text.replace(character, escape)
+    text = json.dumps(data, sort_keys=True, allow_nan=False, default=str)  # beyond ASCII: \u escapes
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)  # noqa: S704  (escaped just above)
 
 
 # --- the matrix ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _CellView:
-    """A cell of the matrix: its letter, its class for the style sheet, and the words behind it."""
-
-    letter: str
-    tone: str
-    title: str
-
-    @classmethod
-    def of(cls, subject: str, family: str, cell: Cell) -> _CellView:
-        if not cell.asked:
-            return cls("·", "none", f"{subject}, {family}: not run")
-        known = cell.grade is not None and cell.grade is not Grade.COARSE
-        letter = cell.grade.value if known and cell.grade else ("ok" if cell.counts[Verdict.PASS] else "?")
-        counts = ", ".join(f"{n} {verdict.value}" for verdict, n in sorted(cell.counts.items()) if n)
-        worst = f"; worst {cell.share:.2g} of its budget, {cell.ulps:.3g} ulps" if known else ""
-        tone = cell.severity.value if cell.severity and cell.severity is not Severity.NOTE else "pass"
-        if tone == "pass" and cell.counts[Verdict.ABSORBED]:
-            tone = "absorbed"
-        return cls(letter, tone, f"{subject}, {family}: {counts}{worst}")
+def _matrix(summary: Summary) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Per backend its subjects, each with its name in parts and its cells in the order of the families."""
+    subjects = summary.asked_subjects()
+    several_devices = len({subject.rpartition("@")[2] for subject in subjects}) > 1
+    matrix = []
+    for backend, of_backend in groupby(subjects, key=lambda subject: subject.split(":", 1)[0]):
+        rows: list[dict[str, Any]] = []
+        for (function, _, modes, device), subject in sorted((_parts(subject), subject) for subject in of_backend):
+            cells = [_cell(subject, family, summary.cell(subject, family)) for family in summary.family_names()]
+            again = bool(rows) and rows[-1]["function"] == function
+            told = [*modes, f"@{device}"] if several_devices else modes
+            rows.append({"id": subject, "function": function, "modes": told, "again": again, "cells": cells})
+        matrix.append((backend, rows))
+    return matrix
 
 
-def _matrices(summary: Summary) -> list[dict[str, Any]]:
-    """One table a backend: families by its subjects."""
-    out = []
-    families = summary.family_names()
-    by_backend: dict[str, list[str]] = {}
-    for subject in summary.asked_subjects():
-        by_backend.setdefault(subject.split(":", 1)[0], []).append(subject)
-    for backend, subjects in by_backend.items():
-        rows = [
-            (family, [(s, _CellView.of(s, family, summary.cell(s, family))) for s in subjects]) for family in families
-        ]
-        names = [(s, s.split(":", 1)[1]) for s in subjects]
-        out.append({"backend": backend, "subjects": names, "rows": rows})
-    return out
+def _parts(subject: str) -> tuple[str, int, list[str], str]:
+    """`torch:cross_entropy+compile@cpu`: function, number of modes, modes, device; eager sorts first."""
+    called, _, device = subject.partition(":")[2].rpartition("@")
+    function, *modes = called.split("+")
+    return function, len(modes), modes, device
 
 
-def _links(groups: list[_GroupView]) -> dict[tuple[str, str], list[int]]:
+def _cell(subject: str, family: str, cell: Cell) -> dict[str, str]:
+    counts = ", ".join(f"{n:,} {verdict.value}" for verdict, n in sorted(cell.counts.items()) if n) or "not run"
+    graded = cell.letter not in ("ok", "?", ".")
+    worst = f"; worst {wording.amount(cell.share)} of its budget, {wording.amount(cell.ulps)} ulps" if graded else ""
+    grade = f"grade {cell.letter}, " if graded else ""
+    return {
+        "family": family,
+        "letter": cell.letter if cell.asked else "·",
+        "tone": cell.tone,
+        "title": f"{subject}, {family}: {grade}{counts}{worst}",
+    }
+
+
+def _links(evidence: list[Evidence]) -> dict[tuple[str, str], list[int]]:
     """The findings behind each cell."""
     links: dict[tuple[str, str], list[int]] = {}
-    for view in groups:
-        for cell in view.group.cells:
-            links.setdefault(cell, []).append(view.number)
+    for one in evidence:
+        for cell in one.group.cells:
+            links.setdefault(cell, []).append(one.number)
     return links
 
 
-# --- the findings --------------------------------------------------------------------------------------------------
+# --- what was declared, and where it ran ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _GroupView:
-    """A group of findings with everything the page shows of it."""
-
-    number: int
-    group: Group
-    who: str
-    question: str
-    where: str
-    measure: str
-    why: str
-    options: list[tuple[str, str]]
-    classes: list[tuple[int, str, str, str]]
-    left_out: int
-
-    @classmethod
-    def of(cls, number: int, group: Group) -> _GroupView:
-        finding, problem = group.finding, group.problem
-        classes = _classes(problem, finding.row or 0)
-        return cls(
-            number=number,
-            group=group,
-            who=wording.names(group.subjects),
-            question=wording.question(problem, finding.row),
-            where=wording.where(finding),
-            measure=wording.measure(finding),
-            why=wording.why(finding),
-            options=_options(problem),
-            classes=classes[:_MOST_CLASSES],
-            left_out=max(0, problem.classes - _MOST_CLASSES),
-        )
+def _conventions(summary: Summary) -> list[tuple[str, list[tuple[str, str, str]]]]:
+    """What subjects declare other than the portable convention, with links; those that declare the same are one."""
+    declared: dict[tuple[str, tuple[tuple[str, str, str], ...]], list[str]] = {}
+    for subject in summary.as_dict()["subjects"]:
+        choices = tuple((n, v, wording.link(subject["docs"].get(n, ""))) for n, v in subject["convention"].items())
+        declared.setdefault((subject["id"].split(":", 1)[0], choices), []).append(subject["id"])
+    return sorted((wording.names(subjects), list(choices)) for (_, choices), subjects in declared.items())
 
 
-def _options(problem: Problem) -> list[tuple[str, str]]:
-    said = {
-        "shape": f"{problem.dtype}{list(problem.logits.shape)}",
-        "reduction": problem.reduction,
-        "ignore_index": "" if problem.ignore_index is None else str(problem.ignore_index),
-        "label_smoothing": f"{problem.label_smoothing!r}" if problem.label_smoothing else "",
-        "layout": "" if problem.layout == "contiguous" else problem.layout,
-        "family": problem.family,
-        "idea": problem.idea,
-    }
-    return [(name, value) for name, value in said.items() if value]
+def _environments(summary: Summary) -> tuple[list[tuple[str, list[str]]], list[tuple[str, list[str]]]]:
+    """Facts and package versions, each with a column for the harness and for every backend."""
+    harness = summary.started.environment if summary.started else {}
+    places = [_flat(harness), *(_flat(b.environment) for _, b in sorted(summary.backends.items()))]
+    names = sorted({name for place in places for name in place})
+    rows = [(name, [place.get(name, "") for place in places]) for name in names]
+    facts = [row for row in rows if not row[0].startswith(_PACKAGES)]
+    packages = [(name.removeprefix(_PACKAGES), of) for name, of in rows if name.startswith(_PACKAGES)]
+    return facts, packages
 
 
-def _classes(problem: Problem, row: int) -> list[tuple[int, str, str, str]]:
-    """Per class: number, logit (decimal and exact), target, weight; of the row concerned."""
-    if not problem.rows or not problem.classes:
-        return []
-    x = problem.logits.reshape(problem.rows, problem.classes)[row].astype(np.float64)
-    if problem.target_kind == "labels":
-        label = int(problem.targets.reshape(problem.rows)[row])
-        targets = ["target" if k == label else "" for k in range(problem.classes)]
-        if not 0 <= label < problem.classes:
-            targets[0] = f"(label {label})"
-    else:
-        targets = _decimals(problem.targets.reshape(problem.rows, problem.classes)[row])
-    weights = [""] * problem.classes if problem.weight is None else _decimals(problem.weight)
-    return [(k, f"{v!r} = {v.hex()}", targets[k], weights[k]) for k, v in enumerate(x.tolist()[:_MOST_CLASSES])]
-
-
-def _decimals(values: Array) -> list[str]:
-    return [f"{v!r}" for v in values.astype(np.float64).tolist()]
-
-
-def _facts(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """An environment as name and value, one level deep; installed packages last and together."""
-    facts = []
-    for name, value in environment.items():
-        if name == "packages":
-            continue
-        if isinstance(value, Mapping):
-            facts += [(f"{name}.{key}", str(item)) for key, item in value.items() if not isinstance(item, Mapping)]
+def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, part in value.items():
+        if isinstance(part, Mapping):
+            flat |= _flat(part, f"{prefix}{name}.")
         else:
-            facts.append((name, str(value)))
-    packages = environment.get("packages", {})
-    if isinstance(packages, Mapping) and packages:
-        facts.append(("packages", ", ".join(f"{name} {version}" for name, version in sorted(packages.items()))))
-    return facts
+            flat[f"{prefix}{name}"] = ", ".join(map(str, part)) if isinstance(part, list | tuple) else str(part)
+    return flat

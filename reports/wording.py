@@ -206,3 +206,8 @@ def plural(count: int, noun: str) -> str:
 def printable(words: str) -> str:
     """Words from workers and files, without what a terminal would obey or a file would refuse."""
     return _UNPRINTABLE.sub("\ufffd", words)
+
+
+def link(address: str) -> str:
+    """An address that a page may link to, or "": documentation lies behind https, and nothing else does."""
+    return address if address.startswith("https://") else ""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_reports import events, gathered
@@ -25,7 +27,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
+def browser() -> Iterator[Any]:
     if BROWSER is None:
         if os.environ.get("CI"):
             pytest.fail(INSTALL)
@@ -41,43 +43,84 @@ def browser() -> Iterator[object]:
         launched.close()
 
 
-def opened(browser: object, path: Path, **context: object) -> tuple[object, list[str]]:
+def opened(browser: Any, path: Path, **context: object) -> tuple[Any, list[str]]:
     """The page, and everything that it complained about or asked the network for."""
     complaints: list[str] = []
-    page = browser.new_context(offline=True, **context).new_page()  # type: ignore[attr-defined]
+    page = browser.new_context(offline=True, **context).new_page()
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: complaints.append(request.url) if not request.url.startswith("file:") else None)
+    page.on("request", lambda request: complaints.append(request.url) if request.url != path.as_uri() else None)
     page.on("dialog", lambda dialog: complaints.append(dialog.message))
     page.goto(path.as_uri())
     return page, complaints
 
 
-def test_it_opens_offline_without_a_complaint(browser: object, page_file: Path) -> None:
+def shown(page: Any) -> int:
+    return int(page.locator("details.finding:visible").count())
+
+
+def test_it_opens_offline_without_a_complaint(browser: Any, page_file: Path) -> None:
     page, complaints = opened(browser, page_file)
-    assert "subjects" in page.inner_text("h1")  # type: ignore[attr-defined]
+    assert "subjects" in page.inner_text("h1")
     assert complaints == []
 
 
-def test_a_cell_of_the_matrix_shows_its_findings_only(browser: object, page_file: Path) -> None:
+def test_a_cell_of_the_matrix_shows_its_findings_only(browser: Any, page_file: Path) -> None:
     page, complaints = opened(browser, page_file)
-    total = page.locator("article.finding:visible").count()  # type: ignore[attr-defined]
-    cell = page.locator("button[data-findings]").first  # type: ignore[attr-defined]
+    total = shown(page)
+    cell = page.locator("button[data-findings]").first
     numbers = cell.get_attribute("data-findings").split()
-    cell.click()
-    assert page.locator("article.finding:visible").count() == len(numbers) < total  # type: ignore[attr-defined]
-    page.click("#filter-clear")  # type: ignore[attr-defined]
-    assert page.locator("article.finding:visible").count() == total  # type: ignore[attr-defined]
+    cell.focus()
+    page.keyboard.press("Enter")
+    assert shown(page) == len(numbers) < total
+    assert page.locator("details.finding:visible").evaluate_all("all => all.every(one => one.open)")
+    assert cell.get_attribute("data-name") in page.inner_text("#chosen")
+    assert page.evaluate("document.activeElement.id") == "chosen"  # a screen reader goes on reading there
+    page.click("#chosen button")
+    assert shown(page) == total
     assert complaints == []
+
+
+def test_findings_are_narrowed_by_severity_and_framework(browser: Any, page_file: Path) -> None:
+    page, complaints = opened(browser, page_file)
+    total = shown(page)
+    page.click(".filters button.bug")
+    bugs = page.locator("details.finding.bug").count()
+    assert 0 < shown(page) == bugs < total
+    page.select_option("#backend", "evil")
+    assert shown(page) <= bugs
+    page.keyboard.press("Escape")
+    assert shown(page) == total
+    assert complaints == []
+
+
+def test_what_is_folded_is_printed(browser: Any, page_file: Path) -> None:
+    page, _ = opened(browser, page_file)
+    assert page.locator("details.finding:not([open])").count() > 0
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details.finding:not([open])").count() == 0
+
+
+def test_without_scripts_everything_can_be_read(browser: Any, page_file: Path) -> None:
+    page, _ = opened(browser, page_file, java_script_enabled=False)
+    assert shown(page) == page.locator("details.finding").count() > 0
+    assert not page.locator(".filters").is_visible()
+
+
+def test_every_table_has_headers_and_every_region_a_name(browser: Any, page_file: Path) -> None:
+    page, _ = opened(browser, page_file)
+    assert page.locator("th:not([scope])").count() == 0
+    assert page.locator("[role=region]:not([aria-label])").count() == 0
+    assert page.locator("main > section:not([aria-labelledby])").count() == 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone(browser: object, page_file: Path, scheme: str) -> None:
-    page, _ = opened(browser, page_file, viewport={"width": 400, "height": 800}, color_scheme=scheme)
-    width = page.evaluate("document.documentElement.scrollWidth")  # type: ignore[attr-defined]
-    assert width <= 400
-    ink, paper = page.evaluate(
-        "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
-    )  # type: ignore[attr-defined]
-    bright = [sum(map(int, c.removeprefix("rgb(").removesuffix(")").split(","))) for c in (ink, paper)]
-    assert (bright[0] > bright[1]) == (scheme == "dark")
+def test_it_fits_a_phone(browser: Any, page_file: Path, scheme: str) -> None:
+    page, complaints = opened(browser, page_file, viewport={"width": 400, "height": 800}, color_scheme=scheme)
+    page.click("#unfold")
+    page.locator("details").evaluate_all("all => all.forEach(one => { one.open = true; })")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    colours = page.evaluate("(s => [s.color, s.backgroundColor])(getComputedStyle(document.body))")
+    ink, paper = (sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in colours)
+    assert (ink > paper) == (scheme == "dark")
+    assert complaints == []
