@@ -1,17 +1,18 @@
-"""What changed between two runs, for a person at a terminal and as JSON."""
+"""What changed between two runs: for a person at a terminal, as Markdown and as JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from logitmus.compare import BitsChange, Comparison, FindingChange, GradeChange
+from logitmus.compare import BitsChange, Comparison, EnvironmentChange, FindingChange, GradeChange
 from logitmus.reports import wording
+from logitmus.reports.markdown import cell, code
 from logitmus.reports.terminal import text
 
 _SHOWN = 12
@@ -35,6 +36,25 @@ def _finite(value: Any) -> Any:
             return value
 
 
+def to_markdown(comparison: Comparison) -> str:
+    """For a CI job's page: what changed, one table row each; findings first."""
+    c = comparison
+    lines = ["# Logitmus: what changed", "", f"{cell(c.before)} → {cell(c.after)}", ""]
+    lines += [
+        f"{wording.plural(c.problems, 'problem')} asked by both, {wording.plural(c.pairs, 'call')} side by side",
+        "",
+    ]
+    lines += [f"- {cell(said)}" for said in map(_environment, c.environment)]
+    if c.same:
+        return "\n".join([*lines, "", "Nothing that was asked of both came out differently.", ""])
+    rows = [(name, f.example.subject, _told(f)) for name, found in _found(c) for f in found]
+    rows += [("grade", g.subject, _moved(g)) for g in c.grades]
+    rows += [("bits", b.subject, _differing(b)) for b in c.bits]
+    lines += ["", "| what | subject | change | e.g. |", "| --- | --- | --- | --- |"]
+    lines += [f"| {name} | {code(subject)} | {cell(told[0])} | {cell(told[1])} |" for name, subject, told in rows]
+    return "\n".join(lines) + "\n"
+
+
 def render(comparison: Comparison, console: Console) -> None:
     """Print environments, findings (new, gone, changed), bits and grades."""
     c = comparison
@@ -47,49 +67,55 @@ def render(comparison: Comparison, console: Console) -> None:
         if subjects:
             console.print(text(f"subjects {name}: {', '.join(subjects)}"))
     for change in c.environment:
-        console.print(
-            text(f"  {change.where}: {change.name} {change.before or '(none)'} -> {change.after or '(none)'}")
-        )
+        console.print(text(f"  {_environment(change)}"))
     if c.same:
         console.print(Text("nothing that was asked of both came out differently", style="green"))
         return
-    _section("NEW findings", (_finding(f) for f in c.new), len(c.new), console, style="bold red")
-    _section("GONE findings", (_finding(f) for f in c.gone), len(c.gone), console, style="green")
-    _section("CHANGED findings", (_finding(f) for f in c.changed), len(c.changed), console, style="yellow")
-    _section("GRADES", (_grade(g) for g in c.grades), len(c.grades), console)
-    _section("BITS", (_bits(b) for b in c.bits), len(c.bits), console)
+    styles = {"new": "bold red", "gone": "green", "changed": "yellow"}
+    for name, found in _found(c):
+        _section(f"{name.upper()} findings", [_finding(f) for f in found], console, style=styles[name])
+    _section("GRADES", [f"{g.subject}: {', e.g. '.join(_moved(g))}" for g in c.grades], console)
+    _section("BITS", [f"{b.subject}: {', '.join(filter(None, _differing(b)))}" for b in c.bits], console)
 
 
-def _section(name: str, lines: Iterable[str], count: int, console: Console, *, style: str = "bold") -> None:
-    if not count:
+def _section(name: str, lines: list[str], console: Console, *, style: str = "bold") -> None:
+    if not lines:
         return
-    console.print(Text(f"\n{name} ({count})", style=style))
-    for shown, line in enumerate(lines):
-        if shown == _SHOWN:
-            console.print(Text(f"  and {count - _SHOWN} more (--json has them all)", style="dim"))
-            return
+    console.print(Text(f"\n{name} ({len(lines)})", style=style))
+    for line in lines[:_SHOWN]:
         console.print(text(f"  {line}"))
+    if len(lines) > _SHOWN:
+        console.print(Text(f"  and {len(lines) - _SHOWN} more (--json has them all)", style="dim"))
+
+
+def _found(c: Comparison) -> tuple[tuple[str, tuple[FindingChange, ...]], ...]:
+    return (("new", c.new), ("gone", c.gone), ("changed", c.changed))
+
+
+def _environment(change: EnvironmentChange) -> str:
+    return f"{change.where}: {change.name} {change.before or '(none)'} -> {change.after or '(none)'}"
 
 
 def _finding(change: FindingChange) -> str:
+    told, example = _told(change)
+    return f"{change.example.severity.value} {change.example.subject}: {told}\n    e.g. {example}"
+
+
+def _told(change: FindingChange) -> tuple[str, str]:
+    """The change, and an example of it."""
     f = change.example
     said = [f"on {wording.plural(len(change.appeared), 'more problem')}"] if change.appeared else []
     said += [f"no longer on {len(change.vanished)}"] if change.vanished else []
     said += [f"still on {change.stayed}"] if change.stayed else []
-    return (
-        f"{f.severity.value} {f.subject}: {f.summary} ({'; '.join(said)})\n"
-        f"    e.g. {f.problem}: expected {f.expected}, came {f.observed}"
-    )
+    return f"{f.summary} ({'; '.join(said)})", f"{f.problem}: expected {f.expected}, came {f.observed}"
 
 
-def _grade(change: GradeChange) -> str:
+def _moved(change: GradeChange) -> tuple[str, str]:
     before, after = (grade.value if grade else "not judged" for grade in (change.before, change.after))
-    return (
-        f"{change.subject}: {before} -> {after} on {wording.plural(change.problems, 'problem')}, e.g. {change.example}"
-    )
+    return f"{before} -> {after} on {wording.plural(change.problems, 'problem')}", change.example
 
 
-def _bits(change: BitsChange) -> str:
-    by = f", by at most {change.max_ulps:,} ulps ({change.worst})" if change.worst else ""
+def _differing(change: BitsChange) -> tuple[str, str]:
+    by = f", by at most {wording.plural(change.max_ulps, 'ulp')}" if change.worst else ""
     other = "".join(f", {kind}: {count}" for kind, count in sorted(change.other.items()))
-    return f"{change.subject}: {change.changed:,} of {change.compared:,} results{by}{other}"
+    return f"{change.changed:,} of {change.compared:,} results{by}{other}", change.worst

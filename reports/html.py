@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from logitmus.convention import FIELDS
 from logitmus.finding import Verdict
 from logitmus.reports import wording
 from logitmus.reports.evidence import Evidence
@@ -137,7 +138,10 @@ def _conventions(summary: Summary) -> list[tuple[str, list[tuple[str, str, str]]
     """What subjects declare other than the portable convention, with links; those that declare the same are one."""
     declared: dict[tuple[str, tuple[tuple[str, str, str], ...]], list[str]] = {}
     for subject in summary.as_dict()["subjects"]:
-        choices = tuple((n, v, wording.link(subject["docs"].get(n, ""))) for n, v in subject["convention"].items())
+        choices = tuple(
+            (FIELDS[name].decides, FIELDS[name].values[value], wording.link(subject["docs"].get(name, "")))
+            for name, value in subject["convention"].items()
+        )
         declared.setdefault((subject["id"].split(":", 1)[0], choices), []).append(subject["id"])
     return sorted((wording.names(subjects), list(choices)) for (_, choices), subjects in declared.items())
 

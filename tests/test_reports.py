@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
+import tracemalloc
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_events import CAUSES, FRAMEWORKS, stream
 from implementations import RIGHT, WRONG, observe, subject
 from junitparser import JUnitXml
 from rich.console import Console
 
 from logitmus.backend import Subject
 from logitmus.cases.suite import suite
+from logitmus.compare import BitsChange, Comparison, EnvironmentChange, FindingChange, GradeChange
 from logitmus.convention import PORTABLE
 from logitmus.events import BackendFailed, BackendReady, Event, Judged, RunFinished, RunStarted
-from logitmus.finding import Severity, Verdict
+from logitmus.finding import Grade, Judgement, Severity, Verdict
 from logitmus.judge import Judge
-from logitmus.observation import Answered, NotRun, Observation, Outcome, Raised
+from logitmus.observation import NotRun, Observation, Outcome, Raised
 from logitmus.problem import Problem
-from logitmus.reports import html, jsonreport, junit, markdown, terminal
+from logitmus.reports import comparison, html, jsonreport, junit, markdown, terminal, wording
 from logitmus.reports.summary import Summary
 
 EVIL = "\x1b[31m</script><script>alert(1)</script> | `x` ]]> \x00 <b>"
 
 
 def named(function: str, backend: str = "test") -> Subject:
-    from dataclasses import replace
-
     return replace(subject(PORTABLE), backend=backend, function=function)
 
 
@@ -68,11 +72,17 @@ def events() -> list[Event]:
     ]
 
 
-def gathered(of: list[Event]) -> Summary:
+def gathered(of: Iterable[Event]) -> Summary:
     summary = Summary()
     for event in of:
         summary.add(event)
     return summary
+
+
+def printed(summary: Summary, width: int) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
+    terminal.render(summary, console)
+    return console.export_text()
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +123,7 @@ def test_not_run_is_neither_passed_nor_failed(summary: Summary) -> None:
 
 
 def test_the_terminal_shows_matrix_findings_and_totals_in_80_columns(summary: Summary) -> None:
-    console = Console(width=80, record=True, file=Path("/dev/null").open("w"))  # noqa: SIM115
-    terminal.render(summary, console)
-    text = console.export_text()
+    text = printed(summary, 80)
     assert max(map(len, text.splitlines())) <= 80
     assert "\x1b[31m" not in text
     assert "missing could not run" in text
@@ -163,12 +171,168 @@ def test_json_is_json(summary: Summary, tmp_path: Path) -> None:
     assert {f["severity"] for f in read["findings"]} >= {"bug"}
 
 
-def test_thousands_of_findings_stay_few_entries() -> None:
-    judge, one = Judge(), named("gradient_of_zeros")
-    summary = Summary()
-    for n in range(300):
-        problem = Problem(logits=np.array([[n, 0, 1]], np.float32), targets=np.array([1]), family="many")
-        outcome: Answered = observe(WRONG["gradient_of_zeros"], problem)
-        summary.add(Judged(problem, Observation(one.id, problem.id, outcome), judge.judge(problem, one, outcome)))
-    assert len(summary.groups()) <= 3
-    assert sum(group.count for group in summary.groups()) >= 290
+# --- runs of any size ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def large() -> Summary:
+    return gathered(stream(20_000))
+
+
+def test_thousands_of_findings_stay_tens_of_entries(large: Summary) -> None:
+    groups = large.groups()
+    assert len(groups) == len(FRAMEWORKS) * len(CAUSES)
+    assert sum(group.count for group in groups) == large.verdicts[Verdict.FINDING] > 3_000
+    assert len(printed(large, 80).splitlines()) < 400
+    assert len(markdown.text(large)) < 65_536  # what a pull request's comment holds
+
+
+def test_the_smallest_problem_of_a_group_is_kept(large: Summary) -> None:
+    smallest: dict[tuple[str, str], int] = {}
+    for event in stream(20_000):
+        if isinstance(event, Judged):
+            for finding in event.judgement.findings:  # reduction none: one row shows it
+                key = (finding.subject.split(":")[0], finding.cause)
+                smallest[key] = min(smallest.get(key, 1 << 30), event.problem.classes)
+    for group in large.groups():
+        key = (group.finding.subject.split(":")[0], group.finding.cause)
+        assert group.problem.classes == smallest[key]
+        assert group.problem.id == group.finding.problem
+
+
+def test_the_summary_holds_few_problems_however_many_there_were() -> None:
+    def kept(judgements: int) -> int:
+        tracemalloc.start()
+        summary = gathered(stream(judgements))
+        size, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert summary.calls > judgements // 2
+        return size
+
+    assert kept(20_000) - kept(2_000) < 500_000  # 18,000 events more; ids, not arrays
+
+
+@pytest.mark.parametrize("reader", ["html", "terminal", "markdown", "junit"])
+def test_every_reader_says_the_same_whatever_the_order(reader: str, tmp_path: Path) -> None:
+    def said(of: list[Event]) -> str:
+        summary = gathered(of)
+        match reader:
+            case "html":
+                return html.render(summary)
+            case "terminal":
+                return printed(summary, 100)
+            case "markdown":
+                return markdown.text(summary)
+            case _:
+                junit.write(summary, tmp_path / "j.xml")
+                return (tmp_path / "j.xml").read_text(encoding="utf-8")
+
+    ordered = list(stream(2_000))
+    shuffled = random.Random(3).sample(ordered, len(ordered))
+    assert said(ordered) == said(shuffled)
+
+
+def test_infinities_are_json(large: Summary) -> None:
+    def refuse(name: str) -> float:
+        raise AssertionError(name)
+
+    read = json.loads(json.dumps(large.as_dict()), parse_constant=refuse)
+    assert "infinite" in {f["example"]["ulps"] for f in read["findings"]}
+
+
+def test_what_could_not_be_decided_has_not_passed(tmp_path: Path) -> None:
+    one = named("shifted")
+    problem = Problem(logits=np.zeros((1, 2), np.float32), targets=np.array([0]), family="hard")
+    about = {"subject": one.id, "problem": problem.id, "family": "hard", "dtype": "float32"}
+    for verdict in (Verdict.UNDECIDED, Verdict.COARSE):
+        judgement = Judgement(**about, verdict=verdict, grade=Grade.COARSE, rows=1)
+        summary = gathered([Judged(problem, Observation(one.id, problem.id, Raised("", "")), judgement)])
+        junit.write(summary, tmp_path / "j.xml")
+        assert JUnitXml.fromfile(str(tmp_path / "j.xml")).skipped == 1
+        assert summary.cell(one.id, "hard").tone == "open"
+        assert 'class="cell open" title="test:shifted@cpu, hard' in html.render(summary)
+        assert "🟢" not in markdown.text(summary)
+        assert "nothing decided" in markdown.text(summary)
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def test_subjects_in_few_words_that_call_nobody() -> None:
+    told = wording.names(["t:f+jit@cpu", "t:f@cpu", "t:g@cpu", "t:f+jit+x64@cpu"])
+    assert told == "t: f (eager, jit, jit+x64), g on cpu"
+    assert "@c" not in markdown.cell("thanks to @cpu")
+
+
+def test_a_problem_in_a_line() -> None:
+    seed = Problem(logits=np.array([[0, 0, 0, 1]], np.float32), targets=np.array([3]))
+    assert wording.question(seed, 0) == "float32[1x4], logits [0, 0, 0, 1], target 3"
+    logits = np.zeros((3, 50_257), np.float16)
+    logits[2, 7] = 2.1875
+    wide = Problem(logits=logits, targets=np.array([0, 1, -5]), reduction="mean")
+    assert wording.question(wide, None) == (
+        "float16[3x50257], logits [50,256 times 0; 2.1875 at class 7], target -5, row 2 of 3, reduction mean"
+    )
+
+
+def test_a_row_is_written_so_that_it_can_be_put_again() -> None:
+    values = np.array([1027.6875, 0.1, 3e38, np.nextafter(np.float32(1), np.float32(2))], np.float32)
+    read = np.array([float(part) for part in wording.short(values).strip("[]").split(", ")], np.float32)
+    assert (read == values).all()
+
+
+@pytest.mark.parametrize(("value", "said"), [(0.834, "0.834"), (7742.0, "7,740"), (2.5e7, "2.5e+07")])
+def test_amounts(value: float, said: str) -> None:
+    assert wording.amount(value) == said
+
+
+def test_a_page_links_to_https_and_nothing_else() -> None:
+    docs = {"": "javascript:alert(1)", "infinite_logits": "https://docs.example/f"}
+    one = replace(named("shifted"), convention=replace(PORTABLE, infinite_logits="nan"), docs=docs)
+    page = html.render(gathered([BackendReady("test", (one,), {}, 1)]))
+    assert 'href="https://docs.example/f"' in page
+    assert 'href="javascript' not in page
+
+
+# --- comparisons -----------------------------------------------------------------------------------------------------
+
+
+def changed() -> Comparison:
+    finding = next(f for e in stream(2_000) if isinstance(e, Judged) for f in e.judgement.findings)
+    finding = replace(finding, ulps=float("inf"), share=float("nan"), summary=EVIL)
+    return Comparison(
+        before="a.logitmus",
+        after="b|.logitmus",
+        problems=10,
+        only_before=0,
+        only_after=2,
+        pairs=40,
+        environment=(EnvironmentChange(where="alpha", name="alpha", before="1", after=EVIL),),
+        new=(FindingChange(example=finding, appeared=("p1", "p2")),),
+        bits=(BitsChange(subject="alpha:f@cpu", compared=9, changed=2, max_ulps=3, worst="p1", other={EVIL: 1}),),
+        grades=(GradeChange(subject="alpha:f@cpu", before=None, after=Grade.F, problems=1, example="p1"),),
+    )
+
+
+def test_a_comparison_is_json_that_has_no_infinity() -> None:
+    read = json.loads(comparison.to_json(changed()))
+    assert read["schema"] == 1
+    assert read["new"][0]["example"]["ulps"] == "infinite"
+    assert read["new"][0]["example"]["share"] == "NaN"
+
+
+def test_a_comparison_at_a_terminal() -> None:
+    console = Console(width=80, file=io.StringIO(), record=True)
+    comparison.render(changed(), console)
+    said = console.export_text()
+    assert "NEW findings (1)" in said
+    assert "not judged -> F on 1 problem, e.g. p1" in said
+    assert "\x1b" not in said
+
+
+def test_a_comparison_in_markdown() -> None:
+    said = comparison.to_markdown(changed())
+    tables = [line for line in said.splitlines() if line.startswith("|")]
+    assert {line.replace("\\|", "").count("|") for line in tables} == {5}
+    assert "<script" not in said
+    assert "3 ulps" in said
