@@ -232,6 +232,17 @@ def test_every_reader_says_the_same_whatever_the_order(reader: str, tmp_path: Pa
     assert said(ordered) == said(shuffled)
 
 
+def test_reasons_are_told_in_one_order() -> None:
+    one, problem = named("shifted"), Problem(logits=np.zeros((1, 2), np.float32), targets=np.array([0]), family="f")
+    about = {"subject": one.id, "problem": problem.id, "family": "f", "dtype": "float32", "verdict": Verdict.NOT_RUN}
+
+    def told(reasons: str) -> list[tuple[str, int]]:
+        made = [Judgement(**about, reason=reason) for reason in reasons]
+        return gathered(Judged(problem, Observation(one.id, problem.id, NotRun("")), j) for j in made).why_not()
+
+    assert told("bcacb") == told("abbcc") == [("b", 2), ("c", 2), ("a", 1)]
+
+
 def test_infinities_are_json(large: Summary) -> None:
     def refuse(name: str) -> float:
         raise AssertionError(name)
@@ -287,8 +298,9 @@ def test_amounts(value: float, said: str) -> None:
 
 
 def test_a_page_links_to_https_and_nothing_else() -> None:
-    docs = {"": "javascript:alert(1)", "infinite_logits": "https://docs.example/f"}
-    one = replace(named("shifted"), convention=replace(PORTABLE, infinite_logits="nan"), docs=docs)
+    docs = {"zero_times_infinity": "javascript:alert(1)", "infinite_logits": "https://docs.example/f"}
+    convention = replace(PORTABLE, infinite_logits="nan", zero_times_infinity="nan")
+    one = replace(named("shifted"), convention=convention, docs=docs)
     page = html.render(gathered([BackendReady("test", (one,), {}, 1)]))
     assert 'href="https://docs.example/f"' in page
     assert 'href="javascript' not in page
