@@ -12,13 +12,19 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-# Variables that change how many threads, which kernels or which numerics a framework uses.
-_TELLING = (
-    "OMP_", "MKL_", "OPENBLAS_", "BLIS_", "ONEDNN_", "DNNL_", "KMP_", "CUDA_", "CUBLAS_", "NVIDIA_", "XLA_", "TF_",
-    "JAX_", "TORCH_", "PYTORCH_", "KERAS_", "TRITON_", "ATEN_",
-)  # fmt: skip
+# Variables that change how many threads, which kernels or which numerics a framework uses. By name, never by prefix:
+# run files and reports are shared, and TF_VAR_password is somebody's secret.
+_TELLING: Final = frozenset({
+    "OMP_NUM_THREADS", "OMP_PROC_BIND", "MKL_NUM_THREADS", "MKL_CBWR", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS",
+    "DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA", "KMP_AFFINITY", "ATEN_CPU_CAPABILITY", "NPY_DISABLE_CPU_FEATURES",
+    "CUDA_VISIBLE_DEVICES", "CUDA_LAUNCH_BLOCKING", "CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "XLA_FLAGS",
+    "XLA_PYTHON_CLIENT_PREALLOCATE", "TF_ENABLE_ONEDNN_OPTS", "TF_XLA_FLAGS", "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS", "TF_CUDNN_DETERMINISTIC", "TF_DETERMINISTIC_OPS", "TF_FORCE_GPU_ALLOW_GROWTH",
+    "JAX_ENABLE_X64", "JAX_PLATFORMS", "JAX_DEFAULT_MATMUL_PRECISION", "JAX_DEBUG_NANS", "KERAS_BACKEND",
+    "PYTHONHASHSEED", "PYTHONOPTIMIZE",
+})  # fmt: skip
 
 
 def harness_environment() -> dict[str, Any]:
@@ -45,7 +51,7 @@ def process_environment() -> dict[str, Any]:
             "flush_to_zero": flushes_results(),
             "denormals_are_zero": flushes_operands(),
         },
-        "variables": {name: value for name, value in sorted(os.environ.items()) if name.startswith(_TELLING)},
+        "variables": {name: value for name, value in sorted(os.environ.items()) if name in _TELLING},
         "packages": packages(),
     }
 

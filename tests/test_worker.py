@@ -202,3 +202,13 @@ def test_every_worker_starts_the_same_way() -> None:
     assert there == ["/opt/python", *here[1:]]
     assert shutil.which(here[0])
     assert Path(next(part for part in here if part.endswith("bootstrap.py"))).is_absolute()
+
+
+def test_the_record_of_the_environment_holds_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    from logitmus.environment import process_environment
+
+    monkeypatch.setenv("TF_VAR_password", "secret")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    variables = process_environment()["variables"]
+    assert variables["OMP_NUM_THREADS"] == "3"
+    assert "secret" not in str(variables)
