@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from logitmus.cli.exits import Exit, FailOn
-from logitmus.cli.options import FailOnOption, JsonFlag
+from logitmus.cli.options import FailOnOption, JsonFlag, Markdown
 
 
 def compare(
     before: Annotated[Path, typer.Argument(metavar="BEFORE", help="The file of the earlier run.")],
     after: Annotated[Path, typer.Argument(metavar="AFTER", help="The file of the later run.")],
     json: JsonFlag = False,
+    markdown: Markdown = None,
     fail_on: FailOnOption = FailOn.DIFFERENCE,
     bits: Annotated[bool, typer.Option("--bits", help="Exit with 1 on any changed bit, too.")] = False,
 ) -> None:
@@ -32,6 +33,8 @@ def compare(
         typer.echo(comparison.to_json(found))
     else:
         comparison.render(found, Console())
+    if markdown is not None:
+        markdown.write_text(comparison.to_markdown(found), encoding="utf-8")
     worse = [change for change in (*found.new, *found.changed) if change.appeared]
     failed = fail_on is not FailOn.NEVER and any(
         change.example.severity.rank <= Severity(fail_on.value).rank for change in worse
