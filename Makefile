@@ -1,4 +1,5 @@
 # Everything lives in .venv, made from pyproject.toml and the versions in constraints.txt.
+# Another interpreter: make PYTHON=python3.12 test (after make clean).
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -8,15 +9,16 @@ help:
 	@echo "make run    the default suite over PyTorch, TensorFlow and JAX; writes out/report.html"
 	@echo "make test   all tests"
 	@echo "make bench  what it costs, as ratios"
-	@echo "make lint   ruff, and mypy on the installed wheel"
+	@echo "make lint   ruff, and mypy on the built wheel"
+	@echo "make clean  removes .venv and everything that was made"
 
-.venv/.made: pyproject.toml constraints.txt
+.venv/.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[torch,tensorflow,jax,dev]" -c constraints.txt
 	touch $@
 
 # Exits with 0 when the run itself went well, whatever it found.
-run: .venv/.made
+run: .venv/.stamp
 	@mkdir -p out
 	@rm -f out/run.logitmus out/run.logitmus-wal out/run.logitmus-shm
 	$(BIN)/logitmus run --backend torch --backend tensorflow --backend jax --backend numpy \
@@ -24,14 +26,14 @@ run: .venv/.made
 	@echo "Open $(CURDIR)/out/report.html in a browser."
 
 # One run, so that pytest's closing line tells of all; tests/conftest.py puts the fast ones first.
-test: .venv/.made
+test: .venv/.stamp
 	$(BIN)/python -m pytest
 
-bench: .venv/.made
+bench: .venv/.stamp
 	$(BIN)/python tests/bench
 
 # mypy does not follow the folders' mapping in an editable install: it checks the wheel, from another directory.
-lint: .venv/.made
+lint: .venv/.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	rm -rf build out/typed && mkdir -p out/typed

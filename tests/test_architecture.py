@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -47,9 +49,10 @@ WORKER_SIDE = [
     "worker",
     "bootstrap",
 ]
-WORKER_MAY = {"numpy", "ml_dtypes", "logitmus"}
+WORKER_MAY = {"numpy", "numpy.typing", "ml_dtypes"} | {f"logitmus.{name}" for name in WORKER_SIDE}
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Every module by its import name."""
     found = {}
@@ -60,17 +63,16 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def imports(path: Path, *, everywhere: bool = True) -> set[str]:
-    """The modules that a file names in import statements (or only those at its top level)."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def imports(path: Path) -> set[str]:
+    """The modules that a file names in import statements, those inside functions included."""
     named: set[str] = set()
-    for node in ast.walk(tree) if everywhere else tree.body:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             named.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            named.add(node.module)
-            if node.module in FOLDERS:
-                named.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}:{node.lineno}: a relative import; write it in full"
+            inside = {f"{node.module}.{alias.name}" for alias in node.names} & set(modules())
+            named.update(inside or {str(node.module)})
     return named
 
 
@@ -96,6 +98,11 @@ def test_imports_point_down(module: str) -> None:
             assert LEVEL[theirs] <= LEVEL[mine], f"{module} imports {name}: {theirs} stands above {mine}"
 
 
+def test_no_imports_go_in_circles() -> None:
+    known = modules()
+    TopologicalSorter({name: imports(path) & set(known) for name, path in known.items()}).prepare()
+
+
 @pytest.mark.parametrize("module", [name for name in modules() if name.startswith("logitmus.cases")])
 def test_cases_know_problems_only(module: str) -> None:
     wrong = {n for n in imports(modules()[module]) if n.startswith("logitmus.")}
@@ -112,8 +119,8 @@ def test_a_backend_knows_the_declarations_only(module: str) -> None:
 
 @pytest.mark.parametrize("name", WORKER_SIDE)
 def test_the_worker_side_is_light(name: str) -> None:
-    heads = {module.split(".")[0] for module in imports(ROOT / "harness" / f"{name}.py", everywhere=False)}
-    heavy = heads - WORKER_MAY - set(sys.stdlib_module_names)
+    named = imports(ROOT / "harness" / f"{name}.py")
+    heavy = {n for n in named - WORKER_MAY if n.split(".")[0] not in sys.stdlib_module_names}
     assert not heavy, f"{name} imports {sorted(heavy)}"
 
 
@@ -125,7 +132,9 @@ def test_a_module_can_be_read_at_one_sitting(module: str) -> None:
 
 def fresh(code: str) -> str:
     """What a new interpreter prints."""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.strip()
 
 
 def test_the_harness_imports_no_framework() -> None:
