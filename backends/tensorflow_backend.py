@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from logitmus.backend import Backend, Function, Inputs, Offer, Outputs, Precision, same_precision
 from logitmus.convention import Convention
+from logitmus.problem import DEFAULT_REDUCTION
 
 _DEVICES: Final = {"cpu": "CPU", "cuda": "GPU"}
 # Keras' mean is called so in every version of Keras 3.
@@ -33,11 +34,16 @@ def _dense(logits: Any, targets: Any, _options: _Options) -> Any:
     return tf.nn.softmax_cross_entropy_with_logits(labels=targets, logits=logits)
 
 
+def _keras_reduction(options: _Options) -> dict[str, Any]:
+    """The argument, where a reduction is asked for; else Keras' own default holds."""
+    return {} if options.reduction == DEFAULT_REDUCTION else {"reduction": _KERAS_REDUCTIONS[options.reduction]}
+
+
 def _keras_sparse(logits: Any, targets: Any, options: _Options, *, from_logits: bool = False) -> Any:
     import keras
 
     loss = keras.losses.SparseCategoricalCrossentropy(
-        from_logits=from_logits, ignore_class=options.ignore_index, reduction=_KERAS_REDUCTIONS[options.reduction]
+        from_logits=from_logits, ignore_class=options.ignore_index, **_keras_reduction(options)
     )
     return loss(targets, logits)
 
@@ -52,7 +58,7 @@ def _keras_dense(logits: Any, targets: Any, options: _Options, *, from_logits: b
     loss = keras.losses.CategoricalCrossentropy(
         from_logits=from_logits,
         label_smoothing=options.label_smoothing,
-        reduction=_KERAS_REDUCTIONS[options.reduction],
+        **_keras_reduction(options),
     )
     return loss(targets, logits)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from logitmus.backend import Backend, Function, Inputs, Offer, Outputs, same_precision
 from logitmus.convention import Convention
-from logitmus.problem import FLOAT_DTYPES, Array
+from logitmus.problem import DEFAULT_REDUCTION, FLOAT_DTYPES, Array
 
 
 def _functional(logits: Any, targets: Any, options: dict[str, Any]) -> Any:
@@ -51,7 +51,9 @@ def _evaluate(function: Function, mode: str, device: str, inputs: Inputs) -> Out
 
 def _options(inputs: Inputs, device: str) -> dict[str, Any]:
     """The keyword arguments that the problem gives; PyTorch's own defaults hold for the others."""
-    options: dict[str, Any] = {"reduction": inputs.reduction}
+    options: dict[str, Any] = {}
+    if inputs.reduction != DEFAULT_REDUCTION:
+        options["reduction"] = inputs.reduction
     if inputs.weight is not None:
         options["weight"] = _tensor(inputs.weight, device)
     if inputs.ignore_index is not None:

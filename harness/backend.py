@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from logitmus.convention import Convention
-from logitmus.problem import FLOAT_DTYPES, LABEL_DTYPES, LAYOUTS, Array, Problem
+from logitmus.problem import DEFAULT_REDUCTION, FLOAT_DTYPES, LABEL_DTYPES, LAYOUTS, Array, Problem
 
 TargetKind = Literal["labels", "probabilities"]
 
@@ -52,7 +52,7 @@ class Offer:
     Attributes:
         targets: the kind of targets it takes.
         options: of "weight", "ignore_index", "label_smoothing", those it offers itself.
-        reductions: those it offers itself.
+        reductions: those it can be asked for; that none is asked for, every function takes.
         dtypes, label_dtypes, layouts: those it takes. Labels also by range: see `Function.convention`.
         spatial: takes more than one batch axis.
         single_row: takes logits of shape (K,).
@@ -99,7 +99,7 @@ class Subject:
             return f"does not offer {', '.join(missing)}"
         if problem.target_kind != offer.targets:
             return f"takes {offer.targets}"
-        if problem.reduction not in offer.reductions:
+        if problem.reduction not in (*offer.reductions, DEFAULT_REDUCTION):
             return f"does not offer reduction={problem.reduction!r}"
         if problem.dtype not in offer.dtypes:
             return f"does not take {problem.dtype}"

@@ -16,6 +16,7 @@ from logitmus.convention import FIELDS, Convention
 from logitmus.finding import Grade, Severity
 from logitmus.observation import Answered
 from logitmus.problem import Array, Problem
+from logitmus.question import Question
 from logitmus.rounding import format_of
 from logitmus.verdict import Compared
 
@@ -56,13 +57,22 @@ def fitting_flips(
         if name in _SWEEPING and bench.problem.logits.size > _SMALL:
             continue
         question = bench.question(convention)
-        if question.key in seen or question.refused is not None:
+        if question.key in seen or question.refused is not None or not _of_its_shape(bench.problem, question, outcome):
             continue
         seen.add(question.key)
         parts = assess(bench, replace(subject, convention=convention), question, outcome)
         relevant = [part for part in parts if only in (None, part.part)]
         if relevant and all(part.passes and not part.coarse and part.judged.any() for part in relevant):
             yield Flip(name, value, all(part.passes and not part.coarse for part in parts))
+
+
+def _of_its_shape(problem: Problem, question: Question, outcome: Answered) -> bool:
+    """Whether there is anything to compare: a default reduction, for one, decides the shape of the loss."""
+    gradients = [g for g in (outcome.grad_logits, outcome.grad_targets) if g is not None]
+    joined = question.reduction != "none"
+    return outcome.loss.shape == (() if joined else problem.batch) and all(
+        g.shape == problem.logits.shape for g in gradients
+    )
 
 
 def neighbouring_convention(bench: Bench, subject: Subject, outcome: Answered, part: str) -> Flip | None:

@@ -163,7 +163,7 @@ def _wrong_shapes(about: _About, outcome: Answered) -> list[Finding]:
     """Dtypes and shapes that are not what was declared, and a gradient that should be there."""
     problem, subject = about.problem, about.subject
     found = []
-    loss_shape = problem.batch if problem.reduction == "none" else ()
+    loss_shape = problem.batch if about.bench.question(subject.convention).reduction == "none" else ()
     declared = subject.precision[problem.dtype].result
     no_float64 = problem.dtype == "float64" and subject.convention.result_dtype == "at_most_float32"
     narrowed = "float32" if no_float64 else problem.dtype
@@ -322,7 +322,9 @@ def _negative_zero(about: _About, parts: list[Assessment]) -> list[Finding]:
 def _unlike_portable(about: _About, question: Question, outcome: Answered) -> list[Finding]:
     """It keeps its own convention; where that gives another number than the portable one, say which field."""
     problem, subject = about.problem, about.subject
-    portable = PORTABLE.but(class_axis=subject.convention.class_axis)
+    # What a default reduction decides is a shape; beside another one there is nothing to compare.
+    declared = subject.convention
+    portable = PORTABLE.but(class_axis=declared.class_axis, default_reduction=declared.default_reduction)
     wanted = about.bench.question(portable)
     if wanted.key == question.key:
         return []

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-Reduction = Literal["none", "sum", "mean"]
+Reduction = Literal["none", "sum", "mean", "default"]
 
 FLOAT_DTYPES: Final = MappingProxyType(
     {
@@ -33,6 +33,8 @@ LABEL_DTYPES: Final = MappingProxyType(
     {name: np.dtype(name) for name in ("int64", "int32", "int16", "int8", "uint8", "uint16", "uint32", "uint64")}
 )
 REDUCTIONS: Final = ("none", "sum", "mean")
+# None is asked for: the argument is not passed, and what comes is the function's own default.
+DEFAULT_REDUCTION: Final = "default"
 # How the logits (and the targets) lie in memory when the subject gets them, in its own axis order.
 LAYOUTS: Final = MappingProxyType(
     {
@@ -59,9 +61,9 @@ class Problem:
         weight: class weights, shape (K,), the dtype of the logits; None: not given.
         ignore_index: the label whose rows are left out; None: not given (a subject's own default applies).
         label_smoothing: epsilon, exactly the float64 given; 0.0: not given.
-        reduction: "none", "sum" or "mean".
-        cotangent: the upstream gradient, shape batch for reduction "none" and () otherwise, the dtype of the
-            logits; None: ones.
+        reduction: "none", "sum" or "mean"; "default": not given (a subject's own default applies).
+        cotangent: the upstream gradient, shape batch for reduction "none" and () for "sum" and "mean", the dtype
+            of the logits; None: ones, and all that "default" allows, whose result has no shape yet.
         layout: one of `LAYOUTS`.
         family, idea: where it came from and what it is after; not part of its identity.
 
@@ -225,18 +227,26 @@ def _validate(problem: Problem) -> None:
         raise ProblemError(
             f"weight: {problem.weight.dtype}{problem.weight.shape}; use {logits.dtype}({problem.classes},)"
         )
-    if problem.reduction not in REDUCTIONS:
-        raise ProblemError(f"reduction: {problem.reduction!r}; use one of {', '.join(REDUCTIONS)}")
+    _validate_reduction(problem)
     if problem.layout not in LAYOUTS:
         raise ProblemError(f"layout: {problem.layout!r}; use one of {', '.join(LAYOUTS)}")
-    upstream_shape = problem.batch if problem.reduction == "none" else ()
-    if problem.cotangent is not None and (
-        problem.cotangent.shape != upstream_shape or problem.cotangent.dtype != logits.dtype
-    ):
-        raise ProblemError(
-            f"cotangent: {problem.cotangent.dtype}{problem.cotangent.shape}; use {logits.dtype}{upstream_shape}"
-        )
     if problem.layout == "expanded" and problem.rows > 1:
         rows = logits.reshape(problem.rows, problem.classes)
         if any(little_endian_bytes(row) != little_endian_bytes(rows[0]) for row in rows[1:]):
             raise ProblemError("layout: 'expanded' repeats one stored row; all rows of the logits must be equal")
+
+
+def _validate_reduction(problem: Problem) -> None:
+    if problem.reduction not in (*REDUCTIONS, DEFAULT_REDUCTION):
+        raise ProblemError(
+            f"reduction: {problem.reduction!r}; use one of {', '.join((*REDUCTIONS, DEFAULT_REDUCTION))}"
+        )
+    if problem.reduction == DEFAULT_REDUCTION and problem.cotangent is not None:
+        raise ProblemError("cotangent: its shape depends on the reduction, and none is asked for; leave it out")
+    upstream_shape = problem.batch if problem.reduction == "none" else ()
+    if problem.cotangent is not None and (
+        problem.cotangent.shape != upstream_shape or problem.cotangent.dtype != problem.logits.dtype
+    ):
+        raise ProblemError(
+            f"cotangent: {problem.cotangent.dtype}{problem.cotangent.shape}; use {problem.logits.dtype}{upstream_shape}"
+        )

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from logitmus.convention import Convention
-from logitmus.problem import Array, Problem
+from logitmus.problem import DEFAULT_REDUCTION, Array, Problem
 from logitmus.rounding import format_of
 
 LOST_ROW = np.nan
@@ -30,7 +31,8 @@ class Question:
         weight: (K,) or None. eps, spread, weigh: label smoothing, where it goes, whose weight it carries.
         kept: (R,) rows that are read. forced: (R,) NaN or 0 where a convention names the row's value, else 1.
         unjudged: (R,) rows for which the convention names no value.
-        reduction; divisor: the terms whose exact sum a mean divides by (class weights, or one count).
+        reduction: "none", "sum" or "mean", also where the problem asks for none.
+        divisor: the terms whose exact sum a mean divides by (class weights, or one count).
         upstream: (R,) cotangent of each row, before a mean divides.
         refused: why an exception is the expected answer; None: it is not.
         fixed: the whole result, where a convention names it (the mean of no rows); None: computed.
@@ -78,22 +80,27 @@ class Question:
 
     @cached_property
     def effective(self) -> tuple[Array, Array, Array]:
+        """`effective_in` float64."""
+        return self.effective_in(np.float64)
+
+    def effective_in(self, dtype: Any) -> tuple[Array, Array, Array]:
         """Effective targets a_k, their magnitudes h_k (both (R, K)) and the labels of lone targets (R,), -1: none.
 
         a_k = w_k((1-eps) q_k + eps/K), h_k = |w_k|(|1-eps||q_k| + |eps|/K); docs/accuracy.md, section 1.
         """
         classes = self.classes
-        q = self.q if self.q is not None else one_hot(self.labels, classes)
+        q = (self.q if self.q is not None else one_hot(self.labels, classes)).astype(dtype, copy=False)
         a, h = q, np.abs(q)
         if self.eps:
             others = self.spread == "others"
-            base = self.eps / max(classes - 1, 1) if others else self.eps / classes
+            eps = dtype(self.eps)
+            base = eps / max(classes - 1, 1) if others else eps / classes
             share = np.where(q != 0, 0.0, base) if others else base
-            a, h = (1 - self.eps) * q + share, abs(1 - self.eps) * np.abs(q) + np.abs(share)
+            a, h = (1 - eps) * q + share, abs(1 - eps) * np.abs(q) + np.abs(share)
         if self.weight is not None:
-            w = self.weight
+            w = self.weight.astype(dtype, copy=False)
             if self.weigh == "target" and self.labels is not None:
-                w = self.weight[self.labels][:, None]
+                w = w[self.labels][:, None]
             a, h = a * w, h * np.abs(w)
         nonzero = a != 0
         lone = np.where(nonzero.sum(axis=1) == 1, nonzero.argmax(axis=1) if classes else 0, -1)
@@ -130,8 +137,9 @@ def ask(problem: Problem, convention: Convention) -> Question:
     labels, q, kept, forced, unjudged, refused = _targets(problem, convention)
     weight = None if problem.weight is None else _exactly(problem.weight, narrowed=narrowed)
     eps = 0.0 if convention.smoothing == "dropped" else problem.label_smoothing
-    divisor = _divisor(problem, convention, labels, weight, kept)
-    fixed = _fixed(problem, convention, kept, divisor)
+    reduction = convention.default_reduction if problem.reduction == DEFAULT_REDUCTION else problem.reduction
+    divisor = _divisor(problem, convention, reduction, labels, weight, kept)
+    fixed = _fixed(problem, convention, divisor) if reduction == "mean" else None
     if fixed == "error":
         refused, fixed_value = "the mean of nothing", None
     else:
@@ -167,7 +175,7 @@ def ask(problem: Problem, convention: Convention) -> Question:
         kept=kept,
         forced=forced,
         unjudged=unjudged,
-        reduction=problem.reduction,
+        reduction=reduction,
         divisor=divisor,
         upstream=_upstream(problem, rows, narrowed=narrowed),
         refused=refused,
@@ -194,6 +202,7 @@ def ask(problem: Problem, convention: Convention) -> Question:
             kept.tobytes(),
             forced.tobytes(),
             unjudged.tobytes(),
+            reduction,
             divisor.tobytes(),
             refused,
             repr(fixed_value),
@@ -282,9 +291,9 @@ def _repaired(labels: Array, bad: Array, classes: int, choice: str) -> tuple[Arr
 
 
 def _divisor(
-    problem: Problem, convention: Convention, labels: Array | None, weight: Array | None, kept: Array
+    problem: Problem, convention: Convention, reduction: str, labels: Array | None, weight: Array | None, kept: Array
 ) -> Array:
-    if problem.reduction != "mean":
+    if reduction != "mean":
         return np.ones(1)
     if convention.mean_denominator == "rows" or labels is None:
         return np.array([float(problem.rows)])
@@ -293,9 +302,8 @@ def _divisor(
     return weight[labels[kept]] if problem.classes else np.zeros(0)
 
 
-def _fixed(problem: Problem, convention: Convention, kept: Array, divisor: Array) -> str | None:
-    if problem.reduction != "mean":
-        return None
+def _fixed(problem: Problem, convention: Convention, divisor: Array) -> str | None:
+    """What a convention names in place of a mean of nothing; None: there is something."""
     if problem.rows == 0:
         return convention.empty_batch_mean
     if math.fsum(np.where(np.isfinite(divisor), divisor, 1.0)) == 0:

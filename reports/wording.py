@@ -11,7 +11,7 @@ import numpy as np
 from logitmus import phrases
 from logitmus.finding import Finding, Grade, Kind, Severity
 from logitmus.phrases import part_name
-from logitmus.problem import Array, Problem
+from logitmus.problem import DEFAULT_REDUCTION, Array, Problem
 
 # Control characters, which a terminal obeys; directions of writing, which disguise text; lone surrogates, which no
 # file takes. Line feeds and tabs stay.
@@ -99,7 +99,8 @@ def question(problem: Problem, row: int | None) -> str:
     if problem.label_smoothing:
         said.append(f"label_smoothing {problem.label_smoothing!r}")
     if problem.reduction != "none":
-        said.append(f"reduction {problem.reduction}")
+        default = problem.reduction == DEFAULT_REDUCTION
+        said.append("no reduction asked for" if default else f"reduction {problem.reduction}")
     if problem.layout != "contiguous":
         said.append(f"layout {problem.layout}")
     return ", ".join(said)

@@ -47,6 +47,11 @@ for subject in backend.subjects(("cpu",)):
         problem, outputs = ask(subject, dtype, cotangent=cotangent)
         reductions = [r for r in subject.offer.reductions if r != "none"] if dtype in ("float64", "bfloat16") else []
         reduced = {r: float(ask(subject, dtype, reduction=r)[1].loss) for r in reductions}
+        default = subject.convention.default_reduction
+        asked, unasked = (ask(subject, dtype, reduction=r)[1] for r in (default, "default"))
+        assert unasked.loss.tobytes() == asked.loss.tobytes(), (subject.id, "default reduction")
+        assert unasked.loss.shape == asked.loss.shape, (subject.id, "default reduction")
+        assert unasked.grad_logits.tobytes() == asked.grad_logits.tobytes(), (subject.id, "default reduction")
         print(json.dumps({
             "subject": subject.id, "inputs": subject.convention.inputs, "dtype": dtype,
             "result": subject.precision[dtype].result,

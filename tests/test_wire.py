@@ -99,7 +99,8 @@ def problems(draw: st.DrawFn) -> Problem:
 
     labels = draw(st.booleans())
     label_dtype = LABEL_DTYPES[draw(st.sampled_from(sorted(LABEL_DTYPES)))]
-    reduction = draw(st.sampled_from(("none", "sum", "mean")))
+    reduction = draw(st.sampled_from(("none", "sum", "mean", "default")))
+    upstream = reduction != "default" and draw(st.booleans())
     return Problem(
         logits=bits(dtype, shape),
         targets=bits(label_dtype, shape[:-1]) if labels else bits(dtype, shape),
@@ -107,7 +108,7 @@ def problems(draw: st.DrawFn) -> Problem:
         ignore_index=draw(st.none() | st.integers(-(2**63), 2**63 - 1)),
         label_smoothing=draw(st.floats(0, 1)),
         reduction=reduction,
-        cotangent=bits(dtype, shape[:-1] if reduction == "none" else ()) if draw(st.booleans()) else None,
+        cotangent=bits(dtype, shape[:-1] if reduction == "none" else ()) if upstream else None,
         layout=draw(st.sampled_from(("contiguous", "transposed", "sliced", "reversed"))),
     )
 
