@@ -14,6 +14,7 @@ from logitmus.cases.families import (
     class_weights,
     common_offset,
     confident_rows,
+    convention_probes,
     degenerate,
     exp_thresholds,
     finite_masks,
@@ -75,6 +76,7 @@ FAMILIES: Final[tuple[Family, ...]] = tuple(
         spatial,
         layouts,
         degenerate,
+        convention_probes,
     )
 )
 

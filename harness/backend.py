@@ -111,10 +111,10 @@ class Subject:
             return "takes one batch axis"
         if len(problem.batch) == 0 and not offer.single_row:
             return "takes batches, not a single row"
-        return _outside_domain(self.convention.inputs, problem)
+        return outside_domain(self.convention.inputs, problem)
 
 
-def _outside_domain(inputs: str, problem: Problem) -> str | None:
+def outside_domain(inputs: str, problem: Problem) -> str | None:
     """Probabilities and log-probabilities have a domain; numbers outside it ask nothing."""
     logits = problem.logits
     if inputs == "logits":

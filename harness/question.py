@@ -159,11 +159,14 @@ def ask(problem: Problem, convention: Convention) -> Question:
     if q is not None and q.size:
         unjudged = unjudged | np.isinf(q).any(axis=1)
     special = not bool(np.isfinite(x).all())
+    scale = convention.probability_scale
+    if scale != "none" and convention.probability_clip == "none":
+        scale = "before_clip"  # without a clip there is no before and after
     return Question(
         inputs=convention.inputs,
         log_base=convention.log_base,
         probability_clip=convention.probability_clip if convention.inputs == "probabilities" else "none",
-        probability_scale=convention.probability_scale if convention.inputs == "probabilities" else "none",
+        probability_scale=scale if convention.inputs == "probabilities" else "none",
         soft_target_gradient=convention.soft_target_gradient if q is not None else "scaled",
         x=x,
         labels=labels,
@@ -187,11 +190,7 @@ def ask(problem: Problem, convention: Convention) -> Question:
             problem.id,
             convention.inputs,
             convention.log_base,
-            *(
-                (convention.probability_clip, convention.probability_scale)
-                if convention.inputs == "probabilities"
-                else ()
-            ),
+            *((convention.probability_clip, scale) if convention.inputs == "probabilities" else ()),
             convention.soft_target_gradient if q is not None else "",
             convention.wide_inputs if problem.dtype == "float64" else "",
             int(np.isneginf(x).sum()),  # tells an overflowing shift
@@ -281,7 +280,7 @@ def _repaired(labels: Array, bad: Array, classes: int, choice: str) -> tuple[Arr
     """Labels in range, and the value that bad rows are forced to (1: none)."""
     match choice:
         case "wrap":  # one turn only: beyond it a wrapping implementation finds nothing
-            wrapped = np.where(bad, labels + classes, labels)
+            wrapped = np.where(bad, np.where(labels < 0, labels + classes, labels - classes), labels)
             lost = bad & ((wrapped < 0) | (wrapped >= classes))
             return np.where(lost, 0, wrapped), np.where(lost, LOST_ROW, 1.0)
         case "clamp":

@@ -1,0 +1,231 @@
+"""Reading an observation in the light of one convention: does it fit, is it refuted, or does it say nothing?
+
+What `identify` eliminates with. A number fits inside the widest of the derived budgets (grade C) at a precision of the
+arithmetic that is given; never inside a tolerance that somebody liked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from logitmus.assess import Bench, assess
+from logitmus.backend import Precision, Subject, outside_domain
+from logitmus.convention import Convention
+from logitmus.finding import Grade
+from logitmus.observation import Answered, Outcome, Raised
+from logitmus.problem import DEFAULT_REDUCTION, FLOAT_DTYPES, Problem
+from logitmus.question import Question
+from logitmus.rounding import format_of
+
+PARTS: Final = ("loss", "grad_logits", "grad_targets")
+# How finely the arithmetic computes, best first; "" is the dtype of the logits itself.
+LEVELS: Final = ("", "float16", "bfloat16")
+# Beyond this e^|x| leaves float16: what is wrong there may be the arithmetic's fault.
+_MODERATE: Final = float(np.log(np.finfo(np.float16).max))
+
+
+class Reading(Enum):
+    """What an observation says of a convention."""
+
+    FITS = "it is what the convention predicts"
+    SILENT = "the convention predicts nothing here"
+    REFUTED = "the convention predicts something else"
+
+
+@dataclass(eq=False)
+class Observed:
+    """One problem and what the subject did with it: `Answered` or `Raised`."""
+
+    problem: Problem
+    outcome: Outcome
+    _bench: Bench = field(init=False)
+    _readings: dict[tuple[object, ...], dict[str, Reading]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._bench = Bench(self.problem)
+
+    @property
+    def raised(self) -> bool:
+        return isinstance(self.outcome, Raised)
+
+    @cached_property
+    def parts(self) -> tuple[str, ...]:
+        """The parts that came back; an exception takes the place of a loss."""
+        return ("loss",) if self.raised else tuple(p for p in PARTS if getattr(self.outcome, p) is not None)
+
+    @cached_property
+    def kind(self) -> str:
+        """How the rows come: "a single row", "batches", "spatial axes"."""
+        return {0: "a single row", 1: "batches"}.get(len(self.problem.batch), "spatial axes")
+
+    @cached_property
+    def context(self) -> tuple[str, ...]:
+        """What may fail as a whole: the kind of batch, the dtype, the options, the reduction."""
+        reduction = self.problem.reduction
+        named = () if reduction == DEFAULT_REDUCTION else (f"reduction={reduction!r}",)
+        dtype = () if self.problem.dtype == "float32" else (self.problem.dtype,)
+        return (self.kind, *dtype, *sorted(self.problem.options), *named)
+
+    @cached_property
+    def moderate(self) -> bool:
+        """Whether any arithmetic can compute it: finite logits, no large ones."""
+        x = self.problem.logits.astype(np.float64)
+        return bool(np.isfinite(x).all() and (np.abs(x) < _MODERATE).all())
+
+    @cached_property
+    def valid(self) -> bool:
+        """A question that every convention answers: rows to average, weights that do not vanish, labels in range."""
+        problem = self.problem
+        if not problem.rows or not problem.classes:
+            return False
+        if problem.target_kind == "probabilities":
+            return True
+        kept = problem.targets != problem.ignore_index if problem.ignore_index is not None else problem.targets >= 0
+        labels = problem.targets[kept]
+        in_range = bool(labels.size) and bool(((labels >= 0) & (labels < problem.classes)).all())
+        return in_range and (problem.ignore_index is not None or bool(kept.all())) and self._weighs(labels)
+
+    def _weighs(self, labels: object) -> bool:
+        weight = self.problem.weight
+        return weight is None or bool((weight[labels].astype(np.float64) > 0).any())
+
+    @property
+    def control(self) -> bool:
+        """Valid and moderate: whoever fails it does not take such problems at all, or is wrong about them."""
+        return self.valid and self.moderate
+
+    # --- under one convention --------------------------------------------------------------------------------
+
+    def read(self, part: str, subject: Subject, convention: Convention, level: str) -> Reading:
+        """The reading of one part; questions with the same key are read once."""
+        if outside_domain(convention.inputs, self.problem):
+            return Reading.SILENT
+        question = self._bench.question(convention)
+        narrowed = convention.wide_inputs == "narrowed"
+        key = (question.key, narrowed, level)
+        known = self._readings.setdefault(key, {})
+        if part not in known:
+            known.update(self._read(question, subject, convention, level))
+        return known.get(part, Reading.REFUTED)
+
+    def _read(self, question: Question, subject: Subject, convention: Convention, level: str) -> dict[str, Reading]:
+        outcome = self.outcome
+        silent = bool(question.rows) and bool(question.unjudged.all())
+        if not isinstance(outcome, Answered):
+            refuses = question.refused is not None
+            return {"loss": Reading.FITS if refuses else Reading.SILENT if silent else Reading.REFUTED}
+        if question.refused is not None:
+            return dict.fromkeys(self.parts, Reading.REFUTED)
+        sound = {part: self.well_shaped(part, question.reduction) for part in self.parts}
+        readings = dict.fromkeys(self.parts, Reading.REFUTED)
+        if not any(sound.values()):
+            return readings
+        if silent:
+            return dict.fromkeys(self.parts, Reading.SILENT)
+        asked = replace(
+            subject,
+            convention=convention.but(target_gradient="yes"),
+            precision={self.problem.dtype: _precision(self.problem.dtype, convention, level)},
+        )
+        kept = {part: getattr(outcome, part) if sound.get(part) else None for part in PARTS[1:]}
+        loss = outcome.loss if sound["loss"] else np.full(self._loss_shape(question), np.nan, np.float32)
+        for found in assess(self._bench, asked, question, replace(outcome, loss=loss, **kept)):
+            if sound[found.part]:
+                readings[found.part] = _of(found.judged, found.undecided, found.grade, coarse=found.coarse)
+        return readings
+
+    def well_shaped(self, part: str, reduction: str) -> bool:
+        """Whether the part has as many numbers as it should, of a dtype that is known."""
+        result = getattr(self.outcome, part)
+        if result.dtype.name not in FLOAT_DTYPES:
+            return False
+        wanted = self.problem.logits.size if part != "loss" else self.problem.rows if reduction == "none" else 1
+        return bool(result.size == wanted)
+
+    def _loss_shape(self, question: Question) -> tuple[int, ...]:
+        return (question.rows,) if question.reduction == "none" else ()
+
+
+def _of(judged: np.ndarray, undecided: np.ndarray, grade: Grade, *, coarse: bool) -> Reading:
+    if coarse or not judged.any():
+        return Reading.SILENT
+    if grade.rank <= Grade.C.rank:
+        return Reading.FITS
+    return Reading.SILENT if undecided.any() else Reading.REFUTED
+
+
+def _precision(dtype: str, convention: Convention, level: str) -> Precision:
+    """Everything as coarse as the dtype of the logits, or as `level` where that is coarser."""
+    own = "float32" if dtype == "float64" and convention.wide_inputs == "narrowed" else dtype
+    arithmetic = level if level and format_of(level).u > format_of(own).u else own
+    return Precision(dtype, arithmetic, arithmetic)
+
+
+def touched(problem: Problem, part: str, inputs: Collection[str], reductions: Collection[str]) -> frozenset[str]:
+    """The fields that may change the answer to a problem (at least those that do).
+
+    Args:
+        inputs, reductions: what may still be the values of `inputs` and `default_reduction`.
+    """
+    fields = {"inputs", "log_base"}
+    if "probabilities" in inputs:
+        fields |= {"probability_clip", "probability_scale"}
+    if problem.reduction == DEFAULT_REDUCTION and problem.rows != 1:
+        fields.add("default_reduction")
+    if problem.reduction == "mean" or (problem.reduction == DEFAULT_REDUCTION and "mean" in reductions):
+        fields |= _of_means(problem)
+    fields |= _of_labels(problem) if problem.target_kind == "labels" else set()
+    if problem.target_kind == "probabilities" and part == "grad_logits":
+        fields.add("soft_target_gradient")
+    if problem.label_smoothing:
+        fields |= {"smoothing", "smoothing_weights"} if problem.weight is not None else {"smoothing"}
+    if problem.dtype == "float64":
+        fields.add("wide_inputs")
+    return frozenset(fields | _of_extremes(problem))
+
+
+def _of_means(problem: Problem) -> set[str]:
+    if not problem.rows:
+        return {"empty_batch_mean"}
+    fields = {"mean_denominator"}
+    if problem.target_kind == "labels" and not Observed(problem, Raised("", "")).valid:
+        fields.add("all_ignored_mean")
+    return fields
+
+
+def _of_labels(problem: Problem) -> set[str]:
+    labels = problem.targets.reshape(-1)
+    fields = set()
+    bad = labels[(labels < 0) | (labels >= problem.classes)]
+    if problem.ignore_index is not None:
+        bad = bad[bad != problem.ignore_index]
+    elif bool((labels < 0).any()):
+        fields |= {"ignore_default"}
+    if bool((bad < 0).any()):
+        fields.add("label_negative")
+    if bool((bad >= problem.classes).any()):
+        fields.add("label_out_of_range")
+    if bool((np.abs(bad.astype(np.float64)) >= 2.0**31).any()):
+        fields |= {"wide_labels", "label_negative", "label_out_of_range"}
+    if not bool(np.isfinite(problem.logits.astype(np.float64)).all()) and (fields or problem.ignore_index is not None):
+        fields.add("ignored_row")
+    return fields
+
+
+def _of_extremes(problem: Problem) -> set[str]:
+    x = problem.logits.astype(np.float64)
+    fields = set()
+    if bool(np.isposinf(x).any()):
+        fields |= {"infinite_logits", "zero_times_infinity"}
+    if bool(np.isneginf(x).any()):
+        fields.add("zero_times_infinity")
+    finite = np.abs(x[np.isfinite(x)])
+    if finite.size and finite.max() >= min(format_of(problem.dtype).largest, format_of("float32").largest) / 2:
+        fields |= {"overflowing_shift", "zero_times_infinity"}
+    return fields
