@@ -16,7 +16,7 @@ import numpy as np
 from flint import arb, ctx
 
 from logitmus.enclosure import Enclosure
-from logitmus.question import CLIP, Question
+from logitmus.question import Question
 
 Ball = Any  # flint.arb has no type stubs
 
@@ -131,8 +131,8 @@ def _from_probabilities(x: list[float], question: Question) -> RowBalls | None:
             return None
         p = [pk / total for pk in p]
     inside = [arb(1)] * len(p)
-    if question.probability_clip != "none":
-        low, high = arb(CLIP), 1 - arb(CLIP)
+    if question.clip is not None:
+        low, high = map(arb, question.clip)
         inside = [_inside(pk, low, high) for pk in p]
         p = [low if pk < low else min(pk, high) for pk in p]
     neg_log = [-pk.log() if pk > 0 else INF for pk in p]

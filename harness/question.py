@@ -18,7 +18,6 @@ from logitmus.problem import DEFAULT_REDUCTION, Array, Problem
 from logitmus.rounding import format_of
 
 LOST_ROW = np.nan
-CLIP = 1e-7  # the one clip among the conventions: probability_clip "1e-7"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +25,8 @@ class Question:
     """What is to be computed.
 
     Attributes (R rows, K classes; float64 holds every input exactly):
-        inputs, log_base, probability_clip, probability_scale, soft_target_gradient: as in `Convention`.
+        inputs, log_base, probability_scale, soft_target_gradient: as in `Convention`.
+        clip: the bounds that probabilities are clipped to, or None.
         x: (R, K). labels: (R,) int64 in [0, K), or None. q: (R, K) target probabilities, or None.
         weight: (K,) or None. eps, spread, weigh: label smoothing, where it goes, whose weight it carries.
         kept: (R,) rows that are read. forced: (R,) NaN or 0 where a convention names the row's value, else 1.
@@ -42,7 +42,7 @@ class Question:
 
     inputs: str
     log_base: str
-    probability_clip: str
+    clip: tuple[float, float] | None
     probability_scale: str
     soft_target_gradient: str
     x: Array
@@ -115,8 +115,8 @@ class Question:
         with np.errstate(divide="ignore", invalid="ignore"):
             if self.probability_scale == "before_clip":
                 p = p / p.sum(axis=1, keepdims=True)
-            if self.probability_clip != "none":
-                p = np.clip(p, CLIP, 1 - CLIP)
+            if self.clip is not None:
+                p = np.clip(p, *self.clip)
             return np.log(p)
 
 
@@ -165,7 +165,7 @@ def ask(problem: Problem, convention: Convention) -> Question:
     return Question(
         inputs=convention.inputs,
         log_base=convention.log_base,
-        probability_clip=convention.probability_clip if convention.inputs == "probabilities" else "none",
+        clip=_clip(convention, wide=problem.dtype == "float64" and not narrowed),
         probability_scale=scale if convention.inputs == "probabilities" else "none",
         soft_target_gradient=convention.soft_target_gradient if q is not None else "scaled",
         x=x,
@@ -252,7 +252,11 @@ def _targets(
     if problem.target_kind == "probabilities":
         narrowed = convention.wide_inputs == "narrowed" and problem.dtype == "float64"
         q = _exactly(problem.targets.reshape(rows, classes), narrowed=narrowed)
-        return None, q, kept, forced, unjudged, None
+        ignores = problem.ignore_index is not None and 0 <= problem.ignore_index < classes
+        if ignores and convention.ignore_with_probabilities == "one_hot":
+            kept = ~(q == np.eye(classes)[problem.ignore_index]).all(axis=1)
+        refuses = ignores and convention.ignore_with_probabilities == "error"
+        return None, q, kept, forced, unjudged, "an ignored label beside probabilities" if refuses else None
     raw = problem.targets.reshape(rows)
     if convention.wide_labels == "narrowed" and raw.dtype.itemsize == 8:
         raw = raw.astype(np.int32)
@@ -289,14 +293,22 @@ def _repaired(labels: Array, bad: Array, classes: int, choice: str) -> tuple[Arr
             return np.where(bad, 0, labels), {"nan": LOST_ROW, "zero": 0.0}.get(choice, 1.0)
 
 
+def _clip(convention: Convention, *, wide: bool) -> tuple[float, float] | None:
+    """The bounds of the clip; where the arithmetic has no number between 1 - epsilon and 1, the upper one is 1."""
+    if convention.inputs != "probabilities" or convention.probability_clip == "none":
+        return None
+    low = float(convention.probability_clip)
+    return low, 1 - low if wide or np.float32(1 - low) < 1 else 1.0
+
+
 def _divisor(
     problem: Problem, convention: Convention, reduction: str, labels: Array | None, weight: Array | None, kept: Array
 ) -> Array:
     if reduction != "mean":
         return np.ones(1)
-    if convention.mean_denominator == "rows" or labels is None:
-        return np.array([float(problem.rows)])
-    if convention.mean_denominator == "kept" or weight is None:
+    if convention.mean_denominator in ("rows", "elements"):
+        return np.array([float(problem.rows if convention.mean_denominator == "rows" else problem.logits.size)])
+    if convention.mean_denominator == "kept" or weight is None or labels is None:
         return np.array([float(kept.sum())])
     return weight[labels[kept]] if problem.classes else np.zeros(0)
 
