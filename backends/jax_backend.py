@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -13,31 +13,31 @@ from logitmus.backend import Backend, Function, Inputs, Offer, Outputs, Precisio
 from logitmus.convention import Convention
 
 
-def _integer_labels(logits: Any, labels: Any, _smoothing: float) -> Any:
+def _integer_labels(logits: Any, labels: Any, _options: Mapping[str, Any]) -> Any:
     import optax
 
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
 
 
-def _dense(logits: Any, targets: Any, _smoothing: float) -> Any:
+def _dense(logits: Any, targets: Any, _options: Mapping[str, Any]) -> Any:
     import optax
 
     return optax.softmax_cross_entropy(logits, targets)
 
 
-def _safe(logits: Any, targets: Any, _smoothing: float) -> Any:
+def _safe(logits: Any, targets: Any, _options: Mapping[str, Any]) -> Any:
     import optax
 
     return optax.safe_softmax_cross_entropy(logits, targets)
 
 
-def _smoothed(logits: Any, targets: Any, smoothing: float) -> Any:
+def _smoothed(logits: Any, targets: Any, options: Mapping[str, Any]) -> Any:
     import optax
 
-    return optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, smoothing))
+    return optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, options.get("label_smoothing", 0.0)))
 
 
-def _gather(logits: Any, labels: Any, _smoothing: float) -> Any:
+def _gather(logits: Any, labels: Any, _options: Mapping[str, Any]) -> Any:
     import jax
 
     return -jax.numpy.take_along_axis(jax.nn.log_softmax(logits), labels[..., None], axis=-1)[..., 0]
@@ -62,31 +62,52 @@ def _evaluate(function: Function, mode: str, device: str, inputs: Inputs) -> Out
     import jax
 
     place = jax.devices(device)[0]
-    upstream = inputs.cotangent
-    if upstream is None:  # an argument all the same: one compilation serves problems with and without one
-        upstream = np.ones(inputs.logits.shape[:-1], inputs.logits.dtype)
-    run = _run(function.call, inputs.label_smoothing, mode)
-    loss, gradients = run(*(jax.device_put(array, place) for array in (inputs.logits, inputs.targets, upstream)))
+    options, upstream = inputs.given, inputs.cotangent
+    if inputs.weight is not None:
+        options["weight"] = jax.device_put(inputs.weight, place)
+    if mode == "jit":
+        if upstream is None:  # an argument all the same: one compilation serves problems with and without one
+            upstream = np.ones(inputs.logits.shape[:-1], inputs.logits.dtype)
+        run = _compiled(function.call, tuple(options.items()))
+    else:
+        run = _differentiated(function.call, options)
+    placed = (None if a is None else jax.device_put(a, place) for a in (inputs.logits, inputs.targets, upstream))
+    loss, gradients = run(*placed)
+    if not isinstance(loss, jax.Array):
+        return Outputs(loss=loss)
+    arrays = [np.asarray(gradient) for gradient in gradients]
     return Outputs(
         loss=np.asarray(loss),
-        grad_logits=np.asarray(gradients[0]),
-        grad_targets=np.asarray(gradients[1]) if len(gradients) > 1 else None,
+        grad_logits=arrays[0] if arrays else None,
+        grad_targets=arrays[1] if len(arrays) > 1 else None,
     )
 
 
-@lru_cache(maxsize=256)
-def _run(call: Callable[..., Any], smoothing: float, mode: str) -> Callable[..., tuple[Any, tuple[Any, ...]]]:
+def _differentiated(call: Callable[..., Any], options: Mapping[str, Any]) -> Callable[..., tuple[Any, tuple[Any, ...]]]:
     """(logits, targets, upstream) -> the loss and its gradients; one function, so that jit compiles both at once."""
     import jax
 
     def run(logits: Any, targets: Any, upstream: Any) -> tuple[Any, tuple[Any, ...]]:
         if jax.numpy.issubdtype(targets.dtype, jax.numpy.floating):
-            loss, pull_back = jax.vjp(lambda x, q: call(x, q, smoothing), logits, targets)
+            loss, pull_back = jax.vjp(lambda x, q: call(x, q, options), logits, targets)
         else:
-            loss, pull_back = jax.vjp(lambda x: call(x, targets, smoothing), logits)
-        return loss, pull_back(upstream.astype(loss.dtype))
+            loss, pull_back = jax.vjp(lambda x: call(x, targets, options), logits)
+        if not isinstance(loss, jax.Array) or (upstream is not None and upstream.shape != loss.shape):
+            return loss, ()
+        seed = jax.numpy.ones_like(loss) if upstream is None else upstream.astype(loss.dtype)
+        return loss, pull_back(seed)
 
-    return jax.jit(run) if mode == "jit" else run
+    return run
+
+
+@lru_cache(maxsize=256)
+def _compiled(
+    call: Callable[..., Any], options: tuple[tuple[str, Any], ...]
+) -> Callable[..., tuple[Any, tuple[Any, ...]]]:
+    import jax
+
+    compiled: Callable[..., tuple[Any, tuple[Any, ...]]] = jax.jit(_differentiated(call, dict(options)))
+    return compiled
 
 
 _OPTAX = "https://optax.readthedocs.io/en/latest/api/losses.html#optax.losses."
@@ -139,6 +160,7 @@ BACKEND = Backend(
     evaluate=_evaluate,
     start=_start,
     devices=_devices,
+    adopt=lambda call: call,
     variants=("", "x64"),
     variant_conventions={"x64": {"result_dtype": "as_input", "wide_inputs": "kept", "wide_labels": "kept"}},
     variant_dtypes={"x64": ("float64",)},

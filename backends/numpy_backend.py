@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 
-from logitmus.backend import ALL_LAYOUTS, Backend, Function, Inputs, Offer, Outputs, same_precision
+from logitmus.backend import ALL_LAYOUTS, Backend, Call, Function, Inputs, Offer, Outputs, same_precision
 from logitmus.convention import Convention
 from logitmus.problem import Array
 
@@ -42,7 +43,26 @@ def _probabilities(inputs: Inputs) -> Outputs:
 
 
 def _pulled_back(gradient: Array, inputs: Inputs) -> Array:
-    return gradient if inputs.cotangent is None else gradient * inputs.cotangent[..., None]
+    if inputs.cotangent is None:
+        return gradient
+    upstream = inputs.cotangent
+    return gradient * (np.expand_dims(upstream, inputs.class_axis) if upstream.ndim else upstream)
+
+
+def _adopt(call: Call) -> Callable[[Inputs], Outputs]:
+    """A user's function returns the loss, or it with its gradients: by the logits, and by probability targets."""
+
+    def adopted(inputs: Inputs) -> Outputs:
+        result = call(inputs.logits, inputs.targets, inputs.given)
+        parts: tuple[Any, ...] = result if isinstance(result, tuple) and 1 <= len(result) <= 3 else (result,)
+        loss, by_logits, by_targets = (*parts, None, None)[:3]
+        loss = np.asarray(loss) if isinstance(loss, float | np.generic) else loss
+        gradients = [None if g is None else np.asarray(g) for g in (by_logits, by_targets)]
+        if all(g is None or g.shape == inputs.logits.shape for g in gradients):  # else it is told as it came
+            gradients = [None if g is None else _pulled_back(g, inputs) for g in gradients]
+        return Outputs(loss=loss, grad_logits=gradients[0], grad_targets=gradients[1])
+
+    return adopted
 
 
 def _evaluate(function: Function, mode: str, device: str, inputs: Inputs) -> Outputs:
@@ -60,6 +80,8 @@ BACKEND = Backend(
     name="numpy",
     distributions=("numpy",),
     evaluate=_evaluate,
+    adopt=_adopt,
+    autodiff=False,
     functions=(
         Function(
             name="textbook",

@@ -5,21 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from logitmus.backend import Backend, Function, Inputs, Offer, Outputs, Precision, same_precision
 from logitmus.convention import Convention
-from logitmus.problem import DEFAULT_REDUCTION
 
 _DEVICES: Final = {"cpu": "CPU", "cuda": "GPU"}
 # Keras' mean is called so in every version of Keras 3.
 _KERAS_REDUCTIONS: Final = {"none": "none", "sum": "sum", "mean": "sum_over_batch_size"}
 
 
-class _Options(NamedTuple):
-    reduction: str
-    ignore_index: int | None
-    label_smoothing: float
+_Options = Mapping[str, Any]  # those that the problem gives
 
 
 def _sparse(logits: Any, targets: Any, _options: _Options) -> Any:
@@ -36,14 +32,14 @@ def _dense(logits: Any, targets: Any, _options: _Options) -> Any:
 
 def _keras_reduction(options: _Options) -> dict[str, Any]:
     """The argument, where a reduction is asked for; else Keras' own default holds."""
-    return {} if options.reduction == DEFAULT_REDUCTION else {"reduction": _KERAS_REDUCTIONS[options.reduction]}
+    return {"reduction": _KERAS_REDUCTIONS[options["reduction"]]} if "reduction" in options else {}
 
 
 def _keras_sparse(logits: Any, targets: Any, options: _Options, *, from_logits: bool = False) -> Any:
     import keras
 
     loss = keras.losses.SparseCategoricalCrossentropy(
-        from_logits=from_logits, ignore_class=options.ignore_index, **_keras_reduction(options)
+        from_logits=from_logits, ignore_class=options.get("ignore_index"), **_keras_reduction(options)
     )
     return loss(targets, logits)
 
@@ -57,7 +53,7 @@ def _keras_dense(logits: Any, targets: Any, options: _Options, *, from_logits: b
 
     loss = keras.losses.CategoricalCrossentropy(
         from_logits=from_logits,
-        label_smoothing=options.label_smoothing,
+        label_smoothing=options.get("label_smoothing", 0.0),
         **_keras_reduction(options),
     )
     return loss(targets, logits)
@@ -85,17 +81,22 @@ def _devices() -> Sequence[str]:
 def _evaluate(function: Function, mode: str, device: str, inputs: Inputs) -> Outputs:
     import tensorflow as tf
 
-    options = _Options(inputs.reduction, inputs.ignore_index, inputs.label_smoothing)
+    options = inputs.given
     with tf.device(f"/{_DEVICES[device]}:0"):
         logits, targets = tf.constant(inputs.logits), tf.constant(inputs.targets)
         upstream = None if inputs.cotangent is None else tf.constant(inputs.cotangent)
+        if inputs.weight is not None:
+            options["weight"] = tf.constant(inputs.weight)
         run = (
-            _compiled(function.call, options, (device, *inputs.signature))
+            _compiled(function.call, tuple(options.items()), (device, *inputs.signature))
             if mode == "xla"
             else _differentiated(function.call, options)
         )
         loss, gradients = run(logits, targets, upstream)
-    arrays = [None if gradient is None else gradient.numpy() for gradient in gradients]
+    if not tf.is_tensor(loss):
+        return Outputs(loss=loss)
+    # Converted, for the gradient of a gather may come as slices.
+    arrays = [None if gradient is None else tf.convert_to_tensor(gradient).numpy() for gradient in gradients]
     return Outputs(loss=loss.numpy(), grad_logits=arrays[0], grad_targets=arrays[1] if len(arrays) > 1 else None)
 
 
@@ -108,6 +109,8 @@ def _differentiated(call: Callable[..., object], options: _Options) -> Callable[
         with tf.GradientTape() as tape:
             tape.watch(watched)
             loss: Any = call(logits, targets, options)
+        if not tf.is_tensor(loss) or (upstream is not None and loss.shape != upstream.shape):
+            return loss, [None] * len(watched)
         seed = None if upstream is None else tf.cast(upstream, loss.dtype)  # Keras' losses have a dtype of their own
         return loss, tape.gradient(loss, watched, output_gradients=seed)
 
@@ -116,13 +119,13 @@ def _differentiated(call: Callable[..., object], options: _Options) -> Callable[
 
 @lru_cache(maxsize=256)
 def _compiled(
-    call: Callable[..., object], options: _Options, _signature: tuple[object, ...]
+    call: Callable[..., object], options: tuple[tuple[str, Any], ...], _signature: tuple[object, ...]
 ) -> Callable[..., tuple[Any, list[Any]]]:
     """The same compiled by XLA. One tf.function a signature: it keeps every trace, and only here can one be dropped."""
     import tensorflow as tf
 
     compiled: Callable[..., tuple[Any, list[Any]]] = tf.function(
-        _differentiated(call, options), jit_compile=True, autograph=False
+        _differentiated(call, dict(options)), jit_compile=True, autograph=False
     )
     return compiled
 
@@ -204,6 +207,7 @@ BACKEND = Backend(
     evaluate=_evaluate,
     start=_start,
     devices=_devices,
+    adopt=lambda call: call,
     functions=(
         Function(
             name="nn.sparse_softmax_cross_entropy_with_logits",

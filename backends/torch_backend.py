@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from logitmus.backend import Backend, Function, Inputs, Offer, Outputs, same_precision
 from logitmus.convention import Convention
-from logitmus.problem import DEFAULT_REDUCTION, FLOAT_DTYPES, Array
+from logitmus.problem import FLOAT_DTYPES, Array
 
 
-def _functional(logits: Any, targets: Any, options: dict[str, Any]) -> Any:
+def _functional(logits: Any, targets: Any, options: Mapping[str, Any]) -> Any:
     import torch
 
     return torch.nn.functional.cross_entropy(logits, targets, **options)
 
 
-def _module(logits: Any, targets: Any, options: dict[str, Any]) -> Any:
+def _module(logits: Any, targets: Any, options: Mapping[str, Any]) -> Any:
     import torch
 
     return torch.nn.CrossEntropyLoss(**options)(logits, targets)
 
 
-def _two_steps(logits: Any, targets: Any, options: dict[str, Any]) -> Any:
+def _two_steps(logits: Any, targets: Any, options: Mapping[str, Any]) -> Any:
     from torch.nn import functional
 
     log_probabilities = functional.log_softmax(logits, dim=min(1, logits.ndim - 1))
@@ -38,9 +38,13 @@ def _evaluate(function: Function, mode: str, device: str, inputs: Inputs) -> Out
     logits = _tensor(inputs.logits, device).requires_grad_()
     targets = _tensor(inputs.targets, device)
     wanted = [logits, targets.requires_grad_()] if targets.is_floating_point() else [logits]
-    loss: Any = function.call(logits, targets, _options(inputs, device))
-    upstream = torch.ones_like(loss) if inputs.cotangent is None else _tensor(inputs.cotangent, device)
-    gradients = [_array(gradient) for gradient in torch.autograd.grad(loss, wanted, upstream)]
+    options = inputs.given
+    if inputs.weight is not None:
+        options["weight"] = _tensor(inputs.weight, device)
+    loss: Any = function.call(logits, targets, options)
+    if not isinstance(loss, torch.Tensor):
+        return Outputs(loss=loss)
+    gradients = _gradients(loss, wanted, None if inputs.cotangent is None else _tensor(inputs.cotangent, device))
     if device != "cpu":  # on the CPU the tensors are the arrays; elsewhere what was written must be carried back
         for array, tensor in ((inputs.logits, logits), (inputs.targets, targets)):
             _write_back(array, _array(tensor))
@@ -49,18 +53,16 @@ def _evaluate(function: Function, mode: str, device: str, inputs: Inputs) -> Out
     )
 
 
-def _options(inputs: Inputs, device: str) -> dict[str, Any]:
-    """The keyword arguments that the problem gives; PyTorch's own defaults hold for the others."""
-    options: dict[str, Any] = {}
-    if inputs.reduction != DEFAULT_REDUCTION:
-        options["reduction"] = inputs.reduction
-    if inputs.weight is not None:
-        options["weight"] = _tensor(inputs.weight, device)
-    if inputs.ignore_index is not None:
-        options["ignore_index"] = inputs.ignore_index
-    if inputs.label_smoothing:
-        options["label_smoothing"] = inputs.label_smoothing
-    return options
+def _gradients(loss: Any, wanted: Sequence[Any], upstream: Any) -> list[Array | None]:
+    import torch
+
+    if upstream is None:
+        upstream = torch.ones_like(loss)
+    if not loss.requires_grad or upstream.shape != loss.shape:
+        return [None] * len(wanted)
+    # What a function does not look at has no gradient; that is no error.
+    found = torch.autograd.grad(loss, wanted, upstream.to(loss.dtype), allow_unused=True)
+    return [None if gradient is None else _array(gradient) for gradient in found]
 
 
 def _tensor(array: Array, device: str) -> Any:
@@ -178,6 +180,7 @@ BACKEND = Backend(
     distributions=("torch",),
     evaluate=_evaluate,
     devices=_devices,
+    adopt=lambda call: call,
     functions=(
         _of_labels("cross_entropy", "torch.nn.functional.cross_entropy.html", _functional, "label_smoothing"),
         _of_probabilities("cross_entropy.probabilities", "torch.nn.functional.cross_entropy.html", _functional),

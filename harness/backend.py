@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,6 +16,12 @@ from logitmus.convention import Convention
 from logitmus.problem import DEFAULT_REDUCTION, FLOAT_DTYPES, LABEL_DTYPES, LAYOUTS, Array, Problem
 
 TargetKind = Literal["labels", "probabilities"]
+# (logits, targets, options that are given) -> what a function returns, all in the framework's own arrays.
+Call = Callable[[Any, Any, Mapping[str, Any]], Any]
+
+
+class NotAskedError(Exception):
+    """Raised by `Backend.evaluate`: the question cannot be put to the function at all, and says nothing about it."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +135,10 @@ def outside_domain(inputs: str, problem: Problem) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """What a backend gets for one call: NumPy arrays in the subject's own axis order and memory layout."""
+    """What a backend gets for one call: NumPy arrays in the subject's own axis order and memory layout.
+
+    class_axis: where the classes of the logits (and of probabilities) lie. The other fields: as in `Problem`.
+    """
 
     logits: Array
     targets: Array
@@ -139,6 +148,18 @@ class Inputs:
     reduction: str
     cotangent: Array | None
     signature: tuple[object, ...] = ()
+    class_axis: int = -1
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The options that the problem gives, under the problem's names; a function's own defaults hold for others."""
+        options = {
+            "weight": self.weight,
+            "ignore_index": self.ignore_index,
+            "label_smoothing": self.label_smoothing or None,
+            "reduction": None if self.reduction == DEFAULT_REDUCTION else self.reduction,
+        }
+        return {name: value for name, value in options.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,13 +214,17 @@ class Backend:
         distributions: the installed packages whose versions identify it.
         functions: what it offers.
         evaluate: (function, mode, device, inputs) -> outputs; runs the call and the framework's own autodiff. May
-            raise anything: what it raises is the observation.
+            raise anything: what it raises is the observation. What is no array of the framework goes back as the
+            loss as it came; gradients are left out where the loss has none, or has not the shape of the cotangent.
         start: called once with the variant, before anything else; process-wide switches go here.
         devices: the devices that the framework reports, called after `start`.
         variants: process-wide settings, each run in a worker of its own; "" is the framework's default.
         variant_conventions: the fields that a variant changes, by variant.
         variant_dtypes: the logits dtypes that a variant is run with; left out: those of the function.
         variant_precision: the precisions that a variant changes, by variant and input dtype.
+        adopt: makes a `Function.call` of a call in the framework's own arrays, so that functions of a user's own
+            can be asked (`logitmus.adopted`); None: it takes none.
+        autodiff: whether the framework differentiates a user's function.
     """
 
     name: str
@@ -212,6 +237,8 @@ class Backend:
     variant_conventions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     variant_dtypes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     variant_precision: Mapping[str, Mapping[str, Precision]] = field(default_factory=dict)
+    adopt: Callable[[Call], Callable[..., object]] | None = None
+    autodiff: bool = True
 
     def subjects(self, devices: Sequence[str]) -> list[Subject]:
         """Every function in every mode and variant on these devices."""

@@ -31,6 +31,7 @@ def present(problem: Problem, subject: Subject) -> Inputs:
         reduction=problem.reduction,
         cotangent=None if problem.cotangent is None else problem.cotangent.copy(),
         signature=problem.signature,
+        class_axis=_class_axis(subject, problem.logits.ndim),
     )
 
 

@@ -272,6 +272,8 @@ def command(spec: BackendSpec, variant: str = "", device: str = "") -> list[str]
         "--backend",
         spec.target,
         *(("--path", spec.path) if spec.path else ()),
+        *(("--function", spec.function, "--class-axis", spec.class_axis) if spec.function else ()),
+        *(part for ours, theirs in spec.options for part in ("--option", f"{ours}={theirs}")),
         *chosen,
     ]
 

@@ -21,6 +21,10 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from logitmus import target
+from logitmus.adopted import ARGUMENTS
+from logitmus.convention import FIELDS
+
 GROUP = "logitmus.backends"
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _NAMED = re.compile(r"([A-Za-z0-9][\w.-]*)=(.+)", re.DOTALL)
@@ -41,6 +45,9 @@ class BackendSpec:
         python: another interpreter to run it in; "" is this one.
         command: the program and its arguments, for `cmd:`.
         path: a folder that the worker adds to its import path.
+        function: FILE.py:FUNCTION or module:FUNCTION that is asked in place of the backend's own functions.
+        options: that function's own names for the arguments, by ours (`logitmus.adopted.ARGUMENTS`).
+        class_axis: where that function wants its classes, as in `Convention`.
     """
 
     name: str
@@ -49,10 +56,15 @@ class BackendSpec:
     python: str = ""
     command: tuple[str, ...] = ()
     path: str = ""
+    function: str = ""
+    options: tuple[tuple[str, str], ...] = ()
+    class_axis: str = "last"
 
     @property
     def label(self) -> str:
         """What a person calls it."""
+        if self.function:
+            return f"{self.name}:{self.function}"
         return self.name or f"cmd:{shlex.join(self.command)}"
 
 
@@ -90,6 +102,32 @@ def parse(text: str) -> BackendSpec:
     target, at, python = text.partition("@")
     spec = _own(target) if _TARGET.fullmatch(target) else _registered(target)
     return replace(spec, python=_interpreter(python, text)) if at else spec
+
+
+def adopting(framework: str, function: str, options: Sequence[str] = (), class_axis: str = "last") -> BackendSpec:
+    """A user's own function, asked in a framework: `identify FUNCTION --framework FRAMEWORK --option weight=w`.
+
+    Raises:
+        RegistryError, target.TargetError: for a framework, a file or an option that cannot be meant.
+    """
+    spec = parse(framework)
+    if spec.command:
+        raise RegistryError(f"--framework {framework}: a program of its own takes no functions; use e.g. torch or jax")
+    if class_axis not in FIELDS["class_axis"].values:
+        raise RegistryError(f"--class-axis {class_axis}: use {' or '.join(FIELDS['class_axis'].values)}")
+    named = [option.partition("=") for option in options]
+    for ours, equals, theirs in named:
+        if ours not in ARGUMENTS or not equals or not (theirs.isidentifier() or not theirs):
+            raise RegistryError(
+                f"--option {ours}{equals}{theirs}: use OURS=THEIRS, e.g. weight=class_weights, where OURS is one of "
+                f"{', '.join(ARGUMENTS)}; nothing after the = leaves an option out"
+            )
+    return replace(
+        spec,
+        function=str(target.parse(function)),
+        options=tuple((ours, theirs) for ours, _, theirs in named),
+        class_axis=class_axis,
+    )
 
 
 def distinct(specs: Sequence[BackendSpec]) -> tuple[BackendSpec, ...]:

@@ -18,12 +18,18 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, BinaryIO
 
-from logitmus.backend import Backend, Function, Inputs, Outputs, Subject
+import numpy as np
+
+from logitmus import target
+from logitmus.adopted import adopt
+from logitmus.backend import Backend, Function, Inputs, NotAskedError, Outputs, Subject
+from logitmus.convention import PORTABLE
 from logitmus.environment import flushes_subnormals, process_environment
 from logitmus.observation import Answered, Garbled, NotRun, Outcome, Raised
 from logitmus.present import canonical, present
 from logitmus.problem import Problem, little_endian_bytes
 from logitmus.wire import (
+    DTYPES,
     PROTOCOL,
     Message,
     WireError,
@@ -54,6 +60,8 @@ def main(argv: Sequence[str]) -> int:
     try:
         backend = load(options.backend, options.path)
         backend.start(options.variant)
+        if options.function:
+            backend = _adopted(backend, options)
         devices = tuple(backend.devices())
     except Exception as error:
         send(_failure(error, backend))
@@ -93,10 +101,27 @@ def load(target: str, path: str = "") -> Backend:
     return value
 
 
+def _adopted(backend: Backend, options: argparse.Namespace) -> Backend:
+    """A user's own function, asked as the backend asks its own."""
+    named = target.parse(options.function)
+    return adopt(
+        target.load(named),
+        backend,
+        name=named.name,
+        names=dict(option.split("=", 1) for option in options.option),
+        convention=PORTABLE.but(class_axis=options.class_axis),
+    )
+
+
 def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="logitmus.worker", description=__doc__.partition("\n")[0])
     parser.add_argument("--backend", required=True, help='"module:attribute" of a Backend value')
     parser.add_argument("--path", default="", help="a folder for the import path")
+    parser.add_argument("--function", default="", help="FILE.py:FUNCTION or module:FUNCTION to ask in place of its own")
+    parser.add_argument(
+        "--option", action="append", default=[], help="weight=class_weights: a name of the function's own"
+    )
+    parser.add_argument("--class-axis", default="last", help="where the function wants its classes: last or 1")
     parser.add_argument("--variant", default="", help="the process-wide setting to start with")
     parser.add_argument("--device", default="", help="the device that its subjects will be asked on")
     return parser.parse_args(argv)
@@ -133,6 +158,8 @@ def _die_with_parent() -> None:
 
 def _failure(error: Exception, backend: Backend | None) -> Message:
     hint = ""
+    if isinstance(error, target.TargetError):
+        return {"type": "failed", "reason": plain_text(str(error)), "hint": hint}
     if isinstance(error, ModuleNotFoundError) and backend is not None and backend.distributions:
         hint = f"{sys.executable} -m pip install {' '.join(backend.distributions)}"
     return {"type": "failed", "reason": plain_text(f"{type(error).__name__}: {error}"), "hint": hint}
@@ -149,7 +176,8 @@ def _answer_batch(
     for item in batch["items"]:
         problem = decode_problem(item["problem"])
         for subject in item["subjects"]:
-            outcome, seconds = _observe(problem, served[subject], backend, caught)
+            one = served[subject]
+            outcome, seconds = observe(problem, one.subject, one.function, backend, caught)
             send(
                 {
                     "type": "answer",
@@ -162,25 +190,30 @@ def _answer_batch(
     send({"type": "done", "batch": batch["batch"], "flushes_before": before, "flushes_after": flushes_subnormals()})
 
 
-def _observe(
-    problem: Problem, one: _Served, backend: Backend, caught: list[warnings.WarningMessage]
+def observe(
+    problem: Problem, subject: Subject, function: Function, backend: Backend, caught: list[warnings.WarningMessage]
 ) -> tuple[Outcome, float]:
-    """The outcome of one call, and the seconds that it took."""
+    """The outcome of one call in this process, and the seconds that it took.
+
+    caught: the list of a `warnings.catch_warnings(record=True)` around it.
+    """
     try:
-        inputs = present(problem, one.subject)
+        inputs = present(problem, subject)
     except Exception as error:
         return NotRun(f"could not be presented: {type(error).__name__}: {error}"), 0.0
     bits = _bits(inputs)
     caught.clear()
     started = time.perf_counter()
     try:
-        outputs = backend.evaluate(one.function, one.subject.mode, one.subject.device, inputs)
+        outputs = backend.evaluate(function, subject.mode, subject.device, inputs)
+    except NotAskedError as error:
+        return NotRun(str(error)), 0.0
     except Exception as error:
         return Raised(type(error).__name__, str(error)), time.perf_counter() - started
     seconds = time.perf_counter() - started
     texts = tuple(dict.fromkeys(str(warning.message) for warning in caught))
     written = tuple(name for name, now in _bits(inputs).items() if now != bits[name])
-    return _answered(outputs, problem, one.subject, written, texts), seconds
+    return _answered(outputs, problem, subject, written, texts), seconds
 
 
 def _answered(
@@ -190,7 +223,26 @@ def _answered(
         result = canonical(outputs, problem, subject)
     except Exception as error:
         return Garbled(f"{type(error).__name__}: {error}")
-    return Answered(result.loss, result.grad_logits, result.grad_targets, written, texts)
+    parts = {"loss": result.loss, "grad_logits": result.grad_logits, "grad_targets": result.grad_targets}
+    for name, part in parts.items():
+        wrong = _wrong(name, part, problem)
+        if wrong:
+            return Garbled(f"{name}: {wrong}")
+    by_logits, by_targets = (None if g is None else np.asarray(g) for g in (result.grad_logits, result.grad_targets))
+    return Answered(np.asarray(result.loss), by_logits, by_targets, written, texts)
+
+
+def _wrong(name: str, part: object, problem: Problem) -> str:
+    """Why a part is no result; "": it is one. A loss may have any shape: judging that is not the worker's business."""
+    if part is None and name != "loss":
+        return ""
+    if not isinstance(part, np.ndarray | np.generic):
+        return f"a value of type {type(part).__name__}; an array of the framework's own was due"
+    if part.dtype.name not in DTYPES:
+        return f"an array of {part.dtype}; the protocol carries {', '.join(DTYPES)}"
+    if name != "loss" and part.shape != problem.logits.shape:
+        return f"shape {part.shape}, classes last; its problem's logits have {problem.logits.shape}"
+    return ""
 
 
 def _encoded(outcome: Outcome) -> Message:

@@ -22,15 +22,16 @@ FRAMEWORKS = ("torch", "tensorflow", "keras", "jax", "optax")
 
 # A module may import those of its own level and of the levels below it.
 LEVELS = [
-    ["problem", "convention"],
+    ["problem", "convention", "target"],
     ["rounding", "softmax", "enclosure", "observation", "finding"],
     ["backend", "question"],
+    ["adopted"],
     ["present", "wire", "environment", "arb_tier", "events", "cases"],
     ["oracle", "worker", "bootstrap", "messages", "registry", "backends"],
-    ["budget", "verdict", "explain", "process", "workers"],
+    ["budget", "verdict", "explain", "process", "workers", "local"],
     ["assess", "drive", "record", "phrases"],
     ["mechanisms", "pool", "store"],
-    ["diagnosis", "merge"],
+    ["diagnosis", "merge", "inquiry"],
     ["judge", "worlds", "card", "reading"],
     ["symptoms"],
     ["identify"],
@@ -48,6 +49,8 @@ WORKER_SIDE = [
     "present",
     "wire",
     "environment",
+    "target",
+    "adopted",
     "worker",
     "bootstrap",
 ]

@@ -1,0 +1,212 @@
+"""A user's own function as a backend: nothing is declared about it but its signature.
+
+    def my_loss(logits, targets, *, weight=None, ignore_index=-100, label_smoothing=0.0, reduction="mean"): ...
+
+takes and returns the framework's own arrays. Options that it does not name are not offered, and without `reduction` it
+is only ever asked for nothing. It may be any callable: a method, a `functools.partial`, a module of PyTorch. Light
+(numpy): a worker imports it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from inspect import Parameter
+from itertools import takewhile
+from types import MappingProxyType
+from typing import Any, Final, get_args
+
+from logitmus.backend import Backend, Function, NotAskedError, Offer, Precision, TargetKind, same_precision
+from logitmus.convention import PORTABLE, Convention
+from logitmus.problem import REDUCTIONS
+from logitmus.target import TargetError
+
+OPTIONS: Final = ("weight", "ignore_index", "label_smoothing", "reduction")
+ARGUMENTS: Final = ("logits", "targets", *OPTIONS)
+# By these names a function shows that it takes its targets first, as TensorFlow and Keras do.
+_TARGET_NAMES: Final = frozenset({"y_true", "label", "labels", "target", "targets"})
+# What says nothing, for a parameter that must be given.
+_NOTHING: Final = MappingProxyType({"weight": None, "label_smoothing": 0.0})
+_NAMED: Final = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+_ANY: Final = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+
+
+def adopt(
+    function: Callable[..., Any],
+    backend: Backend,
+    *,
+    name: str,
+    names: Mapping[str, str] | None = None,
+    convention: Convention = PORTABLE,
+) -> Backend:
+    """A backend of two functions, `name` taking labels and `name`.probabilities, evaluated as `backend` does.
+
+    Args:
+        function: see the module. In a framework without autodiff (NumPy) it may return (loss, gradient by logits) or
+            (loss, gradient by logits, gradient by targets), the gradients being those of the sum of the loss.
+        backend: the framework's.
+        name: what its subjects are called.
+        names: its own names for `ARGUMENTS`, where they differ; "" for an option that is not to be given.
+        convention: what is held to be true of it; its `class_axis` says how logits are handed over.
+
+    Raises:
+        TargetError: where the function cannot be called with logits and targets, or lacks a parameter that is named.
+    """
+    if backend.adopt is None:
+        raise TargetError(f"the backend {backend.name} takes no functions of your own: it has no `adopt`")
+    caller = _caller(function, name, dict(names or {}))
+    call = backend.adopt(caller)
+    return replace(
+        backend,
+        functions=tuple(_function(name, kind, call, caller, backend, convention) for kind in get_args(TargetKind)),
+        variants=("",),
+    )
+
+
+def _function(
+    name: str,
+    kind: TargetKind,
+    call: Callable[..., object],
+    caller: Caller,
+    backend: Backend,
+    convention: Convention,
+) -> Function:
+    """Dtypes and layouts as the framework's own function of this kind takes them; the rest by its signature."""
+    pattern = next((f for f in backend.functions if f.offer.targets == kind), None)
+    offer = pattern.offer if pattern else Offer(targets=kind)
+    gradients = {"labels": {"logits"}, "probabilities": {"logits", "targets"}}[kind]
+    return Function(
+        name=name if kind == "labels" else f"{name}.{kind}",
+        call=call,
+        offer=replace(
+            offer,
+            options=frozenset(caller.options) - {"reduction"},
+            reductions=REDUCTIONS if "reduction" in caller.options else (),
+            spatial=True,
+            single_row=True,
+            gradients=frozenset(gradients if backend.autodiff else ()),
+        ),
+        convention=convention,
+        precision={
+            dtype: _stored_in_its_own(dtype, p)
+            for dtype, p in (pattern.precision if pattern else same_precision()).items()
+        },
+        flushes_subnormals=pattern.flushes_subnormals if pattern else False,
+    )
+
+
+def _stored_in_its_own(dtype: str, precision: Precision) -> Precision:
+    """A fused kernel may keep halves in float32; nothing says that a user's function is one."""
+    return precision if dtype in ("float64", "float32") else Precision(dtype, dtype, precision.arithmetic)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Calls a function under the names of its own parameters.
+
+    Attributes:
+        function: what is called.
+        options: of `OPTIONS`, those that it takes.
+        parameters: its own names, by ours.
+        positional: the parameters that are given by position, in order.
+        required: the options that it cannot be called without.
+    """
+
+    function: Callable[..., Any]
+    options: tuple[str, ...]
+    parameters: Mapping[str, str]
+    positional: tuple[Parameter, ...]
+    required: frozenset[str] = frozenset()
+
+    def __call__(self, logits: Any, targets: Any, options: Mapping[str, Any]) -> Any:
+        """What the function returns.
+
+        Raises:
+            NotAskedError: where it must be given an option that the problem does not give.
+        """
+        given = {"logits": logits, "targets": targets, **options}
+        for option in sorted(self.required - given.keys()):
+            if option not in _NOTHING:
+                raise NotAskedError(f"has no default for {self.parameters[option]}")
+            given[option] = _NOTHING[option]
+        theirs = {self.parameters[ours]: value for ours, value in given.items()}
+        positional = [theirs.pop(one.name, one.default) for one in self.positional]
+        return self.function(*positional, **theirs)
+
+
+def _caller(function: Callable[..., Any], name: str, names: dict[str, str]) -> Caller:
+    unknown = sorted(set(names) - set(ARGUMENTS))
+    if unknown:
+        raise TargetError(f"no option is called {unknown[0]!r}; use {', '.join(ARGUMENTS)}")
+    parameters = _parameters(function)
+    if parameters is None:  # nothing is known but what the caller says
+        chosen = {
+            "logits": "logits",
+            "targets": "targets",
+            **{ours: theirs for ours, theirs in names.items() if theirs},
+        }
+        leading = tuple(Parameter(chosen[one], Parameter.POSITIONAL_ONLY) for one in ("logits", "targets"))
+        return Caller(function, tuple(o for o in OPTIONS if o in chosen), chosen, leading)
+    named = {one.name: one for one in parameters if one.kind in _NAMED}
+    open_ended = any(one.kind is Parameter.VAR_KEYWORD for one in parameters)
+    _check_named(name, names, named, open_ended=open_ended)
+    options = {option: names.get(option, option) for option in OPTIONS}
+    options = {ours: theirs for ours, theirs in options.items() if theirs and (theirs in named or open_ended)}
+    pair = _logits_and_targets(name, names, [one for one in named if one not in options.values()])
+    chosen = {**pair, **options}
+    required = {one.name for one in named.values() if one.default is Parameter.empty} - set(pair.values())
+    beyond = [one for one in named if one in required - set(options.values())]
+    if beyond:
+        raise TargetError(
+            f"{name} needs {', '.join(beyond)} too, which a cross-entropy is not given; wrap it in a function of "
+            "logits and targets, or say which option it is, e.g. --option weight=class_weights"
+        )
+    return Caller(
+        function,
+        tuple(options),
+        chosen,
+        tuple(takewhile(lambda one: _by_position(one, pair), named.values())),
+        frozenset(ours for ours, theirs in options.items() if theirs in required),
+    )
+
+
+def _by_position(parameter: Parameter, pair: Mapping[str, str]) -> bool:
+    leading = parameter.kind is Parameter.POSITIONAL_OR_KEYWORD and parameter.name in pair.values()
+    return leading or parameter.kind is Parameter.POSITIONAL_ONLY
+
+
+def _parameters(function: Callable[..., Any]) -> Sequence[Parameter] | None:
+    """Those of its signature; None: it has none that tells anything, as builtins and (*args, **kwargs)."""
+    # A module of PyTorch is called through a wrapper of any arguments; its forward has the names.
+    for one in (function, getattr(function, "forward", None)):
+        try:
+            parameters = list(inspect.signature(one).parameters.values()) if one is not None else []
+        except (TypeError, ValueError):
+            continue
+        if one is not None and not (parameters and all(parameter.kind in _ANY for parameter in parameters)):
+            return parameters
+    return None
+
+
+def _check_named(name: str, names: Mapping[str, str], named: Mapping[str, object], *, open_ended: bool) -> None:
+    for ours, theirs in names.items():
+        if theirs and theirs not in named and not open_ended:
+            close = difflib.get_close_matches(theirs, named, n=1)
+            suggestion = f"did you mean {close[0]!r}? " if close else ""
+            raise TargetError(f"{name} has no parameter {theirs!r} for {ours}; {suggestion}It has: {', '.join(named)}")
+
+
+def _logits_and_targets(name: str, names: Mapping[str, str], free: Sequence[str]) -> dict[str, str]:
+    """Its names for the two: as said; else its first two parameters, the targets first where they are called so."""
+    said = {ours: names[ours] for ours in ("logits", "targets") if names.get(ours)}
+    left = [one for one in free if one not in said.values()]
+    if left[:1] == ["self"]:
+        raise TargetError(f"{name} is a method without its object; name one of an object, or a function")
+    wanted = [ours for ours in ("logits", "targets") if ours not in said]
+    if len(left) < len(wanted):
+        raise TargetError(f"{name} takes {', '.join(free) or 'nothing'}; a loss takes logits and targets")
+    if len(wanted) == 2 and left[0] in _TARGET_NAMES and left[1] not in _TARGET_NAMES:
+        wanted.reverse()
+    return {**dict(zip(wanted, left, strict=False)), **said}

@@ -1,0 +1,71 @@
+"""Asking one backend, or a user's own function in it, a list of problems in a worker: what `identify` is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from logitmus.backend import Subject
+from logitmus.events import BackendFailed
+from logitmus.observation import NotRun, Outcome
+from logitmus.pool import Ask, Limits, Observed, Pool
+from logitmus.problem import Problem
+from logitmus.registry import BackendSpec, RegistryError
+
+
+class InquiryError(Exception):
+    """A backend, or a function in it, that could not be asked at all; the message says why and what to do."""
+
+
+def inquire(
+    spec: BackendSpec,
+    problems: Iterable[Problem],
+    *,
+    device: str = "",
+    targets: Sequence[str] = ("labels", "probabilities"),
+    limits: Limits | None = None,
+) -> Iterator[tuple[Problem, Subject, Outcome]]:
+    """What each subject of the backend, as it is without a mode or a variant, does with each problem.
+
+    Whatever a function does is an outcome: a crash or a hang costs one worker. What a subject does not offer is NotRun,
+    with the reason.
+
+    Args:
+        spec: `registry.parse("torch")`, or `registry.adopting("torch", "losses.py:my_loss")`.
+        device: one that the backend has; "": its first, the CPU.
+        targets: the kinds of targets that are asked with.
+
+    Raises:
+        InquiryError: where the backend cannot run or has no such device.
+        RegistryError: for an unknown device.
+    """
+    todo = list(problems)
+    with Pool([spec], limits) as pool:
+        for said in pool.describe():
+            if isinstance(said, BackendFailed):
+                raise InquiryError(f"{said.reason}{f'. {said.hint}' if said.hint else ''}")
+            subjects = [s for s in said.subjects if not s.mode and not s.variant]
+            chosen = [s for s in _on(device, subjects) if s.offer.targets in targets]
+        by_id = {subject.id: subject for subject in chosen}
+        for problem in todo:
+            for subject in chosen:
+                reason = subject.why_not(problem)
+                if reason is not None:
+                    yield problem, subject, NotRun(reason)
+
+        def plan(here: tuple[Subject, ...]) -> Iterator[Ask]:
+            mine = [subject for subject in here if subject.id in by_id]
+            for problem in todo:
+                ids = tuple(subject.id for subject in mine if subject.why_not(problem) is None)
+                if ids:
+                    yield Ask(problem, ids)
+
+        for event in pool.run(plan):
+            if isinstance(event, Observed):
+                yield event.problem, by_id[event.observation.subject], event.observation.outcome
+
+
+def _on(device: str, subjects: Sequence[Subject]) -> list[Subject]:
+    devices = list(dict.fromkeys(subject.device for subject in subjects))
+    if device and device not in devices:
+        raise RegistryError(f"there is no device {device!r} here; there is {', '.join(devices)}")
+    return [subject for subject in subjects if subject.device == (device or devices[0])]

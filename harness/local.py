@@ -1,0 +1,83 @@
+"""Asking a callable in this process: for closures and lambdas, which no worker could import.
+
+Nothing stands between it and the caller: a function that crashes or hangs takes the program with it. What can be named
+as FILE.py:FUNCTION is asked in a worker (`logitmus.inquiry`), with the same outcomes.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from logitmus import registry
+from logitmus.adopted import adopt
+from logitmus.backend import Backend, Subject
+from logitmus.convention import PORTABLE, Convention
+from logitmus.observation import NotRun, Outcome
+from logitmus.problem import Problem
+from logitmus.worker import load, observe
+
+
+def ask_here(
+    function: Callable[..., Any],
+    framework: str,
+    problems: Iterable[Problem],
+    *,
+    names: Mapping[str, str] | None = None,
+    convention: Convention = PORTABLE,
+    device: str = "",
+) -> Iterator[tuple[Problem, Subject, Outcome]]:
+    """What `function` does with each problem, once as taking labels and once as taking probabilities.
+
+    The framework is used as this process has set it up: no process-wide switch of it is touched.
+
+    Args:
+        function: (logits, targets, **options) in the framework's own arrays; see `logitmus.adopted`.
+        framework: "torch", "tensorflow", "jax", "numpy", or another registered backend.
+        problems: what is asked; consumed lazily.
+        names: the function's own names for the arguments, by ours.
+        convention: what is held to be true of it; `class_axis` says how it gets its logits.
+        device: one that the framework has; "": its first, the CPU.
+
+    Raises:
+        RegistryError: for an unknown framework or device; TargetError: where the function takes no logits and targets.
+    """
+    backend = adopt(function, _backend(framework), name=_name(function), names=names, convention=convention)
+    devices = tuple(backend.devices())
+    if device and device not in devices:
+        raise registry.RegistryError(f"{framework} has no device {device!r} here; there is {', '.join(devices)}")
+    subjects = backend.subjects((device or devices[0],))
+    functions = {one.name: one for one in backend.functions}
+    return _asked(backend, [(subject, functions[subject.function]) for subject in subjects], problems)
+
+
+def _asked(
+    backend: Backend, subjects: list[tuple[Subject, Any]], problems: Iterable[Problem]
+) -> Iterator[tuple[Problem, Subject, Outcome]]:
+    for problem in problems:
+        for subject, function in subjects:
+            reason = subject.why_not(problem)
+            if reason is not None:
+                yield problem, subject, NotRun(reason)
+                continue
+            with warnings.catch_warnings(record=True) as caught:  # closed again before the caller's own code goes on
+                warnings.simplefilter("always")
+                outcome, _ = observe(problem, subject, function, backend, caught)
+            yield problem, subject, outcome
+
+
+def _backend(framework: str) -> Backend:
+    spec = registry.parse(framework)
+    if spec.python or spec.command:
+        raise registry.RegistryError(
+            f"{framework} runs elsewhere, and a callable is asked in this process; name a framework alone, e.g. torch"
+        )
+    return load(spec.target)
+
+
+def _name(function: Callable[..., Any]) -> str:
+    """What its subjects are called; an id has no room for blanks, @ and colons."""
+    called = getattr(function, "__qualname__", None) or type(function).__qualname__
+    return re.sub(r"[\s@:]+", "_", called.replace("<locals>.", ""))
