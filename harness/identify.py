@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from logitmus.backend import Subject
+from logitmus.backend import Subject, outside_domain
 from logitmus.card import Card, Measured
 from logitmus.convention import FIELDS, PORTABLE, Convention
 from logitmus.observation import Answered, NotRun, Outcome, Raised
@@ -29,6 +29,10 @@ CORE: Final = ("inputs", "log_base", "probability_clip", "probability_scale", "d
 _APART: Final = frozenset({"class_axis", "result_dtype", "target_gradient"})
 # Says nothing, so it is never ruled out: taken only where nothing else explains.
 _LAST_RESORT: Final = "garbage"
+_PLAYS_FOR: Final = {
+    **dict.fromkeys(("probability_clip", "probability_scale"), "probabilities"),
+    **dict.fromkeys(("infinite_logits", "overflowing_shift", "soft_target_gradient"), "logits"),
+}
 _EVIDENCE: Final = 6  # ids that a card names for a field
 
 
@@ -59,14 +63,10 @@ def measure(subject: Subject, observations: Iterable[tuple[Problem, Outcome]]) -
 
 
 def _never_answered(seen: Sequence[Observed]) -> str:
-    errors = Counter(_error(one.outcome) for one in seen)
+    errors = Counter(one.error for one in seen)
     if not errors:
         return "was never called"
     return f"raises on every call: {errors.most_common(1)[0][0]}"
-
-
-def _error(outcome: Outcome) -> str:
-    return f"{outcome.type}: {outcome.message}"[:200] if isinstance(outcome, Raised) else ""
 
 
 def _usable(seen: Sequence[Observed]) -> tuple[list[Observed], dict[tuple[str, ...], str]]:
@@ -79,7 +79,7 @@ def _usable(seen: Sequence[Observed]) -> tuple[list[Observed], dict[tuple[str, .
     for context in sorted(controls, key=len):
         ones = controls[context]
         if all(one.raised for one in ones) and not any(set(known) <= set(context) for known in refused):
-            refused[context] = f"raises with {', '.join(context)}: {_error(ones[0].outcome)}"
+            refused[context] = f"raises with {', '.join(context)}: {ones[0].error}"
     return [one for one in seen if not any(set(known) <= set(one.context) for known in refused)], refused
 
 
@@ -93,6 +93,7 @@ class _Notes:
     evidence: dict[str, list[str]] = field(default_factory=dict)
     contradicted: dict[str, tuple[tuple[str, ...], list[str], str]] = field(default_factory=dict)
     settled: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    garbage: dict[str, list[str]] = field(default_factory=dict)
     silent: dict[str, str] = field(default_factory=dict)
 
     def rule_out(self, fields: Iterable[str], by: Problem) -> None:
@@ -126,7 +127,7 @@ class _Notes:
         )
 
     def _measured(self, name: str, worlds: Worlds | None) -> Measured:
-        ids = self.evidence.get(name, [])
+        ids = self.garbage.get(name) or self.evidence.get(name, [])
         if name in self.contradicted:
             values, ids, why = self.contradicted[name]
             return Measured(field=name, state="contradicted", values=values, evidence=tuple(ids), why=why)
@@ -148,7 +149,8 @@ class _Notes:
         """Why a field stays open."""
         if name in self.silent:
             return self.silent[name]
-        if worlds is not None and name.startswith("probability_") and "probabilities" not in worlds.values("inputs"):
+        domain = _PLAYS_FOR.get(name)
+        if worlds is not None and domain and domain not in worlds.values("inputs"):
             return f"plays no part: takes {' or '.join(worlds.values('inputs'))}"
         part = "grad_logits" if name == "soft_target_gradient" else "loss"
         asking = [(p, o) for p, o in self.given if name in touched(p, part, FIELDS["inputs"].values, ("mean",))]
@@ -205,30 +207,22 @@ class _Search:
         """Settle what the numbers are taken for; the kinds of batches that are understood (empty: none is)."""
         plain = [one for one in self.observed if one.control and not one.problem.options]
         narrow = [one for one in plain if one.problem.dtype != "float64"] or plain
-        narrow = sorted(narrow, key=_difficulty)
-        best: tuple[int, str, Worlds, list[Observed]] | None = None
-        for level in LEVELS:
+        narrow = sorted(narrow, key=lambda one: (outside_domain("probabilities", one.problem) is not None, one.kind))
+        if not narrow:
+            self.remarks.append("no plain problem was answered")
+            return set()
+        for level in (*LEVELS, LEVELS[0]):  # a coarser one only if it explains everything
             self.level, self.worlds = level, self._fresh()
             self.notes.evidence.clear()
             left = [one for one in narrow if not self._eliminate(one, "loss", plainly=True)]
             left = [one for one in left if not self._eliminate(one, "loss", plainly=False)]
-            if best is None or len(left) < best[0]:
-                best = (len(left), level, self.worlds, left)
             if not left:
                 break
-        if best is None or not narrow:
-            self.remarks.append("no plain problem was answered")
-            return set()
-        if best[1] != self.level:
-            self.notes.evidence.clear()
-            self.level, self.worlds = best[1], self._fresh()
-            for one in narrow:
-                self._eliminate(one, "loss", plainly=True)
-        return self._understood(narrow, best[3])
+        return self._understood(narrow, left)
 
     def _understood(self, narrow: Sequence[Observed], left: Sequence[Observed]) -> set[str]:
         asked, failed = (Counter(one.kind for one in ones) for ones in (narrow, left))
-        understood = {kind for kind in asked if failed[kind] < asked[kind]}
+        understood = {kind for kind in asked if 2 * failed[kind] < asked[kind]}
         if not understood:
             for name in CORE[:2]:
                 why = "no value of it explains even the plain problems, whatever the other fields"
@@ -269,8 +263,11 @@ class _Search:
             readings = self._readings(one, part, self.worlds.over(self._fields(one, part)))
         except TooManyWorldsError:
             return not plainly
+        closely = any(reading is Reading.FITS for _, reading in readings)
+        if closely and "wide_inputs" in readings[0][0]:  # what narrowing rounds away, the widest budget would forgive
+            readings = [(w, Reading.REFUTED if reading is Reading.LOOSELY else reading) for w, reading in readings]
         left = [world for world, reading in readings if reading is not Reading.REFUTED]
-        fits = any(reading is Reading.FITS for _, reading in readings)
+        fits = any(reading.fits for _, reading in readings)
         if not left or (plainly and not fits and len(left) < len(readings)):
             return False
         self.notes.rule_out(self.worlds.keep(left), one.problem)
@@ -281,26 +278,37 @@ class _Search:
         about = self._fields(one, part) - set(CORE)
         if part != "loss" or not about:
             return
-        opened = [
-            {**world, **other}
-            for world in self.worlds.over(CORE)
-            for other in Worlds({name: list(FIELDS[name].values) for name in about}).over(about)
-        ]
-        kept = [(w, r) for w, r in self._readings(one, part, opened) if r is not Reading.REFUTED]
-        fitting = [world for world, reading in kept if reading is Reading.FITS and _LAST_RESORT not in world.values()]
-        for name in sorted(about):
-            survivors = self.worlds.values(name)
-            own = {world[name] for world in fitting}
-            if fitting and own.isdisjoint(survivors):
-                why = f"{' or '.join(survivors)} elsewhere, but not for: {one.problem.idea}"
-                self.notes.contradict(name, [*survivors, *sorted(own)], one.problem, why)
-            elif not fitting and name not in self.notes.evidence:
-                if any(world[name] == _LAST_RESORT for world, _ in kept):
-                    self.notes.settled[name] = (_LAST_RESORT,)
-                    self.notes.rule_out([name], one.problem)
-                elif not any(_LAST_RESORT in world.values() for world, _ in kept):
-                    why = f"no value explains: {one.problem.idea}{_what(one)}"
-                    self.notes.contradict(name, (), one.problem, why)
+        unknown = {name for name in about if name not in self.notes.evidence}
+        if self._is_garbage(one, unknown):
+            return
+        own = self._explaining(one, about)
+        contrary = {name for name in about if own and not {w[name] for w in own} & set(self.worlds.values(name))}
+        for name in sorted(contrary or unknown):
+            if name in contrary:
+                known, here = self.worlds.values(name), sorted({world[name] for world in own})
+                why = f"{' or '.join(known)} elsewhere, but {' or '.join(here)} for: {one.problem.idea}"
+                self.notes.contradict(name, [*known, *here], one.problem, why)
+            elif not own:
+                self.notes.contradict(name, (), one.problem, f"no value explains: {one.problem.idea}{one.came}")
+
+    def _explaining(self, one: Observed, opened: set[str] | frozenset[str]) -> list[World]:
+        """The worlds that explain a loss when these fields may have any value; the last resort too."""
+        every = Worlds({name: list(FIELDS[name].values) for name in opened}).over(opened) if opened else [{}]
+        touching = self._fields(one, "loss")
+        tried = [{**world, **other} for world in self.worlds.over(touching) for other in every]
+        return [world for world, reading in self._readings(one, "loss", tried) if _explains(world, reading)]
+
+    def _is_garbage(self, one: Observed, unknown: set[str]) -> bool:
+        """Whether the answer to a bad label follows no rule that can be stated."""
+        labels = {name for name in unknown if _LAST_RESORT in FIELDS[name].values}
+        own = self._explaining(one, labels) if labels else []
+        if not own or not all(_LAST_RESORT in world.values() for world in own):
+            return False
+        for name in labels:
+            if any(world[name] == _LAST_RESORT for world in own):
+                self.notes.settled[name] = (_LAST_RESORT,)
+                self.notes.garbage.setdefault(name, []).append(one.problem.id)
+        return True
 
     # --- what is read off the results ------------------------------------------------------------------------
 
@@ -310,7 +318,7 @@ class _Search:
         spatial = [one for one in rest if one.kind == "spatial axes" and one.control]
         for one in spatial:
             world = self._convention(self.worlds.one(PORTABLE.as_dict()))
-            if one.read("loss", self.subject, world, self.level) is Reading.FITS:
+            if one.read("loss", self.subject, world, self.level).fits:
                 self.notes.settled["class_axis"] = (axis,)
                 self.notes.rule_out(["class_axis"], one.problem)
         if spatial and "class_axis" not in self.notes.settled:
@@ -325,7 +333,7 @@ class _Search:
             if not isinstance(one.outcome, Answered) or not one.valid:
                 continue
             asked, came = one.problem.dtype, one.outcome.loss.dtype.name
-            fitting = [value for value in left if _result_dtype(value, asked) == came]
+            fitting = [value for value in left if result_dtype(value, asked) == came]
             if not fitting:
                 why = f"the loss of {asked} logits is {came}"
                 self.notes.contradict("result_dtype", left if len(left) < 4 else (), one.problem, why)
@@ -347,12 +355,11 @@ class _Search:
             if not isinstance(one.outcome, Answered) or not one.control or one.outcome.grad_logits is None:
                 continue
             gradient = one.outcome.grad_targets
-            if gradient is None or not gradient.astype(np.float64).any():
-                value = "none"
-            elif one.read("grad_targets", self.subject, world, self.level) is Reading.FITS:
-                value = "yes"
-            else:
+            right = gradient is not None and one.read("grad_targets", self.subject, world, self.level).fits
+            zero = gradient is None or not gradient.astype(np.float64).any()
+            if right == zero:  # wrong, or right to be 0
                 continue
+            value = "none" if zero else "yes"
             known = self.notes.settled.setdefault(name, (value,))
             self.notes.rule_out([name], one.problem)
             if known != (value,):
@@ -367,7 +374,7 @@ def _difficulty(one: Observed) -> tuple[int, int]:
     return (0 if one.control else 2 if hard else 1, len(one.problem.options))
 
 
-def _result_dtype(value: str, dtype: str) -> str:
+def result_dtype(value: str, dtype: str) -> str:
     """The dtype of the loss under a value of `result_dtype`."""
     wide = dtype == "float64"
     return {
@@ -378,9 +385,6 @@ def _result_dtype(value: str, dtype: str) -> str:
     }[value]
 
 
-def _what(one: Observed) -> str:
-    """What came, for a person: the first numbers or the exception."""
-    if isinstance(one.outcome, Answered):
-        numbers = one.outcome.loss.reshape(-1)[:4].astype(np.float64)
-        return f" (gave {np.array2string(numbers, precision=6)})"
-    return f" (raised {_error(one.outcome)})"
+def _explains(world: World, reading: Reading) -> bool:
+    """A convention that predicts it; or the last resort, which forbids nothing but an exception."""
+    return reading.fits or (reading is Reading.SILENT and _LAST_RESORT in world.values())

@@ -16,10 +16,10 @@ import numpy as np
 
 from logitmus.assess import Bench, assess
 from logitmus.backend import Precision, Subject, outside_domain
-from logitmus.convention import Convention
+from logitmus.convention import FIELDS, Convention
 from logitmus.finding import Grade
 from logitmus.observation import Answered, Outcome, Raised
-from logitmus.problem import DEFAULT_REDUCTION, FLOAT_DTYPES, Problem
+from logitmus.problem import DEFAULT_REDUCTION, FLOAT_DTYPES, Array, Problem, float_array
 from logitmus.question import Question
 from logitmus.rounding import format_of
 
@@ -33,9 +33,14 @@ _MODERATE: Final = float(np.log(np.finfo(np.float16).max))
 class Reading(Enum):
     """What an observation says of a convention."""
 
-    FITS = "it is what the convention predicts"
+    FITS = "it is what the convention predicts, as closely as a shift-stable function has it (grade B)"
+    LOOSELY = "it is what the convention predicts, within the widest budget (grade C)"
     SILENT = "the convention predicts nothing here"
     REFUTED = "the convention predicts something else"
+
+    @property
+    def fits(self) -> bool:
+        return self in (Reading.FITS, Reading.LOOSELY)
 
 
 @dataclass(eq=False)
@@ -45,7 +50,7 @@ class Observed:
     problem: Problem
     outcome: Outcome
     _bench: Bench = field(init=False)
-    _readings: dict[tuple[object, ...], dict[str, Reading]] = field(default_factory=dict)
+    _readings: dict[tuple[object, ...], Reading] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._bench = Bench(self.problem)
@@ -53,6 +58,20 @@ class Observed:
     @property
     def raised(self) -> bool:
         return isinstance(self.outcome, Raised)
+
+    @property
+    def came(self) -> str:
+        """What came, in words: the first numbers, or the exception."""
+        if isinstance(self.outcome, Answered):
+            numbers = self.outcome.loss.reshape(-1)[:4].astype(np.float64)
+            return f" (gave {np.array2string(numbers, precision=6)})"
+        return f" (raised {self.error})"
+
+    @property
+    def error(self) -> str:
+        """The exception in one line; empty where there is none."""
+        outcome = self.outcome
+        return " ".join(f"{outcome.type}: {outcome.message}".split())[:200] if isinstance(outcome, Raised) else ""
 
     @cached_property
     def parts(self) -> tuple[str, ...]:
@@ -85,7 +104,7 @@ class Observed:
         if not problem.rows or not problem.classes:
             return False
         if problem.target_kind == "probabilities":
-            return True
+            return problem.ignore_index is None or not 0 <= problem.ignore_index < problem.classes
         kept = problem.targets != problem.ignore_index if problem.ignore_index is not None else problem.targets >= 0
         labels = problem.targets[kept]
         in_range = bool(labels.size) and bool(((labels >= 0) & (labels < problem.classes)).all())
@@ -104,41 +123,43 @@ class Observed:
 
     def read(self, part: str, subject: Subject, convention: Convention, level: str) -> Reading:
         """The reading of one part; questions with the same key are read once."""
-        if outside_domain(convention.inputs, self.problem):
+        if self._outside[convention.inputs]:
             return Reading.SILENT
+        if convention.inputs != "probabilities":  # so that fewer conventions are different ones
+            convention = convention.but(probability_clip="none", probability_scale="none")
         question = self._bench.question(convention)
-        narrowed = convention.wide_inputs == "narrowed"
-        key = (question.key, narrowed, level)
-        known = self._readings.setdefault(key, {})
-        if part not in known:
-            known.update(self._read(question, subject, convention, level))
-        return known.get(part, Reading.REFUTED)
+        key = (question.key, part, convention.wide_inputs, level)
+        if key not in self._readings:
+            self._readings[key] = self._read(question, part, subject, convention, level)
+        return self._readings[key]
 
-    def _read(self, question: Question, subject: Subject, convention: Convention, level: str) -> dict[str, Reading]:
+    @cached_property
+    def _outside(self) -> dict[str, bool]:
+        return {inputs: bool(outside_domain(inputs, self.problem)) for inputs in FIELDS["inputs"].values}
+
+    def _read(self, question: Question, part: str, subject: Subject, convention: Convention, level: str) -> Reading:
         outcome = self.outcome
         silent = bool(question.rows) and bool(question.unjudged.all())
         if not isinstance(outcome, Answered):
-            refuses = question.refused is not None
-            return {"loss": Reading.FITS if refuses else Reading.SILENT if silent else Reading.REFUTED}
-        if question.refused is not None:
-            return dict.fromkeys(self.parts, Reading.REFUTED)
-        sound = {part: self.well_shaped(part, question.reduction) for part in self.parts}
-        readings = dict.fromkeys(self.parts, Reading.REFUTED)
-        if not any(sound.values()):
-            return readings
+            return Reading.FITS if question.refused is not None else Reading.SILENT if silent else Reading.REFUTED
+        if question.refused is not None or not self.well_shaped(part, question.reduction):
+            return Reading.REFUTED
         if silent:
-            return dict.fromkeys(self.parts, Reading.SILENT)
+            return Reading.SILENT
         asked = replace(
             subject,
             convention=convention.but(target_gradient="yes"),
             precision={self.problem.dtype: _precision(self.problem.dtype, convention, level)},
         )
-        kept = {part: getattr(outcome, part) if sound.get(part) else None for part in PARTS[1:]}
-        loss = outcome.loss if sound["loss"] else np.full(self._loss_shape(question), np.nan, np.float32)
-        for found in assess(self._bench, asked, question, replace(outcome, loss=loss, **kept)):
-            if sound[found.part]:
-                readings[found.part] = _of(found.judged, found.undecided, found.grade, coarse=found.coarse)
-        return readings
+        alone = Answered(outcome.loss if part == "loss" else self._no_loss(question), **self._only(part))
+        found = next(found for found in assess(self._bench, asked, question, alone) if found.part == part)
+        return _of(found.judged, found.undecided, found.grade, coarse=found.coarse)
+
+    def _only(self, part: str) -> dict[str, Array]:
+        return {} if part == "loss" else {part: getattr(self.outcome, part)}
+
+    def _no_loss(self, question: Question) -> Array:
+        return np.zeros((question.rows,) if question.reduction == "none" else (), np.float32)
 
     def well_shaped(self, part: str, reduction: str) -> bool:
         """Whether the part has as many numbers as it should, of a dtype that is known."""
@@ -148,15 +169,12 @@ class Observed:
         wanted = self.problem.logits.size if part != "loss" else self.problem.rows if reduction == "none" else 1
         return bool(result.size == wanted)
 
-    def _loss_shape(self, question: Question) -> tuple[int, ...]:
-        return (question.rows,) if question.reduction == "none" else ()
 
-
-def _of(judged: np.ndarray, undecided: np.ndarray, grade: Grade, *, coarse: bool) -> Reading:
+def _of(judged: Array, undecided: Array, grade: Grade, *, coarse: bool) -> Reading:
     if coarse or not judged.any():
         return Reading.SILENT
     if grade.rank <= Grade.C.rank:
-        return Reading.FITS
+        return Reading.FITS if grade.rank <= Grade.B.rank else Reading.LOOSELY
     return Reading.SILENT if undecided.any() else Reading.REFUTED
 
 
@@ -176,17 +194,20 @@ def touched(problem: Problem, part: str, inputs: Collection[str], reductions: Co
     fields = {"inputs", "log_base"}
     if "probabilities" in inputs:
         fields |= {"probability_clip", "probability_scale"}
-    if problem.reduction == DEFAULT_REDUCTION and problem.rows != 1:
+    if problem.reduction == DEFAULT_REDUCTION:
         fields.add("default_reduction")
     if problem.reduction == "mean" or (problem.reduction == DEFAULT_REDUCTION and "mean" in reductions):
         fields |= _of_means(problem)
     fields |= _of_labels(problem) if problem.target_kind == "labels" else set()
-    if problem.target_kind == "probabilities" and part == "grad_logits":
-        fields.add("soft_target_gradient")
+    if problem.target_kind == "probabilities":
+        fields |= {"soft_target_gradient"} if part == "grad_logits" else set()
+        fields |= {"ignore_with_probabilities"} if problem.ignore_index is not None else set()
     if problem.label_smoothing:
         fields |= {"smoothing", "smoothing_weights"} if problem.weight is not None else {"smoothing"}
     if problem.dtype == "float64":
         fields.add("wide_inputs")
+    if "probabilities" in inputs and bool((float_array(problem.logits, "float32") == 0).any()):
+        fields.add("zero_times_infinity")
     return frozenset(fields | _of_extremes(problem))
 
 
@@ -194,7 +215,7 @@ def _of_means(problem: Problem) -> set[str]:
     if not problem.rows:
         return {"empty_batch_mean"}
     fields = {"mean_denominator"}
-    if problem.target_kind == "labels" and not Observed(problem, Raised("", "")).valid:
+    if not Observed(problem, Raised("", "")).valid:
         fields.add("all_ignored_mean")
     return fields
 
@@ -222,8 +243,8 @@ def _of_extremes(problem: Problem) -> set[str]:
     x = problem.logits.astype(np.float64)
     fields = set()
     if bool(np.isposinf(x).any()):
-        fields |= {"infinite_logits", "zero_times_infinity"}
-    if bool(np.isneginf(x).any()):
+        fields.add("infinite_logits")
+    if not bool(np.isfinite(x).all()):
         fields.add("zero_times_infinity")
     finite = np.abs(x[np.isfinite(x)])
     if finite.size and finite.max() >= min(format_of(problem.dtype).largest, format_of("float32").largest) / 2:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from logitmus.backend import Precision, Subject
+from logitmus.backend import Precision, Subject, outside_domain
 from logitmus.card import Mechanism
 from logitmus.convention import Convention
 from logitmus.finding import Finding, Kind, Severity
@@ -38,6 +38,8 @@ def mechanisms_of(subject: Subject, convention: Convention, observed: Sequence[O
     declared = replace(subject, convention=convention, precision=_precisions(observed), docs={})
     found: dict[str, Mechanism] = {}
     for one in observed:
+        if outside_domain(convention.inputs, one.problem):
+            continue
         for finding in judge.judge(one.problem, declared, one.outcome).findings:
             if finding.kind in _FAULTS and _is_fault(finding) and finding.cause not in found:
                 found[finding.cause] = Mechanism(

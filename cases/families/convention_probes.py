@@ -35,14 +35,9 @@ ORDINARY: Final = np.array(
         [2.25, 0.75, -0.75, 1.75, -0.125, -2.5],
     ]
 )
-FAIR: Final = np.array(
-    [
-        [0.5, 0.25, 0.125, 0.0625, 0.03125, 0.03125],
-        [0.0625, 0.0625, 0.125, 0.25, 0.25, 0.25],
-        [0.03125, 0.5, 0.25, 0.03125, 0.125, 0.0625],
-        [0.25, 0.125, 0.0625, 0.5, 0.03125, 0.03125],
-    ]
-)
+_SIXTY_FOURTHS: Final = np.array([32.0, 16.0, 8.0, 4.0, 3.0, 1.0]) / 64
+FAIR: Final = np.array([np.roll(_SIXTY_FOURTHS, shift) for shift in (1, 4, 2, 5)])
+"""Probabilities that sum to 1, all different in a row."""
 HALF_SUMS: Final = np.array([[0.5], [0.25], [2.0], [1.5]]) * FAIR
 """Within [0, 1], and rows that do not sum to 1."""
 BELOW_ZERO: Final = -np.array(
@@ -92,70 +87,93 @@ def plain_rows() -> Iterator[tuple[str, Array]]:
     yield "probability 0, rows that sum to 1/2", 0.5 * np.tile(np.eye(CLASSES)[2], (ROWS, 1))
 
 
-def of_labels(ask: Ask) -> Iterator[Problem]:
-    """Batches of labels in float32; no reduction is named, but where a mean is the question."""
+def bases(plan: Plan) -> list[tuple[str, Array]]:
+    """Rows for what is not about the numbers: fair as logits and probabilities, or as logits and log-probabilities."""
+    return [("", FAIR)] if plan.quick else [("", FAIR), (", below 0", BELOW_ZERO)]
+
+
+def reductions(ask: Ask) -> Iterator[tuple[str, Ask]]:
+    """None asked for, and a mean asked for."""
+    yield "", ask
+    yield ", mean", partial(ask, reduction="mean")
+
+
+def of_labels(ask: Ask, plan: Plan) -> Iterator[Problem]:
+    """Batches of labels in the lead dtype."""
     for name, rows in plain_rows():
         chosen = np.full(ROWS, LABELS[1]) if name.startswith("prob") else LABELS
         yield ask(rows, chosen, idea=f"{name}: labels")
         yield ask(rows, np.roll(chosen, 1), idea=f"{name}: other labels")
-    for reduction in ("none", "sum", "mean"):
-        yield ask(ORDINARY, LABELS, reduction=reduction, idea=f"reduction {reduction}: labels")
-    for off, value in OFF_BY.items():
-        yield ask(ORDINARY, labelled(value), idea=f"a label out of range {off}")
-    for value in NEGATIVE:
-        yield ask(ORDINARY, labelled(value, at=2), idea=f"a label {value}")
-    yield ask(ORDINARY, labelled(TRUNCATED), idea="a label 2^32 + 3")
-    for reduction in ("default", "mean"):
-        mean = partial(ask, reduction=reduction)
-        words = "" if reduction == "default" else ", mean"
-        yield mean(ORDINARY, labelled(-100), idea=f"a label -100, the default of some{words}")
-        yield mean(ORDINARY, labelled(-1), idea=f"a label -1, the default of some{words}")
-        for value in (-100, -1):
-            yield mean(ORDINARY, np.full(ROWS, value), idea=f"nothing but labels {value}{words}")
-        ignoring = partial(mean, ignore_index=-100)
-        yield ignoring(ORDINARY, LABELS, idea=f"ignore_index, nothing to ignore{words}")
-        yield ignoring(ORDINARY, labelled(-100), idea=f"ignore_index, one row ignored{words}")
-        yield ignoring(ORDINARY, np.full(ROWS, -100), idea=f"ignore_index, all rows ignored{words}")
-        weighted = partial(mean, weight=WEIGHT)
-        yield weighted(ORDINARY, LABELS, idea=f"class weights{words}")
-        yield weighted(ORDINARY, labelled(-100), ignore_index=-100, idea=f"class weights, one row ignored{words}")
-        yield mean(ORDINARY[:0], LABELS[:0], idea=f"no rows: labels{words}")
-    yield ask(ORDINARY, LABELS, label_smoothing=EPSILON, idea="label smoothing")
-    yield ask(ORDINARY, LABELS, label_smoothing=EPSILON, weight=WEIGHT, idea="label smoothing, class weights")
-    absent = np.where(np.isin(np.arange(CLASSES), LABELS), 0.0, 1.0)
-    for reduction in ("default", "mean"):
-        yield ask(ORDINARY, LABELS, weight=absent, reduction=reduction, idea=f"weights 0 for all labels ({reduction})")
+    for base, rows in bases(plan):
+        for reduction in ("none", "sum"):
+            yield ask(rows, LABELS, reduction=reduction, idea=f"reduction {reduction}: labels{base}")
+        for off, value in OFF_BY.items():
+            yield ask(rows, labelled(value), idea=f"a label out of range {off}{base}")
+        for value in NEGATIVE:
+            yield ask(rows, labelled(value, at=2), idea=f"a label {value}{base}")
+        yield ask(rows, labelled(TRUNCATED), idea=f"a label 2^32 + 3{base}")
+        for words, reduced in reductions(ask):
+            yield from of_rows_left_out(rows, reduced, words + base)
+            yield reduced(rows, LABELS, weight=WEIGHT, idea=f"class weights{words}{base}")
+            absent = np.where(np.isin(np.arange(CLASSES), LABELS), 0.0, 1.0)
+            yield reduced(rows, LABELS, weight=absent, idea=f"class weights 0 for all labels{words}{base}")
+        yield ask(rows, LABELS, label_smoothing=EPSILON, idea=f"label smoothing{base}")
+        yield ask(rows, LABELS, label_smoothing=EPSILON, weight=WEIGHT, idea=f"label smoothing, class weights{base}")
+    for words, reduced in reductions(ask):
+        yield reduced(FAIR, LABELS, idea=f"a mean of labels, or the default{words}")
+        yield reduced(FAIR[:0], LABELS[:0], idea=f"no rows: labels{words}")
+    yield from of_special_values(ask)
+
+
+def of_rows_left_out(rows: Array, ask: Ask, words: str) -> Iterator[Problem]:
+    """Ignored rows, by the label that some ignore unasked and by one that is named."""
+    for value in (-100, -1):
+        yield ask(rows, labelled(value), idea=f"a label {value}, which some ignore{words}")
+        yield ask(rows, np.full(ROWS, value), idea=f"nothing but labels {value}{words}")
+    ignoring = partial(ask, ignore_index=-100)
+    yield ignoring(rows, LABELS, idea=f"ignore_index, nothing to ignore{words}")
+    yield ignoring(rows, labelled(-100), idea=f"ignore_index, one row ignored{words}")
+    yield ignoring(rows, np.full(ROWS, -100), idea=f"ignore_index, all rows ignored{words}")
+    yield ignoring(rows, labelled(-100), weight=WEIGHT, idea=f"class weights, one row ignored{words}")
+
+
+def of_special_values(ask: Ask) -> Iterator[Problem]:
+    """NaN in ignored rows, masked classes, +inf."""
     lost = changed(ORDINARY, c2=np.nan)
     yield ask(lost, labelled(-100), ignore_index=-100, idea="an ignored row with NaN in it")
     for value in (-100, -1):
         yield ask(lost, labelled(value), idea=f"a row labelled {value} with NaN in it")
-    yield ask(changed(ORDINARY, c2=-INF), LABELS, idea="another class masked with -inf: labels")
-    yield ask(changed(ORDINARY, c3=-INF), LABELS, idea="the label's class masked with -inf")
+    yield ask(changed(BELOW_ZERO, c2=-INF), LABELS, idea="another class masked with -inf: labels")
+    yield ask(changed(BELOW_ZERO, c3=-INF), LABELS, idea="the label's class masked with -inf")
     zero_weight = np.where(np.arange(CLASSES) == LABELS[1], 0.0, WEIGHT)
-    yield ask(changed(ORDINARY, c3=-INF), LABELS, weight=zero_weight, idea="weight 0 where the loss is infinite")
+    yield ask(changed(BELOW_ZERO, c3=-INF), LABELS, weight=zero_weight, idea="weight 0 where the loss is infinite")
     yield ask(changed(ORDINARY, c2=INF), LABELS, idea="another class at +inf: labels")
     yield ask(changed(ORDINARY, c3=INF), LABELS, idea="the label's class at +inf")
 
 
-def of_probabilities(ask: Ask) -> Iterator[Problem]:
-    """Batches of target probabilities in float32."""
+def of_probabilities(ask: Ask, plan: Plan) -> Iterator[Problem]:
+    """Batches of target probabilities in the lead dtype."""
     hot = one_hot(LABELS, CLASSES)
     for name, rows in plain_rows():
         targets = np.tile(np.eye(CLASSES)[LABELS[1]], (ROWS, 1)) if name.startswith("prob") else hot
         yield ask(rows, targets, idea=f"{name}: one-hot targets")
         if not name.startswith("prob"):
             yield ask(rows, SOFT, idea=f"{name}: soft targets")
-    for reduction in ("none", "sum", "mean"):
-        yield ask(ORDINARY, SOFT, reduction=reduction, idea=f"reduction {reduction}: soft targets")
-        if reduction == "mean":
-            yield ask(ORDINARY[:0], SOFT[:0], reduction=reduction, idea="no rows: soft targets, mean")
-    yield ask(ORDINARY[:0], SOFT[:0], idea="no rows: soft targets")
+    for base, rows in bases(plan):
+        for reduction in ("none", "sum"):
+            yield ask(rows, SOFT, reduction=reduction, idea=f"reduction {reduction}: soft targets{base}")
+        for words, reduced in reductions(ask):
+            yield reduced(rows, hot, ignore_index=-100, idea=f"ignore_index -100: one-hot targets{words}{base}")
+            yield reduced(rows, hot, ignore_index=3, idea=f"ignore_index 3: one-hot targets, one at it{words}{base}")
+        yield ask(rows, SOFT, weight=WEIGHT, idea=f"class weights: soft targets{base}")
+        yield ask(rows, SOFT, label_smoothing=EPSILON, idea=f"label smoothing: soft targets{base}")
+        yield ask(rows, hot, label_smoothing=EPSILON, idea=f"label smoothing: one-hot targets{base}")
+    for words, reduced in reductions(ask):
+        yield reduced(FAIR, SOFT, idea=f"a mean of soft targets, or the default{words}")
+        yield reduced(FAIR[:0], SOFT[:0], idea=f"no rows: soft targets{words}")
     yield ask(ORDINARY, np.array([[0.5], [2.0], [1.5], [0.25]]) * SOFT, idea="targets that do not sum to 1")
-    yield ask(ORDINARY, SOFT, weight=WEIGHT, idea="class weights: soft targets")
-    yield ask(ORDINARY, SOFT, label_smoothing=EPSILON, idea="label smoothing: soft targets")
-    yield ask(ORDINARY, hot, label_smoothing=EPSILON, idea="label smoothing: one-hot targets")
-    yield ask(changed(ORDINARY, c5=-INF), SOFT, idea="-inf at a target of 0")
-    yield ask(changed(ORDINARY, c3=-INF), SOFT, idea="-inf at a target of 1/2")
+    yield ask(changed(BELOW_ZERO, c5=-INF), SOFT, idea="-inf at a target of 0")
+    yield ask(changed(BELOW_ZERO, c3=-INF), SOFT, idea="-inf at a target of 1/2")
     yield ask(changed(ORDINARY, c3=INF), hot, idea="+inf at the target: one-hot")
     yield ask(changed(ORDINARY, c0=INF), SOFT, idea="+inf at a target of 0")
 
@@ -172,24 +190,30 @@ def overflowing(canvas: Canvas, targets: Array, kind: str) -> Problem:
 def in_other_dtypes(plan: Plan) -> Iterator[Problem]:
     for dtype in plan.dtypes:
         canvas = plan.canvas(dtype, ROWS, CLASSES)
-        for kind, targets in (("labels", LABELS), ("soft targets", SOFT)):
+        seldom = SOFT.copy()
+        seldom[1] = [0.75, 0.0, 0.0, 0.25, 0.0, 0.0]
+        for kind, targets in (("labels", LABELS), ("soft targets", seldom)):
             ask = partial(canvas.problem, reduction="default")
-            if dtype != plan.lead:
-                yield ask(ORDINARY, targets, idea=f"ordinary logits in {dtype}: {kind}")
+            yield ask(ORDINARY, targets, idea=f"ordinary logits in {dtype}: {kind}")
             if dtype in OVERFLOWING:
                 yield overflowing(canvas, targets, kind)
                 if kind == "labels":
-                    yield canvas.problem(
-                        overflowing(canvas, targets, kind).logits.astype(np.float64),
-                        targets,
-                        weight=0.25 * np.ones(CLASSES),
-                        reduction="default",
-                        idea=f"a difference of {2 * OVERFLOWING[dtype]:g} in {dtype}: class weights 1/4",
-                    )
-            if dtype == "float64":  # in float32 the classes of row 1 are all equal
-                wide = ORDINARY.copy()
-                wide[1] = 2.0**25 + np.array([0.0, 1.0, 2.0, 1.0, 0.0, 2.0]) * 0.5
-                yield ask(wide, targets, idea=f"what float32 cannot hold: {kind}")
+                    quarter = partial(ask, weight=0.25 * np.ones(CLASSES))
+                    large = overflowing(canvas, targets, kind)
+                    yield quarter(large.logits.astype(np.float64), targets, idea=f"{large.idea}, class weights 1/4")
+                    yield quarter(ORDINARY, targets, idea=f"ordinary logits in {dtype}, class weights 1/4")
+            if dtype == "float64":
+                for name, rows in beyond_float32():
+                    yield ask(rows, targets, idea=f"{name}: {kind}")
+
+
+def beyond_float32() -> Iterator[tuple[str, Array]]:
+    """Float64 rows that float32 cannot hold; row 1 asks for class 3."""
+    wide = ORDINARY.copy()
+    wide[1] = 2.0**25 + np.array([0.0, 0.5, 1.0, 1.0, 0.5, 1.0])
+    yield "equal in float32", wide
+    yield "-inf in float32", changed(BELOW_ZERO, c3=-1e39)
+    yield "0 in float32", changed(FAIR, c3=1e-50)
 
 
 def single(plan: Plan) -> Iterator[Problem]:
@@ -201,23 +225,23 @@ def single(plan: Plan) -> Iterator[Problem]:
         yield ask(rows[1], label, idea=f"one row, {name}: label")
         yield ask(rows[1], one_hot(label, CLASSES), idea=f"one row, {name}: one-hot target")
     for value in (CLASSES, CLASSES + 1, *NEGATIVE, TRUNCATED):
-        yield ask(ORDINARY[1], np.array(value), idea=f"one row, label {value}")
-    yield ask(changed(ORDINARY, c2=-INF)[1], np.array(3), idea="one row, another class masked with -inf: label")
+        yield ask(FAIR[1], np.array(value), idea=f"one row, label {value}")
+    yield ask(changed(BELOW_ZERO, c2=-INF)[1], np.array(3), idea="one row, another class masked with -inf: label")
     yield ask(changed(ORDINARY, c2=INF)[1], np.array(3), idea="one row, another class at +inf: label")
     yield ask(changed(ORDINARY, c3=INF)[1], np.array(3), idea="one row, the label's class at +inf")
     yield ask(ORDINARY[1], 2 * SOFT[1], idea="one row, targets that sum to 2")
-    yield ask(changed(ORDINARY, c5=-INF)[1], SOFT[1], idea="one row, -inf at a target of 0")
+    yield ask(changed(BELOW_ZERO, c5=-INF)[1], SOFT[1], idea="one row, -inf at a target of 0")
     yield ask(changed(ORDINARY, c3=INF)[1], one_hot(np.array(3), CLASSES), idea="one row, +inf at the target")
 
 
 def spatial(plan: Plan) -> Iterator[Problem]:
     """(2, 3, K), no two axes of one length: where do the classes lie?"""
     canvas = plan.canvas(plan.lead, 6, CLASSES)
-    rows = np.concatenate([ORDINARY, BELOW_ZERO[:2]]).reshape(2, 3, CLASSES)
     chosen = np.array([[0, 3, 5], [1, 4, 2]])
-    yield canvas.problem(rows, chosen, reduction="default", idea="a spatial axis: labels")
-    soft = np.concatenate([SOFT, SOFT[:2]]).reshape(rows.shape)
-    yield canvas.problem(rows, soft, reduction="default", idea="a spatial axis: soft targets")
+    for base, rows in bases(plan):
+        six, soft = (np.concatenate([a, a[:2]]).reshape(2, 3, CLASSES) for a in (rows, SOFT))
+        yield canvas.problem(six, chosen, reduction="default", idea=f"a spatial axis: labels{base}")
+        yield canvas.problem(six, soft, reduction="default", idea=f"a spatial axis: soft targets{base}")
 
 
 def hard(ask: Ask) -> Iterator[Problem]:
@@ -242,8 +266,8 @@ def hard(ask: Ask) -> Iterator[Problem]:
 def build(plan: Plan) -> Iterator[Problem]:
     canvas = plan.canvas(plan.lead, ROWS, CLASSES)
     ask: Ask = partial(canvas.problem, reduction="default")
-    yield from of_labels(ask)
-    yield from of_probabilities(ask)
+    yield from of_labels(ask, plan)
+    yield from of_probabilities(ask, plan)
     yield from single(plan)
     yield from spatial(plan)
     yield from in_other_dtypes(plan)

@@ -1,0 +1,102 @@
+"""The convention probes: any two values of any field answer differently on one of them, and not by a hair."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from logitmus.cases.families.convention_probes import FAMILY
+from logitmus.cases.family import Profile
+from logitmus.convention import FIELDS, PORTABLE, Convention
+from logitmus.identify import result_dtype
+from logitmus.oracle import answer
+from logitmus.problem import Problem
+from logitmus.question import ask
+from logitmus.reading import Observed, touched
+
+PROBES = list(FAMILY.problems(Profile("full")))
+UNTOLD = {  # pairs that give the same loss and gradient on every problem of that kind of targets
+    ("probabilities", "infinite_logits", "nan", "nan_where_met"),
+}
+APART = ("class_axis", "result_dtype", "target_gradient")  # told by shapes and dtypes, not by numbers
+PAIRS = [(name, *pair) for name, known in FIELDS.items() for pair in combinations(known.values, 2)]
+LABELS_ONLY = {"ignore_default", "ignored_row", "all_ignored_mean", "smoothing_weights", "wide_labels"}
+LABELS_ONLY |= {"label_out_of_range", "label_negative", "mean_denominator"}
+PROBABILITIES_ONLY = {"soft_target_gradient", "target_gradient", "ignore_with_probabilities"}
+
+
+def beside(name: str, value: str, other: str) -> Convention:
+    """Where the field plays a part."""
+    if name == "probability_scale" and "none" not in (value, other):
+        return PORTABLE.but(inputs="probabilities", probability_clip="1e-7")
+    return PORTABLE.but(inputs="probabilities") if name.startswith("probability_") else PORTABLE
+
+
+def apart(problem: Problem, a: Convention, b: Convention, name: str) -> bool:
+    """Whether what is observed under one convention cannot be taken for the other."""
+    if name == "result_dtype":
+        return result_dtype(a.result_dtype, problem.dtype) != result_dtype(b.result_dtype, problem.dtype)
+    if name == "class_axis":
+        return problem.logits.ndim > 2
+    if name == "target_gradient":
+        return problem.target_kind == "probabilities"
+    one, two = ask(problem, a), ask(problem, b)
+    if one.key == two.key:
+        return False
+    if one.refused or two.refused:
+        return bool(one.refused) != bool(two.refused)
+    if (one.unjudged != two.unjudged).any():
+        return True
+    parts = ["loss"] if name != "soft_target_gradient" else ["grad_logits"]
+    for part in parts:
+        x, y = (getattr(answer(q), part).rounded(problem.dtype).astype(np.float64) for q in (one, two))
+        if x.shape != y.shape:
+            return True
+        same = (x == y) | (np.isnan(x) & np.isnan(y))
+        with np.errstate(invalid="ignore"):
+            close = np.abs(x - y) <= 2.0**-8 * np.maximum(np.abs(x), np.abs(y))
+        if not (same | (close & np.isfinite(x) & np.isfinite(y))).all():
+            return True
+    return False
+
+
+@pytest.mark.parametrize("reduction", FIELDS["default_reduction"].values)
+@pytest.mark.parametrize("kind", ["labels", "probabilities"])
+@pytest.mark.parametrize(("name", "value", "other"), PAIRS)
+def test_every_two_values_are_told_apart(name: str, value: str, other: str, kind: str, reduction: str) -> None:
+    other_kinds = LABELS_ONLY if kind == "probabilities" else PROBABILITIES_ONLY
+    if (name in other_kinds and other != "elements") or (kind, name, value, other) in UNTOLD:
+        return
+    base = beside(name, value, other).but(default_reduction=reduction)
+    a, b = base.but(**{name: value}), base.but(**{name: other})
+    telling = [p for p in PROBES if p.target_kind == kind and apart(p, a, b, name)]
+    assert telling
+
+
+def test_no_option_is_needed_to_be_asked_for_a_mean_or_a_sum() -> None:
+    """Functions without a `reduction` argument are asked all but a few."""
+    plain = [p for p in PROBES if p.reduction == "default"]
+    assert len(plain) > 0.8 * len(PROBES)
+
+
+@pytest.mark.parametrize("kind", ["labels", "probabilities"])
+def test_every_context_has_a_plain_problem(kind: str) -> None:
+    """Else a function that does not take such problems at all would seem to refuse the special ones."""
+    asked = [Observed(p, None) for p in PROBES if p.target_kind == kind]  # type: ignore[arg-type]
+    assert {one.context for one in asked} == {one.context for one in asked if one.control}
+
+
+@pytest.mark.parametrize("name", [name for name in FIELDS if name not in APART])
+def test_what_is_not_touched_does_not_matter(name: str) -> None:
+    """`touched` may name too many fields, never too few; tried beside conventions that differ in every other field."""
+    draws = np.random.default_rng(7)
+    for problem in PROBES:
+        named = touched(problem, "grad_logits", FIELDS["inputs"].values, FIELDS["default_reduction"].values)
+        if name in named or (name == "default_reduction" and problem.rows == 1):
+            continue
+        for _ in range(3):
+            base = Convention(**{field: str(draws.choice(list(known.values))) for field, known in FIELDS.items()})
+            keys = {ask(problem, base.but(**{name: value})).key for value in FIELDS[name].values}
+            assert len(keys) == 1, (problem.idea, base.as_dict())
