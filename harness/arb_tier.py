@@ -133,6 +133,8 @@ def _from_probabilities(x: list[float], question: Question) -> RowBalls | None:
     inside = [arb(1)] * len(p)
     if question.clip is not None:
         low, high = map(arb, question.clip)
+        if high < 1:
+            high = 1 - low  # exactly: float64 has few digits of it
         inside = [_inside(pk, low, high) for pk in p]
         p = [low if pk < low else min(pk, high) for pk in p]
     neg_log = [-pk.log() if pk > 0 else INF for pk in p]

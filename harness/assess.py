@@ -5,19 +5,25 @@ The middle of the judge: what is within which budget, without yet asking why not
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Final
 
 import numpy as np
 
 from logitmus.backend import Precision, Subject
 from logitmus.budget import Budget, Roundoffs
 from logitmus.convention import Convention
+from logitmus.enclosure import Enclosure
 from logitmus.finding import Grade
 from logitmus.observation import Answered
-from logitmus.oracle import ARB_BITS, FAST, Answer, answer
+from logitmus.oracle import ARB_BITS, FAST, WIDE, Answer, answer
 from logitmus.problem import Array, Problem
 from logitmus.question import Question, ask
 from logitmus.verdict import Compared, compare
+
+LADDER: Final = (None, *ARB_BITS)
 
 
 @dataclass(eq=False)
@@ -28,6 +34,7 @@ class Bench:
     _questions: dict[Convention, Question] = field(default_factory=dict)
     _answers: dict[tuple[object, ...], Answer] = field(default_factory=dict)
     _budgets: dict[tuple[object, ...], Budget] = field(default_factory=dict)
+    _compared: dict[tuple[object, ...], tuple[Array, Compared]] = field(default_factory=dict)
 
     def question(self, convention: Convention) -> Question:
         if convention not in self._questions:
@@ -35,12 +42,21 @@ class Bench:
         return self._questions[convention]
 
     def answer(self, question: Question, bits: int | None = None) -> Answer:
-        """Float64 logits always go to Arb: their budgets are as narrow as the float64 tier's own error."""
-        wanted = bits or (ARB_BITS[0] if self.problem.dtype == "float64" else FAST)
+        """Float64 logits always need more than float64: their budgets are as narrow as that tier's own error."""
+        wanted = bits or (WIDE if self.problem.dtype == "float64" else FAST)
         key = (question.key, wanted)
         if key not in self._answers:
             self._answers[key] = answer(question, bits=wanted)
         return self._answers[key]
+
+    def compared(self, result: Array, exact: Answer, part: str, *, flushing: bool) -> Compared:
+        """One part beside its exact values; kept, for it is asked for at several precisions."""
+        key = (id(result), exact.question.key, exact.bits, part, flushing)
+        if key not in self._compared:
+            enclosure = getattr(exact, part)
+            made = compare(result.reshape(enclosure.shape), enclosure, result.dtype.name, flushing=flushing)
+            self._compared[key] = result, made  # with the result, so that its id stays its own
+        return self._compared[key][1]
 
     def budget(self, exact: Answer, roundoffs: Roundoffs, grade: Grade) -> Budget:
         key = (exact.question.key, exact.bits, roundoffs, grade)
@@ -49,31 +65,56 @@ class Bench:
         return self._budgets[key]
 
 
-@dataclass(frozen=True, kw_only=True)
+def _by_rows(compute: Callable[[Assessment], Array]) -> cached_property[Array]:
+    """An array computed when asked for; an assessment that was cut from a larger one takes its rows of that one's."""
+
+    def get(self: Assessment) -> Array:
+        if self.whole is None:
+            return compute(self)
+        of_all: Array = getattr(self.whole, compute.__name__)
+        return of_all[self.rows]
+
+    return cached_property(get)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Assessment:
     """One part (loss or a gradient) of an observation beside one answer at one precision.
+
+    What every reader needs is there from the start; the rest is computed when asked for, as most precisions and
+    conventions that are tried are only asked whether they fit.
 
     Attributes:
         within: elements inside B+ for sure (or not judged). judged: elements that count.
         undecided: elements on which the ends of the enclosure disagree at the highest precision.
-        grade: the best budget that holds every judged element; numeric_grade: every one that is a number.
-        share, ulps: the worst over finite elements. shares: |r - y| over the B+ budget, elementwise.
-        coarse: the budget would let any number pass. answer, compared: the evidence.
+        exact, compared: the evidence. answer: where the exact values come from.
+        whole, rows: the assessment that this one was cut from, and where; None: it stands by itself.
     """
 
     part: str
     within: Array
     judged: Array
     undecided: Array
-    grade: Grade
-    numeric_grade: Grade
-    absorbed: int
-    share: float
-    ulps: float
-    shares: Array
-    coarse: bool
-    answer: Answer
+    exact: Enclosure
     compared: Compared
+    answer: Answer
+    roundoffs: Roundoffs
+    bench: Bench = field(repr=False)
+    whole: Assessment | None = field(default=None, repr=False)
+    rows: slice | None = field(default=None, repr=False)
+
+    def cut(self, rows: slice) -> Assessment:
+        """The assessment of some rows, as if they had been asked alone; of the rows of reduction "none" only."""
+        return replace(
+            self,
+            within=self.within[rows],
+            judged=self.judged[rows],
+            undecided=self.undecided[rows],
+            exact=self.exact.cut(rows),
+            compared=self.compared.cut(rows),
+            whole=self,
+            rows=rows,
+        )
 
     @property
     def passes(self) -> bool:
@@ -83,43 +124,149 @@ class Assessment:
     def failing(self) -> Array:
         return ~self.within & self.judged & ~self.undecided
 
+    # --- elementwise, or by row ----------------------------------------------------------------------------------
+
+    @_by_rows
+    def shares(self) -> Array:
+        """|r - y| over the B+ budget."""
+        compared = self.compared
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            share = compared.distance / self._allowed(Grade.B_PLUS)
+        return np.where(compared.same | (compared.distance == 0), 0.0, share)
+
+    @_by_rows
+    def share_rows(self) -> Array:
+        """(R,): the worst share of B+ in each row, over finite elements; of a reduction, ()."""
+        return _worst(self.shares, self.judged)
+
+    @_by_rows
+    def ulps_rows(self) -> Array:
+        """(R,): the worst distance in each row, over finite elements, in ulps of the exact value; or ()."""
+        return _worst(self.compared.ulps(), self.judged & self.compared.numeric)
+
+    @_by_rows
+    def absorbed_rows(self) -> Array:
+        """(R,) or (): losses that are 0 where the exact one is not, inside the budget."""
+        if self.part != "loss":
+            return np.zeros(self.judged.shape[:1], bool)
+        return np.asarray(self.compared.absorbed(self._allowed(Grade.B_PLUS)) & self.judged)
+
+    @_by_rows
+    def coarse_rows(self) -> Array:
+        """(R,): the budget would let any number pass: v S > 1/16, a divisor that may be 0, or no finite bound at all.
+
+        A reduction is as coarse as any of its rows.
+        """
+        question = self.answer.question
+        budget = self.bench.budget(self.answer, self.roundoffs, Grade.B_PLUS)
+        boundless = np.isinf(self._allowed(Grade.B_PLUS)) & self.judged
+        if boundless.ndim != 1:
+            boundless = boundless.any(axis=1) if boundless.ndim else np.broadcast_to(boundless, question.rows)
+        return (budget.coarse & question.kept & ~question.unjudged) | boundless | budget.ill_posed
+
+    @_by_rows
+    def clearly_accurate(self) -> Array:
+        """Well inside the part of A's budget that needs no work, 8u |y| + 2 th_u."""
+        compared, r = self.compared, self.roundoffs
+        with np.errstate(invalid="ignore", over="ignore"):
+            close = compared.distance + compared.uncertainty <= 7 * r.u * np.abs(compared.y) + r.th_u
+        return np.asarray(close | compared.same)
+
+    @_by_rows
+    def inside_a(self) -> Array:
+        return self._inside(Grade.A)
+
+    @_by_rows
+    def inside_b(self) -> Array:
+        return self._inside(Grade.B)
+
+    @_by_rows
+    def inside_c(self) -> Array:
+        return self._inside(Grade.C)
+
+    # --- in one word ---------------------------------------------------------------------------------------------
+
+    @property
+    def share(self) -> float:
+        return float(self.share_rows.max(initial=0.0))
+
+    @property
+    def ulps(self) -> float:
+        return float(self.ulps_rows.max(initial=0.0))
+
+    @property
+    def absorbed(self) -> int:
+        return int(self.absorbed_rows.sum())
+
+    @cached_property
+    def coarse(self) -> bool:
+        """Whether any row is."""
+        return bool(self.coarse_rows.any())
+
+    @cached_property
+    def grade(self) -> Grade:
+        """The best budget that holds every judged element."""
+        return self._grade(self.judged)
+
+    @cached_property
+    def numeric_grade(self) -> Grade:
+        """The best budget that holds every judged element that is a number."""
+        return self._grade(self.judged & self.compared.numeric) if self.grade is Grade.F else self.grade
+
+    def _grade(self, judged: Array) -> Grade:
+        def holds(inside: Array) -> bool:
+            return bool((inside | ~judged).all())
+
+        if holds(self.within):
+            return Grade.A if holds(self.clearly_accurate) or holds(self.inside_a) else Grade.B_PLUS
+        return Grade.B if holds(self.inside_b) else Grade.C if holds(self.inside_c) else Grade.F
+
+    def _allowed(self, grade: Grade) -> Array:
+        allowed: Array = getattr(self.bench.budget(self.answer, self.roundoffs, grade), self.part)
+        return allowed
+
+    def _inside(self, grade: Grade) -> Array:
+        surely, _ = self.compared.within(self._allowed(grade))
+        return surely
+
 
 def assess_part(
-    bench: Bench, question: Question, part: str, result: Array, precision: Precision, *, flushes: bool
+    bench: Bench,
+    question: Question,
+    part: str,
+    result: Array,
+    precision: Precision,
+    *,
+    flushes: bool,
+    ladder: Sequence[int | None] = LADDER,
 ) -> Assessment:
-    """Judge one part of a result (canonical shape) against the answer to `question` at `precision`."""
+    """Judge one part of a result (canonical shape) against the answer to `question` at `precision`.
+
+    Args:
+        ladder: the oracle's precisions to try until every element is decided; None is the fast tier.
+    """
     dtype = result.dtype.name
     roundoffs = Roundoffs.of(replace(precision, result=dtype), flushes=flushes)
-    ladder = [None, *(ARB_BITS[1:] if bench.problem.dtype == "float64" else ARB_BITS)]
     for bits in ladder:
         exact = bench.answer(question, bits)
-        enclosure = getattr(exact, part)
-        compared = compare(result.reshape(enclosure.shape), enclosure, dtype, flushing=flushes)
-        judged = _judged(question, part, enclosure.shape)
+        compared = bench.compared(result, exact, part, flushing=flushes)
+        judged = _judged(question, part, compared.y.shape)
         if part == "grad_targets":
             judged = judged & ~_no_product(exact)
-        budget = bench.budget(exact, roundoffs, Grade.B_PLUS)
-        surely, possibly = compared.within(getattr(budget, part))
+        surely, possibly = compared.within(getattr(bench.budget(exact, roundoffs, Grade.B_PLUS), part))
         undecided = (surely != possibly) & judged
         if not undecided.any():
             break
-    shares = _shares(compared, getattr(budget, part))
-    grade = _grade(bench, exact, roundoffs, compared, judged, surely, part)
-    numeric = judged & compared.numeric
     return Assessment(
         part=part,
         within=surely | ~judged,
         judged=judged,
         undecided=undecided,
-        grade=grade,
-        numeric_grade=_grade(bench, exact, roundoffs, compared, numeric, surely, part) if grade is Grade.F else grade,
-        absorbed=int((compared.absorbed(getattr(budget, part)) & judged).sum()) if part == "loss" else 0,
-        share=_worst(shares, judged),
-        shares=shares,
-        ulps=_worst(compared.ulps(), judged & compared.numeric),
-        coarse=_coarse(budget, question, getattr(budget, part)[judged]),
+        exact=getattr(exact, part),
         answer=exact,
         compared=compared,
+        roundoffs=roundoffs,
+        bench=bench,
     )
 
 
@@ -146,48 +293,24 @@ def _no_product(exact: Answer) -> Array:
     return np.asarray(infinite & ((question.upstream[:, None] == 0) | (weight == 0)[None, :]))
 
 
-def _coarse(budget: Budget, question: Question, allowed: Array) -> bool:
-    """The budget would let any number pass: v S > 1/16, a divisor that may be 0, or no finite bound at all."""
-    kept = question.kept & ~question.unjudged
-    return bool((budget.coarse & kept).any()) or budget.ill_posed or bool(np.isinf(allowed).any())
+def _worst(values: Array, counted: Array) -> Array:
+    """The largest finite one of those counted, along the last of two axes."""
+    worst = np.where(counted & np.isfinite(values), values, 0.0)
+    return np.asarray(worst.max(axis=1, initial=0.0) if worst.ndim == 2 else worst)
 
 
-def _grade(
-    bench: Bench, exact: Answer, roundoffs: Roundoffs, compared: Compared, judged: Array, b_plus: Array, part: str
-) -> Grade:
-    holds = bool((b_plus | ~judged).all())
-    if holds and _clearly_accurate(compared, roundoffs, judged):
-        return Grade.A
-    for grade in (Grade.A,) if holds else (Grade.B, Grade.C):
-        surely, _ = compared.within(getattr(bench.budget(exact, roundoffs, grade), part))
-        if bool((surely | ~judged).all()):
-            return grade
-    return Grade.B_PLUS if holds else Grade.F
-
-
-def _clearly_accurate(compared: Compared, roundoffs: Roundoffs, judged: Array) -> bool:
-    """Well inside the part of A's budget that needs no work, 8u |y| + 2 th_u."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        close = compared.distance + compared.uncertainty <= 7 * roundoffs.u * np.abs(compared.y) + roundoffs.th_u
-    return bool((close | compared.same | ~judged).all())
-
-
-def _shares(compared: Compared, budget: Array) -> Array:
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        share = compared.distance / budget
-    return np.where(compared.same | (compared.distance == 0), 0.0, share)
-
-
-def _worst(values: Array, counted: Array) -> float:
-    counted = counted & np.isfinite(values)
-    return float(values[counted].max()) if counted.any() else 0.0
-
-
-def assess(bench: Bench, subject: Subject, question: Question, outcome: Answered) -> list[Assessment]:
+def assess(
+    bench: Bench,
+    subject: Subject,
+    question: Question,
+    outcome: Answered,
+    *,
+    ladder: Sequence[int | None] = LADDER,
+) -> list[Assessment]:
     """Every part that came back, judged at the declared precision."""
-    precision = subject.precision[bench.problem.dtype]
+    precision, flushes = subject.precision[bench.problem.dtype], subject.flushes_subnormals
     return [
-        assess_part(bench, question, name, result, precision, flushes=subject.flushes_subnormals)
+        assess_part(bench, question, name, result, precision, flushes=flushes, ladder=ladder)
         for name, result in present_parts(subject, outcome)
     ]
 

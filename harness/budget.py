@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -37,7 +37,9 @@ class Roundoffs:
     flushes: bool = False
 
     @classmethod
+    @cache
     def of(cls, precision: Precision, *, flushes: bool) -> Roundoffs:
+        """The roundoffs of a precision; subnormal results are 0 where it flushes."""
         result, storage, arithmetic = map(format_of, (precision.result, precision.storage, precision.arithmetic))
         return cls(
             result.u,

@@ -19,9 +19,9 @@ from logitmus.backend import Subject
 from logitmus.events import BackendReady
 from logitmus.finding import Finding, Grade, Judgement
 from logitmus.judge import Judge
+from logitmus.judging import SupportsJudge
 from logitmus.observation import Answered, Outcome
 from logitmus.problem import FLOAT_DTYPES, Array, Problem, little_endian_bytes
-from logitmus.run import SupportsJudge
 from logitmus.store import Store
 
 _Key = tuple[str, str, str, str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,9 +24,17 @@ class Enclosure:
 
     @classmethod
     def of(cls, mid: Array, radius: Array) -> Enclosure:
-        """An enclosure in plain float64; where mid is not finite the radius is dropped."""
-        finite = np.isfinite(mid)
-        return cls(mid, np.zeros_like(mid), np.where(finite, radius, 0.0))
+        """An enclosure from values and their error bounds, float64 or wider; where mid is not finite it is exact."""
+        if mid.dtype == np.float64:
+            return cls(mid, np.zeros_like(mid), np.where(np.isfinite(mid), radius, 0.0))
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            high = mid.astype(np.float64)
+            finite = np.isfinite(high)
+            rest = np.where(finite, mid - high, 0.0)
+            low = rest.astype(np.float64)
+            radius = radius + np.abs(rest - low)
+            outward = np.nextafter(radius.astype(np.float64) * (1 + 2.0**-50), np.inf)
+        return cls(high, low, np.where(finite & (radius != 0), outward, 0.0))
 
     @classmethod
     def exactly(cls, value: float, shape: tuple[int, ...] = ()) -> Enclosure:
@@ -56,6 +65,10 @@ class Enclosure:
     def reshape(self, shape: tuple[int, ...]) -> Enclosure:
         return Enclosure(self.mid.reshape(shape), self.rest.reshape(shape), self.radius.reshape(shape))
 
+    def cut(self, rows: slice) -> Enclosure:
+        """Some of the rows."""
+        return Enclosure(self.mid[rows], self.rest[rows], self.radius[rows])
+
     def contains(self, value: float, index: tuple[int, ...] = ()) -> bool:
         """Whether a float64 lies in the interval at `index` (NaN lies where the exact value is NaN)."""
         lo, hi = float(self.lo[index]), float(self.hi[index])
@@ -79,14 +92,12 @@ class Enclosure:
         return np.asarray((ends[0] == ends[1]) | np.isnan(self.mid))
 
     def describe(self, index: tuple[int, ...] = ()) -> str:
-        """The interval at `index` for a person: as many digits as both ends share, and one more."""
+        """The interval at `index` for a person: the digits that are certain, and one more at each end."""
         lo, hi = float(self.lo[index]), float(self.hi[index])
         if not np.isfinite(lo) or lo == hi:
             return repr(lo)
-        if lo < 0 < hi:
+        if lo <= 0 <= hi:
             return f"0, to within {max(-lo, hi):.1g}"
-        for digits in range(3, 18):
-            low, high = f"{lo:.{digits}g}", f"{hi:.{digits}g}"
-            if low != high:
-                return f"[{low}, {high}]"
-        return f"[{lo!r}, {hi!r}]"
+        digits = min(max(3, 1 - math.floor(math.log10((hi - lo) / max(-lo, hi)))), 17)
+        low, high = f"{lo:.{digits}g}", f"{hi:.{digits}g}"
+        return low if low == high else f"[{low}, {high}]"

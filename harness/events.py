@@ -8,7 +8,6 @@ from typing import Any
 
 from logitmus.backend import Subject
 from logitmus.finding import Judgement
-from logitmus.observation import Observation
 from logitmus.problem import Problem
 
 
@@ -51,10 +50,9 @@ class Progressed:
 
 @dataclass(frozen=True)
 class Judged:
-    """One observation, judged."""
+    """What one subject did with one problem, judged; what it did is in the run's file."""
 
     problem: Problem
-    observation: Observation
     judgement: Judgement
 
 

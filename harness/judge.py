@@ -7,6 +7,7 @@ them. Everything it says follows from the bits: `logitmus judge` repeats it on a
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,11 +15,13 @@ import numpy as np
 from logitmus import diagnosis, phrases
 from logitmus.assess import Assessment, Bench, assess
 from logitmus.backend import Precision, Subject
+from logitmus.contract import breaches
 from logitmus.convention import FIELDS, PORTABLE
 from logitmus.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.observation import Answered, Crashed, Garbled, NotRun, Outcome, OutOfMemory, Raised, TimedOut
-from logitmus.problem import FLOAT_DTYPES, Array, Problem
+from logitmus.problem import Array, Problem
 from logitmus.question import Question
+from logitmus.stack import Call, Stack, stacks
 
 _REMEMBERED = 2
 
@@ -31,16 +34,15 @@ class Judge:
 
     def judge(self, problem: Problem, subject: Subject, outcome: Outcome) -> Judgement:
         """The judgement of what `subject` did with `problem`."""
-        about = _About(problem, subject, self._bench(problem))
-        match outcome:
-            case NotRun(reason):
-                return about.judgement(Verdict.NOT_RUN, reason=reason)
-            case Crashed() | TimedOut() | OutOfMemory() | Garbled():
-                return about.judgement(Verdict.FINDING, findings=[about.lost(outcome)])
-            case Raised():
-                return _judge_raised(about, outcome)
-            case Answered():
-                return _judge_answered(about, outcome)
+        return _judge(_About(problem, subject, self._bench(problem)), outcome)
+
+    def judge_all(self, calls: Sequence[Call]) -> list[Judgement]:
+        """The judgement of each, in their order: the same as one by one, and much sooner."""
+        stacked = stacks(calls)
+        return [
+            _judge(_About(problem, subject, self._bench(problem), *stacked.get(n, (None, 0))), outcome)
+            for n, (problem, subject, outcome) in enumerate(calls)
+        ]
 
     def _bench(self, problem: Problem) -> Bench:
         bench = self._benches.pop(problem.id, None) or Bench(problem)
@@ -52,11 +54,18 @@ class Judge:
 
 @dataclass(frozen=True)
 class _About:
-    """One pair, with the shorthand that the functions below share."""
+    """One pair, with the shorthand that the functions below share; and its place in a stack, if it is in one."""
 
     problem: Problem
     subject: Subject
     bench: Bench
+    stack: Stack | None = None
+    place: int = 0
+
+    def assess(self, subject: Subject, question: Question, outcome: Answered) -> list[Assessment]:
+        """`assess`, for what many problems of a stack are likely to be asked."""
+        parts = None if self.stack is None else self.stack.assess(subject, self.place)
+        return assess(self.bench, subject, question, outcome) if parts is None else parts
 
     def judgement(self, verdict: Verdict, *, findings: list[Finding] | None = None, **more: object) -> Judgement:
         ordered = tuple(sorted(findings or (), key=lambda f: f.severity.rank))
@@ -99,6 +108,18 @@ class _About:
                 return self.finding(Kind.CONTRACT, Severity.BUG, "garbled", detail=reason, observed=reason)
 
 
+def _judge(about: _About, outcome: Outcome) -> Judgement:
+    match outcome:
+        case NotRun(reason):
+            return about.judgement(Verdict.NOT_RUN, reason=reason)
+        case Crashed() | TimedOut() | OutOfMemory() | Garbled():
+            return about.judgement(Verdict.FINDING, findings=[about.lost(outcome)])
+        case Raised():
+            return _judge_raised(about, outcome)
+        case Answered():
+            return _judge_answered(about, outcome)
+
+
 def _judge_raised(about: _About, outcome: Raised) -> Judgement:
     """An exception is right where the declared convention expects one."""
     subject, problem = about.subject, about.problem
@@ -136,8 +157,11 @@ def _judge_answered(about: _About, outcome: Answered) -> Judgement:
         about.finding(Kind.INTEGRITY, Severity.BUG, f"wrote_into:{name}", observed=f"{name} changed")
         for name in outcome.written
     ]
-    findings += _wrong_shapes(about, outcome)
     question = about.bench.question(subject.convention)
+    findings += [
+        about.finding(b.kind, b.severity, b.cause, part=b.part, expected=b.expected, observed=b.observed)
+        for b in breaches(problem, subject, question, outcome)
+    ]
     if question.refused is not None:
         findings.append(_accepted(about, question, outcome))
         return about.judgement(Verdict.FINDING, findings=findings, rows=problem.rows, grade=Grade.F)
@@ -146,7 +170,9 @@ def _judge_answered(about: _About, outcome: Answered) -> Judgement:
     if not question.classes or (question.rows and question.unjudged.all()):
         reason = "no exact answer exists (no classes, or an infinite weight or target)"
         return about.judgement(Verdict.COARSE, findings=findings, reason=reason)
-    parts = assess(about.bench, subject, question, outcome)
+    parts = about.assess(subject, question, outcome)
+    if not all(part.passes for part in parts):
+        parts = assess(about.bench, subject, question, outcome)  # by itself: the diagnosis needs its own answer
     coarser = _coarser_precision(about, question, outcome, parts)
     findings += coarser
     if not any(f.kind is Kind.CLAIM for f in coarser):  # a coarser precision than declared explains what failed
@@ -157,51 +183,6 @@ def _judge_answered(about: _About, outcome: Answered) -> Judgement:
     if all(part.passes for part in parts):
         findings += _unlike_portable(about, question, outcome)
     return _sum_up(about, parts, findings)
-
-
-def _wrong_shapes(about: _About, outcome: Answered) -> list[Finding]:
-    """Dtypes and shapes that are not what was declared, and a gradient that should be there."""
-    problem, subject = about.problem, about.subject
-    found = []
-    loss_shape = problem.batch if about.bench.question(subject.convention).reduction == "none" else ()
-    declared = subject.precision[problem.dtype].result
-    no_float64 = problem.dtype == "float64" and subject.convention.result_dtype == "at_most_float32"
-    narrowed = "float32" if no_float64 else problem.dtype
-    for name, result, shape, dtype in (
-        ("loss", outcome.loss, loss_shape, declared),
-        ("grad_logits", outcome.grad_logits, problem.logits.shape, narrowed),
-        ("grad_targets", outcome.grad_targets, problem.logits.shape, narrowed),
-    ):
-        if result is None:
-            continue
-        if result.shape != shape or result.dtype.name not in FLOAT_DTYPES:
-            text = f"{result.dtype.name}{list(result.shape)}"
-            found.append(
-                about.finding(
-                    Kind.CONTRACT,
-                    Severity.BUG,
-                    f"shape:{name}",
-                    part=name,
-                    expected=f"{dtype}{list(shape)}",
-                    observed=text,
-                )
-            )
-        elif result.dtype.name != dtype and not (
-            name == "grad_targets" and subject.convention.target_gradient == "none"
-        ):
-            cause = f"dtype:{name}={result.dtype.name}"
-            found.append(
-                about.finding(
-                    Kind.CLAIM, Severity.DIFFERENCE, cause, part=name, expected=dtype, observed=result.dtype.name
-                )
-            )
-    if outcome.grad_logits is None and "logits" in subject.offer.gradients:
-        found.append(
-            about.finding(
-                Kind.CONTRACT, Severity.BUG, "no_gradient", part="grad_logits", expected="a gradient", observed="none"
-            )
-        )
-    return found
 
 
 def _accepted(about: _About, question: Question, outcome: Answered) -> Finding:
@@ -258,7 +239,7 @@ def _worst_element(
     about: _About, part: Assessment, where: Array, kind: Kind, severity: Severity, cause: str
 ) -> Finding:
     """A finding about that of the elements `where` which uses most of its budget (the first that is no number)."""
-    compared, enclosure = part.compared, getattr(part.answer, part.part)
+    compared, enclosure = part.compared, part.exact
     shares = np.where(compared.numeric, part.shares, np.inf)
     score = np.where(where, shares, -1.0)
     index = tuple(map(int, np.unravel_index(int(score.argmax()), score.shape))) if score.shape else ()
@@ -294,7 +275,7 @@ def _coarser_precision(about: _About, question: Question, outcome: Answered, par
         at_level = parts
         if (storage, arithmetic) != claimed:
             level = replace(subject, precision={own: Precision(declared.result, storage, arithmetic)})
-            at_level = assess(about.bench, level, question, outcome)
+            at_level = about.assess(level, question, outcome)
         if rank == 0:
             in_float32 = at_level
         if all(bool(part.within.all()) for part in at_level):
@@ -329,7 +310,7 @@ def _unlike_portable(about: _About, question: Question, outcome: Answered) -> li
     if wanted.key == question.key:
         return []
     if wanted.refused is None:
-        parts = assess(about.bench, replace(subject, convention=portable), wanted, outcome)
+        parts = about.assess(replace(subject, convention=portable), wanted, outcome)
         outside = [part for part in parts if not part.passes]
         if not outside:
             return []

@@ -1,14 +1,14 @@
 """The oracle: the exact answer to a question, as enclosures. Two tiers behind one function.
 
-The float64 tier is vectorised and proven (softmax.py); the Arb tier is always right (arb_tier.py). The judge asks
-again with a higher precision wherever an enclosure is too wide for its verdict.
+The fast tier is vectorised and proven (softmax.py), in float64 or in extended precision; the Arb tier is always right
+(arb_tier.py). The judge asks again with a higher precision wherever an enclosure is too wide for its verdict.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -19,10 +19,11 @@ from logitmus.convention import PORTABLE, Convention
 from logitmus.enclosure import Enclosure
 from logitmus.problem import Array, Problem
 from logitmus.question import Question, ask
-from logitmus.softmax import MU, E, R, Softmax, softmax, trustworthy
+from logitmus.softmax import DOUBLE, EXTENDED, R, Softmax, Working, softmax, trustworthy
 
 _RowFunction = Callable[[Question, int, arb_tier.RowBalls | None, Any], list[Any]]
-FAST: Final = 53
+FAST: Final = DOUBLE.bits
+WIDE: Final = EXTENDED.bits if EXTENDED is not None else FAST
 ARB_BITS: Final = (128, 256, 512, 1024, 2048, 4096)
 
 
@@ -35,31 +36,38 @@ class Answer:
     """The exact answer to a question, computed part by part when asked for.
 
     Attributes:
-        question: what it answers. bits: 53 for the float64 tier, else Arb's precision.
+        question: what it answers. bits: those of the precision it is computed in.
+        working: the format of the fast tier; None: Arb.
     """
 
     question: Question
     bits: int
+    working: Working | None
 
     @cached_property
     def loss(self) -> Enclosure:
         """(R,) for reduction "none", () otherwise."""
-        return _fast_loss(self) if self.bits == FAST else _arb_loss(self)
+        return _fast_loss(self, self._work) if self.working else _arb_loss(self)
 
     @cached_property
     def grad_logits(self) -> Enclosure:
         """(R, K): the gradient of sum_n upstream_n loss_n (or of upstream * loss) by the logits."""
-        return _fast_grad_logits(self) if self.bits == FAST else _arb_grad_logits(self)
+        return _fast_grad_logits(self, self._work) if self.working else _arb_grad_logits(self)
 
     @cached_property
     def grad_targets(self) -> Enclosure:
         """(R, K): the gradient by target probabilities."""
-        return _fast_grad_targets(self) if self.bits == FAST else _arb_grad_targets(self)
+        return _fast_grad_targets(self, self._work) if self.working else _arb_grad_targets(self)
 
     @cached_property
     def workspace(self) -> Softmax:
         """The float64 softmax of the question; for budgets, whatever the tier."""
         return softmax(self.question.log_inputs)
+
+    @cached_property
+    def _work(self) -> Softmax:
+        work = self.workspace if self.working in (None, DOUBLE) else softmax(self.question.x, self.working)
+        return replace(work, lost=work.lost | (work.m == np.inf)) if self.question.nan_infinities else work
 
     @cached_property
     def _balls(self) -> list[arb_tier.RowBalls | None]:
@@ -69,23 +77,27 @@ class Answer:
 
     @cached_property
     def _rows(self) -> tuple[Array, Array]:
-        return _fast_rows(self.question, self.workspace)
+        return _fast_rows(self.question, self._work)
 
 
 def answer(question: Question, *, bits: int = FAST) -> Answer:
-    """The answer from the float64 tier (bits = 53) or from Arb at `bits` of precision.
+    """The answer from the fast tier (FAST: float64; WIDE: extended precision) or from Arb at `bits` of precision.
 
-    Questions that the float64 tier does not cover (probabilities as inputs, other bases, no rows or classes,
-    magnitudes beyond float64's differences, a machine whose exp fails the self-test) go to Arb at 128 bits.
+    Questions that the fast tier does not cover (probabilities as inputs, other bases, no rows or classes, magnitudes
+    beyond the differences of the format, a machine that has no such format or whose exp fails the self-test) go to
+    Arb at 128 bits.
 
     Raises:
         UnanswerableError: where the convention expects an exception.
     """
     if question.refused is not None:
         raise UnanswerableError(f"the expected answer is an exception: {question.refused}")
-    if bits == FAST and not _fast_covers(question):
-        bits = ARB_BITS[0]
-    return Answer(question, bits)
+    if bits > max(FAST, WIDE):
+        return Answer(question, bits, None)
+    working = DOUBLE if bits == FAST else EXTENDED
+    if working is None or not _fast_covers(question, working):
+        return Answer(question, ARB_BITS[0], None)
+    return Answer(question, bits, working)
 
 
 def reference(problem: Problem, convention: Convention = PORTABLE, *, bits: int = ARB_BITS[0]) -> Answer:
@@ -112,21 +124,20 @@ def reference(problem: Problem, convention: Convention = PORTABLE, *, bits: int 
     return answer(ask(problem, convention), bits=bits)
 
 
-def _fast_covers(question: Question) -> bool:
+def _fast_covers(question: Question, working: Working) -> bool:
     x = question.x
     return (
         question.inputs == "logits"
         and question.log_base == "e"
         and question.rows > 0
         and question.classes > 0
-        and not question.nan_infinities
-        # The differences of narrower floats never overflow; those of float64 might.
-        and not bool((np.abs(np.where(np.isfinite(x), x, 0.0)) > 2.0**1000).any())
-        and trustworthy()
+        # The differences of narrower floats never overflow; those of float64 might, in float64.
+        and (working is not DOUBLE or not bool((np.abs(np.where(np.isfinite(x), x, 0.0)) > 2.0**1000).any()))
+        and trustworthy(working)
     )
 
 
-# --- float64 tier ---------------------------------------------------------------------------------------------
+# --- fast tier ------------------------------------------------------------------------------------------------
 
 
 def _fast_rows(question: Question, work: Softmax) -> tuple[Array, Array]:
@@ -144,17 +155,21 @@ def _fast_rows(question: Question, work: Softmax) -> tuple[Array, Array]:
 
 def _lone_rows(question: Question, work: Softmax) -> tuple[Array, Array]:
     assert question.labels is not None  # noqa: S101  (ask() gives labels or q)
+    E, MU = work.working.E, work.working.MU
     value, value_error = work.neg_log_p(question.labels)
     if question.weight is None:
-        return value, value_error + 7 * E * value + MU
+        exact = (value == 0) & (value_error == 0)
+        return value, np.where(exact, 0.0, value_error + 7 * E * value + MU)
     a = question.weight[question.labels]
     skipped = (a == 0) & ~(np.isinf(value) & question.nan_products)
     loss = np.where(skipped, 0.0, a * value)
-    return loss, np.where(a == 0, 0.0, R * (np.abs(a) * value_error + 7 * E * np.abs(loss)) + MU)
+    exact = (a == 0) | ((value == 0) & (value_error == 0))
+    return loss, np.where(exact, 0.0, R * (np.abs(a) * value_error + 7 * E * np.abs(loss)) + MU)
 
 
 def _dense_rows(question: Question, work: Softmax) -> tuple[Array, Array]:
-    a, h, _ = question.effective
+    E, MU = work.working.E, work.working.MU
+    a, h, _ = question.effective_in(work.working.dtype.type)
     value, value_error = work.neg_log_p()
     used = a != 0
     terms = np.where(used, a * value, 0.0)
@@ -170,7 +185,7 @@ def _dense_rows(question: Question, work: Softmax) -> tuple[Array, Array]:
     return loss, np.where(infinite, 0.0, error)
 
 
-def _fast_loss(answer: Answer) -> Enclosure:
+def _fast_loss(answer: Answer, work: Softmax) -> Enclosure:
     question = answer.question
     if question.fixed is not None:
         return Enclosure.exactly(question.fixed)
@@ -179,21 +194,34 @@ def _fast_loss(answer: Answer) -> Enclosure:
         return Enclosure.of(loss, error)
     if not np.isfinite(loss).all():
         return Enclosure.exactly(float(loss.sum()) / (np.sign(question.denominator) or 1.0))
-    total, divisor = math.fsum(loss), question.denominator
-    total_error = R * (math.fsum(error) + E * abs(total))
+    E = work.working.E
+    if work.working is DOUBLE:
+        total, total_error = np.float64(math.fsum(loss)), math.fsum(error)
+        total_error = R * (total_error + E * abs(total))
+    else:  # no exactly rounded sum there: any order, n roundings
+        total, total_error = loss.sum(), R * (error.sum() + len(loss) * E * np.abs(loss).sum())
+    divisor = _divisor(question, work)
     value = total / divisor
-    return Enclosure.of(np.array(value), np.array(R * (total_error / abs(divisor) + 3 * E * abs(value)) + 2.0**-1074))
+    least = 2.0**-1074 if work.working is DOUBLE else work.working.MU
+    return Enclosure.of(np.asarray(value), np.asarray(R * (total_error / abs(divisor) + 3 * E * abs(value)) + least))
 
 
-def _factors(question: Question) -> Array:
+def _divisor(question: Question, work: Softmax) -> Any:
+    """W to within E in the working format; exactly 0 iff it is."""
+    high = question.denominator
+    if work.working is DOUBLE or not math.isfinite(high):
+        return work.working.dtype.type(high)
+    return work.working.dtype.type(high) + work.working.dtype.type(math.fsum([*question.divisor.tolist(), -high]))
+
+
+def _factors(question: Question, work: Softmax) -> Array:
     """c = upstream / W per row, 0 for ignored rows."""
     if question.fixed is not None:  # the mean of nothing has no gradient to speak of; the judge leaves it alone
-        return np.zeros(question.rows)
-    return np.where(question.kept, question.upstream / question.denominator, 0.0)
+        return np.zeros(question.rows, work.working.dtype)
+    return np.where(question.kept, question.upstream / _divisor(question, work), 0.0)
 
 
-def _finish_gradient(answer: Answer, gradient: Array, error: Array) -> Enclosure:
-    question, work = answer.question, answer.workspace
+def _finish_gradient(question: Question, work: Softmax, gradient: Array, error: Array) -> Enclosure:
     lost = work.lost | np.isnan(question.forced)
     gradient = np.where(lost[:, None], np.nan, gradient)
     silent = ~question.kept | (question.forced == 0)
@@ -202,9 +230,10 @@ def _finish_gradient(answer: Answer, gradient: Array, error: Array) -> Enclosure
     return Enclosure.of(gradient, error)
 
 
-def _fast_grad_logits(answer: Answer) -> Enclosure:
-    question, work = answer.question, answer.workspace
-    c = _factors(question)[:, None]
+def _fast_grad_logits(answer: Answer, work: Softmax) -> Enclosure:
+    question = answer.question
+    E, MU = work.working.E, work.working.MU
+    c = _factors(question, work)[:, None]
     rows = np.arange(question.rows)
     p, p_error = work.p, work.p_error()
     if question.labels is not None and not question.eps:
@@ -214,7 +243,7 @@ def _fast_grad_logits(answer: Answer) -> Enclosure:
         error = R * (np.abs(c * total) * p_error + 4 * E * np.abs(gradient)) + MU
         lone, lone_rows = question.labels, rows
     else:
-        a, h, lone_or_none = question.effective
+        a, h, lone_or_none = question.effective_in(work.working.dtype.type)
         total, size = a.sum(axis=1)[:, None], h.sum(axis=1)[:, None]
         if question.soft_target_gradient == "plain":
             total, size = np.ones_like(total), np.ones_like(size)
@@ -230,18 +259,19 @@ def _fast_grad_logits(answer: Answer) -> Enclosure:
         error[n, k] = R * (np.abs(factor) * others_error[n] + 5 * E * np.abs(gradient[n, k])) + np.where(
             factor == 0, 0, MU
         )
-    return _finish_gradient(answer, gradient, error)
+    return _finish_gradient(question, work, gradient, error)
 
 
-def _fast_grad_targets(answer: Answer) -> Enclosure:
-    question, work = answer.question, answer.workspace
+def _fast_grad_targets(answer: Answer, work: Softmax) -> Enclosure:
+    question = answer.question
+    E, MU = work.working.E, work.working.MU
     value, value_error = work.neg_log_p()
     w = np.ones(question.classes) if question.weight is None else question.weight
-    scale = _factors(question)[:, None] * w[None, :] * (1 - question.eps)
+    scale = _factors(question, work)[:, None] * w[None, :] * (1 - work.working.dtype.type(question.eps))
     with np.errstate(invalid="ignore"):
         gradient = np.where(scale == 0, 0.0, scale * value)
         error = np.where(scale == 0, 0.0, R * (np.abs(scale) * value_error + 6 * E * np.abs(gradient)) + MU)
-    return _finish_gradient(answer, gradient, error)
+    return _finish_gradient(question, work, gradient, error)
 
 
 # --- Arb tier -------------------------------------------------------------------------------------------------

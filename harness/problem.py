@@ -91,7 +91,7 @@ class Problem:
 
     # --- what it is about ------------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def dtype(self) -> str:
         """The name of the logits' dtype."""
         return self.logits.dtype.name
@@ -106,7 +106,7 @@ class Problem:
         """The shape without the classes: () for a single row, (N,), (N, d1, d2)."""
         return self.logits.shape[:-1]
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """The number of rows, the product of `batch`."""
         return int(np.prod(self.batch, dtype=np.int64))

@@ -1,8 +1,8 @@
 """The engine: problems to workers, answers to the file, and from the file to judgements, as a stream of events.
 
-A problem is judged when its last answer is in the file, from the file: all its subjects together, so that the exact
-answer is computed once, and by the same code that judges an old run. So a resumed run, an undisturbed one and
-`logitmus judge` give the same events (the order of `Judged` apart). The engine knows none of its readers.
+A problem is judged after its last answer has come, from the file, by the same code that judges an old run. So a
+resumed run, an undisturbed one and `logitmus judge` give the same events (the order of `Judged` apart). The engine
+knows none of its readers.
 """
 
 from __future__ import annotations
@@ -10,27 +10,19 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from logitmus.backend import Subject
-from logitmus.events import BackendFailed, BackendReady, Event, Judged, Progressed, RunFinished, RunStarted
-from logitmus.finding import Judgement, Verdict
-from logitmus.observation import NotRun, Observation, Outcome
+from logitmus.events import BackendFailed, BackendReady, Event, Progressed, RunFinished, RunStarted
+from logitmus.judge_process import InProcess, JudgeProcess
+from logitmus.judging import SupportsJudge, judge_problems, judged_subjects
 from logitmus.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready
 from logitmus.problem import Problem
 from logitmus.registry import BackendSpec
 from logitmus.store import Store, StoreError
-
-_NOT_ASKED = "was not asked: the run was interrupted"
-
-
-class SupportsJudge(Protocol):
-    """What the engine needs of a judge (`logitmus.judge.Judge`)."""
-
-    def judge(self, problem: Problem, subject: Subject, outcome: Outcome, /) -> Judgement:
-        """The judgement of what `subject` did with `problem`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,12 +65,14 @@ def run(
     start = time.monotonic()
     resumed = len(store)
     interrupted = False
-    try:
-        with pool(specs, limits, jobs) as workers:
-            yield from _run(problems, specs, store, workers, selection or Selection(), judge or _default_judge())
-    except KeyboardInterrupt:
-        interrupted = True
-    store.commit()
+    with closing(_judging(store, judge)) as judging:
+        try:
+            with pool(specs, limits, jobs) as workers:
+                yield from _run(problems, specs, store, workers, selection or Selection(), judging)
+        except KeyboardInterrupt:
+            interrupted = True
+        store.commit()
+        yield from judging.ready(wait=True)
     yield RunFinished(seconds=time.monotonic() - start, resumed=resumed, interrupted=interrupted)
 
 
@@ -90,58 +84,8 @@ def judge_run(store: Store, *, judge: SupportsJudge | None = None) -> Iterator[E
     yield RunStarted(len(identities), tuple(dict.fromkeys(b.backend for b in said)), store.environment, store.settings)
     yield from said
     subjects = judged_subjects(store)
-    for identity in identities:
-        yield from judge_problem(store, identity, subjects, judge)
+    yield from judge_problems(store, identities, subjects, judge)
     yield RunFinished(seconds=time.monotonic() - start, resumed=len(store))
-
-
-class JudgedSubject(NamedTuple):
-    """A subject, and in words what a judgement of it depends on: what it declares, not its name nor its links."""
-
-    subject: Subject
-    declaration: str
-
-
-def judged_subjects(store: Store) -> tuple[JudgedSubject, ...]:
-    """The subjects of a run, sorted by id."""
-    return tuple(JudgedSubject(subject, _declaration(subject)) for subject in store.subjects().values())
-
-
-def _declaration(subject: Subject) -> str:
-    documented = sorted(name for name in subject.docs if name)  # which fields are, not where
-    gradients = sorted(subject.offer.gradients)
-    precision = sorted(subject.precision.items())
-    return repr((subject.convention, precision, subject.flushes_subnormals, gradients, documented))
-
-
-def judge_problem(
-    store: Store, identity: str, subjects: Iterable[JudgedSubject], judge: SupportsJudge
-) -> Iterator[Judged]:
-    """One problem beside all of `subjects`, in their order: what is in the file is judged, the rest was not run."""
-    problem = store.problem(identity)
-    raw_outcomes = store.raw_outcomes(identity)
-    decoded: dict[tuple[str, bytes], Outcome] = {}
-    judged: dict[tuple[str, bytes, str], Judgement] = {}
-    for subject, declaration in subjects:
-        raw = raw_outcomes.get(subject.id)
-        if raw is None:
-            yield _not_run(problem, subject, subject.why_not(problem) or _NOT_ASKED)
-            continue
-        if raw not in decoded:
-            decoded[raw] = store.outcome(*raw)
-        # The same bits under the same declaration are judged once: many subjects are one kernel under several names.
-        key = (*raw, declaration)
-        if key not in judged:
-            judged[key] = judge.judge(problem, subject, decoded[raw])
-        yield Judged(problem, Observation(subject.id, problem.id, decoded[raw]), renamed(judged[key], subject.id))
-
-
-def renamed(judgement: Judgement, subject: str) -> Judgement:
-    """The same judgement of another subject (an id)."""
-    if judgement.subject == subject:
-        return judgement
-    findings = tuple(replace(finding, subject=subject) for finding in judgement.findings)
-    return replace(judgement, subject=subject, findings=findings)
 
 
 def versions(environment: Mapping[str, Any]) -> dict[str, str]:
@@ -176,7 +120,7 @@ def _run(
     store: Store,
     workers: Pool,
     selection: Selection,
-    judge: SupportsJudge,
+    judging: InProcess | JudgeProcess,
 ) -> Iterator[Event]:
     order = _add_problems(problems, store)
     yield RunStarted(len(order), tuple(spec.label for spec in specs), store.environment, store.settings)
@@ -193,17 +137,13 @@ def _run(
             yield Progressed(event.backend, work.answered[event.backend])
         else:
             yield event
-    subjects = judged_subjects(store)
-    for identity in order:
-        if identity not in work.asks:
-            yield from judge_problem(store, identity, subjects, judge)
-    yield from _ask(workers, store, work, subjects, judge)
+    judging.submit([identity for identity in order if identity not in work.asks])
+    yield from judging.ready()
+    yield from _ask(workers, store, work, judging)
 
 
-def _ask(
-    workers: Pool, store: Store, work: _Work, subjects: Iterable[JudgedSubject], judge: SupportsJudge
-) -> Iterator[Event]:
-    """Put the work to the workers; keep each answer, and judge each problem when its last one has come."""
+def _ask(workers: Pool, store: Store, work: _Work, judging: InProcess | JudgeProcess) -> Iterator[Event]:
+    """Put the work to the workers; keep each answer, and judge each problem once its last one has come."""
     for said in workers.run(lambda own: _plan(store, work, own)):
         match said:
             case BackendFailed():
@@ -219,7 +159,8 @@ def _ask(
                 yield Progressed(name, work.answered[name])
                 work.lacking[problem.id] -= 1
                 if not work.lacking[problem.id]:
-                    yield from judge_problem(store, problem.id, subjects, judge)
+                    judging.submit([problem.id])
+                yield from judging.ready()
 
 
 def _plan(store: Store, work: _Work, own: Sequence[Subject]) -> Iterator[Ask]:
@@ -297,19 +238,12 @@ def _check_versions(store: Store, ready: Ready) -> None:
                 raise StoreError(store.path, seen, hint)
 
 
-def _not_run(problem: Problem, subject: Subject, reason: str) -> Judged:
-    judgement = Judgement(
-        subject=subject.id,
-        problem=problem.id,
-        family=problem.family,
-        dtype=problem.dtype,
-        verdict=Verdict.NOT_RUN,
-        reason=reason,
-    )
-    return Judged(problem, Observation(subject.id, problem.id, NotRun(reason)), judgement)
-
-
 def _default_judge() -> SupportsJudge:
     from logitmus.judge import Judge  # noqa: PLC0415  (the oracle is loaded only where something is judged)
 
     return Judge()
+
+
+def _judging(store: Store, judge: SupportsJudge | None) -> InProcess | JudgeProcess:
+    """A judge that was given judges here; else there is one beside the workers."""
+    return JudgeProcess(store) if judge is None else InProcess(store, judge)

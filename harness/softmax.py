@@ -1,12 +1,15 @@
-"""The float64 workspace of oracle and budgets: softmax and its parts, with a proven bound on every part.
+"""The workspace of oracle and budgets: softmax and its parts, with a proven bound on every part.
 
-Formulas: docs/accuracy.md, section 1. The bound assumes that + - * / are correctly rounded, that exp and log1p are
-within 4 ulp (8 E) for normal results and MU absolute otherwise (`trustworthy` tests that against Arb), and ANY order
-of summation. No sum here cancels.
+Formulas: docs/accuracy.md, section 1. The bound assumes that + - * / are correctly rounded to unit roundoff E, that
+exp and log1p are within 4 ulp (8 E) for normal results and MU absolute otherwise (`trustworthy` tests that against
+Arb), and ANY order of summation. No sum here cancels. It is computed in float64, or in this machine's extended
+precision (`EXTENDED`), which is narrow enough to judge float64 itself.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, Final
@@ -17,8 +20,32 @@ from flint import arb, ctx
 from logitmus.problem import Array
 
 E: Final = 2.0**-53  # unit roundoff of float64
-MU: Final = 2.0**-1022  # its smallest normal number
 R: Final = 1.02  # covers second-order terms for K < 2^40
+
+
+@dataclass(frozen=True)
+class Working:
+    """A format to compute in.
+
+    Attributes:
+        bits: of its significand, the leading one included. E: its unit roundoff. MU: its smallest normal number.
+    """
+
+    dtype: Any
+    bits: int
+    E: float
+    MU: Any
+
+    @classmethod
+    def of(cls, dtype: Any) -> Working:
+        """The format of a NumPy dtype."""
+        bits = int(np.finfo(dtype).nmant) + 1
+        return cls(np.dtype(dtype), bits, 2.0**-bits, dtype(2) ** int(np.finfo(dtype).minexp))
+
+
+DOUBLE: Final = Working.of(np.float64)
+# x87's 80 bits or IEEE's 128, where "long double" is one of them; None elsewhere: Arb does its work then.
+EXTENDED: Final = Working.of(np.longdouble) if np.finfo(np.longdouble).nmant in (63, 112) else None
 
 
 @dataclass(frozen=True)
@@ -31,7 +58,10 @@ class Softmax:
         ds, dL: (R,) bounds on the errors of s2 and L.
         lost: (R,) rows without a limit: NaN among the logits, two +inf, all -inf.
         top: (R,) the first maximal class. exponentials: (R, K) e^d.
+        working: the format of all of them.
     """
+
+    working: Working
 
     m: Array
     d: Array
@@ -58,14 +88,15 @@ class Softmax:
             rows = np.arange(len(k))
             d, abs_d, L, dL = self.d[rows, k], self.abs_d[rows, k], self.L, self.dL
         value = L - d
-        return value, dL + 1.01 * E * (abs_d + np.where(np.isfinite(value), value, 0.0))
+        return value, dL + 1.01 * self.working.E * (abs_d + np.where(np.isfinite(value), value, 0.0))
 
     def p_error(self) -> Array:
         """A bound on the error of p, (R, K)."""
-        return self.p * (1.01 * E * (self.abs_d + 12) + self._relative_ds[:, None]) + MU
+        return self.p * (1.01 * self.working.E * (self.abs_d + 12) + self._relative_ds[:, None]) + self.working.MU
 
     def others(self, k: Array) -> tuple[Array, Array]:
         """sum of p_j over j != k and its error bound, (R,), without cancellation (1 - p_k would cancel)."""
+        E, MU = self.working.E, self.working.MU
         at_top = k == self.top
         e_k = self.exponentials[np.arange(len(k)), k]
         numerator = np.where(at_top, self.s2, (self.s2 - e_k) + 1.0)
@@ -82,9 +113,11 @@ class Softmax:
         return self.ds / (1.0 + self.s2 - self.ds)
 
 
-def softmax(x: Array) -> Softmax:
+def softmax(x: Array, working: Working = DOUBLE) -> Softmax:
     """The workspace for x, (R, K) float64 with K >= 1; extended reals by their limits."""
     rows, classes = x.shape
+    E, MU = working.E, working.MU
+    x = x.astype(working.dtype, copy=False)
     top = x.argmax(axis=1)
     m = x[np.arange(rows), top]
     lost = ~np.isfinite(m)  # argmax finds NaN first, then +inf; all -inf has no limit either
@@ -111,6 +144,7 @@ def softmax(x: Array) -> Softmax:
     exponentials[np.arange(rows), top] = 1.0
     total = 1.0 + s2
     return Softmax(
+        working=working,
         m=m,
         d=d,
         abs_d=abs_d,
@@ -126,25 +160,49 @@ def softmax(x: Array) -> Softmax:
 
 
 @cache
-def trustworthy() -> bool:
-    """Whether this machine's float64 exp and log1p keep the assumed bounds, on 10^4 points against Arb."""
+def trustworthy(working: Working) -> bool:
+    """Whether this machine's exp and log1p keep the assumed bounds, on 10^4 points against Arb."""
     # Integers scaled by powers of two: the same points on every machine; the last ones are exp's thresholds.
+    deepest = math.log(2) * int(np.finfo(working.dtype).minexp - np.finfo(working.dtype).nmant)
     steps = np.arange(1, 4001, dtype=np.float64)
     exp_points: Array = np.concatenate(
-        [-steps * 0.1863, -steps * 2.0**-14, -(2.0 ** -np.arange(60.0)), [-708.3, -708.4, -744.4, -745.1, -745.2, -1e4]]
-    )
-    log_points = np.concatenate([steps * 32.0, 2.0 ** -np.arange(1000.0), steps[:900] * 2.0**-10])
-    before, ctx.prec = ctx.prec, 128
+        [
+            steps * (deepest / 4000),
+            -steps * 2.0**-14,
+            -(2.0 ** -np.arange(60.0)),
+            [-708.3, -708.4, -744.4, -745.1, -745.2, -11355.1, -11356.5, -11399.4, -1e5],
+        ]
+    ).astype(working.dtype)
+    exp_points[:4000] /= 3  # not only points that float64 holds, too
+    exp_points[:2000] *= 3
+    log_points = np.concatenate([steps * 32.0, 2.0 ** -np.arange(1000.0), steps[:900] * 2.0**-10]).astype(working.dtype)
+    log_points[::3] /= 3
+    before, ctx.prec = ctx.prec, 256
     try:
-        checks: tuple[tuple[Array, Array, Any], ...] = (
-            (exp_points, np.exp(exp_points), lambda value: arb(value).exp()),
-            (log_points, np.log1p(log_points), lambda value: arb(value).log1p()),
+        checks: tuple[tuple[Array, Array, Callable[[Any], Any]], ...] = (
+            (exp_points, np.exp(exp_points), lambda value: value.exp()),
+            (log_points, np.log1p(log_points), lambda value: value.log1p()),
         )
+        (smallest,) = _exactly(np.array([working.MU]))
         for points, computed, exact in checks:
-            for point, value in zip(points.tolist(), computed.tolist(), strict=True):
+            normal = (computed >= working.MU).tolist()
+            for point, value, is_normal in zip(_exactly(points), _exactly(computed), normal, strict=True):
                 true = exact(point)
-                if not abs(arb(value) - true) < (8 * E * true if value >= MU else arb(MU)):
+                if not abs(value - true) < (8 * working.E * true if is_normal else smallest):
                     return False
     finally:
         ctx.prec = before
     return True
+
+
+def _exactly(values: Array) -> list[Any]:
+    """Numbers of up to 113 bits as Arb balls of no radius."""
+    fraction, exponent = np.frexp(values)
+    pieces = []
+    for _ in range(3):
+        pieces.append(fraction.astype(np.float64))
+        fraction = fraction - pieces[-1]
+    return [
+        sum(map(arb, row[:-1]), arb(0)) * arb(2) ** row[-1]
+        for row in zip(*(piece.tolist() for piece in pieces), exponent.tolist(), strict=True)
+    ]

@@ -35,6 +35,19 @@ class Compared:
     same: Array
     dtype: str
 
+    def cut(self, rows: slice) -> Compared:
+        """Some of the rows."""
+        return Compared(
+            self.r[rows],
+            self.y[rows],
+            self.distance[rows],
+            self.uncertainty[rows],
+            self.slack[rows],
+            self.numeric[rows],
+            self.same[rows],
+            self.dtype,
+        )
+
     @np.errstate(over="ignore", invalid="ignore")
     def within(self, budget: Array) -> tuple[Array, Array]:
         """(surely, possibly): where r is in the rounding image of [y - budget, y + budget]."""

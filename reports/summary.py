@@ -175,7 +175,7 @@ class Summary:
             case BackendFailed(backend, reason, hint):
                 known = self.backends.setdefault(backend, Backend(backend))
                 known.failed, known.hint = reason, hint
-            case Judged(problem, _, judgement):
+            case Judged(problem, judgement):
                 self._judged(problem, judgement)
             case RunFinished():
                 self.finished = event

@@ -13,7 +13,6 @@ from logitmus.backend import Subject
 from logitmus.convention import PORTABLE
 from logitmus.events import BackendFailed, BackendReady, Event, Judged, Progressed, RunFinished, RunStarted
 from logitmus.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
-from logitmus.observation import NotRun, Observation, Raised
 from logitmus.problem import Problem
 
 FRAMEWORKS = {"alpha": ("", "jit"), "beta": ("", "xla", "compile"), "gamma": ("",)}
@@ -81,8 +80,7 @@ def _judged(chance: random.Random, one: Subject, problem: Problem) -> Judged:
         reason=chance.choice(["takes labels", "takes probabilities"]) if verdict is Verdict.NOT_RUN else "",
         findings=findings,
     )
-    outcome = NotRun(judgement.reason) if verdict is Verdict.NOT_RUN else Raised("ValueError", "not looked at")
-    return Judged(problem, Observation(one.id, problem.id, outcome), judgement)
+    return Judged(problem, judgement)
 
 
 def _finding(chance: random.Random, about: dict[str, str], problem: Problem) -> Finding:

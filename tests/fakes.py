@@ -80,6 +80,9 @@ class FakeJudge:
         self.severity = severity
         self.judged: list[tuple[str, str]] = []
 
+    def judge_all(self, calls) -> list[Judgement]:
+        return [self.judge(*call) for call in calls]
+
     def judge(self, asked: Problem, by: Subject, outcome) -> Judgement:
         self.judged.append((asked.id, by.id))
         about = {"subject": by.id, "problem": asked.id, "family": asked.family, "dtype": asked.dtype}

@@ -24,7 +24,7 @@ from logitmus.convention import PORTABLE
 from logitmus.events import BackendFailed, BackendReady, Event, Judged, RunFinished, RunStarted
 from logitmus.finding import Grade, Judgement, Severity, Verdict
 from logitmus.judge import Judge
-from logitmus.observation import NotRun, Observation, Outcome, Raised
+from logitmus.observation import NotRun, Outcome, Raised
 from logitmus.problem import Problem
 from logitmus.reports import comparison, html, jsonreport, junit, markdown, terminal, wording
 from logitmus.reports.summary import Summary
@@ -52,16 +52,14 @@ def events() -> list[Event]:
             outcome: Outcome = NotRun("takes labels")
             if askable and len(problem.batch) == 1 and problem.rows:
                 outcome = observe({**RIGHT, **WRONG}[name], problem)
-            made.append(Judged(problem, Observation(one.id, problem.id, outcome), judge.judge(problem, one, outcome)))
+            made.append(Judged(problem, judge.judge(problem, one, outcome)))
             if name == "separate_logsumexp":
-                made.append(
-                    Judged(problem, Observation(twin.id, problem.id, outcome), judge.judge(problem, twin, outcome))
-                )
+                made.append(Judged(problem, judge.judge(problem, twin, outcome)))
     evil = named(EVIL.replace("@", ""), backend="evil")
     problem = made[0].problem if isinstance(made[0], Judged) else None
     assert problem is not None
     raised = Raised("ValueError", EVIL)
-    made.append(Judged(problem, Observation(evil.id, problem.id, raised), judge.judge(problem, evil, raised)))
+    made.append(Judged(problem, judge.judge(problem, evil, raised)))
     return [
         RunStarted(1, ("test",), {"python": {"version": "3"}, "note": EVIL}, {"profile": "quick"}),
         BackendReady("test", (*subjects.values(), twin), {"packages": {"numpy": "2"}, "note": EVIL}, 10),
@@ -238,7 +236,7 @@ def test_reasons_are_told_in_one_order() -> None:
 
     def told(reasons: str) -> list[tuple[str, int]]:
         made = [Judgement(**about, reason=reason) for reason in reasons]
-        return gathered(Judged(problem, Observation(one.id, problem.id, NotRun("")), j) for j in made).why_not()
+        return gathered(Judged(problem, j) for j in made).why_not()
 
     assert told("cbacb") == told("bcabc") == [("b", 2), ("c", 2), ("a", 1)]
 
@@ -257,7 +255,7 @@ def test_what_could_not_be_decided_has_not_passed(tmp_path: Path) -> None:
     about = {"subject": one.id, "problem": problem.id, "family": "hard", "dtype": "float32"}
     for verdict in (Verdict.UNDECIDED, Verdict.COARSE):
         judgement = Judgement(**about, verdict=verdict, grade=Grade.COARSE, rows=1)
-        summary = gathered([Judged(problem, Observation(one.id, problem.id, Raised("", "")), judgement)])
+        summary = gathered([Judged(problem, judgement)])
         junit.write(summary, tmp_path / "j.xml")
         assert JUnitXml.fromfile(str(tmp_path / "j.xml")).skipped == 1
         assert summary.cell(one.id, "hard").tone == "open"

@@ -1,0 +1,176 @@
+"""The judge in a process of its own: it reads a run's file while the engine still writes to it.
+
+Judging costs as much as many a framework's calls, and the engine has workers to serve. What crosses the pipe is
+MessagePack (floats as their bits) behind a length: ids of problems one way, `Verdicts` the other. Without the process
+(it could not start, or it died) the engine judges by itself: nothing is lost but time.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import msgspec
+
+from logitmus.events import Judged
+from logitmus.judging import TOGETHER, SupportsJudge, Verdicts, judge_problems, judged, judged_subjects, verdicts
+from logitmus.store import Store
+
+_LENGTH: Final = struct.Struct("<Q")
+_LONGEST: Final = 1 << 30
+
+
+class InProcess:
+    """The same without a process: judged when asked for."""
+
+    def __init__(self, store: Store, judge: SupportsJudge) -> None:
+        self._store = store
+        self._judge = judge
+        self._asked: list[str] = []
+
+    def submit(self, problems: Sequence[str]) -> None:
+        self._asked.extend(problems)
+
+    def ready(self, *, wait: bool = False) -> Iterator[Judged]:
+        if not wait and len(self._asked) < TOGETHER:
+            return
+        asked, self._asked = self._asked, []
+        yield from judge_problems(self._store, asked, judged_subjects(self._store), self._judge)
+
+    def close(self) -> None:
+        return None
+
+
+class JudgeProcess:
+    """Judges what is submitted, in order, while its owner goes on. Used by one thread."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting: list[str] = []
+        self._asked: deque[Sequence[str]] = deque()
+        self._answers: deque[list[Verdicts]] = deque()
+        self._arrived = threading.Condition()
+        self._gone = False
+        command = [sys.executable, "-m", "logitmus.judge_process", str(store.path)]
+        one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **one_thread},
+            start_new_session=True,  # spared the Ctrl-C; it ends when its input does
+        )
+        self._reader = threading.Thread(target=self._read, name="logitmus-judge", daemon=True)
+        self._reader.start()
+
+    def submit(self, problems: Sequence[str]) -> None:
+        """Problems whose answers are all in the file; asked `TOGETHER` at a time, or once they are waited for."""
+        self._waiting.extend(problems)
+        while len(self._waiting) >= TOGETHER:
+            self._ask()
+
+    def _ask(self) -> None:
+        asked, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
+        self._store.commit()  # the process reads what is in the file
+        self._asked.append(asked)
+        if not self._gone and self._process.stdin is not None:
+            try:
+                _send(self._process.stdin, msgspec.msgpack.encode(asked))
+            except OSError:
+                self._gone = True
+
+    def ready(self, *, wait: bool = False) -> Iterator[Judged]:
+        """What has been judged; with `wait`, all that was submitted."""
+        while wait and self._waiting:
+            self._ask()
+        while self._asked:
+            with self._arrived:
+                while wait and not self._answers and not self._gone:
+                    self._arrived.wait()
+                answer = self._answers.popleft() if self._answers else None
+            if answer is not None:
+                self._asked.popleft()
+                for said in answer:
+                    yield from judged(self._store.problem(said.problem), said)
+            elif self._gone:
+                yield from self._by_hand()
+            else:
+                return
+
+    def close(self) -> None:
+        """Ends the process; what it has not said yet is not waited for."""
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(BrokenPipeError):
+                    pipe.close()
+
+    def _by_hand(self) -> Iterator[Judged]:
+        from logitmus.judge import Judge  # noqa: PLC0415  (only where the process is gone)
+
+        left = [problem for asked in self._asked for problem in asked]
+        self._asked.clear()
+        yield from judge_problems(self._store, left, judged_subjects(self._store), Judge())
+
+    def _read(self) -> None:
+        decoder = msgspec.msgpack.Decoder(list[Verdicts])
+        stream = self._process.stdout
+        while stream is not None:
+            try:
+                frame = _receive(stream)
+                answer = None if frame is None else decoder.decode(frame)
+            except (OSError, ValueError, msgspec.MsgspecError):
+                answer = None
+            with self._arrived:
+                if answer is None:
+                    self._gone = True
+                else:
+                    self._answers.append(answer)
+                self._arrived.notify()
+            if answer is None:
+                return
+
+
+def main(argv: Sequence[str]) -> int:
+    """Judges problems of the file at `argv[0]` until the standard input ends."""
+    from logitmus.judge import Judge  # noqa: PLC0415  (the other side of the pipe has no need of it)
+
+    questions, answers = sys.stdin.buffer, sys.stdout.buffer
+    judge = Judge()
+    while (frame := _receive(questions)) is not None:
+        problems = msgspec.msgpack.decode(frame, type=list[str])
+        with Store.open(Path(argv[0]), check=False) as store:
+            said = [one for _, one in verdicts(store, problems, judged_subjects(store), judge)]
+        _send(answers, msgspec.msgpack.encode(said))
+    return 0
+
+
+def _send(stream: BinaryIO, frame: bytes) -> None:
+    stream.write(_LENGTH.pack(len(frame)) + frame)
+    stream.flush()
+
+
+def _receive(stream: BinaryIO) -> bytes | None:
+    """The next frame; None where the stream has ended."""
+    head = stream.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack(head)
+    if length > _LONGEST:  # not what the other side of this pipe says
+        return None
+    frame = stream.read(length)
+    return frame if len(frame) == length else None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,109 @@
+"""Many at a time gives what one by one gives; and so does the judge in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import pytest
+from fakes import FakePool, specs, subject
+from implementations import RIGHT, WRONG, observe
+from implementations import subject as implemented
+
+from logitmus import judge_process
+from logitmus.cases.suite import suite
+from logitmus.events import Judged
+from logitmus.finding import Verdict
+from logitmus.judge import Judge
+from logitmus.observation import Answered
+from logitmus.problem import Problem
+from logitmus.run import run
+from logitmus.stack import Call, stacks
+from logitmus.store import Store
+
+
+@pytest.fixture(scope="module")
+def problems() -> list[Problem]:
+    return [p for n, p in enumerate(suite("quick")) if p.logits.size < 20_000 and n % 2]
+
+
+@pytest.mark.parametrize("name", [*RIGHT, *WRONG])
+def test_stacks_say_what_the_judge_says_of_each_alone(name: str, problems: list[Problem]) -> None:
+    function, one = {**RIGHT, **WRONG}[name], implemented(options=frozenset(), reductions=("none",))
+    asked = [p for p in problems if one.why_not(p) is None and len(p.batch) == 1 and p.rows and p.classes]
+    valid = [p for p in asked if ((p.targets >= 0) & (p.targets < p.classes)).all()]
+    calls = [Call(problem, one, observe(function, problem)) for problem in valid]
+    stacked = stacks(calls)
+    assert len(stacked) > len(calls) / 2
+    together = Judge().judge_all(calls)
+    assert together == [Judge().judge(*call) for call in calls]
+    assert (Verdict.FINDING in {judgement.verdict for judgement in together}) or name in RIGHT
+
+
+def test_one_problem_that_differs_in_an_option_is_not_stacked() -> None:
+    def call(**more: object) -> Call:
+        problem = Problem(logits=np.zeros((4, 3), np.float32), targets=np.arange(4) % 3, **more)  # type: ignore[arg-type]
+        return Call(problem, implemented(), Answered(np.zeros(4, np.float32), np.zeros((4, 3), np.float32)))
+
+    same, other = call(), call(idea="other rows")
+    assert set(stacks([same, other])) == {0, 1}
+    for different in (
+        call(label_smoothing=0.25),
+        call(ignore_index=1),
+        call(weight=np.ones(3, np.float32)),
+        call(reduction="sum"),
+        same._replace(problem=Problem(logits=np.zeros((4, 3), np.float32), targets=np.array([0, 1, 2, 3]))),
+        same._replace(outcome=Answered(np.zeros(4, np.float64))),
+        same._replace(outcome=Answered(np.zeros((4, 3), np.float32))),
+    ):
+        assert stacks([same, different]) == {}
+
+
+SUBJECTS = {"one": [subject("f", "one"), subject("g", "one")]}
+
+
+def _problems(count: int) -> list[Problem]:
+    rng = np.random.default_rng(5)
+    return [
+        Problem(logits=rng.integers(-4, 4, (4, 3)).astype(np.float32), targets=rng.integers(0, 3, 4), family="drawn")
+        for _ in range(count)
+    ]
+
+
+def _judged(store: Store, **more: object) -> set[tuple[str, object]]:
+    def answer(problem: Problem, name: str) -> Answered:
+        return Answered(problem.logits[:, 0].copy() if name.startswith("one:g") else problem.logits.max(axis=1))
+
+    pool = FakePool(SUBJECTS, answer=answer)
+    events = run(_problems(230), specs("one"), store, pool=pool, **more)  # type: ignore[arg-type]
+    return {(e.problem.id, e.judgement) for e in events if isinstance(e, Judged)}
+
+
+def test_the_judge_in_a_process_of_its_own_says_the_same(tmp_path) -> None:
+    with Store.create(tmp_path / "here") as store:
+        here = _judged(store, judge=Judge())
+    with Store.create(tmp_path / "beside") as store:
+        beside = _judged(store)
+    assert len(here) == 2 * 230
+    assert beside == here
+
+
+@pytest.mark.parametrize("program", ["import sys; sys.exit(3)", "import sys; sys.stdin.read(1); print('what?' * 9)"])
+def test_a_judge_process_that_dies_or_talks_nonsense_loses_nothing(tmp_path, monkeypatch, program: str) -> None:
+    with Store.create(tmp_path / "here") as store:
+        here = _judged(store, judge=Judge())
+    start = judge_process.subprocess.Popen
+    monkeypatch.setattr(
+        judge_process.subprocess,
+        "Popen",
+        lambda command, **more: start([command[0], "-c", program], **more),
+    )
+    with Store.create(tmp_path / "alone") as store:
+        assert _judged(store) == here
+
+
+def test_the_process_ends_with_its_owner(tmp_path) -> None:
+    with Store.create(tmp_path / "run") as store, contextlib.closing(judge_process.JudgeProcess(store)) as judging:
+        process = judging._process
+        assert process.poll() is None
+    assert process.poll() is not None
