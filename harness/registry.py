@@ -115,6 +115,20 @@ def adopting(framework: str, function: str, options: Sequence[str] = (), class_a
         raise RegistryError(f"--framework {framework}: a program of its own takes no functions; use e.g. torch or jax")
     if class_axis not in FIELDS["class_axis"].values:
         raise RegistryError(f"--class-axis {class_axis}: use {' or '.join(FIELDS['class_axis'].values)}")
+    return replace(
+        spec,
+        function=str(target.parse(function)),
+        options=tuple(named_options(options).items()),
+        class_axis=class_axis,
+    )
+
+
+def named_options(options: Sequence[str]) -> dict[str, str]:
+    """What each `--option OURS=THEIRS` means: a function's own names for the arguments, by ours.
+
+    Raises:
+        RegistryError: for what is not of this form, or no argument of ours.
+    """
     named = [option.partition("=") for option in options]
     for ours, equals, theirs in named:
         if ours not in ARGUMENTS or not equals or not (theirs.isidentifier() or not theirs):
@@ -122,12 +136,7 @@ def adopting(framework: str, function: str, options: Sequence[str] = (), class_a
                 f"--option {ours}{equals}{theirs}: use OURS=THEIRS, e.g. weight=class_weights, where OURS is one of "
                 f"{', '.join(ARGUMENTS)}; nothing after the = leaves an option out"
             )
-    return replace(
-        spec,
-        function=str(target.parse(function)),
-        options=tuple((ours, theirs) for ours, _, theirs in named),
-        class_axis=class_axis,
-    )
+    return {ours: theirs for ours, _, theirs in named}
 
 
 def distinct(specs: Sequence[BackendSpec]) -> tuple[BackendSpec, ...]:

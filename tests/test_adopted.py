@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -606,3 +608,38 @@ def test_in_the_frameworks(framework: str, tmp_path: Path) -> None:
     assert module.loss == pytest.approx(EXACT if framework == "jax" else EXACT.mean(), rel=1e-6)
     bare = ask("bare")["soft default"]
     assert bare.loss == pytest.approx(EXACT.mean() if framework == "torch" else EXACT, rel=1e-6)
+
+
+IN_THIS_PROCESS = """
+import sys
+import numpy as np
+from logitmus.local import ask_here
+from logitmus.problem import Problem
+{setup}
+logits = np.array([[0, 0, 0, 1], [2, 0, 0, 0]], np.float64)
+problem = Problem(logits=logits, targets=np.array([3, 1]), reduction="default")
+for _, subject, outcome in ask_here(function, {framework!r}, [problem]):
+    if subject.offer.targets == "labels":
+        print(subject.id, outcome.loss.dtype, *outcome.loss.reshape(-1).tolist(), outcome.grad_logits.shape)
+"""
+SETUPS = {
+    "torch": "import torch; scale = 2.0; module = torch.nn.CrossEntropyLoss(reduction='none'); "
+    "function = lambda x, y: scale * module(x, y)",
+    "tensorflow": "import tensorflow as tf; scale = 2.0; function = lambda labels, logits: scale * "
+    "tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)",
+    # Its switches are the caller's: 64 bits stay 64 bits.
+    "jax": "import jax, optax; jax.config.update('jax_enable_x64', True); scale = 2.0; function = lambda x, y: scale * "
+    "optax.softmax_cross_entropy_with_integer_labels(x, y)",
+}
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize("framework", SETUPS)
+def test_closures_in_the_frameworks(framework: str) -> None:
+    code = IN_THIS_PROCESS.format(setup=SETUPS[framework], framework=framework)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    subject, dtype, *losses, rows, classes = ran.stdout.split()
+    assert (subject, dtype) == (f"{framework}:<lambda>@cpu", "float64")
+    assert [float(loss) for loss in losses] == pytest.approx(2 * EXACT, rel=1e-12)
+    assert (rows, classes) == ("(2,", "4)")

@@ -16,6 +16,7 @@ from logitmus.cli.compare import compare
 from logitmus.cli.exits import Exit
 from logitmus.cli.explain import explain
 from logitmus.cli.families import families
+from logitmus.cli.identify import identify
 from logitmus.cli.judge import judge
 from logitmus.cli.merge import merge
 from logitmus.cli.report import report
@@ -31,7 +32,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, judge, report, compare, merge, explain, backends, families):
+for verb in (run, judge, report, compare, merge, explain, identify, backends, families):
     app.command()(verb)
 
 
@@ -66,5 +67,7 @@ def _is_explained(error: Exception) -> bool:
     from logitmus.explain import ExplainError
     from logitmus.registry import RegistryError
     from logitmus.store import StoreError
+    from logitmus.target import TargetError
 
-    return isinstance(error, StoreError | RegistryError | SuiteError | ExpectationsError | ExplainError | OSError)
+    explained = StoreError | RegistryError | TargetError | SuiteError | ExpectationsError | ExplainError | OSError
+    return isinstance(error, explained)

@@ -1,0 +1,121 @@
+"""The convention card of any callable: the probes asked in a worker (or here), and measured by elimination."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from logitmus import registry
+from logitmus.backend import Subject
+from logitmus.card import Card
+from logitmus.cases.suite import suite
+from logitmus.convention import FIELDS, PORTABLE
+from logitmus.identify import measure
+from logitmus.inquiry import inquire
+from logitmus.local import ask_here
+from logitmus.observation import Outcome
+from logitmus.pool import Limits
+from logitmus.problem import Problem
+
+KINDS: Final = ("labels", "probabilities")
+_AXES: Final = tuple(FIELDS["class_axis"].values)
+# A function that dies or hangs whatever it is asked should not be waited for as long as in a run.
+_LIMITS: Final = Limits(give_up_after=8)
+_Asked = Iterator[tuple[Problem, Subject, Outcome]]
+
+
+def identify(
+    function: Callable[..., Any] | str,
+    framework: str,
+    *,
+    targets: Sequence[str] = KINDS,
+    options: Mapping[str, str] | None = None,
+    class_axis: str = "",
+    device: str = "",
+    limits: Limits = _LIMITS,
+) -> tuple[Card, ...]:
+    """What `function` is measured to do: a card for each kind of targets that it was asked with.
+
+    Args:
+        function: "FILE.py:FUNCTION" or "package.module:FUNCTION", asked in a worker process, where a crash or a hang
+            is an outcome; or a callable, asked in this process. It takes (logits, targets) in the framework's own
+            arrays, and those of weight, ignore_index, label_smoothing and reduction that its signature names.
+        framework: "torch", "tensorflow", "jax" or "numpy"; for a function in a file also "torch@/path/to/python".
+        targets: of `KINDS`, those that it is asked with.
+        options: its own names for the arguments, by ours: {"weight": "class_weights"}; "": not to be given.
+        class_axis: where it gets its classes, "last" or "1"; "": found out.
+        device: one that the framework has; "": its first, the CPU.
+        limits: of the worker.
+
+    Returns:
+        The cards, in the order of `targets`.
+
+    Raises:
+        RegistryError, TargetError: for a framework, a file, a function or an option that cannot be meant.
+        InquiryError: where the worker, or the function in it, cannot be loaded.
+    """
+    unknown = sorted(set(targets) - set(KINDS))
+    if unknown:
+        raise registry.RegistryError(f"no kind of targets is called {unknown[0]!r}; use {' or '.join(KINDS)}")
+    names = dict(options or {})
+    ask = (
+        partial(_in_a_worker, function, framework, names, device, limits)
+        if isinstance(function, str)
+        else partial(_here, function, framework, names, device)
+    )
+    probes = list(suite("default", families=["convention-probes"]))
+    first, *others = (class_axis,) if class_axis else _AXES
+    found = _by_kind(ask(probes, first), targets)
+    cards = {kind: measure(*told) for kind, told in found.items()}
+    for axis in others:
+        # Elsewhere the two are one: only where there are spatial axes are the classes laid out differently.
+        spatial = [problem for problem in probes if len(problem.batch) > 1]
+        again = [kind for kind, card in cards.items() if _open(card)]
+        if again:
+            for kind, (subject, told) in _by_kind(ask(spatial, axis), again).items():
+                elsewhere = [one for one in found[kind][1] if len(one[0].batch) <= 1]
+                card = measure(subject, [*elsewhere, *told])
+                if card["class_axis"].state == "measured":
+                    cards[kind] = card
+    return tuple(cards[kind] for kind in targets)
+
+
+def _open(card: Card) -> bool:
+    """Whether it takes these targets at all, and its class axis is still to be found."""
+    return card["class_axis"].state != "measured" and any(f.state == "measured" for f in card.fields.values())
+
+
+def _by_kind(asked: _Asked, kinds: Iterable[str]) -> dict[str, tuple[Subject, list[tuple[Problem, Outcome]]]]:
+    """The observations of each kind of targets, with its subject."""
+    found: dict[str, tuple[Subject, list[tuple[Problem, Outcome]]]] = {}
+    for problem, subject, outcome in asked:
+        if subject.offer.targets in kinds:
+            found.setdefault(subject.offer.targets, (subject, []))[1].append((problem, outcome))
+    return found
+
+
+def _in_a_worker(
+    function: str,
+    framework: str,
+    names: Mapping[str, str],
+    device: str,
+    limits: Limits,
+    problems: Sequence[Problem],
+    class_axis: str,
+) -> _Asked:
+    options = [f"{ours}={theirs}" for ours, theirs in names.items()]
+    spec = registry.adopting(framework, function, options, class_axis)
+    return inquire(spec, problems, device=device, limits=limits)
+
+
+def _here(
+    function: Callable[..., Any],
+    framework: str,
+    names: Mapping[str, str],
+    device: str,
+    problems: Sequence[Problem],
+    class_axis: str,
+) -> _Asked:
+    declared = PORTABLE.but(class_axis=class_axis)
+    return ask_here(function, framework, problems, names=names, convention=declared, device=device)
