@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import doctest
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from logitmus import Convention, Problem, reference
-from logitmus.convention import FIELDS
+from logitmus.convention import FIELDS, PORTABLE
 from logitmus.oracle import UnanswerableError
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "conventions.md"
 
 ROWS = np.zeros((3, 4), np.float32)
 HOT = np.eye(4, dtype=np.float32)
@@ -53,3 +58,57 @@ def test_a_clip_that_the_arithmetic_cannot_hold_lets_a_certain_class_through() -
     fine = Convention(inputs="probabilities", probability_clip="1e-12")
     assert reference(certain, fine).loss.contains(0.0, (0,))
     assert not reference(certain.but(logits=np.array([[0.0, 1.0]])), fine).loss.contains(0.0, (0,))
+
+
+# --- docs/conventions.md ----------------------------------------------------------------------------------------
+
+
+def documented() -> dict[str, str]:
+    """The sections of the page that are about a field, by its name."""
+    parts = re.split(r"^### `(\w+)`$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {
+        name: re.split(r"^## ", text, flags=re.MULTILINE)[0]
+        for name, text in zip(parts[1::2], parts[2::2], strict=True)
+    }
+
+
+def references() -> set[str]:
+    """The names of the links that are collected at the end of the page."""
+    return set(re.findall(r"^\[([\w-]+)\]: https://", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE))
+
+
+def test_no_link_leads_nowhere() -> None:
+    used = re.findall(r"\]\[([\w-]+)\]", PAGE.read_text(encoding="utf-8"))
+    assert set(used) <= references()
+
+
+def test_the_page_has_every_field_and_no_other() -> None:
+    assert set(documented()) == set(FIELDS)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_the_page_defines_every_value_as_the_code_does(name: str) -> None:
+    field, text = FIELDS[name], documented()[name]
+    assert f"Decides {field.decides}." in text
+    rows = re.findall(r"^\| (\*\*)?`([^`]+)`(?:\*\*)? \| (.+?) \|(?: `(.+)`)? \|$", text, flags=re.MULTILINE)
+    assert [(value, words, formula) for _, value, words, formula in rows] == [
+        (value, words, field.formulas.get(value, "")) for value, words in field.values.items()
+    ]
+    assert [value for bold, value, _, _ in rows if bold] == [getattr(PORTABLE, name)]
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_the_page_shows_a_number_and_who_does_it(name: str) -> None:
+    sections = documented()
+    text = sections["label_negative"] if name == "label_out_of_range" else sections[name]  # one text for the two
+    assert ">>>" in text or name == "class_axis"
+    assert "](https://" in text or set(re.findall(r"\[([\w-]+)\]", text.lower())) & references()
+
+
+def test_the_numbers_on_the_page_are_the_oracles() -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    test = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, PAGE.name, str(PAGE), 0)
+    assert len(test.examples) > 40
+    said: list[str] = []
+    failed, _ = doctest.DocTestRunner().run(test, out=said.append)
+    assert not failed, "".join(said)
