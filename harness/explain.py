@@ -14,6 +14,7 @@ from itertools import combinations
 import numpy as np
 
 from logitmus.convention import FIELDS, PORTABLE, Convention
+from logitmus.declared import Saying, sayings
 from logitmus.enclosure import Enclosure
 from logitmus.oracle import UnanswerableError, answer
 from logitmus.problem import REDUCTIONS, Problem
@@ -97,12 +98,14 @@ class Explanation:
     Attributes:
         portable: the exact answer under the portable convention, by reduction, for a person.
         observed: the readings that yield the observed number, simplest first. expected: likewise, what was expected.
+        declared: what each framework does with the question, by what its backend declares.
     """
 
     problem: Problem
     portable: dict[str, str]
     observed: tuple[Reading, ...]
     expected: tuple[Reading, ...] | None
+    declared: tuple[Saying, ...]
 
 
 def explain(
@@ -139,7 +142,14 @@ def explain(
         portable={r: _said(ask(problem.but(reduction=r), PORTABLE)) for r in reductions},
         observed=tuple(_readings(problem, reductions, _numbers(observed))) if observed is not None else (),
         expected=None if expected is None else tuple(_readings(problem, reductions, _numbers(expected))),
+        declared=sayings(problem, reduction),
     )
+
+
+def fits(saying: Saying, given: str | float | Sequence[str | float]) -> bool:
+    """Whether what a framework is declared to do is the number (one, or one a row) that was given."""
+    numbers = _numbers(given)
+    return saying.loss is not None and len(numbers) == saying.loss.mid.size and _agree(numbers, saying.loss)
 
 
 def parse_rows(name: str, text: str) -> list[list[float]]:

@@ -28,7 +28,7 @@ LEVELS = [
     ["adopted"],
     ["present", "wire", "environment", "arb_tier", "events", "cases"],
     ["oracle", "worker", "bootstrap", "messages", "registry", "backends"],
-    ["budget", "verdict", "explain", "process", "workers", "local"],
+    ["budget", "verdict", "explain", "declared", "process", "workers", "local"],
     ["assess", "drive", "record", "phrases"],
     ["mechanisms", "pool", "store", "stack", "contract"],
     ["diagnosis", "merge", "inquiry"],

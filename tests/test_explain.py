@@ -88,3 +88,53 @@ def test_bad_input_gets_a_clear_message(arguments: list[str], message: str) -> N
 def test_a_label_out_of_range_is_answered_by_the_convention() -> None:
     found = explain(logits=[0, 1], targets=2)
     assert "exception" in found.portable["none"]
+
+
+# --- what the frameworks are declared to do ---------------------------------------------------------------------
+
+
+def said(*arguments: str) -> list[dict[str, object]]:
+    return list(json.loads(shown(*arguments, "--json")[1])["declared"])
+
+
+def test_it_says_what_each_framework_does_without_one() -> None:
+    first, keras = said("--logits", "0,0,0,1", "--target", "3")[:2]
+    assert first["value"] == "0.7436684"
+    assert first["functions"]["torch"] == ["cross_entropy", "nn.CrossEntropyLoss", "log_softmax-nll_loss"]  # type: ignore[index]
+    assert "optax.softmax_cross_entropy_with_integer_labels" in first["functions"]["jax"]  # type: ignore[index]
+    assert keras["functions"] == {"tensorflow": ["keras.losses.SparseCategoricalCrossentropy"]}
+    assert float(str(keras["value"])) < 1e-6
+
+
+def test_every_framework_takes_its_own_default_reduction_unless_one_is_named() -> None:
+    rows = ("--logits", "0,0,0,1;0,0,0,0", "--target", "3,0")
+    by_value = {s["value"]: set(s["functions"]) for s in said(*rows)}  # type: ignore[call-overload]
+    assert by_value["0.7436684, 1.3862944"] == {"jax", "numpy", "tensorflow"}
+    assert by_value["1.0649813"] == {"tensorflow", "torch"}
+    summed = {s["value"]: set(s["functions"]) for s in said(*rows, "--reduction", "sum")}  # type: ignore[call-overload]
+    assert summed["2.1299627"] == {"tensorflow", "torch"}
+    assert summed[None] == {"jax", "numpy", "tensorflow"}  # they reduce nothing
+
+
+def test_exceptions_and_what_cannot_be_asked_come_last() -> None:
+    sayings = said("--logits", "0,0,0,1", "--target", "7", "--ignore-index", "3")
+    assert [(s["asked"], bool(s["value"])) for s in sayings] == [(True, False), (False, False)]
+    assert sayings[0]["why"] == "an exception: a label >= K"
+    assert sayings[1]["why"] == "does not offer ignore_index"
+    code, output = shown("--logits", "0,0,0,1", "--target", "7", "--ignore-index", "3")
+    assert code == 0
+    assert "not asked (does not offer ignore_index)  jax (2); numpy (1); tensorflow (1)" in output
+
+
+def test_functions_of_probabilities_are_asked_with_probabilities_only() -> None:
+    for target, kind in (("3", "cross_entropy"), ("0.,0.,0.,1.", "cross_entropy.probabilities")):
+        named = [
+            name for s in said("--logits", "0,0,0,1", "--target", target) for name in s["functions"].get("torch", [])
+        ]  # type: ignore[attr-defined]
+        assert kind in named
+        assert len({name.endswith(".probabilities") for name in named}) == 1
+
+
+def test_the_number_that_came_is_marked() -> None:
+    _, output = shown("--logits", "0,0,0,1", "--target", "3", "--observed", "0.7437")
+    assert "0.7436684, as observed  jax:" in output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import textwrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,7 @@ from logitmus.cli.exits import Exit
 from logitmus.cli.options import JsonFlag
 
 if TYPE_CHECKING:
+    from logitmus.declared import Saying
     from logitmus.explain import Explanation, Reading
 
 
@@ -67,6 +69,23 @@ def _print(found: Explanation, observed: str | None, expected: str | None) -> No
         )
         for words, reductions in _grouped(readings).items():
             typer.echo(f"  {words}  (reduction {', '.join(reductions)})")
+    if found.declared:
+        typer.echo("\nthe frameworks, as declared (float32, eager, on the CPU)")
+    for saying in found.declared:
+        typer.echo(_saying(saying, {"observed": observed, "expected": expected}))
+
+
+def _saying(saying: Saying, given: dict[str, str | None]) -> str:
+    from logitmus.explain import fits
+
+    names = [
+        f"{backend}: {', '.join(functions)}" if saying.asked else f"{backend} ({len(functions)})"
+        for backend, functions in saying.functions.items()
+    ]
+    as_given = [name for name, number in given.items() if number is not None and fits(saying, number.split(","))]
+    said = saying.value or (saying.why if saying.asked else f"not asked ({saying.why})")
+    line = f"{said}{f', as {as_given[0]}' if as_given else ''}  {'; '.join(names)}"
+    return textwrap.fill(line, 118, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False)
 
 
 def _grouped(readings: tuple[Reading, ...]) -> dict[str, list[str]]:
@@ -88,4 +107,8 @@ def _as_dict(found: Explanation) -> dict[str, object]:
         "portable": found.portable,
         "observed": listed(found.observed),
         "expected": None if found.expected is None else listed(found.expected),
+        "declared": [
+            {"value": s.value or None, "why": s.why or None, "asked": s.asked, "functions": s.functions}
+            for s in found.declared
+        ],
     }

@@ -1,0 +1,99 @@
+"""What each framework does with a question, from what its backend declares, with no framework installed.
+
+A declared convention is a claim (`logitmus run` tests it), and the value is the exact one: how accurately a function
+computes it is another matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Final
+
+import numpy as np
+
+from logitmus import registry
+from logitmus.backend import Backend, Subject
+from logitmus.enclosure import Enclosure
+from logitmus.oracle import answer
+from logitmus.problem import DEFAULT_REDUCTION, Problem, float_array
+from logitmus.question import ask
+
+DISTRIBUTION: Final = "logitmus"  # other people's backends may import anything; these import no framework
+DTYPE: Final = "float32"  # what every framework computes in unless told otherwise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saying:
+    """What some functions do with a question, eager and on the CPU.
+
+    Attributes:
+        value: the loss as the functions would print it; "" where there is none.
+        why: what comes in place of a value: the reason of the exception, or why it cannot be asked.
+        asked: whether it can be asked at all.
+        functions: by backend.
+        loss: the exact value, (rows,) or (), or None.
+    """
+
+    value: str
+    why: str
+    asked: bool
+    functions: dict[str, list[str]]
+    loss: Enclosure | None = None
+
+
+def sayings(problem: Problem, reduction: str | None) -> tuple[Saying, ...]:
+    """What the functions of the backends in this distribution do with `problem` in float32.
+
+    Args:
+        reduction: the one that is asked for; None: none is, and every function takes its own default.
+
+    Returns:
+        The values first, then exceptions, then what cannot be asked; functions of one backend and value together.
+        Functions of the other kind of targets are left out.
+    """
+    single = problem.but(
+        logits=float_array(problem.logits, DTYPE),
+        targets=problem.targets if problem.target_kind == "labels" else float_array(problem.targets, DTYPE),
+        weight=None if problem.weight is None else float_array(problem.weight, DTYPE),
+        reduction=reduction or DEFAULT_REDUCTION,
+    )
+    grouped: dict[tuple[int, str, str], Saying] = {}
+    for subject in _subjects():
+        if subject.offer.targets != single.target_kind:
+            continue
+        one = _said(single, subject)
+        order = 2 - one.asked - bool(one.value)
+        known = grouped.setdefault((order, one.value, one.why), one)
+        known.functions.setdefault(subject.backend, []).append(subject.function)
+    return tuple(saying for _, saying in sorted(grouped.items(), key=lambda item: item[0][0]))
+
+
+def _subjects() -> Iterator[Subject]:
+    for spec in registry.available():
+        if spec.distribution != DISTRIBUTION:
+            continue
+        module, _, attribute = spec.target.partition(":")
+        backend: Backend = getattr(import_module(module), attribute)
+        yield from (s for s in backend.subjects(["cpu"]) if not s.mode and not s.variant)
+
+
+def _said(problem: Problem, subject: Subject) -> Saying:
+    """One saying without its functions."""
+    why_not = subject.why_not(problem)
+    if why_not is not None:
+        return Saying(value="", why=why_not, asked=False, functions={})
+    question = ask(problem, subject.convention)
+    if question.refused is not None:
+        return Saying(value="", why=f"an exception: {question.refused}", asked=True, functions={})
+    if bool(question.unjudged.any()):
+        return Saying(value="", why="no rule that can be stated", asked=True, functions={})
+    loss = answer(question).loss
+    printed = [_short(v) for v in np.atleast_1d(loss.rounded(subject.precision[DTYPE].result))]
+    return Saying(value=", ".join(printed), why="", asked=True, functions={}, loss=loss)
+
+
+def _short(value: np.floating) -> str:
+    """As many digits as tell it from its neighbours."""
+    return str(value).removesuffix(".0")
