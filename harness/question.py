@@ -147,6 +147,8 @@ def ask(problem: Problem, convention: Convention) -> Question:
     if convention.ignored_row == "nan_leaks" and not kept.all():
         leaking = ~kept & ~np.isfinite(x).all(axis=1)
         forced = np.where(leaking, LOST_ROW, forced)
+    if (forced == 0).any():
+        x = np.where((forced == 0)[:, None], 0.0, x)  # not read, whatever is in it
     if convention.overflowing_shift != "exact":
         x = _overflowed(x, _shifting_dtype(problem.dtype, convention))
     if convention.infinite_logits == "nan_where_met" and problem.classes:
@@ -205,7 +207,7 @@ def ask(problem: Problem, convention: Convention) -> Question:
             divisor.tobytes(),
             refused,
             repr(fixed_value),
-            *((convention.zero_times_infinity,) if special or _has_log_of_zero(x, convention) else ()),
+            *((convention.zero_times_infinity,) if special or _has_log_of_zero(x[forced != 0], convention) else ()),
             *((convention.infinite_logits,) if bool(np.isposinf(x).any()) else ()),
         ),
     )

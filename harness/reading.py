@@ -19,6 +19,7 @@ from logitmus.backend import Precision, Subject, outside_domain
 from logitmus.convention import FIELDS, Convention
 from logitmus.finding import Grade
 from logitmus.observation import Answered, Outcome, Raised
+from logitmus.oracle import answer
 from logitmus.problem import DEFAULT_REDUCTION, FLOAT_DTYPES, Array, Problem, float_array
 from logitmus.question import Question
 from logitmus.rounding import format_of
@@ -78,6 +79,11 @@ class Observed:
         """The parts that came back; an exception takes the place of a loss."""
         return ("loss",) if self.raised else tuple(p for p in PARTS if getattr(self.outcome, p) is not None)
 
+    @property
+    def loss_dtype(self) -> str:
+        """The dtype of the loss; empty for an exception."""
+        return str(self.outcome.loss.dtype.name) if isinstance(self.outcome, Answered) else ""
+
     @cached_property
     def kind(self) -> str:
         """How the rows come: "a single row", "batches", "spatial axes"."""
@@ -119,6 +125,17 @@ class Observed:
         """Valid and moderate: whoever fails it does not take such problems at all, or is wrong about them."""
         return self.valid and self.moderate
 
+    @cached_property
+    def wide(self) -> bool:
+        """Float64 logits that float32 cannot hold."""
+        x = self.problem.logits
+        return x.dtype == np.float64 and bool((float_array(x, "float32") != x).any())
+
+    @cached_property
+    def hard(self) -> bool:
+        """Finite numbers, and large ones."""
+        return not self.moderate and bool(np.isfinite(self.problem.logits.astype(np.float64)).all())
+
     # --- under one convention --------------------------------------------------------------------------------
 
     def read(self, part: str, subject: Subject, convention: Convention, level: str) -> Reading:
@@ -133,6 +150,19 @@ class Observed:
             self._readings[key] = self._read(question, part, subject, convention, level)
         return self._readings[key]
 
+    def depends(self, name: str, convention: Convention) -> bool:
+        """Whether another value of a field gives another exact loss, or an exception, in place of this one's."""
+        mine = self._predicted(convention)
+        others = (convention.but(**{name: value}) for value in FIELDS[name].values)
+        return any(self._predicted(other) != mine for other in others)
+
+    def _predicted(self, convention: Convention) -> object:
+        question = self._bench.question(convention)
+        if question.refused is not None or (question.rows and question.unjudged.all()):
+            return question.refused is not None
+        loss = answer(question).loss.rounded(self.problem.dtype)
+        return (loss.tobytes(), question.unjudged.tobytes())
+
     @cached_property
     def _outside(self) -> dict[str, bool]:
         return {inputs: bool(outside_domain(inputs, self.problem)) for inputs in FIELDS["inputs"].values}
@@ -141,6 +171,7 @@ class Observed:
         outcome = self.outcome
         silent = bool(question.rows) and bool(question.unjudged.all())
         if not isinstance(outcome, Answered):
+            silent = silent or _turns_twice(self.problem, convention)
             return Reading.FITS if question.refused is not None else Reading.SILENT if silent else Reading.REFUTED
         if question.refused is not None or not self.well_shaped(part, question.reduction):
             return Reading.REFUTED
@@ -168,6 +199,17 @@ class Observed:
             return False
         wanted = self.problem.logits.size if part != "loss" else self.problem.rows if reduction == "none" else 1
         return bool(result.size == wanted)
+
+
+def _turns_twice(problem: Problem, convention: Convention) -> bool:
+    """A label that wraps only when taken around more than once: NaN in JAX, an exception in Python."""
+    if problem.target_kind != "labels":
+        return False
+    below, above = problem.targets < -problem.classes, problem.targets >= 2 * problem.classes
+    return bool(
+        (convention.label_negative == "wrap" and below.any())
+        or (convention.label_out_of_range == "wrap" and above.any())
+    )
 
 
 def _of(judged: Array, undecided: Array, grade: Grade, *, coarse: bool) -> Reading:

@@ -194,26 +194,21 @@ def in_other_dtypes(plan: Plan) -> Iterator[Problem]:
         seldom[1] = [0.75, 0.0, 0.0, 0.25, 0.0, 0.0]
         for kind, targets in (("labels", LABELS), ("soft targets", seldom)):
             ask = partial(canvas.problem, reduction="default")
-            yield ask(ORDINARY, targets, idea=f"ordinary logits in {dtype}: {kind}")
+            for base, rows in bases(plan):
+                yield ask(rows, targets, idea=f"{dtype}: {kind}{base}")
             if dtype in OVERFLOWING:
                 yield overflowing(canvas, targets, kind)
                 if kind == "labels":
                     quarter = partial(ask, weight=0.25 * np.ones(CLASSES))
                     large = overflowing(canvas, targets, kind)
                     yield quarter(large.logits.astype(np.float64), targets, idea=f"{large.idea}, class weights 1/4")
-                    yield quarter(ORDINARY, targets, idea=f"ordinary logits in {dtype}, class weights 1/4")
+                    yield quarter(FAIR, targets, idea=f"{dtype}, class weights 1/4")
             if dtype == "float64":
-                for name, rows in beyond_float32():
-                    yield ask(rows, targets, idea=f"{name}: {kind}")
-
-
-def beyond_float32() -> Iterator[tuple[str, Array]]:
-    """Float64 rows that float32 cannot hold; row 1 asks for class 3."""
-    wide = ORDINARY.copy()
-    wide[1] = 2.0**25 + np.array([0.0, 0.5, 1.0, 1.0, 0.5, 1.0])
-    yield "equal in float32", wide
-    yield "-inf in float32", changed(BELOW_ZERO, c3=-1e39)
-    yield "0 in float32", changed(FAIR, c3=1e-50)
+                for base, rows in (*bases(plan), (", of any sign", ORDINARY)):
+                    yield ask(rows / 3, targets, idea=f"thirds, which float32 cannot hold: {kind}{base}")
+                large = ORDINARY.copy()  # row 1 in float32: all equal
+                large[1] = 2.0**25 + np.array([0.0, 0.5, 1.0, 1.0, 0.5, 1.0])
+                yield ask(large, targets, idea=f"differences that float32 cannot hold: {kind}")
 
 
 def single(plan: Plan) -> Iterator[Problem]:

@@ -1,0 +1,229 @@
+"""Elimination: every observation rules out the conventions that do not predict it.
+
+Plain problems come first and settle what everything depends on; then the other fields, a few at a time; hard numerics
+last. Where nothing that is left predicts an observation, some field contradicts itself, or the arithmetic is at fault:
+then nothing is ruled out, and the fields that the observation is about are blamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from logitmus.backend import Subject, outside_domain
+from logitmus.convention import FIELDS, PORTABLE, Convention
+from logitmus.notes import APART, LAST_RESORT, Notes
+from logitmus.reading import LEVELS, Observed, Reading, touched
+from logitmus.worlds import TooManyWorldsError, World, Worlds
+
+# What every answer depends on.
+CORE: Final = ("inputs", "log_base", "probability_clip", "probability_scale", "default_reduction")
+_Readings = list[tuple[World, Reading]]
+
+
+@dataclass(eq=False)
+class Elimination:
+    """One run of it over what a subject did.
+
+    Attributes:
+        level: the precision (`reading.LEVELS`) at which plain problems are explained.
+        worlds: the conventions that are left.
+        understood: what is evidence beyond plain problems: the kinds of batches that it takes.
+    """
+
+    subject: Subject
+    observed: Sequence[Observed]
+    notes: Notes
+    level: str = ""
+    worlds: Worlds = field(init=False)
+    understood: Sequence[Observed] = ()
+
+    def run(self) -> None:
+        """Rule out what can be ruled out, and note it down."""
+        self._restart(LEVELS[0])
+        kinds = self._core()
+        self.understood = sorted((one for one in self.observed if one.kind in kinds), key=_difficulty)
+        for part in ("loss", "grad_logits"):
+            units = [one for one in self.understood if part in one.parts]
+            left = [one for one in units if not self._eliminate(one, part, plainly=True)]
+            left = [one for one in left if not self._eliminate(one, part, plainly=False)]
+            for one in left if part == "loss" else ():
+                self._blame(one)
+
+    def fits(self, one: Observed, part: str) -> bool:
+        """Whether a part is what the conventions that are left predict."""
+        return one.read(part, self.subject, self._convention(self.worlds.one(PORTABLE.as_dict())), self.level).fits
+
+    # --- what everything depends on --------------------------------------------------------------------------
+
+    def _core(self) -> set[str]:
+        """Settle what the numbers are taken for; the kinds of batches that are understood (empty: none is)."""
+        plain = [one for one in self.observed if one.control and not one.problem.options]
+        narrow = [one for one in plain if one.problem.dtype != "float64"] or plain
+        # In the domain of all inputs first: there the most is ruled out.
+        narrow = sorted(narrow, key=lambda one: (outside_domain("probabilities", one.problem) is not None, one.kind))
+        if not narrow:
+            self.notes.nothing = "no plain problem was answered"
+            return set()
+        for level in LEVELS:  # a coarser one only if it explains everything
+            self._restart(level)
+            if all(self._eliminate(one, "loss", plainly=False) for one in narrow):
+                break
+        else:
+            self._restart(LEVELS[0])
+            left = [one for one in narrow if not self._eliminate(one, "loss", plainly=True)]
+            for one in left:
+                self._eliminate(one, "loss", plainly=False)
+        return self._kinds(narrow)
+
+    def _restart(self, level: str) -> None:
+        self.level = level
+        self.worlds = Worlds(
+            {
+                name: [value for value in known.values if value != LAST_RESORT]
+                for name, known in FIELDS.items()
+                if name not in APART
+            }
+        )
+        self.notes.evidence.clear()
+
+    def _kinds(self, narrow: Sequence[Observed]) -> set[str]:
+        """The kinds of batches of which most plain problems are explained: by a prediction, not by silence."""
+        fitted: dict[str, list[Observed]] = {}
+        failed: dict[str, list[Observed]] = {}
+        for one in narrow:
+            readings = {reading for _, reading in self._readings(one, "loss", self._worlds_of(one, "loss"))}
+            if any(reading.fits for reading in readings):
+                fitted.setdefault(one.kind, []).append(one)
+            elif Reading.SILENT not in readings:
+                failed.setdefault(one.kind, []).append(one)
+        kinds = {kind for kind, ones in fitted.items() if len(ones) > len(failed.get(kind, ()))}
+        if not kinds:
+            self._nothing_explains(narrow[0])
+            return kinds
+        for kind, ones in failed.items():
+            self.notes.remarks.append(
+                f"no convention explains {len(ones)} of {len(ones) + len(fitted[kind])} plain problems, "
+                f"the first: {ones[0].problem.idea}"
+                if kind in kinds
+                else f"does not take {kind}: no convention explains what it answers to them"
+            )
+        if kinds == {"a single row"}:
+            self.notes.remarks.append("takes a single row only")
+        if self.level:
+            self.notes.remarks.append(f"computes no more finely than {self.level}")
+        return kinds
+
+    def _nothing_explains(self, first: Observed) -> None:
+        self._restart(LEVELS[0])
+        self.notes.nothing = "no known convention explains the results, not even of plain problems"
+        self.notes.remarks.append(self.notes.nothing)
+        for name in CORE[:2]:
+            why = f"no value explains: {first.problem.idea}{first.came}"
+            self.notes.contradict(name, (), first.problem, why)
+
+    # --- one observation -------------------------------------------------------------------------------------
+
+    def _fields(self, one: Observed, part: str) -> frozenset[str]:
+        return touched(one.problem, part, self.worlds.values("inputs"), self.worlds.values("default_reduction"))
+
+    def _worlds_of(self, one: Observed, part: str) -> list[World]:
+        return self.worlds.over(self._fields(one, part))
+
+    def _readings(self, one: Observed, part: str, worlds: Iterable[World]) -> _Readings:
+        return [(w, one.read(part, self.subject, self._convention(w), self.level)) for w in worlds]
+
+    def _convention(self, world: World) -> Convention:
+        return Convention(**{**world, "class_axis": self.subject.convention.class_axis})
+
+    def _eliminate(self, one: Observed, part: str, *, plainly: bool) -> bool:
+        """Rule out what an observation refutes. False: it refutes everything, or (plainly) what is left is silent."""
+        try:
+            readings = self._readings(one, part, self._worlds_of(one, part))
+        except TooManyWorldsError:
+            return not plainly
+        if one.wide and part == "loss" and not self.level:
+            readings = _not_narrowed(readings, exact=one.loss_dtype == "float64")
+        left = [world for world, reading in readings if reading is not Reading.REFUTED]
+        fits = any(reading.fits for _, reading in readings)
+        if not left or (plainly and not fits and len(left) < len(readings)):
+            return False
+        self.notes.rule_out(self.worlds.keep(left), one.problem)
+        return True
+
+    # --- what nothing explains -------------------------------------------------------------------------------
+
+    def _blame(self, one: Observed) -> None:
+        """No convention that is left explains a loss: find the field that contradicts itself, if one does."""
+        about = self._about(one)
+        if not about.isdisjoint(self.notes.contradicted):  # one such field is enough to say why
+            return
+        known = set(self.notes.evidence) - set(self.notes.settled)
+        unknown = about - known
+        if self._is_garbage(one, unknown):
+            return
+        own = [world for world in self._explaining(one, about) if LAST_RESORT not in world.values()]
+        contrary = {name for name in about if own and not {w[name] for w in own} & set(self.worlds.values(name))}
+        for name in sorted(contrary or unknown):
+            elsewhere = self.worlds.values(name)
+            if name in contrary:
+                here = [value for value in FIELDS[name].values if value in {world[name] for world in own}]
+                why = f"{' or '.join(elsewhere)} elsewhere, but {' or '.join(here)} for: {one.problem.idea}"
+                self.notes.contradict(name, [*elsewhere, *here], one.problem, why)
+            elif not own:
+                self.notes.contradict(name, (), one.problem, f"no value explains: {one.problem.idea}{one.came}")
+        for name in sorted(about & known - {"ignore_default"}) if not own and not unknown else ():
+            why = f"{' or '.join(self.worlds.values(name))} elsewhere, but not for: {one.problem.idea}{one.came}"
+            self.notes.contradict(name, self.worlds.values(name), one.problem, why)
+
+    def _about(self, one: Observed) -> set[str]:
+        """The fields beside the core that change the exact answer; where the numbers are hard, the hard one alone."""
+        base = self._convention(self.worlds.one(PORTABLE.as_dict()))
+        about = {name for name in self._fields(one, "loss") - set(CORE) if one.depends(name, base)}
+        return about & {"overflowing_shift"} if one.hard else about
+
+    def _explaining(self, one: Observed, opened: Collection[str]) -> list[World]:
+        """The worlds that explain a loss when these fields may have any value; the last resort too."""
+        every = Worlds({name: list(FIELDS[name].values) for name in opened}).over(opened) if opened else [{}]
+        tried = [{**world, **other} for world in self._worlds_of(one, "loss") for other in every]
+        return [world for world, reading in self._readings(one, "loss", tried) if _explains(world, reading)]
+
+    def _is_garbage(self, one: Observed, unknown: set[str]) -> bool:
+        """Whether the answer to a bad label follows no rule that can be stated."""
+        labels = {name for name in unknown if LAST_RESORT in FIELDS[name].values}
+        own = self._explaining(one, labels) if labels else []
+        if not own or not all(LAST_RESORT in world.values() for world in own):
+            return False
+        for name in labels:
+            if all(world[name] == LAST_RESORT for world in own):
+                self.notes.settle(name, [LAST_RESORT], one.problem)
+        return True
+
+
+def _explains(world: World, reading: Reading) -> bool:
+    """A convention that predicts it; or the last resort, which forbids nothing but an exception."""
+    return reading.fits or (reading is Reading.SILENT and LAST_RESORT in world.values())
+
+
+def _not_narrowed(readings: _Readings, *, exact: bool) -> _Readings:
+    """A result as accurate as 64-bit inputs allow does not come from narrowed ones, whose budget would hold it, too.
+
+    exact: the result is 64 bits wide. Else it must fit closely, and narrowed inputs only loosely.
+    """
+    kept = {reading for world, reading in readings if world["wide_inputs"] == "kept"}
+    if exact and kept & {Reading.FITS, Reading.LOOSELY}:
+        beaten = {Reading.FITS, Reading.LOOSELY}
+    elif Reading.FITS in kept:
+        beaten = {Reading.LOOSELY}
+    else:
+        return readings
+    return [
+        (world, Reading.REFUTED if reading in beaten and world["wide_inputs"] == "narrowed" else reading)
+        for world, reading in readings
+    ]
+
+
+def _difficulty(one: Observed) -> tuple[int, int]:
+    """Plain problems first, special values next, hard numerics last."""
+    return (0 if one.control else 2 if one.hard else 1, len(one.problem.options))
