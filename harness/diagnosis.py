@@ -4,7 +4,7 @@ mechanisms by emulation; what none of them explains is said to be unexplained.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,11 +32,28 @@ _SMALL = 1024
 
 @dataclass(frozen=True)
 class Flip:
-    """One field changed, under which the observation is right."""
+    """One field changed, under which the observation is right.
+
+    Attributes:
+        name, value: the field and what it is changed to. fits_all: whether every part is right, not only one.
+        alike: other changes, as "name=value", that ask the very same question of this problem.
+    """
 
     name: str
     value: str
     fits_all: bool
+    alike: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.value}"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The change that explains an observation, and the others that do so too: this problem cannot tell them apart."""
+
+    flip: Flip
+    others: tuple[str, ...] = ()
 
 
 def fitting_flips(
@@ -52,18 +69,21 @@ def fitting_flips(
     Conventions that ask the same question of this problem are tried once; a fit must judge something.
     """
     mine = bench.question(subject.convention)
-    seen = {mine.key}
+    questions: dict[object, list[tuple[str, str, Convention]]] = {}
     for name, value, convention in _neighbours(subject.convention, names):
         if name in _SWEEPING and bench.problem.logits.size > _SMALL:
             continue
         question = bench.question(convention)
-        if question.key in seen or question.refused is not None or not _of_its_shape(bench.problem, question, outcome):
-            continue
-        seen.add(question.key)
+        if question.key != mine.key and question.refused is None and _of_its_shape(bench.problem, question, outcome):
+            questions.setdefault(question.key, []).append((name, value, convention))
+    for same in questions.values():
+        name, value, convention = same[0]
+        question = bench.question(convention)
         parts = assess(bench, replace(subject, convention=convention), question, outcome)
         relevant = [part for part in parts if only in (None, part.part)]
         if relevant and all(part.passes and not part.coarse and part.judged.any() for part in relevant):
-            yield Flip(name, value, all(part.passes and not part.coarse for part in parts))
+            fits_all = all(part.passes and not part.coarse for part in parts)
+            yield Flip(name, value, fits_all, tuple(f"{name}={value}" for name, value, _ in same[1:]))
 
 
 def _of_its_shape(problem: Problem, question: Question, outcome: Answered) -> bool:
@@ -75,12 +95,20 @@ def _of_its_shape(problem: Problem, question: Question, outcome: Answered) -> bo
     )
 
 
-def neighbouring_convention(bench: Bench, subject: Subject, outcome: Answered, part: str) -> Flip | None:
+def neighbouring_convention(bench: Bench, subject: Subject, outcome: Answered, part: str) -> Explanation | None:
     """The convention one field away that explains a failing part: the whole observation if one does, else the part."""
     flips = list(fitting_flips(bench, subject, outcome, None, only=part))
     whole = [flip for flip in flips if flip.fits_all]
-    partial = [flip for flip in flips if flip.name not in _SWEEPING]
-    return next(iter(whole or partial), None)
+    return explanation(whole or [flip for flip in flips if flip.name not in _SWEEPING])
+
+
+def explanation(flips: Sequence[Flip]) -> Explanation | None:
+    """The first change that fits, beside all others."""
+    if not flips:
+        return None
+    first, *more = flips
+    others = [*first.alike, *(text for flip in more for text in (str(flip), *flip.alike))]
+    return Explanation(first, tuple(others))
 
 
 def _neighbours(convention: Convention, names: Iterable[str] | None) -> Iterator[tuple[str, str, Convention]]:

@@ -72,6 +72,7 @@ class Finding:
         detail: this problem's own numbers in words.
         expected: the exact value as "[lo, hi]" or words; observed: what came.
         row, index: where: the row, and the class for a gradient.
+        alternatives: other conventions, as "field=value", that explain it as well as the one named in `cause`.
         ulps: |r - y| in ulps of the result (None: not a number). share: of the B+ budget used.
     """
 
@@ -87,6 +88,7 @@ class Finding:
     detail: str = ""
     expected: str = ""
     observed: str = ""
+    alternatives: tuple[str, ...] = ()
     row: int | None = None
     index: int | None = None
     ulps: float | None = None

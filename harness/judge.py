@@ -189,13 +189,12 @@ def _accepted(about: _About, question: Question, outcome: Answered) -> Finding:
     """It answered where its declared convention refuses: say what it did instead."""
     problem, subject = about.problem, about.subject
     names = ["label_out_of_range", "label_negative", "all_ignored_mean", "empty_batch_mean"]
-    fit = next(
-        (f for f in diagnosis.fitting_flips(about.bench, subject, outcome, names) if f.fits_all),
-        None,
-    )
+    fits = [f for f in diagnosis.fitting_flips(about.bench, subject, outcome, names) if f.fits_all]
+    explained = diagnosis.explanation(fits)
+    fit = explained.flip if explained else None
     observed = np.array2string(outcome.loss.reshape(-1)[:6].astype(np.float64), precision=6)
     invented = bool(np.isfinite(outcome.loss.astype(np.float64)).all())
-    cause = f"accepted:{fit.name}={fit.value}" if fit else "accepted:invalid"
+    cause = f"accepted:{fit}" if fit else "accepted:invalid"
     documented = fit is not None and fit.name in subject.docs
     severity = Severity.BUG if documented else Severity.HAZARD if invented else Severity.DIFFERENCE
     return about.finding(
@@ -206,33 +205,35 @@ def _accepted(about: _About, question: Question, outcome: Answered) -> Finding:
         expected=f"an exception ({question.refused})",
         observed=observed,
         detail=f"labels {problem.targets.reshape(-1)[:8].tolist()} with K = {problem.classes}",
+        alternatives=explained.others if explained else (),
     )
 
 
 def _failed(about: _About, part: Assessment, outcome: Answered) -> list[Finding]:
     """The findings of one part that is outside B+: one for each class of difference."""
     subject = about.subject
-    flip = diagnosis.neighbouring_convention(about.bench, subject, outcome, part.part)
+    explained = diagnosis.neighbouring_convention(about.bench, subject, outcome, part.part)
     # Budgets B and C name a way of computing; nothing that loosens the precision itself is needed beside them.
     graded = part.numeric_grade in (Grade.B, Grade.C)
-    if flip is not None and not (graded and flip.name == "wide_inputs"):
+    if explained is not None and not (graded and explained.flip.name == "wide_inputs"):
+        flip = explained.flip
         kind, severity = _contradiction(subject, flip.name)
-        cause = f"convention:{flip.name}={flip.value}"
-        explained = _worst_element(about, part, part.failing, kind, severity, cause)
+        found = _worst_element(about, part, part.failing, kind, severity, f"convention:{flip}")
         declared = phrases.chosen(subject.convention, flip.name)
-        return [replace(explained, summary=f"declared is {declared}; measured: {FIELDS[flip.name].values[flip.value]}")]
-    found: list[Finding] = []
+        summary = f"declared is {declared}; measured: {FIELDS[flip.name].values[flip.value]}"
+        return [replace(found, summary=summary, alternatives=explained.others)]
+    findings: list[Finding] = []
     left = part.failing
     for cause, where in diagnosis.special_classes(part.compared):
         hit = left & where
         if hit.any() and not (graded and cause == "spurious_underflow"):
             severity = Severity.HAZARD if cause == "invented" else Severity.BUG
-            found.append(_worst_element(about, part, hit, Kind.SPECIAL, severity, cause))
+            findings.append(_worst_element(about, part, hit, Kind.SPECIAL, severity, cause))
             left = left & ~where
     if left.any():
         cause, severity = diagnosis.accuracy_cause(about.problem, subject, outcome, part)
-        found.append(_worst_element(about, part, left, Kind.ACCURACY, severity, cause))
-    return found
+        findings.append(_worst_element(about, part, left, Kind.ACCURACY, severity, cause))
+    return findings
 
 
 def _worst_element(

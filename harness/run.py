@@ -13,15 +13,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from itertools import chain
 from typing import Any
 
 from logitmus.backend import Subject
-from logitmus.events import BackendFailed, BackendReady, Event, Progressed, RunFinished, RunStarted
+from logitmus.events import BackendFailed, BackendReady, Event, Judged, Progressed, RunFinished, RunStarted
 from logitmus.judge_process import InProcess, JudgeProcess
 from logitmus.judging import SupportsJudge, judge_problems, judged_subjects
 from logitmus.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready
 from logitmus.problem import Problem
 from logitmus.registry import BackendSpec
+from logitmus.separation import SEPARATING, Doubts
 from logitmus.store import Store, StoreError
 
 
@@ -104,12 +106,14 @@ class _Work:
     Attributes:
         backends: the name of each subject's backend.
         asks: the subjects by problem, in the order of asking. lacking: how many answers each problem still lacks.
+        separating: the problems that are only there to tell conventions apart, each for some subjects only.
         calls, answered: pairs in all and pairs in the file, by backend.
     """
 
     backends: Mapping[str, str]
     asks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     lacking: Counter[str] = field(default_factory=Counter)
+    separating: tuple[str, ...] = ()
     calls: Counter[str] = field(default_factory=Counter)
     answered: Counter[str] = field(default_factory=Counter)
 
@@ -138,8 +142,15 @@ def _run(
         else:
             yield event
     judging.submit([identity for identity in order if identity not in work.asks])
-    yield from judging.ready()
-    yield from _ask(workers, store, work, judging)
+    doubts = Doubts()
+    for event in chain(_ask(workers, store, work, judging), judging.ready(wait=True)):
+        if isinstance(event, Judged):
+            doubts.add(event.judgement)
+        yield event
+    work = _to_separate(doubts, store, backends)
+    judging.submit([identity for identity in work.separating if identity not in work.asks])
+    if work.asks:
+        yield from _ask(workers, store, work, judging)
 
 
 def _ask(workers: Pool, store: Store, work: _Work, judging: InProcess | JudgeProcess) -> Iterator[Event]:
@@ -196,7 +207,8 @@ def _add_problems(problems: Iterable[Problem], store: Store) -> list[str]:
     if there:
         for _ in listed():
             pass
-        if list(dict.fromkeys(given)) != there:
+        asked, more = list(dict.fromkeys(given)), there[len(dict.fromkeys(given)) :]
+        if asked != there[: len(asked)] or any(store.problem(one).family != SEPARATING for one in more):
             hint = "Resume with the settings that the run was started with, or name another file"
             raise StoreError(store.path, f"holds {len(there)} other problems than the {len(given)} asked for", hint)
     else:
@@ -218,6 +230,27 @@ def _work(store: Store, order: Iterable[str], backends: Mapping[str, str]) -> _W
         if wanted:
             work.asks[identity] = same.setdefault(wanted, wanted)
             work.lacking[identity] = len(wanted)
+    return work
+
+
+def _to_separate(doubts: Doubts, store: Store, backends: Mapping[str, str]) -> _Work:
+    """Problems that tell conventions apart which explain a finding alike; what the run asked anyway is not repeated."""
+    work = _Work(backends)
+    there = set(store.problem_ids())
+    subjects = {identity: one for identity, one in store.subjects().items() if identity in backends}
+    wanted: dict[str, list[str]] = {}
+    for problem, subject in doubts.problems(subjects):
+        if problem.id not in there:
+            store.add_problems([problem])
+        if store.problem(problem.id).family == SEPARATING:
+            wanted.setdefault(problem.id, []).append(subject)
+    for identity, asked in wanted.items():
+        lacking = tuple(one for one in dict.fromkeys(asked) if one not in store.answered(identity))
+        work.calls.update(backends[one] for one in lacking)
+        if lacking:
+            work.asks[identity] = lacking
+            work.lacking[identity] = len(lacking)
+    work.separating = tuple(wanted)
     return work
 
 

@@ -32,6 +32,7 @@ class Evidence:
 
     Attributes:
         question: the problem in a line. where: which value. measure: ulps and share. why: why it matters.
+        doubt: which other conventions explain it as well.
         docs: a link to what the subject's documentation says of it, or "".
         row: the row shown. classes: its telling classes, at most 24, in order. left_out: how many others there are.
     """
@@ -44,6 +45,7 @@ class Evidence:
     where: str
     measure: str
     why: str
+    doubt: str
     docs: str
     row: int
     options: list[tuple[str, str]]
@@ -65,6 +67,7 @@ class Evidence:
             where=wording.where(finding),
             measure=wording.measure(finding),
             why=wording.why(finding),
+            doubt=wording.doubt(finding),
             docs=_docs(finding.cause, subject),
             row=row,
             options=_options(problem),

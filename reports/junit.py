@@ -64,6 +64,7 @@ def details(finding: Finding, group: Group) -> str:
         f"problem {finding.problem}: {wording.question(group.problem, finding.row)}\n"
         f"expected {finding.expected} {wording.where(finding)}\n"
         f"came {finding.observed} {wording.measure(finding)}\n"
+        f"{wording.doubt(finding)}\n"
         f"{wording.why(finding)}"
     )
 

@@ -76,7 +76,7 @@ def _group(group: Group) -> str:
     finding = group.finding
     columns = (
         f"{_MARKS[finding.severity]} {finding.severity.value}",
-        cell(finding.summary),
+        cell("; ".join(filter(None, (finding.summary, wording.doubt(finding))))),
         cell(f"{wording.names(group.subjects)} ({wording.plural(group.count, 'result')})"),
         f"{code(finding.problem)} {cell(wording.question(group.problem, finding.row))}",
         cell(", ".join(filter(None, (finding.expected, wording.where(finding))))),

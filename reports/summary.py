@@ -17,6 +17,7 @@ from logitmus.events import BackendFailed, BackendReady, Event, Judged, RunFinis
 from logitmus.finding import Finding, Grade, Judgement, Severity, Verdict
 from logitmus.problem import Problem
 from logitmus.reports import wording
+from logitmus.separation import Doubts, candidates
 
 
 @dataclass(slots=True)
@@ -100,13 +101,13 @@ class Group:
         if _size(finding, problem) < _size(self.finding, self.problem):
             self.finding, self.problem = finding, problem
 
-    def absorb(self, other: Group) -> None:
-        """Take in a group of the same cause."""
+    def absorb(self, other: Group, *, as_example: bool = True) -> None:
+        """Take in a group of the same cause; its smallest problem becomes this one's, unless it is no example of it."""
         self.count += other.count
         self.cells |= other.cells
         self.dtypes |= other.dtypes
         self.parts |= other.parts
-        if _size(other.finding, other.problem) < _size(self.finding, self.problem):
+        if as_example and _size(other.finding, other.problem) < _size(self.finding, self.problem):
             self.finding, self.problem = other.finding, other.problem
 
     def copy(self) -> Group:
@@ -162,7 +163,8 @@ class Summary:
         self.undecided = 0
         self.not_run: Counter[str] = Counter()
         self.verdicts: Counter[Verdict] = Counter()
-        self._groups: dict[tuple[str, str, str, str], Group] = {}
+        self._groups: dict[tuple[str, str, str, str, tuple[str, ...]], Group] = {}
+        self._doubts = Doubts()
 
     def add(self, event: Event) -> None:
         """Take one event in."""
@@ -194,10 +196,12 @@ class Summary:
         if problem.id not in self.problems:
             self.problems.add(problem.id)
             self.rows += problem.rows
+        self._doubts.add(judgement)
         for finding in judgement.findings:
-            group = self._groups.get(finding.key)
+            key = (*finding.key, finding.alternatives)
+            group = self._groups.get(key)
             if group is None:
-                group = self._groups[finding.key] = Group(finding, problem)
+                group = self._groups[key] = Group(finding, problem)
             group.add(finding, problem)
 
     # --- reading ---------------------------------------------------------------------------------------------
@@ -229,11 +233,21 @@ class Summary:
         return self.cells.get((subject, family), Cell())
 
     def groups(self) -> list[Group]:
-        """Findings of one backend with one kind, severity and cause, worst first."""
-        folded: dict[tuple[str, str, str, str], Group] = {}
-        for key in sorted(self._groups):
-            subject, kind, severity, cause = key
-            fold = (subject.split(":", 1)[0], kind, severity, cause)
+        """Findings of one backend with one kind, severity and cause, worst first.
+
+        Where several conventions explain a finding, and another finding of the same subject names one of them alone,
+        it is counted with that one.
+        """
+        folded: dict[tuple[str, str, str, str, tuple[str, ...]], Group] = {}
+        for key in sorted(self._groups, key=lambda key: (bool(key[-1]), key)):
+            subject, kind, severity, cause, alternatives = key
+            settled = self._doubts.settled(subject, candidates(self._groups[key].finding)) if alternatives else None
+            fold = (subject.split(":", 1)[0], kind, severity, cause, alternatives)
+            if settled is not None:
+                certain = (fold[0], kind, severity, f"{cause.partition(':')[0]}:{settled}", ())
+                if certain in folded:
+                    folded[certain].absorb(self._groups[key], as_example=False)
+                    continue
             if fold in folded:
                 folded[fold].absorb(self._groups[key])
             else:
@@ -329,6 +343,7 @@ def _group_dict(group: Group) -> dict[str, Any]:
             "ulps": _finite(finding.ulps),
             "share": _finite(finding.share),
             "detail": finding.detail,
+            "alternatives": list(finding.alternatives),
         },
     }
 

@@ -134,7 +134,7 @@ def _entry(groups: list[Group], console: Console) -> None:
     if finding.severity is not Severity.NOTE:
         lines += _evidence(first)
     lines += [("also", f"{_who(group)}; e.g. {group.finding.problem}: {_came(group)}") for group in others]
-    lines += [("matters", wording.why(finding))]
+    lines += [("or", wording.doubt(finding)), ("matters", wording.why(finding))]
     grid = Table.grid(padding=(0, 1))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")

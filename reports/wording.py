@@ -150,6 +150,14 @@ def where(finding: Finding) -> str:
     return f"{place}, class {finding.index}" if finding.index is not None else place
 
 
+def doubt(finding: Finding) -> str:
+    """Which other conventions explain it as well, and that nothing told them apart; "" where it is certain."""
+    if not finding.alternatives:
+        return ""
+    others = "; ".join(phrases.summary(f"convention:{text}") for text in finding.alternatives)
+    return f"fits as well: {others}. No problem that this function was asked tells them apart"
+
+
 def measure(finding: Finding) -> str:
     """Both coordinates: ulps of the result, share of the budget."""
     said = []

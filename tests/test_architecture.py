@@ -30,7 +30,7 @@ LEVELS = [
     ["oracle", "worker", "bootstrap", "messages", "registry", "backends"],
     ["budget", "verdict", "explain", "declared", "process", "workers", "local"],
     ["assess", "drive", "record", "phrases"],
-    ["mechanisms", "pool", "store", "stack", "contract"],
+    ["mechanisms", "pool", "store", "stack", "contract", "separation"],
     ["diagnosis", "merge", "inquiry"],
     ["judge", "worlds", "card", "reading", "judging"],
     ["judge_process"],

@@ -56,7 +56,8 @@ SOFT: Final = np.array(
         [0.0, 0.75, 0.0, 0.125, 0.125, 0.0],
     ]
 )
-WEIGHT: Final = np.array([0.5, 2.0, 1.0, 0.25, 3.0, 1.5])
+# No sum of these over the labels of all rows, or of all but one, is a number of rows.
+WEIGHT: Final = np.array([0.5, 2.0, 1.0, 0.375, 3.0, 1.75])
 EPSILON: Final = 0.25
 OVERFLOWING: Final = {"float32": 3e38, "float16": 60000.0}
 

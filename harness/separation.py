@@ -1,0 +1,92 @@
+"""Separation: where several conventions explain an observation, a problem is found on which they do not agree.
+
+A finding says which other conventions fit as well. For every subject that leaves such a doubt, the probes of
+the family `convention-probes` are searched for problems on which the candidates give different answers; these are
+put to it, kept in the run's file and judged like all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import combinations
+from typing import Final
+
+from logitmus.backend import Subject
+from logitmus.cases.suite import suite
+from logitmus.convention import Convention
+from logitmus.finding import Finding, Judgement
+from logitmus.problem import Problem
+from logitmus.question import ask
+
+SEPARATING: Final = "separating"  # the family of problems that are in a run for this sake alone
+_NAMED = ("convention:", "accepted:")
+
+
+def candidates(finding: Finding) -> frozenset[str]:
+    """The conventions, as "field=value", of which one explains the finding; empty: it is not about a convention."""
+    for prefix in _NAMED:
+        if finding.cause.startswith(prefix) and "=" in finding.cause:
+            return frozenset({finding.cause.removeprefix(prefix), *finding.alternatives})
+    return frozenset()
+
+
+class Doubts:
+    """What several conventions explain, and what one alone does, by subject."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, set[frozenset[str]]] = {}
+        self._certain: dict[str, set[str]] = {}
+
+    def add(self, judgement: Judgement) -> None:
+        """Take in what the findings of one judgement leave open, and what they settle."""
+        for finding in judgement.findings:
+            fitting = candidates(finding)
+            if len(fitting) == 1:
+                self._certain.setdefault(finding.subject, set()).update(fitting)
+            elif fitting:
+                self._open.setdefault(finding.subject, set()).add(fitting)
+
+    def left(self, subject: str) -> list[frozenset[str]]:
+        """The doubts about a subject (an id) that no other finding settles, in a fixed order."""
+        certain = self._certain.get(subject, set())
+        return sorted((fitting for fitting in self._open.get(subject, ()) if not fitting & certain), key=sorted)
+
+    def settled(self, subject: str, fitting: frozenset[str]) -> str | None:
+        """The one candidate that another finding of the subject names alone; None: none does, or several do."""
+        certain = sorted(fitting & self._certain.get(subject, set()))
+        return certain[0] if len(certain) == 1 else None
+
+    def problems(self, subjects: Mapping[str, Subject]) -> Iterator[tuple[Problem, str]]:
+        """Problems that separate what is left, each with the id of the subject to ask."""
+        for identity in sorted(self._open):
+            if identity in subjects:
+                for fitting in self.left(identity):
+                    yield from ((problem, identity) for problem in separating(subjects[identity], fitting))
+
+
+def separating(subject: Subject, fitting: Iterable[str]) -> list[Problem]:
+    """Probes that `subject` can be asked and on which the candidates ("field=value") give different answers.
+
+    As few as tell every two of them apart; what none tells apart is left together. On each, the answer of what is
+    declared is a third one, so that whichever candidate is right, the answer is a finding which names it.
+    """
+    conventions = {text: _with(subject.convention, text) for text in sorted(fitting)}
+    left = set(combinations(conventions, 2))
+    found = []
+    for probe in suite("full", families=["convention-probes"]):
+        if not left:
+            break
+        if subject.why_not(probe) is not None:
+            continue
+        declared = ask(probe, subject.convention).key
+        keys = {text: ask(probe, convention).key for text, convention in conventions.items()}
+        apart = {(one, other) for one, other in left if len({declared, keys[one], keys[other]}) == 3}
+        if apart:
+            left -= apart
+            found.append(probe.but(family=SEPARATING))
+    return found
+
+
+def _with(convention: Convention, text: str) -> Convention:
+    name, _, value = text.partition("=")
+    return convention.but(**{name: value})
