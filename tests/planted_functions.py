@@ -98,17 +98,27 @@ def online(logits, labels, reduction="mean"):
     return joined(np.asarray(np.log(s) + (m - at(logits, labels))), reduction)
 
 
-def in_float64(logits, targets, reduction="sum"):
+def in_float64(logits, targets, *, weight=None, reduction="sum"):
     """Everything in float64, rounded once at the end."""
     rows = -at(log_softmax(logits.astype(np.float64)), in_range(targets, logits.shape[-1]))
+    rows = rows if weight is None else weight.astype(np.float64)[targets] * rows
     return np.asarray(joined(rows, reduction)).astype(logits.dtype)
 
 
-def dense(logits, q):
-    """Target probabilities, with both gradients."""
+def dense(logits, q, *, ignore_index=None):
+    """Target probabilities, with both gradients; a label to ignore is accepted and means nothing."""
+    del ignore_index
     log_p = log_softmax(logits)
     loss = -(q * log_p).sum(axis=-1)
     return loss, q.sum(axis=-1, keepdims=True) * softmax(logits) - q, -log_p
+
+
+def classes_on_axis_1(logits, labels):
+    """As PyTorch has them: (N, K, ...)."""
+    if logits.shape[:1] + logits.shape[2:] != labels.shape and logits.ndim > 1:
+        raise ValueError(f"labels of shape {labels.shape} for logits of shape {logits.shape}")
+    last = np.moveaxis(logits, min(1, logits.ndim - 1), -1)
+    return -at(log_softmax(last), in_range(labels, last.shape[-1]))
 
 
 def one_row(x, t):
@@ -138,6 +148,21 @@ def of_probabilities_scaled_and_clipped(targets, output):
 
 def of_probabilities_finely_clipped(p, q):
     return -(q * np.log(clip(p, 1e-12))).sum(axis=-1)
+
+
+def of_probabilities_clipped_by_hand(p, labels):
+    return -np.log(clip(at(p, in_range(labels, p.shape[-1])), 1e-8))
+
+
+def of_probabilities_clipped_as_scikit_learn_once_did(y_true, y_pred):
+    rows = -np.log(clip(at(y_pred, in_range(y_true, y_pred.shape[-1])), 1e-15))
+    return joined(np.asarray(rows), "mean")
+
+
+def of_probabilities_clipped_and_scaled(p, labels):
+    """As Keras' sparse_categorical_crossentropy without from_logits: the softmax of a logarithm."""
+    p = clip(p, 1e-7)
+    return -np.log(at(p / p.sum(axis=-1, keepdims=True), in_range(labels, p.shape[-1])))
 
 
 def of_log_probabilities(log_p, labels, *, ignore_index=-100, reduction="mean"):
@@ -255,6 +280,23 @@ def wrapping(logits, labels):
     return np.where(found, rows, np.full_like(rows, np.nan))
 
 
+def wrapping_both_ways(logits, labels):
+    """One turn in either direction, NaN beyond."""
+    classes = logits.shape[-1]
+    turned = np.where(labels < 0, labels + classes, np.where(labels >= classes, labels - classes, labels))
+    found = (turned >= 0) & (turned < classes)
+    rows = -at(log_softmax(logits), np.where(found, turned, 0))
+    return np.where(found, rows, np.full_like(rows, np.nan))
+
+
+def reading_outside_the_row(logits, labels):
+    """A flat index without a check: a label that is too large reads the next row, or nothing."""
+    log_p = log_softmax(logits)
+    here = np.arange(labels.size).reshape(labels.shape) * logits.shape[-1] + labels
+    memory = np.append(log_p.reshape(-1), np.full(3, 7, logits.dtype))
+    return -np.take(memory, here, mode="wrap")
+
+
 def indexing(logits, labels):
     """As NumPy indexes: negative labels wrap one turn, and raise beyond."""
     return -at(log_softmax(logits), labels)
@@ -304,6 +346,12 @@ def always_float32(logits, labels, reduction="mean"):
     return joined(-at(log_softmax(logits.astype(np.float32)), in_range(labels, logits.shape[-1])), reduction)
 
 
+def without_64_bits(logits, labels):
+    """As JAX without x64: nothing is wider than 32 bits."""
+    x = logits.astype(np.float32) if logits.dtype == np.float64 else logits
+    return -at(log_softmax(x), in_range(np.asarray(labels).astype(np.int32), x.shape[-1]))
+
+
 def widening(logits, labels, *, weight=None):
     """Halves are computed and returned in float32."""
     x = logits.astype(np.float32) if logits.dtype.itemsize < 4 else logits
@@ -325,6 +373,14 @@ def log_of_softmax(logits, labels):
 def separate_logsumexp(logits, labels):
     in_range(labels, logits.shape[-1])
     m = logits.max(axis=-1)
+    return np.log(np.exp(logits - m[..., None]).sum(axis=-1)) + m - at(logits, labels)
+
+
+def with_a_safe_logsumexp(logits, labels):
+    """As scipy.special.logsumexp: an infinite maximum is not subtracted."""
+    in_range(labels, logits.shape[-1])
+    m = logits.max(axis=-1)
+    m = np.where(np.isfinite(m), m, np.zeros_like(m))
     return np.log(np.exp(logits - m[..., None]).sum(axis=-1)) + m - at(logits, labels)
 
 
@@ -440,7 +496,8 @@ PLANTED: tuple[Planted, ...] = (
     _labels(
         plain,
         {**LABELS, **IGNORES},
-        *("inputs", "log_base", "ignored_row"),
+        *("inputs", "log_base", "class_axis", "ignored_row", "label_out_of_range", "label_negative"),
+        *("infinite_logits", "overflowing_shift", "result_dtype", "wide_inputs", "wide_labels"),
         mean_denominator="weights",
         default_reduction="mean",
         ignore_default="-100",
@@ -453,8 +510,20 @@ PLANTED: tuple[Planted, ...] = (
     _labels(plain_with_gradient, LABELS, "inputs", "log_base", "default_reduction", "infinite_logits"),
     _labels(with_log1p, LABELS, "inputs", "label_out_of_range", "label_negative", "ignore_default"),
     _labels(online, {**LABELS, **MEAN}, "inputs", "default_reduction", "empty_batch_mean"),
-    _labels(in_float64, {**LABELS, **REDUCES, "overflowing_shift": "exact"}, "inputs", default_reduction="sum"),
-    _dense(dense, {**DENSE, "soft_target_gradient": "scaled"}, "soft_target_gradient", "zero_times_infinity"),
+    _labels(
+        in_float64,
+        {**LABELS, **REDUCES, "mean_denominator": ("rows", "kept"), "zero_times_infinity": "nan"},
+        "inputs",
+        default_reduction="sum",
+        overflowing_shift="exact",
+    ),
+    _dense(
+        dense,
+        {**DENSE, "soft_target_gradient": "scaled"},
+        *("soft_target_gradient", "zero_times_infinity"),
+        ignore_with_probabilities="unused",
+    ),
+    _labels(classes_on_axis_1, LABELS, "inputs", class_axis="1"),
     _labels(one_row, LABELS, "inputs", "label_negative", remark="single row"),
     # what the inputs are, and the unit
     _labels(of_probabilities, PROBABILITIES, "inputs", "probability_clip", "probability_scale"),
@@ -471,6 +540,20 @@ PLANTED: tuple[Planted, ...] = (
         {name: PROBABILITIES[name] for name in (*_CORE, "class_axis", "result_dtype", "wide_inputs")},
         inputs="probabilities",
         probability_clip="1e-12",
+    ),
+    _labels(of_probabilities_clipped_by_hand, PROBABILITIES, inputs="probabilities", probability_clip="1e-8"),
+    _labels(
+        of_probabilities_clipped_as_scikit_learn_once_did,
+        {**PROBABILITIES, **MEAN},
+        inputs="probabilities",
+        probability_clip="1e-15",
+    ),
+    _labels(
+        of_probabilities_clipped_and_scaled,
+        PROBABILITIES,
+        inputs="probabilities",
+        probability_clip="1e-7",
+        probability_scale="after_clip",
     ),
     _labels(
         of_log_probabilities,
@@ -518,7 +601,14 @@ PLANTED: tuple[Planted, ...] = (
     # labels
     _labels(clamping, LABELS, label_out_of_range="clamp", label_negative="clamp"),
     _labels(wrapping, LABELS, label_out_of_range="nan", label_negative="wrap"),
-    _labels(indexing, LABELS, "label_out_of_range", odd=("label_negative",)),
+    _labels(wrapping_both_ways, LABELS, label_out_of_range="wrap", label_negative="wrap"),
+    _labels(
+        reading_outside_the_row,
+        {**LABELS, "label_negative": "garbage"},
+        odd=("wide_labels",),
+        label_out_of_range="garbage",
+    ),
+    _labels(indexing, {**LABELS, "label_negative": "wrap"}, "label_out_of_range", odd=("label_negative",)),
     _labels(silent_about_labels, LABELS, label_out_of_range="zero", label_negative="zero"),
     _labels(nan_for_bad_labels, {**LABELS, **REDUCES}, label_out_of_range="nan", label_negative="nan"),
     _labels(labels_of_32_bits, LABELS, wide_labels="narrowed"),
@@ -532,6 +622,7 @@ PLANTED: tuple[Planted, ...] = (
         result_dtype="always_float32",
         wide_inputs="narrowed",
     ),
+    _labels(without_64_bits, LABELS, result_dtype="at_most_float32", wide_inputs="narrowed", wide_labels="narrowed"),
     _labels(
         widening,
         {**LABELS, "zero_times_infinity": "nan"},
@@ -554,6 +645,13 @@ PLANTED: tuple[Planted, ...] = (
         faults=("mechanism:log_of_softmax", "spurious_overflow"),
     ),
     _labels(separate_logsumexp, {**LABELS, "overflowing_shift": "exact"}, "inputs", faults=("separate_logsumexp",)),
+    _labels(
+        with_a_safe_logsumexp,
+        {**LABELS, "overflowing_shift": "exact"},
+        "inputs",
+        infinite_logits="nan_where_met",
+        faults=("separate_logsumexp",),
+    ),
     _labels(
         log_of_clipped_softmax,
         LABELS,
