@@ -114,7 +114,7 @@ _LABELS = Convention(
     infinite_logits="nan",
     overflowing_shift="infinite",
 )
-_PROBABILITIES = _LABELS.but(ignore_default="none", mean_denominator="rows")
+_PROBABILITIES = _LABELS.but(ignore_default="none", ignore_with_probabilities="error", mean_denominator="rows")
 _DOCS = {
     "": _PAGE,
     **dict.fromkeys(
@@ -132,6 +132,7 @@ _DOCS = {
         _PAGE,
     ),
     # The documentation is silent; these are the lines that decide.
+    "ignore_with_probabilities": _SOURCE + "LossNLL.cpp",
     "zero_times_infinity": _SOURCE + "LossNLL.cpp",
     "infinite_logits": _SOURCE + "cpu/SoftMaxKernel.cpp",
     "overflowing_shift": _SOURCE + "cpu/SoftMaxKernel.cpp",
@@ -165,7 +166,7 @@ def _of_probabilities(name: str, page: str, call: Callable[..., Any]) -> Functio
         call=call,
         offer=Offer(
             targets="probabilities",
-            options=frozenset({"weight", "label_smoothing"}),
+            options=frozenset({"weight", "ignore_index", "label_smoothing"}),
             reductions=_REDUCTIONS,
             layouts=_LAYOUTS,
         ),

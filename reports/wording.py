@@ -54,6 +54,7 @@ _WHY: Final = {
     "mean_denominator": "the effective learning rate differs by the ratio of the two counts",
     "inputs": "logits fed to it give a number that looks like a loss and is none",
     "ignore_default": "a label of that value vanishes without being asked to",
+    "ignore_with_probabilities": "rows that are meant as padding are trained on",
     "ignored_row": "padding that holds NaN or infinities poisons the batch",
     "zero_times_infinity": "masking classes with -inf turns the loss into NaN",
     "infinite_logits": "one overflowed logit costs the whole batch, even where the limit is known",
