@@ -150,12 +150,45 @@ def shares(profile: str, backends: list[str]) -> None:
         for name, (first, later) in sorted(spent.items()):
             row(f"  {name}: first calls of a signature (compilation)", f"{first:.1f} s")
             row(f"  {name}: later calls", f"{later:.1f} s")
+        seconds_of_diagnosis = diagnosing(out)
+        row(
+            "  diagnosis (conventions, mechanisms, precisions) over the rest of the run",
+            f"{seconds_of_diagnosis / (seconds - seconds_of_diagnosis):.0%}",
+            "aim: at most 25 %",
+        )
         inside = sum(map(sum, spent.values()))
         row(
             "  all calls as a share of wall time times 2 workers",
             f"{inside / (2 * seconds):.0%}",
             "the rest: starts, judging, waiting",
         )
+
+
+def diagnosing(out: Path) -> float:
+    """The seconds that the judge spends on why a result of a run is not what it should be."""
+    from logitmus import judge
+    from logitmus.run import judge_run
+    from logitmus.store import Store
+
+    spent = 0.0
+
+    def timed(function: Callable[..., object]) -> Callable[..., object]:
+        def call(*given: object) -> object:
+            nonlocal spent
+            start = time.perf_counter()
+            try:
+                return function(*given)
+            finally:
+                spent += time.perf_counter() - start
+
+        return call
+
+    for name in ("_failed", "_accepted", "_unlike_portable", "_coarser_precision", "_judge_raised"):
+        setattr(judge, name, timed(getattr(judge, name)))
+    with Store.open(out) as store:
+        for _ in judge_run(store):
+            pass
+    return spent
 
 
 def memory() -> None:
