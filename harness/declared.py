@@ -59,15 +59,14 @@ def sayings(problem: Problem, reduction: str | None) -> tuple[Saying, ...]:
         weight=None if problem.weight is None else float_array(problem.weight, DTYPE),
         reduction=reduction or DEFAULT_REDUCTION,
     )
-    grouped: dict[tuple[int, str, str], Saying] = {}
+    grouped: dict[tuple[bool, str, str], Saying] = {}
     for subject in _subjects():
         if subject.offer.targets != single.target_kind:
             continue
         one = _said(single, subject)
-        order = 2 - one.asked - bool(one.value)
-        known = grouped.setdefault((order, one.value, one.why), one)
+        known = grouped.setdefault((one.asked, one.value, one.why), one)
         known.functions.setdefault(subject.backend, []).append(subject.function)
-    return tuple(saying for _, saying in sorted(grouped.items(), key=lambda item: item[0][0]))
+    return tuple(sorted(grouped.values(), key=lambda saying: (not saying.asked, not saying.value)))
 
 
 def _subjects() -> Iterator[Subject]:
