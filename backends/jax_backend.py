@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from logitmus.backend import Backend, Function, Inputs, Offer, Outputs, Precision, same_precision
+from logitmus.backend import Backend, Function, Inputs, Offer, Outputs, Precision, Usage, same_precision
 from logitmus.convention import Convention
 
 
@@ -133,6 +133,17 @@ _PRECISION = {
 _LABEL_OFFER = Offer(targets="labels", gradients=frozenset({"logits"}))
 _PROBABILITY_OFFER = Offer(targets="probabilities")
 
+_HELPERS = {
+    "one_hot": "jax.nn.one_hot({targets}, K)",
+    "softmax": "jax.nn.softmax({logits})",
+    "log_softmax": "jax.nn.log_softmax({logits})",
+    "log": "jnp.log({logits})",
+    "exp": "jnp.exp({logits})",
+    "classes_last": "jnp.moveaxis({logits}, 1, -1)",
+    "classes_1": "jnp.moveaxis({logits}, -1, 1)",
+}
+_X64 = 'jax.config.update("jax_enable_x64", True)'
+
 
 def _function(
     name: str,
@@ -140,6 +151,7 @@ def _function(
     offer: Offer,
     convention: Convention,
     page: str,
+    usage: str,
     **docs: str,
 ) -> Function:
     return Function(
@@ -151,6 +163,12 @@ def _function(
         modes=("", "jit"),
         flushes_subnormals=True,  # XLA's CPU code does
         docs={"": page, **_DOCS, **docs},
+        usage=Usage(
+            call=usage,
+            arguments={"label_smoothing": "alpha={}"} if "label_smoothing" in offer.options else {},
+            statements={"wide_inputs=kept": _X64, "wide_labels=kept": _X64, "result_dtype=as_input": _X64},
+            helpers=_HELPERS,
+        ),
     )
 
 
@@ -173,6 +191,7 @@ BACKEND = Backend(
             # It subtracts the label's logit from the logsumexp: inf - inf, but no difference of two logits.
             _LOG_SOFTMAX_FIELDS.but(**_LABELS, overflowing_shift="exact", infinite_logits="nan_where_met"),
             _OPTAX + "softmax_cross_entropy_with_integer_labels",
+            "optax.softmax_cross_entropy_with_integer_labels({logits}, {targets})",
             infinite_logits=_LOGSUMEXP,
         ),
         _function(
@@ -181,6 +200,7 @@ BACKEND = Backend(
             _PROBABILITY_OFFER,
             _LOG_SOFTMAX_FIELDS.but(zero_times_infinity="nan"),
             _OPTAX + "softmax_cross_entropy",
+            "optax.softmax_cross_entropy({logits}, {targets})",
             zero_times_infinity=_OPTAX + "safe_softmax_cross_entropy",  # says how it differs from this one
         ),
         _function(
@@ -189,6 +209,7 @@ BACKEND = Backend(
             _PROBABILITY_OFFER,
             _LOG_SOFTMAX_FIELDS,
             _OPTAX + "safe_softmax_cross_entropy",
+            "optax.safe_softmax_cross_entropy({logits}, {targets})",
             zero_times_infinity=_OPTAX + "safe_softmax_cross_entropy",
         ),
         _function(
@@ -197,6 +218,7 @@ BACKEND = Backend(
             Offer(targets="probabilities", options=frozenset({"label_smoothing"})),
             _LOG_SOFTMAX_FIELDS.but(zero_times_infinity="nan"),
             _OPTAX + "smooth_labels",
+            "optax.softmax_cross_entropy({logits}, optax.smooth_labels({targets}, {more}))",
             smoothing=_OPTAX + "smooth_labels",
             zero_times_infinity=_OPTAX + "safe_softmax_cross_entropy",
         ),
@@ -206,6 +228,7 @@ BACKEND = Backend(
             _LABEL_OFFER,
             _LOG_SOFTMAX_FIELDS.but(**_LABELS),
             _LOG_SOFTMAX,
+            "-jnp.take_along_axis(jax.nn.log_softmax({logits}), {targets}[..., None], axis=-1)[..., 0]",
         ),
     ),
 )

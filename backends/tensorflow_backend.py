@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from logitmus.backend import Backend, Function, Inputs, Offer, Outputs, Precision, same_precision
+from logitmus.backend import Backend, Function, Inputs, Offer, Outputs, Precision, Usage, same_precision
 from logitmus.convention import Convention
 
 _DEVICES: Final = {"cpu": "CPU", "cuda": "GPU"}
@@ -165,6 +165,31 @@ _KERAS_DOCS = {
     "smoothing": _KERAS,
 }
 
+_HELPERS = {
+    "one_hot": "tf.one_hot({targets}, K)",
+    "softmax": "tf.nn.softmax({logits})",
+    "log_softmax": "tf.nn.log_softmax({logits})",
+    "log": "tf.math.log({logits})",
+    "exp": "tf.exp({logits})",
+    "classes_last": "tf.experimental.numpy.moveaxis({logits}, 1, -1)",
+    "classes_1": "tf.experimental.numpy.moveaxis({logits}, -1, 1)",
+}
+
+
+def _keras_usage(name: str, offer: Offer) -> Usage:
+    """`NAME.from_logits` is NAME with that argument."""
+    plain, given, _ = name.partition(".from_logits")
+    options = {"ignore_index": "ignore_class={}", "label_smoothing": "label_smoothing={}"}
+    return Usage(
+        call=f"{plain}({'from_logits=True, ' if given else ''}{{more}})({{targets}}, {{logits}})",
+        arguments={
+            **{option: text for option, text in options.items() if option in offer.options},
+            **{f"reduction={ours}": f'reduction="{theirs}"' for ours, theirs in _KERAS_REDUCTIONS.items()},
+            **({} if given else {"inputs=logits": "from_logits=True"}),
+        },
+        helpers=_HELPERS,
+    )
+
 
 def _keras(
     name: str,
@@ -190,6 +215,7 @@ def _keras(
         docs={**docs, **_KERAS_DOCS},
         mode_conventions={"xla": xla},
         device_conventions={"cuda": cuda},
+        usage=_keras_usage(name, offer),
     )
 
 
@@ -224,6 +250,10 @@ BACKEND = Backend(
             docs=_SPARSE_DOCS,
             mode_conventions={"xla": _NO_REFUSAL},
             device_conventions={"cuda": _NO_REFUSAL},
+            usage=Usage(
+                call="tf.nn.sparse_softmax_cross_entropy_with_logits(labels={targets}, logits={logits})",
+                helpers=_HELPERS,
+            ),
         ),
         Function(
             name="nn.softmax_cross_entropy_with_logits",
@@ -235,6 +265,9 @@ BACKEND = Backend(
             flushes_subnormals=True,
             docs=_DENSE_DOCS,
             mode_conventions={"xla": {"zero_times_infinity": "zero"}},
+            usage=Usage(
+                call="tf.nn.softmax_cross_entropy_with_logits(labels={targets}, logits={logits})", helpers=_HELPERS
+            ),
         ),
         _keras(
             "keras.losses.SparseCategoricalCrossentropy",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from logitmus.backend import Backend, Function, Inputs, Offer, Outputs, same_precision
+from logitmus.backend import Backend, Function, Inputs, Offer, Outputs, Usage, same_precision
 from logitmus.convention import Convention
 from logitmus.problem import FLOAT_DTYPES, Array
 
@@ -103,6 +103,7 @@ def _devices() -> Sequence[str]:
 
 _API = "https://docs.pytorch.org/docs/stable/generated/"
 _PAGE = _API + "torch.nn.CrossEntropyLoss.html"
+_FUNCTIONAL_PAGE = "torch.nn.functional.cross_entropy.html"
 _SOURCE = "https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/"
 
 _LABELS = Convention(
@@ -141,8 +142,33 @@ _REDUCTIONS = ("none", "sum", "mean")
 _LAYOUTS = ("contiguous", "transposed", "sliced", "expanded")  # PyTorch has no negative strides
 _LABEL_DTYPES = ("int64", "uint8")
 
+_MORE = {
+    "weight": "weight={}",
+    "ignore_index": "ignore_index={}",
+    "label_smoothing": "label_smoothing={}",
+    "reduction": 'reduction="{}"',
+}
+_HELPERS = {
+    "one_hot": "torch.nn.functional.one_hot({targets}, K).to(logits.dtype)",
+    "softmax": "{logits}.softmax(dim=1)",
+    "log_softmax": "{logits}.log_softmax(dim=1)",
+    "log": "{logits}.log()",
+    "exp": "{logits}.exp()",
+    "classes_last": "{logits}.movedim(1, -1)",
+    "classes_1": "{logits}.movedim(-1, 1)",
+}
+_FUNCTIONAL = Usage(
+    call="torch.nn.functional.cross_entropy({logits}, {targets}, {more})", arguments=_MORE, helpers=_HELPERS
+)
+_MODULE = Usage(call="torch.nn.CrossEntropyLoss({more})({logits}, {targets})", arguments=_MORE, helpers=_HELPERS)
+_TWO_STEPS = Usage(
+    call="torch.nn.functional.nll_loss({logits}.log_softmax(dim=1), {targets}, {more})",
+    arguments=_MORE,
+    helpers=_HELPERS,
+)
 
-def _of_labels(name: str, page: str, call: Callable[..., Any], *options: str) -> Function:
+
+def _of_labels(name: str, page: str, call: Callable[..., Any], usage: Usage, *options: str) -> Function:
     return Function(
         name=name,
         call=call,
@@ -157,10 +183,11 @@ def _of_labels(name: str, page: str, call: Callable[..., Any], *options: str) ->
         convention=_LABELS,
         precision=same_precision(half_storage="result"),
         docs={**_DOCS, "": _API + page},
+        usage=usage,
     )
 
 
-def _of_probabilities(name: str, page: str, call: Callable[..., Any]) -> Function:
+def _of_probabilities(name: str, page: str, call: Callable[..., Any], usage: Usage) -> Function:
     return Function(
         name=name,
         call=call,
@@ -173,6 +200,7 @@ def _of_probabilities(name: str, page: str, call: Callable[..., Any]) -> Functio
         convention=_PROBABILITIES,
         precision=same_precision(half_storage="result"),
         docs={**_DOCS, "": _API + page},
+        usage=usage,
     )
 
 
@@ -183,10 +211,10 @@ BACKEND = Backend(
     devices=_devices,
     adopt=lambda call: call,
     functions=(
-        _of_labels("cross_entropy", "torch.nn.functional.cross_entropy.html", _functional, "label_smoothing"),
-        _of_probabilities("cross_entropy.probabilities", "torch.nn.functional.cross_entropy.html", _functional),
-        _of_labels("nn.CrossEntropyLoss", "torch.nn.CrossEntropyLoss.html", _module, "label_smoothing"),
-        _of_probabilities("nn.CrossEntropyLoss.probabilities", "torch.nn.CrossEntropyLoss.html", _module),
-        _of_labels("log_softmax-nll_loss", "torch.nn.functional.nll_loss.html", _two_steps),
+        _of_labels("cross_entropy", _FUNCTIONAL_PAGE, _functional, _FUNCTIONAL, "label_smoothing"),
+        _of_probabilities("cross_entropy.probabilities", _FUNCTIONAL_PAGE, _functional, _FUNCTIONAL),
+        _of_labels("nn.CrossEntropyLoss", "torch.nn.CrossEntropyLoss.html", _module, _MODULE, "label_smoothing"),
+        _of_probabilities("nn.CrossEntropyLoss.probabilities", "torch.nn.CrossEntropyLoss.html", _module, _MODULE),
+        _of_labels("log_softmax-nll_loss", "torch.nn.functional.nll_loss.html", _two_steps, _TWO_STEPS),
     ),
 )

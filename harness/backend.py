@@ -172,6 +172,26 @@ class Outputs:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Usage:
+    """How a person writes a call, in the framework's own words: what `logitmus port` tells. All of it is optional.
+
+    Attributes:
+        call: with {logits}, {targets} and {more} where these and the further arguments go.
+        arguments: by option ("ignore_index": "ignore_class={}", {} for the value), by one value of it
+            ("reduction=mean"), or by a choice of the convention that an argument makes ("inputs=logits":
+            "from_logits=True"), for which the backend has another function ("NAME.from_logits") or variant.
+        statements: by choice, what is written before the call.
+        helpers: expressions for "one_hot" (of {targets}), "softmax", "log_softmax", "log", "exp", "classes_last" and
+            "classes_1" (of {logits}: the classes moved from axis 1 to the last, and back).
+    """
+
+    call: str = ""
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    statements: Mapping[str, str] = field(default_factory=dict)
+    helpers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Function:
     """One public function of a framework, with what it declares about itself.
 
@@ -183,6 +203,7 @@ class Function:
         precision: by input dtype.
         docs: a link for the function ("") and for fields of its convention.
         mode_conventions, device_conventions: the fields that a mode or a device changes, by its name.
+        usage: how a person calls it.
     """
 
     name: str
@@ -195,6 +216,7 @@ class Function:
     docs: Mapping[str, str] = field(default_factory=dict)
     mode_conventions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     device_conventions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
 
 
 def _cpu_only() -> Sequence[str]:

@@ -1,0 +1,92 @@
+"""Which subject a person means: `torch:cross_entropy`, `keras.losses.CategoricalCrossentropy`, or a whole id."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from logitmus.backend import Subject
+from logitmus.registry import RegistryError
+
+_FEW = 8
+
+
+def chosen(text: str, subjects: Sequence[Subject]) -> Subject:
+    """The subject that `text` means: an id, or any shortening of one that leaves a single function.
+
+    The backend, the start of a dotted name, the mode and the device may be left out; the plain mode on the CPU (or the
+    first device) is meant then.
+
+    Raises:
+        RegistryError: for what fits nothing, or several functions; the message names candidates.
+    """
+    function, modes, device = _taken_apart(text)
+    fitting = _fitting(function, subjects)
+    if not fitting:
+        raise RegistryError(f"no function is called {text!r}{_closest(function, subjects)}")
+    exact = [s for s in fitting if _modes(s) == modes and device in ("", s.device)]
+    if not exact:
+        others = ", ".join(sorted(subject.id for subject in fitting))
+        raise RegistryError(f"{text!r} is not offered in that mode or on that device; there is {others}")
+    names = list(dict.fromkeys(f"{s.backend}:{s.function}" for s in exact))
+    if len(names) > 1:
+        raise RegistryError(f"{text!r} may mean {', '.join(names[:_FEW])}; write one of them in full")
+    return min(exact, key=lambda subject: subject.device != "cpu")
+
+
+def siblings(subject: Subject, subjects: Sequence[Subject]) -> list[Subject]:
+    """The subject, and what is the same function called otherwise: NAME and NAME.SUFFIX, in every variant."""
+    return [
+        other
+        for other in subjects
+        if (other.backend, other.mode, other.device) == (subject.backend, subject.mode, subject.device)
+        and (_is_under(other.function, subject.function) or _is_under(subject.function, other.function))
+    ]
+
+
+def _is_under(name: str, base: str) -> bool:
+    return name == base or name.startswith(f"{base}.")
+
+
+def _taken_apart(text: str) -> tuple[str, tuple[str, ...], str]:
+    """`torch:cross_entropy+compile@cuda` -> the function, its modes, the device."""
+    called, _, device = text.strip().partition("@")
+    function, *modes = called.split("+")
+    return function, tuple(sorted(modes)), device
+
+
+def _modes(subject: Subject) -> tuple[str, ...]:
+    return tuple(sorted(part for part in (subject.mode, subject.variant) if part))
+
+
+def _fitting(function: str, subjects: Sequence[Subject]) -> list[Subject]:
+    """By the strictest rule that anything fits: the whole name, the name without its backend, the end of the name."""
+    wanted = function.lower()
+    for rule in (_whole, _without_backend, _end):
+        found = [subject for subject in subjects if rule(subject, wanted)]
+        if found:
+            return found
+    return []
+
+
+def _whole(subject: Subject, wanted: str) -> bool:
+    return f"{subject.backend}:{subject.function}".lower() == wanted
+
+
+def _without_backend(subject: Subject, wanted: str) -> bool:
+    return subject.function.lower() == wanted
+
+
+def _end(subject: Subject, wanted: str) -> bool:
+    backend, colon, function = wanted.rpartition(":")
+    return (not colon or subject.backend.lower() == backend) and subject.function.lower().endswith(f".{function}")
+
+
+def _closest(function: str, subjects: Sequence[Subject]) -> str:
+    names = {f"{s.backend}:{s.function}": None for s in subjects}
+    plain = {name.partition(":")[2].lower(): name for name in names} | {name.lower(): name for name in names}
+    wanted = function.lower()
+    close = difflib.get_close_matches(wanted, plain, n=3, cutoff=0.5)
+    inside = [name for name in plain if wanted.rpartition(":")[2] in name]
+    found = list(dict.fromkeys(plain[name] for name in (*inside, *close)))[:_FEW]
+    return f"; did you mean {', '.join(found)}?" if found else f"; there is {', '.join(list(names)[:_FEW])}, ..."
