@@ -1,8 +1,8 @@
-"""The judge in a process of its own: it reads a run's file while the engine still writes to it.
+"""The judge in processes of its own: they read a run's file while the engine still writes to it.
 
 Judging costs as much as many a framework's calls, and the engine has workers to serve. What crosses the pipe is
-MessagePack (floats as their bits) behind a length: ids of problems one way, `Verdicts` the other. Without the process
-(it could not start, or it died) the engine judges by itself: nothing is lost but time.
+MessagePack (floats as their bits) behind a length: ids of problems one way, `Verdicts` the other. What a process that
+died was asked, the engine judges by itself: nothing is lost but time.
 """
 
 from __future__ import annotations
@@ -49,20 +49,71 @@ class InProcess:
         return None
 
 
-class JudgeProcess:
-    """Judges what is submitted, in order, while its owner goes on. Used by one thread."""
+class Judges:
+    """Judges what is submitted in processes of their own, while their owner goes on. Used by one thread.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        processes: how many; None: two, where there are two CPUs. The workers come first, and need them more.
+    """
+
+    def __init__(self, store: Store, processes: int | None = None) -> None:
         self._store = store
         self._waiting: list[str] = []
-        self._asked: deque[Sequence[str]] = deque()
-        self._answers: deque[list[Verdicts]] = deque()
-        self._arrived = threading.Condition()
-        self._gone = False
-        command = [sys.executable, "-m", "logitmus.judge_process", str(store.path)]
+        self._news = threading.Condition()
+        self._judges = [_Judge(store.path, self._news) for _ in range(processes or min(2, os.cpu_count() or 1))]
+
+    def submit(self, problems: Sequence[str]) -> None:
+        """Problems whose answers are all in the file; asked `TOGETHER` at a time, or once they are waited for."""
+        self._waiting.extend(problems)
+        while len(self._waiting) >= TOGETHER:
+            self._ask()
+
+    def ready(self, *, wait: bool = False) -> Iterator[Judged]:
+        """What has been judged; with `wait`, all that was submitted."""
+        while wait and self._waiting:
+            self._ask()
+        while any(judge.asked for judge in self._judges):
+            with self._news:
+                while wait and not any(judge.answers or judge.gone for judge in self._judges if judge.asked):
+                    self._news.wait()
+                told = [judge for judge in self._judges if judge.asked and (judge.answers or judge.gone)]
+            for judge in told:
+                problems = judge.asked.popleft()
+                if judge.answers:
+                    for said in judge.answers.popleft():
+                        yield from judged(self._store.problem(said.problem), said)
+                else:
+                    yield from self._by_hand(problems)
+            if not told:
+                return
+
+    def close(self) -> None:
+        """Ends the processes; what they have not said yet is not waited for."""
+        for judge in self._judges:
+            judge.close()
+
+    def _ask(self) -> None:
+        asked, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
+        self._store.commit()  # the process reads what is in the file
+        min(self._judges, key=lambda judge: (judge.gone, len(judge.asked))).ask(asked)
+
+    def _by_hand(self, problems: Sequence[str]) -> Iterator[Judged]:
+        from logitmus.judge import Judge  # noqa: PLC0415  (only where a process is gone)
+
+        yield from judge_problems(self._store, problems, judged_subjects(self._store), Judge())
+
+
+class _Judge:
+    """One process: what it was asked and has not been read of, in order, and what it answered."""
+
+    def __init__(self, path: Path, news: threading.Condition) -> None:
+        self.asked: deque[Sequence[str]] = deque()
+        self.answers: deque[list[Verdicts]] = deque()
+        self.gone = False
+        self._news = news
         one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self._process = subprocess.Popen(
-            command,
+            [sys.executable, "-m", "logitmus.judge_process", str(path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **one_thread},
@@ -71,42 +122,15 @@ class JudgeProcess:
         self._reader = threading.Thread(target=self._read, name="logitmus-judge", daemon=True)
         self._reader.start()
 
-    def submit(self, problems: Sequence[str]) -> None:
-        """Problems whose answers are all in the file; asked `TOGETHER` at a time, or once they are waited for."""
-        self._waiting.extend(problems)
-        while len(self._waiting) >= TOGETHER:
-            self._ask()
-
-    def _ask(self) -> None:
-        asked, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
-        self._store.commit()  # the process reads what is in the file
-        self._asked.append(asked)
-        if not self._gone and self._process.stdin is not None:
+    def ask(self, problems: Sequence[str]) -> None:
+        self.asked.append(problems)
+        if not self.gone and self._process.stdin is not None:
             try:
-                _send(self._process.stdin, msgspec.msgpack.encode(asked))
+                _send(self._process.stdin, msgspec.msgpack.encode(problems))
             except OSError:
-                self._gone = True
-
-    def ready(self, *, wait: bool = False) -> Iterator[Judged]:
-        """What has been judged; with `wait`, all that was submitted."""
-        while wait and self._waiting:
-            self._ask()
-        while self._asked:
-            with self._arrived:
-                while wait and not self._answers and not self._gone:
-                    self._arrived.wait()
-                answer = self._answers.popleft() if self._answers else None
-            if answer is not None:
-                self._asked.popleft()
-                for said in answer:
-                    yield from judged(self._store.problem(said.problem), said)
-            elif self._gone:
-                yield from self._by_hand()
-            else:
-                return
+                self.gone = True
 
     def close(self) -> None:
-        """Ends the process; what it has not said yet is not waited for."""
         self._process.kill()
         self._process.wait()
         self._reader.join()
@@ -114,13 +138,6 @@ class JudgeProcess:
             if pipe is not None:
                 with suppress(BrokenPipeError):
                     pipe.close()
-
-    def _by_hand(self) -> Iterator[Judged]:
-        from logitmus.judge import Judge  # noqa: PLC0415  (only where the process is gone)
-
-        left = [problem for asked in self._asked for problem in asked]
-        self._asked.clear()
-        yield from judge_problems(self._store, left, judged_subjects(self._store), Judge())
 
     def _read(self) -> None:
         decoder = msgspec.msgpack.Decoder(list[Verdicts])
@@ -131,12 +148,12 @@ class JudgeProcess:
                 answer = None if frame is None else decoder.decode(frame)
             except (OSError, ValueError, msgspec.MsgspecError):
                 answer = None
-            with self._arrived:
+            with self._news:
                 if answer is None:
-                    self._gone = True
+                    self.gone = True
                 else:
-                    self._answers.append(answer)
-                self._arrived.notify()
+                    self.answers.append(answer)
+                self._news.notify()
             if answer is None:
                 return
 

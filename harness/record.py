@@ -24,6 +24,7 @@ Get = Callable[[str], bytes]
 _OUTCOMES: Mapping[str, type[Outcome]] = {kind.__name__: kind for kind in get_args(Outcome)}
 _RAW, _ZLIB = 0, 1
 _SAMPLE = 1 << 16
+_SMALL = 1 << 11  # compressing these takes longer than writing them
 
 
 class RecordError(Exception):
@@ -37,6 +38,8 @@ def content_hash(bits: bytes) -> str:
 
 def pack(bits: bytes) -> tuple[int, bytes]:
     """(codec, data): compressed only where it helps; for large arrays a sample tells."""
+    if len(bits) < _SMALL:
+        return _RAW, bits
     sample = bits[:_SAMPLE]
     packed = zlib.compress(sample, 1)
     if len(packed) > 0.9 * len(sample):

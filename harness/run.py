@@ -18,7 +18,7 @@ from typing import Any
 
 from logitmus.backend import Subject
 from logitmus.events import BackendFailed, BackendReady, Event, Judged, Progressed, RunFinished, RunStarted
-from logitmus.judge_process import InProcess, JudgeProcess
+from logitmus.judge_process import InProcess, Judges
 from logitmus.judging import SupportsJudge, judge_problems, judged_subjects
 from logitmus.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready
 from logitmus.problem import Problem
@@ -124,7 +124,7 @@ def _run(
     store: Store,
     workers: Pool,
     selection: Selection,
-    judging: InProcess | JudgeProcess,
+    judging: InProcess | Judges,
 ) -> Iterator[Event]:
     order = _add_problems(problems, store)
     yield RunStarted(len(order), tuple(spec.label for spec in specs), store.environment, store.settings)
@@ -153,7 +153,7 @@ def _run(
         yield from _ask(workers, store, work, judging)
 
 
-def _ask(workers: Pool, store: Store, work: _Work, judging: InProcess | JudgeProcess) -> Iterator[Event]:
+def _ask(workers: Pool, store: Store, work: _Work, judging: InProcess | Judges) -> Iterator[Event]:
     """Put the work to the workers; keep each answer, and judge each problem once its last one has come."""
     for said in workers.run(lambda own: _plan(store, work, own)):
         match said:
@@ -277,6 +277,6 @@ def _default_judge() -> SupportsJudge:
     return Judge()
 
 
-def _judging(store: Store, judge: SupportsJudge | None) -> InProcess | JudgeProcess:
-    """A judge that was given judges here; else there is one beside the workers."""
-    return JudgeProcess(store) if judge is None else InProcess(store, judge)
+def _judging(store: Store, judge: SupportsJudge | None) -> InProcess | Judges:
+    """A judge that was given judges here; else there are some beside the workers."""
+    return Judges(store) if judge is None else InProcess(store, judge)

@@ -102,8 +102,8 @@ def test_a_judge_process_that_dies_or_talks_nonsense_loses_nothing(tmp_path, mon
         assert _judged(store) == here
 
 
-def test_the_process_ends_with_its_owner(tmp_path) -> None:
-    with Store.create(tmp_path / "run") as store, contextlib.closing(judge_process.JudgeProcess(store)) as judging:
-        process = judging._process
-        assert process.poll() is None
-    assert process.poll() is not None
+def test_the_processes_end_with_their_owner(tmp_path) -> None:
+    with Store.create(tmp_path / "run") as store, contextlib.closing(judge_process.Judges(store)) as judging:
+        processes = [one._process for one in judging._judges]
+        assert [process.poll() for process in processes] == [None] * len(processes)
+    assert None not in [process.poll() for process in processes]
