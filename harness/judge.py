@@ -244,7 +244,7 @@ def _worst_element(
     shares = np.where(compared.numeric, part.shares, np.inf)
     score = np.where(where, shares, -1.0)
     index = tuple(map(int, np.unravel_index(int(score.argmax()), score.shape))) if score.shape else ()
-    ulps, share = float(compared.ulps()[index]), float(part.shares[index])
+    ulps, share = float(compared.cut(index).ulps()), float(part.shares[index])
     return about.finding(
         kind,
         severity,

@@ -207,14 +207,14 @@ def ask(problem: Problem, convention: Convention) -> Question:
             divisor.tobytes(),
             refused,
             repr(fixed_value),
-            *((convention.zero_times_infinity,) if special or _has_log_of_zero(x[forced != 0], convention) else ()),
+            *((convention.zero_times_infinity,) if special or _has_log_of_zero(x, forced, convention) else ()),
             *((convention.infinite_logits,) if bool(np.isposinf(x).any()) else ()),
         ),
     )
 
 
-def _has_log_of_zero(x: Array, convention: Convention) -> bool:
-    return convention.inputs == "probabilities" and bool((x == 0).any())
+def _has_log_of_zero(x: Array, forced: Array, convention: Convention) -> bool:
+    return convention.inputs == "probabilities" and bool((x[forced != 0] == 0).any())
 
 
 def _shifting_dtype(dtype: str, convention: Convention) -> str:

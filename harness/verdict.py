@@ -35,8 +35,8 @@ class Compared:
     same: Array
     dtype: str
 
-    def cut(self, rows: slice) -> Compared:
-        """Some of the rows."""
+    def cut(self, rows: slice | tuple[int, ...]) -> Compared:
+        """Some of the rows, or one element."""
         return Compared(
             self.r[rows],
             self.y[rows],
