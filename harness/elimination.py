@@ -61,8 +61,10 @@ class Elimination:
         """Settle what the numbers are taken for; the kinds of batches that are understood (empty: none is)."""
         plain = [one for one in self.observed if one.control and not one.problem.options]
         narrow = [one for one in plain if one.problem.dtype != "float64"] or plain
-        # In the domain of all inputs first: there the most is ruled out.
-        narrow = sorted(narrow, key=lambda one: (outside_domain("probabilities", one.problem) is not None, one.kind))
+        # In the domain of all inputs first, and batches first: there the most is ruled out.
+        narrow = sorted(
+            narrow, key=lambda one: (bool(outside_domain("probabilities", one.problem)), one.problem.rows == 1)
+        )
         if not narrow:
             self.notes.nothing = "no plain problem was answered"
             return set()
@@ -178,7 +180,12 @@ class Elimination:
             self.notes.contradict(name, self.worlds.values(name), one.problem, why)
 
     def _about(self, one: Observed) -> set[str]:
-        """The fields beside the core that change the exact answer; where the numbers are hard, the hard one alone."""
+        """The fields beside the core that change the exact answer; where the numbers are hard, the hard one alone.
+
+        Coarser arithmetic than the dtype overflows where it likes: that says nothing of what is meant.
+        """
+        if one.hard and self.level:
+            return set()
         base = self._convention(self.worlds.one(PORTABLE.as_dict()))
         about = {name for name in self._fields(one, "loss") - set(CORE) if one.depends(name, base)}
         return about & {"overflowing_shift"} if one.hard else about

@@ -6,7 +6,7 @@ order of a sum, its excess to a quarter): a name is evidence, not a guess.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -114,24 +114,32 @@ MECHANISMS: Final[Mapping[str, Emulation]] = MappingProxyType(
 
 def reproducing(problem: Problem, subject: Subject, outcome: Answered, part: Assessment) -> str | None:
     """The mechanism that reproduces the failing values of `part`; None: none known here does."""
+    return next(_reproducing(problem, subject, outcome, part), None)
+
+
+def all_reproducing(problem: Problem, subject: Subject, outcome: Answered, part: Assessment) -> set[str]:
+    """Every mechanism that reproduces the failing values of `part`: an infinity has often more than one."""
+    return set(_reproducing(problem, subject, outcome, part))
+
+
+def _reproducing(problem: Problem, subject: Subject, outcome: Answered, part: Assessment) -> Iterator[str]:
     question = part.answer.question
     if part.part == "grad_targets" or question.inputs != "logits" or question.fixed is not None:
-        return None
+        return
     a, _, _ = question.effective
     seen = getattr(outcome, part.part)
     for working in dict.fromkeys((subject.precision[problem.dtype].arithmetic, problem.dtype)):
         dtype = FLOAT_DTYPES[working]
-        x, targets = question.x.astype(dtype), a.astype(dtype)
         with np.errstate(all="ignore"):
+            x, targets = question.x.astype(dtype), a.astype(dtype)
             for name, emulate in MECHANISMS.items():
                 losses, p = emulate(x, targets, dtype)
                 if _same_bits(_whole(question, part, losses, p).astype(seen.dtype), seen, part.failing):
-                    return name
+                    yield name
             for name, total in WEAK_SUMS.items():
                 losses, p = _shifted(x, targets, total)
                 if _same_excess(_whole(question, part, losses, p), part):
-                    return name
-    return None
+                    yield name
 
 
 def _whole(question: Question, part: Assessment, losses: Array, p: Array) -> Array:

@@ -116,7 +116,7 @@ class Observed:
         in_range = bool(labels.size) and bool(((labels >= 0) & (labels < problem.classes)).all())
         return in_range and (problem.ignore_index is not None or bool(kept.all())) and self._weighs(labels)
 
-    def _weighs(self, labels: object) -> bool:
+    def _weighs(self, labels: Array) -> bool:
         weight = self.problem.weight
         return weight is None or bool((weight[labels].astype(np.float64) > 0).any())
 
@@ -182,15 +182,11 @@ class Observed:
             convention=convention.but(target_gradient="yes"),
             precision={self.problem.dtype: _precision(self.problem.dtype, convention, level)},
         )
-        alone = Answered(outcome.loss if part == "loss" else self._no_loss(question), **self._only(part))
+        alone = replace(outcome, grad_logits=None, grad_targets=None)
+        if part != "loss":
+            alone = replace(alone, loss=_no_loss(question), **{part: getattr(outcome, part)})
         found = next(found for found in assess(self._bench, asked, question, alone) if found.part == part)
         return _of(found.judged, found.undecided, found.grade, coarse=found.coarse)
-
-    def _only(self, part: str) -> dict[str, Array]:
-        return {} if part == "loss" else {part: getattr(self.outcome, part)}
-
-    def _no_loss(self, question: Question) -> Array:
-        return np.zeros((question.rows,) if question.reduction == "none" else (), np.float32)
 
     def well_shaped(self, part: str, reduction: str) -> bool:
         """Whether the part has as many numbers as it should, of a dtype that is known."""
@@ -199,6 +195,10 @@ class Observed:
             return False
         wanted = self.problem.logits.size if part != "loss" else self.problem.rows if reduction == "none" else 1
         return bool(result.size == wanted)
+
+
+def _no_loss(question: Question) -> Array:
+    return np.zeros((question.rows,) if question.reduction == "none" else (), np.float32)
 
 
 def _turns_twice(problem: Problem, convention: Convention) -> bool:

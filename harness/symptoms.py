@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from logitmus import mechanisms, phrases
+from logitmus.assess import Bench, assess
 from logitmus.backend import Precision, Subject, outside_domain
 from logitmus.card import Mechanism
 from logitmus.convention import Convention
@@ -14,7 +16,9 @@ from logitmus.judge import Judge
 from logitmus.observation import Answered
 from logitmus.problem import FLOAT_DTYPES
 from logitmus.reading import Observed
+from logitmus.stack import Call
 
+_CAUSES = {"logsumexp_formed_and_then_subtracted": "separate_logsumexp"}  # as the judge calls it
 _FAULTS = (Kind.ACCURACY, Kind.SPECIAL, Kind.INTEGRITY)
 
 
@@ -33,30 +37,62 @@ def unusual_shapes(seen: Sequence[Observed]) -> list[str]:
 
 
 def mechanisms_of(subject: Subject, convention: Convention, observed: Sequence[Observed]) -> tuple[Mechanism, ...]:
-    """The distinct faults that the judge finds when the measured convention is the declared one."""
-    judge = Judge()
+    """The distinct faults that the judge finds when the measured convention is the declared one.
+
+    Where plain problems already come out wrong, hard ones say no more.
+    """
     declared = replace(subject, convention=convention, precision=_precisions(observed), docs={})
+    asked = [one for one in observed if not outside_domain(convention.inputs, one.problem)]
+    plain, other = ([one for one in asked if one.control == wanted] for wanted in (True, False))
+    return _faults(declared, plain) or _faults(declared, other)
+
+
+def _faults(declared: Subject, observed: Sequence[Observed]) -> tuple[Mechanism, ...]:
+    judgements = Judge().judge_all([Call(one.problem, declared, one.outcome) for one in observed])
+    faults = [
+        (one, finding, _reproducing(one, declared, finding.part))
+        for one, judgement in zip(observed, judgements, strict=True)
+        for finding in judgement.findings
+        if _is_fault(finding)
+    ]
+    # One mechanism for as much as possible: an infinity has often more than one cause, and NaN alone tells nothing.
+    votes = Counter(name for _, finding, names in faults if finding.cause != "lost" for name in names)
     found: dict[str, Mechanism] = {}
-    for one in observed:
-        if outside_domain(convention.inputs, one.problem):
-            continue
-        for finding in judge.judge(one.problem, declared, one.outcome).findings:
-            if finding.kind in _FAULTS and _is_fault(finding) and finding.cause not in found:
-                found[finding.cause] = Mechanism(
-                    cause=finding.cause,
-                    summary=finding.summary,
-                    problem=one.problem.id,
-                    idea=one.problem.idea,
-                    part=finding.part,
-                    expected=finding.expected,
-                    observed=finding.observed,
-                )
+    for one, finding, names in faults:
+        name = max((name for name in names if votes[name]), key=lambda name: votes[name], default="")
+        cause = _CAUSES.get(name, f"mechanism:{name}") if name else finding.cause
+        if cause not in found:
+            found[cause] = Mechanism(
+                cause=cause,
+                summary=phrases.summary(cause),
+                problem=one.problem.id,
+                idea=one.problem.idea,
+                part=finding.part,
+                expected=finding.expected,
+                observed=finding.observed,
+            )
     return tuple(found.values())
+
+
+def _reproducing(one: Observed, declared: Subject, part: str) -> list[str]:
+    """The mechanisms whose emulation gives the very bits of what failed: numbers, infinities or NaN."""
+    bench = Bench(one.problem)
+    question = bench.question(declared.convention)
+    if not isinstance(one.outcome, Answered) or question.refused is not None:
+        return []
+    if not all(one.well_shaped(name, question.reduction) for name in one.parts):
+        return []
+    for assessed in assess(bench, declared, question, one.outcome):
+        if assessed.part == part and assessed.failing.any():
+            names = mechanisms.all_reproducing(one.problem, declared, one.outcome, assessed)
+            return [name for name in mechanisms.MECHANISMS if name in names]
+    return []
 
 
 def _is_fault(finding: Finding) -> bool:
     """Not a mere note; nor halves that are stored as halves, which is how most functions compute."""
-    return finding.severity is not Severity.NOTE and not finding.cause.startswith("effective_precision")
+    noted = finding.severity is Severity.NOTE or finding.cause.startswith("effective_precision")
+    return finding.kind in _FAULTS and not noted
 
 
 def _precisions(observed: Sequence[Observed]) -> dict[str, Precision]:
