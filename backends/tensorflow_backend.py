@@ -185,7 +185,7 @@ def _keras_usage(name: str, offer: Offer) -> Usage:
         arguments={
             **{option: text for option, text in options.items() if option in offer.options},
             **{f"reduction={ours}": f'reduction="{theirs}"' for ours, theirs in _KERAS_REDUCTIONS.items()},
-            **({} if given else {"inputs=logits": "from_logits=True"}),
+            **({"inputs=probabilities": "from_logits=False"} if given else {"inputs=logits": "from_logits=True"}),
         },
         helpers=_HELPERS,
     )

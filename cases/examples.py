@@ -16,9 +16,11 @@ from logitmus.problem import Array, Problem, Reduction, float_array
 
 INF: Final = float("inf")
 SEED: Final = np.array([[0.0, 0.0, 0.0, 1.0]])
-PAIR: Final = np.array([[0.0, 0.0, 0.0, 1.0], [0.125, 0.5, 0.25, 0.125]])
+PAIR: Final = np.array([[0.125, 0.125, 0.25, 0.5], [0.125, 0.5, 0.25, 0.125]])
 BELOW_ZERO: Final = np.array([[-2.0, -1.0, -1.0, -0.5], [-1.0, -3.0, -0.5, -2.0]])
 HALF: Final = np.array([[0.0, 0.125, 0.125, 0.25]])
+WIDE: Final = np.array([[2.0**25, 2.0**25 + 1]])  # one number in float32
+SPATIAL: Final = np.array([[[0.0, 1.0], [0.75, 0.25]]])
 WEIGHT: Final = np.array([1.0, 1.0, 1.0, 3.0])
 LABELS: Final = np.array([3, 1])
 SOFT: Final = np.array([[0.0, 0.0, 0.25, 0.75], [0.5, 0.5, 0.0, 0.0]])
@@ -60,7 +62,7 @@ def _of_labels() -> Iterator[Problem]:
     seed = partial(_problem, SEED)
     for rows in (SEED, PAIR, BELOW_ZERO, HALF):
         yield _problem(rows, LABELS[: len(rows)])
-        yield _problem(rows, np.roll(LABELS, 1)[: len(rows)] * 0)
+        yield _problem(rows, np.zeros(len(rows), np.int64))
     for rows in (PAIR, BELOW_ZERO):
         for reduction in ("default", "mean", "sum"):
             yield _problem(rows, LABELS, reduction=reduction)
@@ -81,8 +83,8 @@ def _of_labels() -> Iterator[Problem]:
         yield _problem(np.array([logits]), np.array([label]))
         yield _problem(np.array([logits]), np.array([label]), weight=np.array([1.0, 1.0, 0.0, 1.0]))
     yield _problem(np.array([[3e38, -3e38, 0.0, 1.0]]), np.array([1]), weight=np.full(4, 0.25))
-    yield _problem(PAIR / 3, LABELS, dtype="float64")
-    yield _problem(np.array([[[0.0, 1.0], [2.0, 0.0]]]), np.array([[1, 0]]))
+    yield _problem(WIDE, np.array([0]), dtype="float64")
+    yield _problem(SPATIAL, np.array([[1, 1]]))
 
 
 def _of_probabilities() -> Iterator[Problem]:
@@ -95,6 +97,7 @@ def _of_probabilities() -> Iterator[Problem]:
         for reduction in ("default", "mean", "sum"):
             yield _problem(rows, hot, reduction=reduction)
         yield from _reduced(rows, SOFT, weight=WEIGHT)
+        yield from _reduced(rows, hot, weight=WEIGHT)
         yield from _reduced(rows, SOFT, label_smoothing=EPSILON)
         yield from _reduced(rows, SOFT, label_smoothing=EPSILON, weight=WEIGHT)
         yield from _reduced(rows, hot, ignore_index=1)
@@ -103,5 +106,6 @@ def _of_probabilities() -> Iterator[Problem]:
     for logits in ([-INF, 0, 0, 1], [0, 0, 0, INF], [INF, 0, 0, 1]):
         yield _problem(np.array([logits]), SOFT[:1])
     yield _problem(np.array([[3e38, -3e38, 0.0, 1.0]]), np.array([[0.75, 0.0, 0.0, 0.25]]))
-    yield _problem(PAIR / 3, SOFT, dtype="float64")
-    yield _problem(np.array([[[0.0, 1.0], [2.0, 0.0]]]), np.array([[[0.25, 0.75], [0.5, 0.5]]]))
+    yield _problem(WIDE, np.array([[1.0, 0.0]]), dtype="float64")
+    yield _problem(SPATIAL, np.array([[[0.0, 1.0], [0.0, 1.0]]]))
+    yield _problem(SPATIAL, np.array([[[0.25, 0.75], [0.5, 0.5]]]))

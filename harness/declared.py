@@ -69,12 +69,21 @@ def sayings(problem: Problem, reduction: str | None) -> tuple[Saying, ...]:
     return tuple(sorted(grouped.values(), key=lambda saying: (not saying.asked, not saying.value)))
 
 
+def backend_of(spec: registry.BackendSpec) -> Backend | None:
+    """What a backend of this distribution declares; None: it is another's, and only a worker may import it."""
+    known = any(one.target == spec.target for one in registry.available() if one.distribution == DISTRIBUTION)
+    if not known:
+        return None
+    module, _, attribute = spec.target.partition(":")
+    backend: Backend = getattr(import_module(module), attribute)
+    return backend
+
+
 def _subjects() -> Iterator[Subject]:
     for spec in registry.available():
-        if spec.distribution != DISTRIBUTION:
+        backend = backend_of(spec)
+        if backend is None:
             continue
-        module, _, attribute = spec.target.partition(":")
-        backend: Backend = getattr(import_module(module), attribute)
         yield from (s for s in backend.subjects(["cpu"]) if not s.mode and not s.variant)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from logitmus.backend import Subject
 from logitmus.registry import RegistryError
 
-_FEW = 8
+_FEW = 6
 
 
 def chosen(text: str, subjects: Sequence[Subject]) -> Subject:
@@ -87,6 +87,7 @@ def _closest(function: str, subjects: Sequence[Subject]) -> str:
     plain = {name.partition(":")[2].lower(): name for name in names} | {name.lower(): name for name in names}
     wanted = function.lower()
     close = difflib.get_close_matches(wanted, plain, n=3, cutoff=0.5)
-    inside = [name for name in plain if wanted.rpartition(":")[2] in name]
-    found = list(dict.fromkeys(plain[name] for name in (*inside, *close)))[:_FEW]
+    end = wanted.rpartition(":")[2]
+    inside = [name for name in plain if end in name] if len(end) > 2 else []
+    found = list(dict.fromkeys(plain[name] for name in (*close, *inside)))[:_FEW]
     return f"; did you mean {', '.join(found)}?" if found else f"; there is {', '.join(list(names)[:_FEW])}, ..."

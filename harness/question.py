@@ -229,7 +229,9 @@ def _overflowed(x: Array, dtype: str) -> Array:
     if not x.size:
         return x
     f = format_of(dtype)
-    if x.max() / 2 - x.min() / 2 < f.largest / 4:
+    with np.errstate(invalid="ignore"):  # where all are the same infinity
+        extent = x.max() / 2 - x.min() / 2
+    if extent < f.largest / 4:
         return x  # nowhere near; NaN and infinities go on
     # Halved, for the difference of two float64 may be beyond float64, whose own omega is no number in it.
     bound = f.omega / 2 if dtype != "float64" else np.nextafter(f.largest / 2, np.inf)

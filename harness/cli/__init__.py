@@ -19,6 +19,7 @@ from logitmus.cli.families import families
 from logitmus.cli.identify import identify
 from logitmus.cli.judge import judge
 from logitmus.cli.merge import merge
+from logitmus.cli.port import port
 from logitmus.cli.report import report
 from logitmus.cli.run import run
 
@@ -32,7 +33,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, judge, report, compare, merge, explain, identify, backends, families):
+for verb in (run, judge, report, compare, merge, explain, identify, port, backends, families):
     app.command()(verb)
 
 

@@ -1,0 +1,241 @@
+"""Differences: what two functions do differently, shown on small questions, and what mends it.
+
+For every field on which two conventions differ, and every option that only one offers, a question is found that shows
+it, and a way to ask the second what the first was asked. Ways are proven with the exact answer before they are tried;
+"agrees" is what came within its budget of what the first function means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from logitmus.backend import Subject
+from logitmus.cases.examples import examples, plain_call
+from logitmus.interview import Interview, predicted
+from logitmus.observation import Answered, Outcome, Raised
+from logitmus.problem import Problem
+from logitmus.reading import Observed, Reading
+from logitmus.remedies import BETTER, by_hand
+from logitmus.translation import Translated, Turn, as_it_stands, translations
+
+Verdict = Literal["agrees", "differs", "not tried"]
+OPTIONS: Final = ("weight", "ignore_index", "label_smoothing")
+PLAIN: Final = "plain"
+_OF_MEANS: Final = ("mean_denominator", "all_ignored_mean", "empty_batch_mean")
+_OF_PROBABILITIES: Final = ("soft_target_gradient", "target_gradient", "ignore_with_probabilities")
+# Told even where no example shows them: other dtypes, gradients, or numbers that the source never sees do.
+_TOLD: Final = (
+    "class_axis",
+    "zero_times_infinity",
+    "infinite_logits",
+    "overflowing_shift",
+    "target_gradient",
+    "result_dtype",
+    "wide_inputs",
+)
+_OF_LABELS: Final = ("label_out_of_range", "label_negative", "wide_labels", "ignore_default")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One question, put to both.
+
+    Attributes:
+        problem: as the first is asked. part: what of the answers differs.
+        source: what the first does. as_it_stands: what the same call is to the second, and does.
+        translated: what the second does when asked as `way` says; None: there is no way.
+        verdict: whether that is what the first means.
+    """
+
+    problem: Problem
+    part: str
+    source: Outcome
+    as_it_stands: Outcome
+    way: Translated | None
+    translated: Outcome | None
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One thing that is to change.
+
+    Attributes:
+        name: a field of `FIELDS`; or an option, or "reduction", that the second does not offer.
+        source, target: the two choices; "offered" and "not offered".
+        remedy: what to write, one change each. example: None where none shows it.
+    """
+
+    name: str
+    source: str
+    target: str
+    remedy: tuple[str, ...]
+    example: Example | None
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.example.verdict if self.example is not None else "not tried"
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A difference before anything was asked."""
+
+    name: str
+    source: str
+    target: str
+    problem: Problem | None = None
+    part: str = "loss"
+    way: Translated | None = None
+    asked: tuple[tuple[Subject, Problem], ...] = ()
+
+
+@dataclass(frozen=True)
+class Search:
+    """Finds what shows each difference, and what mends it; the first of `turns` is the target."""
+
+    interview: Interview
+    source: Subject
+    target: Subject
+    named: Subject
+    turns: tuple[Turn, ...]
+
+    def all(self) -> list[Difference]:
+        """The plain call, and every difference; all questions are asked at once."""
+        drafts = [self._draft(PLAIN, "", "", plain_call(self.source.offer.targets)), *self._drafts()]
+        outcomes = iter(self.interview.put([one for draft in drafts for one in draft.asked]))
+        return [self._tried(draft, [next(outcomes) for _ in draft.asked]) for draft in drafts]
+
+    def _drafts(self) -> Iterator[_Draft]:
+        source, target, named = self.source, self.target, self.named
+        if source.offer.targets != named.offer.targets:
+            kinds = (source.offer.targets, named.offer.targets)
+            yield self._best("targets", *kinds, self._examples("targets"))
+        if source.convention.inputs != named.convention.inputs:
+            inputs = (source.convention.inputs, named.convention.inputs)
+            yield self._best("inputs", *inputs, self._examples("inputs", inputs[1]))
+        for name, (mine, theirs) in source.convention.differences(target.convention).items():
+            if name != "inputs" and plays(name, source) and (plays(name, target) or name == "ignore_default"):
+                shown = list(self._examples(name, theirs))
+                fair = [problem for problem in shown if problem.options <= target.offer.options]
+                # What takes an option that the target does not offer is told beside the option.
+                if fair or (not shown and name in _TOLD and by_hand(name, mine) != BETTER):
+                    yield self._best(name, mine, theirs, fair)
+        lost = [option for option in OPTIONS if plays(option, source) and option not in target.offer.options]
+        lost += [f"reduction={r}" for r in source.offer.reductions if r not in target.offer.reductions]
+        for name in lost:
+            if name != f"reduction={source.convention.default_reduction}":  # told already
+                yield self._best(name, "offered", "not offered", self._examples(name))
+
+    def _best(self, name: str, mine: str, theirs: str, shown: Iterable[Problem]) -> _Draft:
+        """The first example for which there is a way; else the first."""
+        drafts = [self._draft(name, mine, theirs, problem) for problem in shown]
+        mended = (draft for draft in drafts if draft.way is not None)
+        return next(mended, drafts[0] if drafts else _Draft(name, mine, theirs))
+
+    def _draft(self, name: str, mine: str, theirs: str, problem: Problem) -> _Draft:
+        part = self._part(name, theirs, problem) or "loss"
+        other = self.named if name == "inputs" else self.target
+        way = next(self._ways(name, mine, problem, part), None)
+        asked = [(self.source, problem), (other, as_it_stands(problem, self.source, other))]
+        asked += [(way.subject, way.problem)] if way is not None else []
+        return _Draft(name, mine, theirs, problem, part, way, tuple(asked))
+
+    def _ways(self, name: str, wanted: str, problem: Problem, part: str) -> Iterator[Translated]:
+        """The ways that are right as far as conventions go."""
+        first = self.turns[0] if name in ("inputs", "targets", PLAIN) else replace(self.turns[0], words=())
+        inputs = self.target.convention.inputs
+        others = (
+            turn
+            for turn in self.turns[1:]
+            if getattr(turn.subject.convention, name, None) == wanted and turn.subject.convention.inputs == inputs
+        )
+        for way in translations(problem, self.source, (first, *others), plain=name == PLAIN):
+            if self._agrees(problem, way, predicted(way.subject, way.problem), part):
+                yield way
+
+    def _agrees(self, problem: Problem, way: Translated, outcome: Outcome, part: str) -> bool:
+        finished = way.finish(outcome)
+        if not isinstance(finished, Answered | Raised) or (part != "loss" and way.factors is not None):
+            return False
+        reading = Observed(problem, finished).read(part, way.subject, self.source.convention, "")
+        return reading is Reading.FITS
+
+    def _tried(self, draft: _Draft, outcomes: Sequence[Outcome]) -> Difference:
+        way, problem = draft.way, draft.problem
+        remedy = way.words if way is not None else (by_hand(draft.name, draft.source),)
+        if problem is None:
+            return Difference(name=draft.name, source=draft.source, target=draft.target, remedy=remedy, example=None)
+        agrees = way is not None and self._agrees(problem, way, outcomes[2], draft.part)
+        example = Example(
+            problem=problem,
+            part=draft.part,
+            source=outcomes[0],
+            as_it_stands=outcomes[1],
+            way=way,
+            translated=None if way is None else way.finish(outcomes[2]),
+            verdict="not tried" if way is None else "agrees" if agrees else "differs",
+        )
+        return Difference(name=draft.name, source=draft.source, target=draft.target, remedy=remedy, example=example)
+
+    # --- examples ----------------------------------------------------------------------------------------------------
+
+    def _examples(self, name: str, theirs: str = "") -> Iterator[Problem]:
+        """The questions that the source takes and that show the difference."""
+        fitting = (one for one in examples(self.source.offer.targets) if self.source.why_not(one) is None)
+        return (one for one in fitting if self._part(name, theirs, one))
+
+    def _part(self, name: str, theirs: str, problem: Problem) -> str:
+        """The part of the answer that shows the difference; "" where none does."""
+        convention = self.source.convention
+        if name in (PLAIN, "targets"):
+            return "loss"
+        if name == "class_axis":
+            return "loss" if problem.logits.ndim == 3 else ""
+        if name in OPTIONS:
+            usual = problem.reduction == convention.default_reduction
+            return "loss" if usual and problem.options == {name} else ""
+        if name.startswith("reduction="):
+            return "loss" if not problem.options and name == f"reduction={problem.reduction}" else ""
+        other = replace(self.source, convention=convention.but(**{name: theirs}))
+        mine, changed = predicted(self.source, problem), predicted(other, problem)
+        if not isinstance(mine, Answered) or not isinstance(changed, Answered):
+            return "loss" if type(mine) is not type(changed) else ""
+        parts = ("loss", "grad_logits")
+        return next((part for part in parts if _bits(mine, part) != _bits(changed, part)), "")
+
+
+def _bits(outcome: Answered, part: str) -> bytes:
+    array = getattr(outcome, part)
+    return b"" if array is None else repr(array.shape).encode() + array.tobytes()
+
+
+def plays(name: str, subject: Subject) -> bool:
+    """Whether a field plays a part in what a subject offers."""
+    offer, convention = subject.offer, subject.convention
+    if name in ("weight", "label_smoothing"):
+        return name in offer.options
+    if name == "ignore_index":
+        used = offer.targets == "labels" or convention.ignore_with_probabilities == "one_hot"
+        return name in offer.options and used
+    if name == "zero_times_infinity":
+        return offer.targets == "probabilities" or not offer.options.isdisjoint(("weight", "label_smoothing"))
+    if name in _OF_MEANS:
+        return "mean" in (*offer.reductions, convention.default_reduction)
+    if name in ("smoothing", "smoothing_weights"):
+        return {"label_smoothing"} | ({"weight"} if name == "smoothing_weights" else set()) <= offer.options
+    if name == "ignored_row":
+        return "ignore_index" in offer.options or convention.ignore_default != "none"
+    if name in _OF_LABELS:
+        return offer.targets == "labels"
+    if name in _OF_PROBABILITIES:
+        return offer.targets == "probabilities" and (
+            name != "ignore_with_probabilities" or "ignore_index" in offer.options
+        )
+    if name in ("probability_clip", "probability_scale"):
+        return convention.inputs == "probabilities"
+    if name in ("infinite_logits", "overflowing_shift"):
+        return convention.inputs == "logits"
+    return True

@@ -1,0 +1,129 @@
+"""Interview: a few subjects that can be asked one after the other, really or by what they declare.
+
+Both are asked through one small value, so that what is found out does not depend on how it was asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Final
+
+from logitmus.backend import Subject, Usage
+from logitmus.card import Card
+from logitmus.cases.suite import suite
+from logitmus.declared import backend_of
+from logitmus.events import BackendFailed
+from logitmus.identify import measure
+from logitmus.inquiry import InquiryError
+from logitmus.observation import Answered, NotRun, Outcome, Raised
+from logitmus.oracle import WIDE, answer
+from logitmus.pool import Ask, Observed, Pool
+from logitmus.problem import Problem
+from logitmus.question import ask
+from logitmus.registry import BackendSpec
+
+Asked = tuple[Subject, Problem]
+FAMILY: Final = "convention-probes"
+
+
+@dataclass(frozen=True)
+class Interview:
+    """Subjects, and how to ask them.
+
+    Attributes:
+        subjects: all that can be asked. measured: whether they really are.
+        put: questions to subjects -> what each did, in the order of the questions.
+    """
+
+    subjects: tuple[Subject, ...]
+    put: Callable[[Sequence[Asked]], list[Outcome]]
+    measured: bool
+
+    def cards(self, subjects: Sequence[Subject]) -> list[Card]:
+        """The measured convention of each."""
+        probes = list(suite("default", families=[FAMILY]))
+        outcomes = iter(self.put([(subject, probe) for subject in subjects for probe in probes]))
+        return [measure(subject, [(probe, next(outcomes)) for probe in probes]) for subject in subjects]
+
+
+@contextmanager
+def started(specs: Sequence[BackendSpec]) -> Iterator[Interview]:
+    """Subjects in workers of their own.
+
+    Raises:
+        InquiryError: where a backend cannot run.
+    """
+    with Pool(specs) as pool:
+        subjects: list[Subject] = []
+        for said in pool.describe():
+            if isinstance(said, BackendFailed):
+                raise InquiryError(f"{said.backend}: {said.reason}{f'. {said.hint}' if said.hint else ''}")
+            subjects += said.subjects
+        yield Interview(tuple(subjects), lambda asked: _put(pool, asked), measured=True)
+
+
+def _put(pool: Pool, asked: Sequence[Asked]) -> list[Outcome]:
+    """Each question once, however often it is asked."""
+    wanted = {(subject.id, problem.id): (subject.why_not(problem), problem) for subject, problem in asked}
+
+    def plan(here: tuple[Subject, ...]) -> Iterator[Ask]:
+        mine = {subject.id for subject in here}
+        for (subject, _), (reason, problem) in wanted.items():
+            if subject in mine and reason is None:
+                yield Ask(problem, (subject,))
+
+    found: dict[tuple[str, str], Outcome] = {
+        key: NotRun(reason) for key, (reason, _) in wanted.items() if reason is not None
+    }
+    for event in pool.run(plan):
+        if isinstance(event, Observed):
+            found[event.observation.subject, event.problem.id] = event.observation.outcome
+        elif isinstance(event, BackendFailed):
+            raise InquiryError(f"{event.backend}: {event.reason}{f'. {event.hint}' if event.hint else ''}")
+    return [found[subject.id, problem.id] for subject, problem in asked]
+
+
+def as_declared(specs: Sequence[BackendSpec], devices: Sequence[str]) -> Interview:
+    """Subjects that are not asked: what comes is the exact answer under what each declares.
+
+    Only of backends of this distribution: to describe these, no framework is imported.
+    """
+    subjects = tuple(
+        replace(subject, backend=spec.name)
+        for spec in specs
+        if (backend := backend_of(spec)) is not None
+        for subject in backend.subjects(devices)
+    )
+    return Interview(subjects, lambda asked: [predicted(*one) for one in asked], measured=False)
+
+
+def usage_of(subject: Subject, specs: Sequence[BackendSpec]) -> Usage:
+    """How a person writes it; empty where only its worker could say."""
+    for spec in specs:
+        backend = backend_of(spec) if spec.name == subject.backend else None
+        for function in backend.functions if backend is not None else ():
+            if function.name == subject.function:
+                return function.usage
+    return Usage()
+
+
+def predicted(subject: Subject, problem: Problem) -> Outcome:
+    """What a subject that keeps its convention does, correctly rounded."""
+    reason = subject.why_not(problem)
+    if reason is not None:
+        return NotRun(reason)
+    question = ask(problem, subject.convention)
+    if question.refused is not None:
+        return Raised("", question.refused)
+    if question.rows and bool(question.unjudged.any()):
+        return NotRun("no rule that can be stated")
+    dtype = subject.precision[problem.dtype].result
+    exact = answer(question, bits=WIDE)
+    dense = problem.target_kind == "probabilities"
+    return Answered(
+        exact.loss.rounded(dtype).reshape(problem.batch if question.reduction == "none" else ()),
+        exact.grad_logits.rounded(dtype).reshape(problem.logits.shape),
+        exact.grad_targets.rounded(dtype).reshape(problem.logits.shape) if dense else None,
+    )
