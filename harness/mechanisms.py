@@ -155,8 +155,10 @@ def _whole(question: Question, part: Assessment, losses: Array, p: Array) -> Arr
 
 
 def _same_bits(made: Array, seen: Array, where: Array) -> bool:
+    """Every failing value, and not NaN alone: that says little about how it came."""
     made, seen = made.reshape(where.shape)[where], seen.reshape(where.shape)[where]
-    return bool(((made == seen) | (np.isnan(made) & np.isnan(seen))).all())
+    same = made == seen
+    return bool((same | (np.isnan(made) & np.isnan(seen))).all() and same.any())
 
 
 def _same_excess(made: Array, part: Assessment) -> bool:

@@ -148,8 +148,7 @@ def _fast_rows(question: Question, work: Softmax) -> tuple[Array, Array]:
         else:
             loss, error = _dense_rows(question, work)
     loss = np.where(work.lost, np.nan, loss) * question.forced
-    error = error * np.where(question.forced == 0, 0.0, 1.0)
-    unread = ~question.kept & ~np.isnan(question.forced)
+    unread = (~question.kept & ~np.isnan(question.forced)) | (question.forced == 0)
     return np.where(unread, 0.0, loss), np.where(unread | ~np.isfinite(loss), 0.0, error)
 
 

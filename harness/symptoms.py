@@ -41,7 +41,7 @@ def mechanisms_of(subject: Subject, convention: Convention, observed: Sequence[O
 
     Where plain problems already come out wrong, hard ones say no more.
     """
-    declared = replace(subject, convention=convention, precision=_precisions(observed), docs={})
+    declared = replace(subject, convention=convention, precision=_precisions(observed, convention), docs={})
     asked = [one for one in observed if not outside_domain(convention.inputs, one.problem)]
     plain, other = ([one for one in asked if one.control == wanted] for wanted in (True, False))
     return _faults(declared, plain) or _faults(declared, other)
@@ -95,11 +95,13 @@ def _is_fault(finding: Finding) -> bool:
     return finding.kind in _FAULTS and not noted
 
 
-def _precisions(observed: Sequence[Observed]) -> dict[str, Precision]:
+def _precisions(observed: Sequence[Observed], convention: Convention) -> dict[str, Precision]:
     """By dtype of the logits: results as they came, everything else in that dtype."""
     out = {dtype: Precision(dtype, dtype, dtype) for dtype in FLOAT_DTYPES}
     for one in observed:
         if isinstance(one.outcome, Answered) and one.outcome.loss.dtype.name in FLOAT_DTYPES:
             dtype = one.problem.dtype
-            out[dtype] = Precision(one.outcome.loss.dtype.name, dtype, dtype)
+            narrowed = dtype == "float64" and convention.wide_inputs == "narrowed"
+            working = "float32" if narrowed else dtype
+            out[dtype] = Precision(one.outcome.loss.dtype.name, working, working)
     return out

@@ -228,6 +228,11 @@ def single(plan: Plan) -> Iterator[Problem]:
     yield ask(ORDINARY[1], 2 * SOFT[1], idea="one row, targets that sum to 2")
     yield ask(changed(BELOW_ZERO, c5=-INF)[1], SOFT[1], idea="one row, -inf at a target of 0")
     yield ask(changed(ORDINARY, c3=INF)[1], one_hot(np.array(3), CLASSES), idea="one row, +inf at the target")
+    if plan.lead in ("float32", "float64"):
+        for offset in (1e4, 1e6):
+            far = offset + np.array([0.0, 1.0, 0.0, 2.0, 1.0, 0.0])
+            yield ask(far, np.array(3), idea=f"one row, a common offset of {offset:g}: label")
+            yield ask(far, one_hot(np.array(3), CLASSES), idea=f"one row, a common offset of {offset:g}: one-hot target")
 
 
 def spatial(plan: Plan) -> Iterator[Problem]:
