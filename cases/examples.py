@@ -16,11 +16,11 @@ from logitmus.problem import Array, Problem, Reduction, float_array
 
 INF: Final = float("inf")
 SEED: Final = np.array([[0.0, 0.0, 0.0, 1.0]])
-PAIR: Final = np.array([[0.125, 0.125, 0.25, 0.5], [0.125, 0.5, 0.25, 0.125]])
+PAIR: Final = np.array([[0.125, 0.125, 0.25, 0.5], [0.125, 0.25, 0.5, 0.125]])
 BELOW_ZERO: Final = np.array([[-2.0, -1.0, -1.0, -0.5], [-1.0, -3.0, -0.5, -2.0]])
 HALF: Final = np.array([[0.0, 0.125, 0.125, 0.25]])
 WIDE: Final = np.array([[2.0**25, 2.0**25 + 1]])  # one number in float32
-SPATIAL: Final = np.array([[[0.0, 1.0], [0.75, 0.25]]])
+SPATIAL: Final = np.array([[[0.25, 0.75], [0.625, 0.375]]])
 WEIGHT: Final = np.array([1.0, 1.0, 1.0, 3.0])
 LABELS: Final = np.array([3, 1])
 SOFT: Final = np.array([[0.0, 0.0, 0.25, 0.75], [0.5, 0.5, 0.0, 0.0]])
@@ -54,7 +54,7 @@ def _problem(
 
 
 def _reduced(logits: Array, targets: Array, **options: Any) -> Iterator[Problem]:
-    reductions: tuple[Reduction, ...] = ("none", "mean")
+    reductions: tuple[Reduction, ...] = ("none", "mean", "default")
     yield from (_problem(logits, targets, reduction=reduction, **options) for reduction in reductions)
 
 

@@ -15,7 +15,7 @@ from logitmus.backend import Subject
 from logitmus.cases.examples import examples, plain_call
 from logitmus.interview import Interview, predicted
 from logitmus.observation import Answered, Outcome, Raised
-from logitmus.problem import Problem
+from logitmus.problem import DEFAULT_REDUCTION, Problem
 from logitmus.reading import Observed, Reading
 from logitmus.remedies import BETTER, by_hand
 from logitmus.translation import Translated, Turn, as_it_stands, translations
@@ -23,6 +23,7 @@ from logitmus.translation import Translated, Turn, as_it_stands, translations
 Verdict = Literal["agrees", "differs", "not tried"]
 OPTIONS: Final = ("weight", "ignore_index", "label_smoothing")
 PLAIN: Final = "plain"
+_TURNS: Final = ("targets", "inputs")  # what is written for these holds for all that comes after
 _OF_MEANS: Final = ("mean_denominator", "all_ignored_mean", "empty_batch_mean")
 _OF_PROBABILITIES: Final = ("soft_target_gradient", "target_gradient", "ignore_with_probabilities")
 # Told even where no example shows them: other dtypes, gradients, or numbers that the source never sees do.
@@ -106,7 +107,9 @@ class Search:
         """The plain call, and every difference; all questions are asked at once."""
         drafts = [self._draft(PLAIN, "", "", plain_call(self.source.offer.targets)), *self._drafts()]
         outcomes = iter(self.interview.put([one for draft in drafts for one in draft.asked]))
-        return [self._tried(draft, [next(outcomes) for _ in draft.asked]) for draft in drafts]
+        tried = [self._tried(draft, [next(outcomes) for _ in draft.asked]) for draft in drafts]
+        told = [words for one in tried if one.name in _TURNS for words in one.remedy]
+        return [one if one.name in (PLAIN, *_TURNS) else _besides(one, told) for one in tried]
 
     def _drafts(self) -> Iterator[_Draft]:
         source, target, named = self.source, self.target, self.named
@@ -153,22 +156,22 @@ class Search:
             if getattr(turn.subject.convention, name, None) == wanted and turn.subject.convention.inputs == inputs
         )
         for way in translations(problem, self.source, (first, *others), plain=name == PLAIN):
-            if self._agrees(problem, way, predicted(way.subject, way.problem), part):
+            if self._reading(problem, way, predicted(way.subject, way.problem), part) is Reading.FITS:
                 yield way
 
-    def _agrees(self, problem: Problem, way: Translated, outcome: Outcome, part: str) -> bool:
+    def _reading(self, problem: Problem, way: Translated, outcome: Outcome, part: str) -> Reading:
+        """Whether it is what the source means: for a way it must be closely, for what came within any budget."""
         finished = way.finish(outcome)
         if not isinstance(finished, Answered | Raised) or (part != "loss" and way.factors is not None):
-            return False
-        reading = Observed(problem, finished).read(part, way.subject, self.source.convention, "")
-        return reading is Reading.FITS
+            return Reading.REFUTED
+        return Observed(problem, finished).read(part, way.subject, self.source.convention, "")
 
     def _tried(self, draft: _Draft, outcomes: Sequence[Outcome]) -> Difference:
         way, problem = draft.way, draft.problem
         remedy = way.words if way is not None else (by_hand(draft.name, draft.source),)
         if problem is None:
             return Difference(name=draft.name, source=draft.source, target=draft.target, remedy=remedy, example=None)
-        agrees = way is not None and self._agrees(problem, way, outcomes[2], draft.part)
+        agrees = way is not None and self._reading(problem, way, outcomes[2], draft.part).fits
         example = Example(
             problem=problem,
             part=draft.part,
@@ -195,7 +198,7 @@ class Search:
         if name == "class_axis":
             return "loss" if problem.logits.ndim == 3 else ""
         if name in OPTIONS:
-            usual = problem.reduction == convention.default_reduction
+            usual = problem.reduction in (convention.default_reduction, DEFAULT_REDUCTION)
             return "loss" if usual and problem.options == {name} else ""
         if name.startswith("reduction="):
             return "loss" if not problem.options and name == f"reduction={problem.reduction}" else ""
@@ -205,6 +208,12 @@ class Search:
             return "loss" if type(mine) is not type(changed) else ""
         parts = ("loss", "grad_logits")
         return next((part for part in parts if _bits(mine, part) != _bits(changed, part)), "")
+
+
+def _besides(one: Difference, told: Sequence[str]) -> Difference:
+    """Without what is to be written anyway, by the differences before."""
+    rest = tuple(words for words in one.remedy if words not in told)
+    return replace(one, remedy=rest or one.remedy)
 
 
 def _bits(outcome: Answered, part: str) -> bytes:

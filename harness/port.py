@@ -78,7 +78,7 @@ def _spec_of(text: str, specs: Sequence[BackendSpec], known: Sequence[Subject]) 
     """The backend that a name speaks of: the one it begins with, or the one that is known to have the function."""
     prefix = text.partition(":")[0]
     for spec in specs:
-        if spec.name == prefix and (backend_of(spec) is None or ":" in text):
+        if spec.name == prefix and backend_of(spec) is None:  # only its worker knows what it offers
             return spec
     backend = naming.chosen(text.partition("@")[0].partition("+")[0], known).backend
     return next(spec for spec in specs if spec.name == backend)
@@ -104,7 +104,7 @@ def _ported(interview: Interview, source: Subject, named: Subject, specs: Sequen
         plain=plain,
         before=f"loss = {call}" if (call := written(usage_of(source, specs))) else "",
         after=_code(plain.example, usage_of(target, specs)),
-        dtypes=tuple(dict.fromkeys(d for d in _dtypes(source) if d not in _dtypes(target))),
+        dtypes=tuple(name for name in _dtypes(source, target) if name not in _dtypes(target, target)),
         more=tuple(o for o in OPTIONS if o in target.offer.options - source.offer.options),
     )
 
@@ -149,6 +149,8 @@ def _code(example: Example | None, usage: Usage) -> tuple[str, ...]:
     return (*way.statements, call, *(f"# {words}" for words in way.afterwards))
 
 
-def _dtypes(subject: Subject) -> tuple[str, ...]:
-    labels = subject.offer.label_dtypes if subject.offer.targets == "labels" else ()
+def _dtypes(subject: Subject, target: Subject) -> tuple[str, ...]:
+    """What it takes; of labels only where both take these."""
+    both = subject.offer.targets == target.offer.targets == "labels"
+    labels = subject.offer.label_dtypes if both else ()
     return (*subject.offer.dtypes, *(f"{name} labels" for name in labels))

@@ -215,9 +215,14 @@ def _made(
     problem: Problem, question: Question, source: Subject, turn: Turn, draft: _Draft, factors: Array | None
 ) -> Translated | None:
     changed = replace(problem, **draft.problem)
-    logits, transform = "logits", _TRANSFORMS.get((source.convention.inputs, turn.subject.convention.inputs))
-    if problem.logits.ndim > 2 and source.convention.class_axis != turn.subject.convention.class_axis:
-        logits = _helper(turn.usage, f"classes_{turn.subject.convention.class_axis}", logits=logits)
+    theirs = turn.subject.convention
+    logits, transform = "logits", _TRANSFORMS.get((source.convention.inputs, theirs.inputs))
+    moved = problem.logits.ndim > 2 and source.convention.class_axis != theirs.class_axis
+    if moved:
+        logits = _helper(turn.usage, f"classes_{theirs.class_axis}", logits=logits)
+    encoded = problem.target_kind == "labels" and problem.logits.ndim > 2 and theirs.class_axis == "1"
+    if turn.subject.offer.targets == "probabilities" and (encoded or (moved and problem.target_kind != "labels")):
+        draft.targets = _helper(turn.usage, f"classes_{theirs.class_axis}", logits=draft.targets)
     if transform is not None:
         changed = changed.but(logits=_transformed(changed, transform))
         logits = _helper(turn.usage, transform, logits=logits)
