@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import IO, Final
 
 import msgspec
 
@@ -172,12 +172,12 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _send(stream: BinaryIO, frame: bytes) -> None:
+def _send(stream: IO[bytes], frame: bytes) -> None:
     stream.write(_LENGTH.pack(len(frame)) + frame)
     stream.flush()
 
 
-def _receive(stream: BinaryIO) -> bytes | None:
+def _receive(stream: IO[bytes]) -> bytes | None:
     """The next frame; None where the stream has ended."""
     head = stream.read(_LENGTH.size)
     if len(head) < _LENGTH.size:

@@ -135,12 +135,12 @@ def _run(
         else:
             store.add_backend(said)
     work = _work(store, order, backends)
-    for event in store.backends():
-        if isinstance(event, BackendReady):
-            yield replace(event, calls=work.calls[event.backend] or event.calls)
-            yield Progressed(event.backend, work.answered[event.backend])
+    for of_backend in store.backends():
+        if isinstance(of_backend, BackendReady):
+            yield replace(of_backend, calls=work.calls[of_backend.backend] or of_backend.calls)
+            yield Progressed(of_backend.backend, work.answered[of_backend.backend])
         else:
-            yield event
+            yield of_backend
     judging.submit([identity for identity in order if identity not in work.asks])
     doubts = Doubts()
     for event in chain(_ask(workers, store, work, judging), judging.ready(wait=True)):

@@ -201,8 +201,8 @@ def in_other_dtypes(plan: Plan) -> Iterator[Problem]:
                 yield overflowing(canvas, targets, kind)
                 if kind == "labels":
                     quarter = partial(ask, weight=0.25 * np.ones(CLASSES))
-                    large = overflowing(canvas, targets, kind)
-                    yield quarter(large.logits.astype(np.float64), targets, idea=f"{large.idea}, class weights 1/4")
+                    beyond = overflowing(canvas, targets, kind)
+                    yield quarter(beyond.logits.astype(np.float64), targets, idea=f"{beyond.idea}, class weights 1/4")
                     yield quarter(FAIR, targets, idea=f"{dtype}, class weights 1/4")
             if dtype == "float64":
                 for base, rows in (*bases(plan), (", of any sign", ORDINARY)):
