@@ -140,7 +140,7 @@ class Search:
 
     def _draft(self, name: str, mine: str, theirs: str, problem: Problem) -> _Draft:
         part = self._part(name, theirs, problem) or "loss"
-        other = self.named if name == "inputs" else self.target
+        other = self.named if name in (PLAIN, "inputs") else self.target
         way = next(self._ways(name, mine, problem, part), None)
         asked = [(self.source, problem), (other, as_it_stands(problem, self.source, other))]
         asked += [(way.subject, way.problem)] if way is not None else []

@@ -30,7 +30,9 @@ _VERDICTS: Final = {
 def render(port: Port, console: Console) -> None:
     """Print a port."""
     console.print(text(f"{port.source.id}  ->  {port.named.id}", "bold"))
-    rows = [("before", port.before), ("after", "\n".join(port.after)), ("tried", _tried(port.plain.example))]
+    plain = port.plain.example
+    rows = [("before", port.before), ("after", "\n".join(port.after))]
+    rows += [("tried", question(plain.problem)), ("", _tried(plain))] if plain is not None else []
     console.print(Padding(_table(rows), (1, 0, 0, 1)))
     if port.differences:
         console.print(Padding(text(f"{plural(len(port.differences), 'difference')}"), (1, 0, 0, 1)))
@@ -101,9 +103,7 @@ def _rows(one: Difference) -> Iterator[tuple[str, str]]:
         yield "", _tried(one.example)
 
 
-def _tried(example: Example | None) -> str:
-    if example is None:
-        return ""
+def _tried(example: Example) -> str:
     name = "" if example.part == "loss" else f"{phrases.part_name(example.part)}: "
     numbers = f"{name}{said(example.source, example.part)} -> {said(example.as_it_stands, example.part)}"
     if example.translated is None:
@@ -144,6 +144,8 @@ def _table(rows: Iterable[tuple[str, str]]) -> Table:
 def question(problem: Problem) -> str:
     """All of a small problem, so that a person can type it in."""
     shown = [f"logits {_numbers(problem.logits)}", f"targets {_numbers(problem.targets)}"]
+    if not problem.rows:
+        shown = [f"no rows of {problem.classes} classes"]
     if problem.weight is not None:
         shown.append(f"weight {_numbers(problem.weight)}")
     if problem.ignore_index is not None:
