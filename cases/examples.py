@@ -68,7 +68,7 @@ def _of_labels() -> Iterator[Problem]:
             yield _problem(rows, LABELS, reduction=reduction)
         for label in IGNORED:
             yield from _reduced(rows, np.array([3, label]))
-        ignoring = {"ignore_index": -100}
+        ignoring: dict[str, Any] = {"ignore_index": -100}
         yield from _reduced(rows, np.array([3, -100]), **ignoring)
         yield from _reduced(rows, LABELS, weight=WEIGHT)
         yield from _reduced(rows, LABELS, label_smoothing=EPSILON)

@@ -134,9 +134,13 @@ class Search:
 
     def _best(self, name: str, mine: str, theirs: str, shown: Iterable[Problem]) -> _Draft:
         """The first example for which there is a way; else the first."""
-        drafts = [self._draft(name, mine, theirs, problem) for problem in shown]
-        mended = (draft for draft in drafts if draft.way is not None)
-        return next(mended, drafts[0] if drafts else _Draft(name, mine, theirs))
+        first: _Draft | None = None
+        for problem in shown:
+            draft = self._draft(name, mine, theirs, problem)
+            if draft.way is not None:
+                return draft
+            first = first or draft
+        return first or _Draft(name, mine, theirs)
 
     def _draft(self, name: str, mine: str, theirs: str, problem: Problem) -> _Draft:
         part = self._part(name, theirs, problem) or "loss"

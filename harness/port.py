@@ -67,11 +67,8 @@ def port(source: str, target: str, *, declared: bool = False, backends: Sequence
         return _ported(known, naming.chosen(source, known.subjects), naming.chosen(target, known.subjects), specs)
     wanted = [_spec_of(text, specs, known.subjects) for text in (source, target)]
     with started(tuple({spec.label: spec for spec in wanted}.values())) as interview:
-        chosen = [
-            naming.chosen(text, [s for s in interview.subjects if s.backend == (spec.name or s.backend)])
-            for text, spec in zip((source, target), wanted, strict=True)
-        ]
-        return _ported(interview, *chosen, specs)
+        offered = [[s for s in interview.subjects if s.backend == spec.name] for spec in wanted]
+        return _ported(interview, naming.chosen(source, offered[0]), naming.chosen(target, offered[1]), specs)
 
 
 def _spec_of(text: str, specs: Sequence[BackendSpec], known: Sequence[Subject]) -> BackendSpec:
@@ -85,14 +82,15 @@ def _spec_of(text: str, specs: Sequence[BackendSpec], known: Sequence[Subject]) 
 
 
 def _ported(interview: Interview, source: Subject, named: Subject, specs: Sequence[BackendSpec]) -> Port:
-    alike = naming.siblings(named, interview.subjects)
-    target = min((s for s in alike if s.variant == named.variant), key=lambda one: _strangeness(one, source, named))
-    others = [s for s in alike if s.id not in (named.id, target.id) and s.offer.targets == target.offer.targets]
+    turns = [turn for one in naming.siblings(named, interview.subjects) if (turn := _turn(named, one, specs))]
+    own = (turn for turn in turns if turn.subject.variant == named.variant)
+    first = min(own, key=lambda turn: _strangeness(turn.subject, source, named))
+    target, kind = first.subject, first.subject.offer.targets
+    others = (t for t in turns if t.subject.id not in (named.id, target.id) and t.subject.offer.targets == kind)
     cards = interview.cards(list({s.id: s for s in (source, target, named)}.values())) if interview.measured else []
     by_id = {card.subject: card for card in cards}
     source, target, named = (_as_measured(one, by_id.get(one.id)) for one in (source, target, named))
-    turns = tuple(turn for one in (target, *others) if (turn := _turn(named, one, specs)) is not None)
-    search = Search(interview, source, target, named, turns)
+    search = Search(interview, source, target, named, (replace(first, subject=target), *others))
     plain, *changes = search.all()
     return Port(
         source=source,

@@ -385,3 +385,21 @@ def _run(*lines: str) -> float:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     return float(ran.stdout)
+
+
+@pytest.mark.parametrize("spec", registry.available(), ids=lambda spec: spec.name)
+def test_a_backend_that_says_how_it_is_called_says_so_of_all_it_offers(spec: registry.BackendSpec) -> None:
+    backend = backend_of(spec)
+    assert backend is not None
+    for function in backend.functions:
+        usage = function.usage
+        if not usage.call:
+            continue
+        assert "{logits}" in usage.call
+        assert "{targets}" in usage.call
+        assert function.offer.options <= set(usage.arguments), function.name
+        assert all(choice.partition("=")[0] in {*FIELDS, "reduction"} for choice in usage.arguments if "=" in choice)
+        if len(function.offer.reductions) > 1:
+            named_reductions = {f"reduction={one}" for one in function.offer.reductions}
+            assert "reduction" in usage.arguments or named_reductions <= set(usage.arguments), function.name
+            assert "{more}" in usage.call
