@@ -8,10 +8,11 @@ repeated on an old run. It would rather say "undetermined" than be wrong.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from logitmus.assess import Bench
 from logitmus.backend import Subject
 from logitmus.card import Card
 from logitmus.convention import FIELDS
@@ -23,18 +24,26 @@ from logitmus.reading import Observed
 from logitmus.symptoms import mechanisms_of, unusual_shapes
 
 
-def measure(subject: Subject, observations: Iterable[tuple[Problem, Outcome]]) -> Card:
+def measure(
+    subject: Subject,
+    observations: Iterable[tuple[Problem, Outcome]],
+    *,
+    benches: Callable[[Problem], Bench] = Bench,
+    faults: bool = True,
+) -> Card:
     """The card of what `subject` did with these problems.
 
     Args:
         subject: as it was presented; of its convention only `class_axis` matters (how the arrays were laid out).
         observations: of one kind of targets; problems of the family "convention-probes" tell every field apart.
             What was not run, crashed or timed out is no evidence.
+        benches: makes a problem's `Bench`; one that remembers them serves where many subjects are measured.
+        faults: look for the mechanisms of the arithmetic, too.
     """
     given = list(observations)
     called = [(problem, outcome) for problem, outcome in given if not isinstance(outcome, NotRun)]
     lost = Counter(type(outcome).__name__ for _, outcome in called if not isinstance(outcome, Answered | Raised))
-    seen = [Observed(problem, outcome) for problem, outcome in called if isinstance(outcome, Answered | Raised)]
+    seen = [Observed(p, outcome, benches(p)) for p, outcome in called if isinstance(outcome, Answered | Raised)]
     notes = Notes(subject, given)
     notes.remarks += [f"{name} on {count} of {len(called)} calls" for name, count in lost.items()]
     found = None
@@ -57,7 +66,7 @@ def measure(subject: Subject, observations: Iterable[tuple[Problem, Outcome]]) -
         convention=convention,
         fields=fields,
         remarks=tuple(dict.fromkeys(notes.remarks)),
-        mechanisms=mechanisms_of(subject, convention, found.observed) if found else (),
+        mechanisms=mechanisms_of(subject, convention, found.understood or found.observed) if found and faults else (),
         calls=len(called),
     )
 

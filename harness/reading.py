@@ -7,9 +7,9 @@ arithmetic that is given; never inside a tolerance that somebody liked.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 import numpy as np
@@ -46,15 +46,20 @@ class Reading(Enum):
 
 @dataclass(eq=False)
 class Observed:
-    """One problem and what the subject did with it: `Answered` or `Raised`."""
+    """One problem and what the subject did with it: `Answered` or `Raised`.
+
+    Attributes:
+        bench: what is known of the problem itself; of one that many subjects were asked, one does for all.
+    """
 
     problem: Problem
     outcome: Outcome
+    bench: InitVar[Bench | None] = None
     _bench: Bench = field(init=False)
     _readings: dict[tuple[object, ...], Reading] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self._bench = Bench(self.problem)
+    def __post_init__(self, bench: Bench | None) -> None:
+        self._bench = bench or Bench(self.problem)
 
     @property
     def raised(self) -> bool:
@@ -233,22 +238,27 @@ def touched(problem: Problem, part: str, inputs: Collection[str], reductions: Co
     Args:
         inputs, reductions: what may still be the values of `inputs` and `default_reduction`.
     """
+    return _touched(problem, part == "grad_logits", "probabilities" in inputs, "mean" in reductions)
+
+
+@lru_cache(maxsize=1024)  # asked again for every subject and field
+def _touched(problem: Problem, of_gradient: bool, of_probabilities: bool, of_means: bool) -> frozenset[str]:
     fields = {"inputs", "log_base"}
-    if "probabilities" in inputs:
+    if of_probabilities:
         fields |= {"probability_clip", "probability_scale"}
     if problem.reduction == DEFAULT_REDUCTION:
         fields.add("default_reduction")
-    if problem.reduction == "mean" or (problem.reduction == DEFAULT_REDUCTION and "mean" in reductions):
+    if problem.reduction == "mean" or (problem.reduction == DEFAULT_REDUCTION and of_means):
         fields |= _of_means(problem)
     fields |= _of_labels(problem) if problem.target_kind == "labels" else set()
     if problem.target_kind == "probabilities":
-        fields |= {"soft_target_gradient"} if part == "grad_logits" else set()
+        fields |= {"soft_target_gradient"} if of_gradient else set()
         fields |= {"ignore_with_probabilities"} if problem.ignore_index is not None else set()
     if problem.label_smoothing:
         fields |= {"smoothing", "smoothing_weights"} if problem.weight is not None else {"smoothing"}
     if problem.dtype == "float64":
         fields.add("wide_inputs")
-    if "probabilities" in inputs and bool((float_array(problem.logits, "float32") == 0).any()):
+    if of_probabilities and bool((float_array(problem.logits, "float32") == 0).any()):
         fields.add("zero_times_infinity")
     return frozenset(fields | _of_extremes(problem))
 

@@ -1,0 +1,173 @@
+"""Claims: what subjects declare of their conventions beside what was measured, from a run's file.
+
+The cards come from the answers to the family "convention-probes" alone: no framework is needed, and no declaration is
+believed (but for the domain of the inputs, which decides what a subject was asked, and the layout of its classes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import Final, Literal
+
+from logitmus.assess import Bench
+from logitmus.backend import Subject
+from logitmus.card import Card, Measured
+from logitmus.cases.families import convention_probes
+from logitmus.convention import FIELDS
+from logitmus.identify import measure
+from logitmus.observation import NotRun, Outcome
+from logitmus.problem import Problem
+from logitmus.store import Store, StoreError
+
+FAMILY: Final = convention_probes.FAMILY.name
+Agreement = Literal["agrees", "contradicts", "undetermined"]
+_UNASKED: Final = NotRun("was not asked: the run was interrupted")
+
+
+class ClaimsError(ValueError):
+    """A field or subjects that there are none of; the message says what there is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One field of one subject.
+
+    Attributes:
+        field: of `convention.FIELDS`. declared: its value by the declaration.
+        measured: what the answers say.
+        docs: a link to what the declaration rests on; "": the documentation says nothing of this field.
+    """
+
+    field: str
+    declared: str
+    measured: Measured
+    docs: str = ""
+
+    @property
+    def agreement(self) -> Agreement:
+        """Whether the declaration holds; a value that was ruled out contradicts it, whatever else is left."""
+        if self.measured.state == "contradicted" or self.declared not in self.measured.values:
+            return "contradicts"
+        return "agrees" if self.measured.state == "measured" else "undetermined"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """All fields of one subject, by name, in the order of `convention.FIELDS`; `card` is what was measured of it."""
+
+    subject: Subject
+    card: Card
+    fields: Mapping[str, Claim]
+
+    def __getitem__(self, field: str) -> Claim:
+        return self.fields[field]
+
+
+def claims(store: Store, subjects: Collection[str] | None = None) -> Iterator[Claims]:
+    """Each subject's, sorted by id; measuring one takes a few tenths of a second.
+
+    Args:
+        store: a run that holds the family "convention-probes".
+        subjects: ids; None: all that the file has.
+
+    Raises:
+        StoreError: where the run does not hold the family.
+    """
+    chosen = {name: one for name, one in store.subjects().items() if subjects is None or name in subjects}
+    problems = probes(store)
+    if not problems:
+        hint = "Make one that does: logitmus conventions --out FILE, or logitmus run (all of its profiles do)"
+        raise StoreError(store.path, f"holds no problems of the family {FAMILY}", hint)
+    asked = _Asked(store, problems)
+    cards: dict[object, Card] = {}
+    for identity, subject in chosen.items():
+        # The same bits under the same offer are measured once: many subjects are one kernel under several names.
+        key = asked.key(subject)
+        if key not in cards:
+            cards[key] = measure(subject, asked.told(subject), benches=asked.bench, faults=False)
+        card = replace(cards[key], subject=identity)
+        yield Claims(subject=subject, card=card, fields={name: _claim(subject, card[name]) for name in FIELDS})
+
+
+def probes(store: Store) -> list[Problem]:
+    """The problems of the family that the run holds, in its order."""
+    return [problem for problem in store.problems() if problem.family == FAMILY]
+
+
+def selected(subjects: Collection[str], globs: Collection[str]) -> list[str]:
+    """The ids that match any of the globs, sorted; no globs: all.
+
+    Raises:
+        ClaimsError: for a glob that matches none, and where there is no subject at all.
+    """
+    if not subjects:
+        raise ClaimsError("there are no subjects: no backend ran")
+    for glob in globs:
+        if not any(fnmatchcase(subject, glob) for subject in subjects):
+            raise ClaimsError(f"no subject matches {glob!r}{_closest(glob, subjects)}")
+    return sorted(s for s in subjects if not globs or any(fnmatchcase(s, glob) for glob in globs))
+
+
+def known_field(name: str) -> str:
+    """The field of that name.
+
+    Raises:
+        ClaimsError: for one that there is not.
+    """
+    if name in FIELDS:
+        return name
+    close = get_close_matches(name, FIELDS, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    raise ClaimsError(f"unknown field {name!r}{hint}; there are: {', '.join(FIELDS)}")
+
+
+def _closest(glob: str, subjects: Collection[str]) -> str:
+    close = get_close_matches(glob.strip("*"), subjects, n=1, cutoff=0.4)
+    return f"; did you mean {close[0]}?" if close else f"; there are: {', '.join(sorted(subjects))}"
+
+
+def _claim(subject: Subject, measured: Measured) -> Claim:
+    name = measured.field
+    return Claim(
+        field=name,
+        declared=getattr(subject.convention, name),
+        measured=measured,
+        docs=subject.docs.get(name, ""),
+    )
+
+
+class _Asked:
+    """What all subjects did with the probes; equal bits are decoded once, and every problem has one bench."""
+
+    def __init__(self, store: Store, problems: list[Problem]) -> None:
+        self._store = store
+        self._problems = problems
+        self._raw = {problem.id: store.raw_outcomes(problem.id) for problem in problems}
+        self._outcomes: dict[tuple[str, bytes], Outcome] = {}
+        self._benches: dict[str, Bench] = {}
+
+    def key(self, subject: Subject) -> object:
+        """All that a card depends on."""
+        bits = tuple(self._raw[problem.id].get(subject.id) for problem in self._problems)
+        declared = (subject.convention.class_axis, subject.convention.inputs)
+        return subject.offer, declared, subject.flushes_subnormals, bits
+
+    def told(self, subject: Subject) -> Iterator[tuple[Problem, Outcome]]:
+        """Each problem, and what the subject did with it or why it was not asked."""
+        for problem in self._problems:
+            raw = self._raw[problem.id].get(subject.id)
+            if raw is None:
+                reason = subject.why_not(problem)
+                yield problem, _UNASKED if reason is None else NotRun(reason)
+                continue
+            if raw not in self._outcomes:
+                self._outcomes[raw] = self._store.outcome(*raw)
+            yield problem, self._outcomes[raw]
+
+    def bench(self, problem: Problem) -> Bench:
+        if problem.id not in self._benches:
+            self._benches[problem.id] = Bench(problem)
+        return self._benches[problem.id]
