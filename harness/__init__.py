@@ -15,9 +15,11 @@ _PUBLIC = {
     "Convention": "logitmus.convention",
     "Problem": "logitmus.problem",
     "Enclosure": "logitmus.enclosure",
+    "explain": "logitmus.explanation",
+    "identify": "logitmus.identification",
     "reference": "logitmus.oracle",
 }
-__all__ = ["Convention", "Enclosure", "Problem", "__version__", "reference"]
+__all__ = ["Convention", "Enclosure", "Problem", "__version__", "explain", "identify", "reference"]
 
 
 def __getattr__(name: str) -> Any:

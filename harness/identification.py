@@ -54,6 +54,17 @@ def identify(
     Raises:
         RegistryError, TargetError: for a framework, a file, a function or an option that cannot be meant.
         InquiryError: where the worker, or the function in it, cannot be loaded.
+
+    Example:
+        >>> import numpy as np
+        >>> from logitmus import identify
+        >>> def bits(logits, labels):
+        ...     shifted = logits - logits.max(axis=-1, keepdims=True)
+        ...     log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+        ...     return -np.take_along_axis(log_p, labels[..., None], axis=-1)[..., 0] / np.log(2)
+        >>> (card,) = identify(bits, "numpy", targets=["labels"])
+        >>> card["log_base"].state, card["log_base"].values
+        ('measured', ('2',))
     """
     unknown = sorted(set(targets) - set(KINDS))
     if unknown:

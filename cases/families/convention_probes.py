@@ -232,7 +232,9 @@ def single(plan: Plan) -> Iterator[Problem]:
         for offset in (1e4, 1e6):
             far = offset + np.array([0.0, 1.0, 0.0, 2.0, 1.0, 0.0])
             yield ask(far, np.array(3), idea=f"one row, a common offset of {offset:g}: label")
-            yield ask(far, one_hot(np.array(3), CLASSES), idea=f"one row, a common offset of {offset:g}: one-hot target")
+            yield ask(
+                far, one_hot(np.array(3), CLASSES), idea=f"one row, a common offset of {offset:g}: one-hot target"
+            )
 
 
 def spatial(plan: Plan) -> Iterator[Problem]:

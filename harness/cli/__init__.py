@@ -65,7 +65,7 @@ def _is_explained(error: Exception) -> bool:
     """Whether its message says what was seen and what to do."""
     from logitmus.cases.suite import SuiteError
     from logitmus.expectations import ExpectationsError
-    from logitmus.explain import ExplainError
+    from logitmus.explanation import ExplainError
     from logitmus.registry import RegistryError
     from logitmus.store import StoreError
     from logitmus.target import TargetError

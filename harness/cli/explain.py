@@ -13,7 +13,7 @@ from logitmus.cli.options import JsonFlag
 
 if TYPE_CHECKING:
     from logitmus.declared import Saying
-    from logitmus.explain import Explanation, Reading
+    from logitmus.explanation import Explanation, Reading
 
 
 def explain(
@@ -33,8 +33,8 @@ def explain(
     json: JsonFlag = False,
 ) -> None:
     """Tell which conventions turn these logits and targets into the number that came."""
-    from logitmus.explain import explain as find
-    from logitmus.explain import parse_rows, parse_targets
+    from logitmus.explanation import explain as find
+    from logitmus.explanation import parse_rows, parse_targets
 
     rows = parse_rows("logits", logits)
     found = find(
@@ -76,7 +76,7 @@ def _print(found: Explanation, observed: str | None, expected: str | None) -> No
 
 
 def _saying(saying: Saying, given: dict[str, str | None]) -> str:
-    from logitmus.explain import fits
+    from logitmus.explanation import fits
 
     names = [
         f"{backend}: {', '.join(functions)}" if saying.asked else f"{backend} ({len(functions)})"

@@ -128,6 +128,14 @@ def explain(
 
     Raises:
         ExplainError: for numbers that do not fit together.
+
+    Example:
+        >>> from logitmus import explain
+        >>> found = explain(logits=[0, 0, 0, 1], targets=3, observed="0.7437", expected="0", reduction="none")
+        >>> found.observed[0].words
+        'the natural-log cross-entropy of softmax(logits), as defined'
+        >>> found.expected[0].changes
+        (('inputs', 'probabilities'),)
     """
     problem = _problem(logits, targets, weight, ignore_index, label_smoothing)
     if reduction not in (None, *REDUCTIONS):
