@@ -91,7 +91,10 @@ class Elimination:
         self.notes.evidence.clear()
 
     def _kinds(self, narrow: Sequence[Observed]) -> set[str]:
-        """The kinds of batches of which most plain problems are explained: by a prediction, not by silence."""
+        """The kinds of batches that it takes: most of their plain problems are explained, by a prediction.
+
+        Of a kind that no plain problem was asked of nothing speaks against it, if any kind is taken.
+        """
         fitted: dict[str, list[Observed]] = {}
         failed: dict[str, list[Observed]] = {}
         for one in narrow:
@@ -100,17 +103,21 @@ class Elimination:
                 fitted.setdefault(one.kind, []).append(one)
             elif Reading.SILENT not in readings:
                 failed.setdefault(one.kind, []).append(one)
-        kinds = {kind for kind, ones in fitted.items() if len(ones) > len(failed.get(kind, ()))}
+        taken = {kind for kind, ones in fitted.items() if len(ones) > len(failed.get(kind, ()))}
+        kinds = {one.kind for one in self.observed if one.kind in taken or one.kind not in failed} if taken else taken
         if not kinds:
-            self._nothing_explains(narrow[0])
+            self._restart(LEVELS[0])
+            if failed:
+                self._nothing_explains(narrow[0])
+            else:
+                self.notes.nothing = "no plain problem was answered that lies in the domain of what it may take"
             return kinds
         for kind, ones in failed.items():
-            self.notes.remarks.append(
-                f"no convention explains {len(ones)} of {len(ones) + len(fitted[kind])} plain problems, "
-                f"the first: {ones[0].problem.idea}"
-                if kind in kinds
-                else f"does not take {kind}: no convention explains what it answers to them"
-            )
+            if kind in kinds:
+                of, first = len(ones) + len(fitted[kind]), ones[0].problem.idea
+                self.notes.remarks.append(f"no convention explains {len(ones)} of {of} plain problems, first: {first}")
+            else:
+                self.notes.remarks.append(f"does not take {kind}: no convention explains what it answers to them")
         if kinds == {"a single row"}:
             self.notes.remarks.append("takes a single row only")
         if self.level:
@@ -118,7 +125,6 @@ class Elimination:
         return kinds
 
     def _nothing_explains(self, first: Observed) -> None:
-        self._restart(LEVELS[0])
         self.notes.nothing = "no known convention explains the results, not even of plain problems"
         self.notes.remarks.append(self.notes.nothing)
         for name in CORE[:2]:

@@ -66,9 +66,19 @@ def measure(
         convention=convention,
         fields=fields,
         remarks=tuple(dict.fromkeys(notes.remarks)),
-        mechanisms=mechanisms_of(subject, convention, found.understood or found.observed) if found and faults else (),
+        mechanisms=mechanisms_of(subject, convention, _judged(found)) if found and faults else (),
         calls=len(called),
     )
+
+
+def _judged(found: Elimination) -> Sequence[Observed]:
+    """What is judged with the measured convention as the declared one; all, where plain problems come out wrong.
+
+    Nothing, where it is not even known what the numbers are taken for.
+    """
+    if "inputs" in found.notes.contradicted:
+        return found.observed
+    return found.understood if len(found.worlds.values("inputs")) == 1 else ()
 
 
 def _never_answered(seen: Sequence[Observed]) -> str:
