@@ -17,7 +17,7 @@ from logitmus.backend import Subject
 from logitmus.card import Card, Measured
 from logitmus.cases.families import convention_probes
 from logitmus.convention import FIELDS
-from logitmus.identify import measure
+from logitmus.measurement import measure
 from logitmus.observation import NotRun, Outcome
 from logitmus.problem import Problem
 from logitmus.store import Store, StoreError

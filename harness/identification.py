@@ -11,7 +11,7 @@ from logitmus.backend import Subject
 from logitmus.card import Card
 from logitmus.cases.suite import suite
 from logitmus.convention import FIELDS, PORTABLE
-from logitmus.identify import measure
+from logitmus.measurement import measure
 from logitmus.inquiry import inquire
 from logitmus.local import ask_here
 from logitmus.observation import Outcome

@@ -10,7 +10,7 @@ from logitmus.backend import Subject
 from logitmus.cases.families.convention_probes import FAMILY
 from logitmus.cases.family import Profile
 from logitmus.convention import Convention
-from logitmus.identify import result_dtype
+from logitmus.measurement import result_dtype
 from logitmus.observation import Answered, NotRun, Outcome, Raised
 from logitmus.oracle import Answer, answer
 from logitmus.problem import FLOAT_DTYPES, Array, Problem

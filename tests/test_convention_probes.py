@@ -10,7 +10,7 @@ import pytest
 from logitmus.cases.families.convention_probes import FAMILY
 from logitmus.cases.family import Profile
 from logitmus.convention import FIELDS, PORTABLE, Convention
-from logitmus.identify import result_dtype
+from logitmus.measurement import result_dtype
 from logitmus.oracle import answer
 from logitmus.problem import Problem
 from logitmus.question import ask

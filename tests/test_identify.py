@@ -18,7 +18,7 @@ from logitmus.assess import Bench
 from logitmus.backend import Subject
 from logitmus.card import Card
 from logitmus.convention import FIELDS, PORTABLE, Convention
-from logitmus.identify import measure as measure_with
+from logitmus.measurement import measure as measure_with
 from logitmus.notes import APART
 from logitmus.observation import Answered, Crashed, NotRun, Outcome, Raised, TimedOut
 from logitmus.problem import Array, Problem
