@@ -35,6 +35,19 @@ class SupportsJudge(Protocol):
         """The judgement of each call, in their order."""
 
 
+class Unjudged:
+    """Judges nothing: for who wants the answers only."""
+
+    def judge(self, problem: Problem, subject: Subject, outcome: Outcome, /) -> Judgement:
+        """That it was not judged."""
+        del outcome
+        return _not_run(problem, subject.id, "was not judged")
+
+    def judge_all(self, calls: list[Call], /) -> list[Judgement]:
+        """The same of each call."""
+        return [self.judge(*call) for call in calls]
+
+
 class JudgedSubject(NamedTuple):
     """A subject, and in words what a judgement of it depends on: what it declares, not its name nor its links."""
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from logitmus.convention import FIELDS
+from logitmus.claims import Claims
+from logitmus.convention import FIELDS, PORTABLE
 from logitmus.finding import Verdict
 from logitmus.reports import wording
+from logitmus.reports.conventions import headline
+from logitmus.reports.conventions_html import columns
 from logitmus.reports.evidence import Evidence
+from logitmus.reports.pages import templates
 from logitmus.reports.summary import Cell, Summary
 
 # What became of the calls that were made, in the order in which the page shows it.
@@ -29,19 +31,19 @@ _VERDICTS = {
 _PACKAGES = "packages."
 
 
-def write(summary: Summary, path: Path) -> None:
-    """Write the report."""
-    path.write_text(render(summary), encoding="utf-8")
+def write(summary: Summary, path: Path, measured: Sequence[Claims] = ()) -> None:
+    """Write the report; `measured` is what the run says of conventions, where it asked for them."""
+    path.write_text(render(summary, measured), encoding="utf-8")
 
 
-def render(summary: Summary) -> str:
+def render(summary: Summary, measured: Sequence[Claims] = ()) -> str:
     """The report as text; everything from data is escaped by the template engine."""
     evidence = [
         Evidence.of(n, group, summary.subjects.get(group.finding.subject))
         for n, group in enumerate(summary.groups(), 1)
     ]
     facts, packages = _environments(summary)
-    page = _templates().get_template("report.html")
+    page = templates().get_template("report.html")
     text = page.render(
         summary=summary,
         headline=summary.headline(),
@@ -52,6 +54,10 @@ def render(summary: Summary) -> str:
         links=_links(evidence),
         evidence=evidence,
         conventions=_conventions(summary),
+        columns=columns(measured),
+        measured_headline=headline(measured),
+        fields=FIELDS,
+        portable=PORTABLE.as_dict(),
         wording=wording,
         places=["harness", *sorted(summary.backends)],
         facts=facts,
@@ -60,19 +66,6 @@ def render(summary: Summary) -> str:
         data=_embedded(summary.as_dict()),
     )
     return wording.printable(text)
-
-
-@cache
-def _templates() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("logitmus.reports", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["thousands"] = lambda n: f"{n:,}"
-    return environment
 
 
 def _embedded(data: Mapping[str, Any]) -> Markup:

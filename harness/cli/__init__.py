@@ -13,6 +13,7 @@ import typer
 from logitmus import __version__
 from logitmus.cli.backends import backends
 from logitmus.cli.compare import compare
+from logitmus.cli.conventions import conventions
 from logitmus.cli.exits import Exit
 from logitmus.cli.explain import explain
 from logitmus.cli.families import families
@@ -33,7 +34,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, judge, report, compare, merge, explain, identify, port, backends, families):
+for verb in (run, judge, report, compare, merge, explain, identify, conventions, port, backends, families):
     app.command()(verb)
 
 
@@ -64,11 +65,12 @@ def main() -> None:
 def _is_explained(error: Exception) -> bool:
     """Whether its message says what was seen and what to do."""
     from logitmus.cases.suite import SuiteError
+    from logitmus.claims import ClaimsError
     from logitmus.expectations import ExpectationsError
     from logitmus.explanation import ExplainError
     from logitmus.registry import RegistryError
     from logitmus.store import StoreError
     from logitmus.target import TargetError
 
-    explained = StoreError | RegistryError | TargetError | SuiteError | ExpectationsError | ExplainError | OSError
-    return isinstance(error, explained)
+    wrong = RegistryError | TargetError | SuiteError | ExpectationsError | ExplainError | ClaimsError
+    return isinstance(error, wrong | StoreError | OSError)

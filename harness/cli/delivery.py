@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -15,6 +16,10 @@ from logitmus.expectations import Acceptance, load
 from logitmus.finding import Severity
 from logitmus.reports import terminal
 from logitmus.reports.summary import Summary
+
+if TYPE_CHECKING:
+    from logitmus.claims import Claims
+    from logitmus.store import Store
 
 EXPECTATIONS = Path("logitmus.toml")
 
@@ -34,12 +39,14 @@ def deliver(
     fail_on: FailOn,
     asked_for: Collection[str] = (),
     quiet: bool = False,
+    store: Store | None = None,
 ) -> Exit:
     """Read all events; write, print, and say how to exit.
 
     Args:
         asked_for: the backends named by the person: if one of them could not run, that is the exit code.
         quiet: no summary on the terminal.
+        store: the run's file, for what no event carries.
     """
     summary = Summary()
     missing: set[str] = set()
@@ -59,7 +66,7 @@ def deliver(
                 interrupted = event.interrupted
             case _:
                 pass
-    written = _write(summary, outputs)
+    written = _write(summary, outputs, store)
     if not (quiet or outputs.on_stdout):
         terminal.render(summary, Console())
     _tell(accepted, written)
@@ -72,15 +79,23 @@ def deliver(
     return Exit.FINDINGS if accepted.unaccepted(Severity(fail_on.value)) else Exit.OK
 
 
-def _write(summary: Summary, outputs: Outputs) -> list[Path]:
+def _write(summary: Summary, outputs: Outputs, store: Store | None) -> list[Path]:
     """Write the files asked for, each by the module of its name."""
     asked = {"html": outputs.html, "jsonreport": outputs.json, "junit": outputs.junit, "markdown": outputs.markdown}
     written = [path for path in asked.values() if path is not None]
     for name, path in asked.items():
         if path is not None:
-            write: Callable[[Summary, Path], None] = import_module(f"logitmus.reports.{name}").write
-            write(summary, Path("/dev/stdout") if path == STDOUT else path)
+            write: Callable[..., None] = import_module(f"logitmus.reports.{name}").write
+            more = {"measured": _measured(store)} if name == "html" and store is not None else {}
+            write(summary, Path("/dev/stdout") if path == STDOUT else path, **more)
     return written
+
+
+def _measured(store: Store) -> Sequence[Claims]:
+    """The conventions of all subjects, where the run has asked for them."""
+    from logitmus.claims import claims, probes
+
+    return list(claims(store)) if probes(store) else ()
 
 
 def _tell(accepted: Acceptance, written: Iterable[Path]) -> None:

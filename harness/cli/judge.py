@@ -25,5 +25,5 @@ def judge(
     accepted = acceptance(expect)
     with Store.open(run) as store:
         outputs = Outputs(html=html, json=json, junit=junit, markdown=markdown)
-        code = deliver(judge_run(store), accepted, outputs=outputs, fail_on=fail_on)
+        code = deliver(judge_run(store), accepted, outputs=outputs, fail_on=fail_on, store=store)
     raise typer.Exit(code)

@@ -99,6 +99,7 @@ def run(
                 outputs=Outputs(html=html, json=json, junit=junit, markdown=markdown),
                 fail_on=fail_on,
                 asked_for={spec.label for spec in specs} if asked["backends"] else (),
+                store=store,
             )
         except KeyboardInterrupt:
             code = Exit.INTERRUPTED
@@ -110,15 +111,10 @@ def run(
 
 def _file(out: Path | None, given: dict[str, Any], *, resume: bool) -> Store:
     """A new file with these settings; or the one to go on with, which holds its own."""
-    from logitmus.environment import harness_environment
     from logitmus.store import SUFFIX, Store
 
     if not resume:
-        settings = {**_DEFAULTS, **given}
-        chosen_backends(settings["backends"])  # a name that is wrong is told before there is a file
-        chosen_problems(settings)
-        path = out or Path(f"logitmus-{datetime.now():%Y%m%d-%H%M%S}{SUFFIX}")
-        return Store.create(path, environment=harness_environment(), settings=settings)
+        return new_file(out or Path(f"logitmus-{datetime.now():%Y%m%d-%H%M%S}{SUFFIX}"), given)
     if out is None:
         raise typer.BadParameter("needs --out FILE, the file of the run to go on with", param_hint="--resume")
     with Store.open(out) as started:
@@ -131,3 +127,14 @@ def _file(out: Path | None, given: dict[str, Any], *, resume: bool) -> Store:
                 param_hint="--resume",
             )
     return Store.open(out, write=True, check=False)
+
+
+def new_file(path: Path, given: dict[str, Any]) -> Store:
+    """A run's new file; what is not given of the settings is as usual."""
+    from logitmus.environment import harness_environment
+    from logitmus.store import Store
+
+    settings = {**_DEFAULTS, **given}
+    chosen_backends(settings["backends"])  # a name that is wrong is told before there is a file
+    chosen_problems(settings)
+    return Store.create(path, environment=harness_environment(), settings=settings)

@@ -1,0 +1,21 @@
+"""The HTML pages: one self-contained file each, made by the template engine, which escapes what comes from data."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+
+@cache
+def templates() -> Environment:
+    """The pages by name ("report.html")."""
+    environment = Environment(
+        loader=PackageLoader("logitmus.reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["thousands"] = lambda n: f"{n:,}"
+    return environment
