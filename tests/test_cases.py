@@ -55,7 +55,7 @@ def test_every_family_explains_itself(family) -> None:
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_every_family_asks_in_every_profile(family, profile) -> None:
     first = next(family.problems(Profile(profile)), None)
-    if (family.name, profile) == ("many-rows", "quick"):
+    if profile == "quick" and family.name in ("many-rows", "convention-probes"):
         assert first is None
     else:
         assert first is not None
@@ -83,8 +83,8 @@ def test_the_default_profile_is_large_and_cheap_to_compile(default) -> None:
 
 def test_the_quick_profile_is_quick() -> None:
     problems = list(suite("quick"))
-    assert 100 <= len(problems) <= 315
-    assert len(signatures(problems)) <= 62
+    assert 100 <= len(problems) <= 175
+    assert len(signatures(problems)) <= 30
     assert {problem.dtype for problem in problems} == {"float32", "bfloat16"}
 
 

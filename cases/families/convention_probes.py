@@ -58,6 +58,8 @@ SOFT: Final = np.array(
 )
 # No sum of these over the labels of all rows, or of all but one, is a number of rows.
 WEIGHT: Final = np.array([0.5, 2.0, 1.0, 0.375, 3.0, 1.75])
+# Rows for what is not about the numbers: fair as logits and probabilities, and as logits and log-probabilities.
+BASES: Final = (("", FAIR), (", below 0", BELOW_ZERO))
 EPSILON: Final = 0.25
 OVERFLOWING: Final = {"float32": 3e38, "float16": 60000.0}
 
@@ -88,24 +90,19 @@ def plain_rows() -> Iterator[tuple[str, Array]]:
     yield "probability 0, rows that sum to 1/2", 0.5 * np.tile(np.eye(CLASSES)[2], (ROWS, 1))
 
 
-def bases(plan: Plan) -> list[tuple[str, Array]]:
-    """Rows for what is not about the numbers: fair as logits and probabilities, or as logits and log-probabilities."""
-    return [("", FAIR)] if plan.quick else [("", FAIR), (", below 0", BELOW_ZERO)]
-
-
 def reductions(ask: Ask) -> Iterator[tuple[str, Ask]]:
     """None asked for, and a mean asked for."""
     yield "", ask
     yield ", mean", partial(ask, reduction="mean")
 
 
-def of_labels(ask: Ask, plan: Plan) -> Iterator[Problem]:
+def of_labels(ask: Ask) -> Iterator[Problem]:
     """Batches of labels in the lead dtype."""
     for name, rows in plain_rows():
         chosen = np.full(ROWS, LABELS[1]) if name.startswith("prob") else LABELS
         yield ask(rows, chosen, idea=f"{name}: labels")
         yield ask(rows, np.roll(chosen, 1), idea=f"{name}: other labels")
-    for base, rows in bases(plan):
+    for base, rows in BASES:
         for reduction in ("none", "sum"):
             yield ask(rows, LABELS, reduction=reduction, idea=f"reduction {reduction}: labels{base}")
         for off, value in OFF_BY.items():
@@ -152,7 +149,7 @@ def of_special_values(ask: Ask) -> Iterator[Problem]:
     yield ask(changed(ORDINARY, c3=INF), LABELS, idea="the label's class at +inf")
 
 
-def of_probabilities(ask: Ask, plan: Plan) -> Iterator[Problem]:
+def of_probabilities(ask: Ask) -> Iterator[Problem]:
     """Batches of target probabilities in the lead dtype."""
     hot = one_hot(LABELS, CLASSES)
     for name, rows in plain_rows():
@@ -160,7 +157,7 @@ def of_probabilities(ask: Ask, plan: Plan) -> Iterator[Problem]:
         yield ask(rows, targets, idea=f"{name}: one-hot targets")
         if not name.startswith("prob"):
             yield ask(rows, SOFT, idea=f"{name}: soft targets")
-    for base, rows in bases(plan):
+    for base, rows in BASES:
         for reduction in ("none", "sum"):
             yield ask(rows, SOFT, reduction=reduction, idea=f"reduction {reduction}: soft targets{base}")
         for words, reduced in reductions(ask):
@@ -195,7 +192,7 @@ def in_other_dtypes(plan: Plan) -> Iterator[Problem]:
         seldom[1] = [0.75, 0.0, 0.0, 0.25, 0.0, 0.0]
         for kind, targets in (("labels", LABELS), ("soft targets", seldom)):
             ask = partial(canvas.problem, reduction="default")
-            for base, rows in bases(plan):
+            for base, rows in BASES:
                 yield ask(rows, targets, idea=f"{dtype}: {kind}{base}")
             if dtype in OVERFLOWING:
                 yield overflowing(canvas, targets, kind)
@@ -205,7 +202,7 @@ def in_other_dtypes(plan: Plan) -> Iterator[Problem]:
                     yield quarter(beyond.logits.astype(np.float64), targets, idea=f"{beyond.idea}, class weights 1/4")
                     yield quarter(FAIR, targets, idea=f"{dtype}, class weights 1/4")
             if dtype == "float64":
-                for base, rows in (*bases(plan), (", of any sign", ORDINARY)):
+                for base, rows in (*BASES, (", of any sign", ORDINARY)):
                     yield ask(rows / 3, targets, idea=f"thirds, which float32 cannot hold: {kind}{base}")
                 large = ORDINARY.copy()  # row 1 in float32: all equal
                 large[1] = 2.0**25 + np.array([0.0, 0.5, 1.0, 1.0, 0.5, 1.0])
@@ -241,7 +238,7 @@ def spatial(plan: Plan) -> Iterator[Problem]:
     """(2, 3, K), no two axes of one length: where do the classes lie?"""
     canvas = plan.canvas(plan.lead, 6, CLASSES)
     chosen = np.array([[0, 3, 5], [1, 4, 2]])
-    for base, rows in bases(plan):
+    for base, rows in BASES:
         six, soft = (np.concatenate([a, a[:2]]).reshape(2, 3, CLASSES) for a in (rows, SOFT))
         yield canvas.problem(six, chosen, reduction="default", idea=f"a spatial axis: labels{base}")
         yield canvas.problem(six, soft, reduction="default", idea=f"a spatial axis: soft targets{base}")
@@ -267,10 +264,12 @@ def hard(ask: Ask) -> Iterator[Problem]:
 
 
 def build(plan: Plan) -> Iterator[Problem]:
+    if plan.quick:  # every option and dtype is a compilation of its own, too many for a minute
+        return
     canvas = plan.canvas(plan.lead, ROWS, CLASSES)
     ask: Ask = partial(canvas.problem, reduction="default")
-    yield from of_labels(ask, plan)
-    yield from of_probabilities(ask, plan)
+    yield from of_labels(ask)
+    yield from of_probabilities(ask)
     yield from single(plan)
     yield from spatial(plan)
     yield from in_other_dtypes(plan)
