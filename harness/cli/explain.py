@@ -58,14 +58,14 @@ def explain(
 def _print(found: Explanation, observed: str | None, expected: str | None) -> None:
     for reduction, value in found.portable.items():
         typer.echo(f"exact, reduction {reduction}: {value}")
-    for name, number, readings in (
-        ("observed", observed, found.observed),
-        ("expected", expected, found.expected or ()),
+    for name, number, readings, fit in (
+        ("observed", observed, found.observed, "is"),
+        ("expected", expected, found.expected or (), "would be right for"),
     ):
         if number is None:
             continue
         typer.echo(
-            f"\n{name} {number} {'is' if readings else 'fits no convention, nor two together, that is known here'}"
+            f"\n{name} {number} {fit if readings else 'fits no convention, nor two together, that is known here'}"
         )
         for words, reductions in _grouped(readings).items():
             typer.echo(f"  {words}  (reduction {', '.join(reductions)})")
