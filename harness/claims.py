@@ -79,7 +79,7 @@ def claims(store: Store, subjects: Collection[str] | None = None) -> Iterator[Cl
     chosen = {name: one for name, one in store.subjects().items() if subjects is None or name in subjects}
     problems = probes(store)
     if not problems:
-        hint = "Make one that does: logitmus conventions --out FILE, or logitmus run (all of its profiles do)"
+        hint = "Make one that does: logitmus conventions --out FILE, or logitmus run with the profile default or full"
         raise StoreError(store.path, f"holds no problems of the family {FAMILY}", hint)
     asked = _Asked(store, problems)
     cards: dict[object, Card] = {}

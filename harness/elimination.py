@@ -53,7 +53,16 @@ class Elimination:
 
     def fits(self, one: Observed, part: str) -> bool:
         """Whether a part is what the conventions that are left predict."""
-        return one.read(part, self.subject, self._convention(self.worlds.one(PORTABLE.as_dict())), self.level).fits
+        return one.read(part, self.subject, self.convention, self.level).fits
+
+    @property
+    def convention(self) -> Convention:
+        """One of those that are left, as portable as may be."""
+        return self._convention(self.worlds.one(PORTABLE.as_dict()))
+
+    def touches(self, one: Observed, name: str) -> bool:
+        """Whether a field may change the loss of an observation."""
+        return name in self._fields(one, "loss")
 
     # --- what everything depends on --------------------------------------------------------------------------
 
@@ -192,7 +201,7 @@ class Elimination:
         """
         if one.hard and self.level:
             return set()
-        base = self._convention(self.worlds.one(PORTABLE.as_dict()))
+        base = self.convention
         about = {name for name in self._fields(one, "loss") - set(CORE) if one.depends(name, base)}
         return about & {"overflowing_shift"} if one.hard else about
 

@@ -107,6 +107,7 @@ def _read_off(found: Elimination) -> None:
     _class_axis(found)
     _result_dtype(found)
     _target_gradient(found)
+    _ignored_row(found)
 
 
 def _class_axis(found: Elimination) -> None:
@@ -173,3 +174,17 @@ def _target_gradient(found: Elimination) -> None:
             notes.contradict(name, ("yes", "none"), one.problem, "a gradient for some problems only")
             return
         notes.settle(name, [value], one.problem)
+
+
+def _ignored_row(found: Elimination) -> None:
+    """Whether the gradient of an ignored row is 0 where its loss is: not where NaN leaks into the gradient alone."""
+    name, leaking = "ignored_row", found.convention.but(ignored_row="nan_leaks")
+    if found.worlds.values(name) != ("zero",):
+        return
+    for one in found.understood:
+        if not found.touches(one, name) or "grad_logits" not in one.parts or not found.fits(one, "loss"):
+            continue
+        fits = one.read("grad_logits", found.subject, leaking, found.level).fits
+        if fits and not found.fits(one, "grad_logits"):
+            why = f"the loss is 0, but the gradient is NaN for: {one.problem.idea}"
+            found.notes.contradict(name, ("zero", "nan_leaks"), one.problem, why)

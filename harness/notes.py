@@ -23,6 +23,7 @@ _PLAYS_FOR: Final = {
     **dict.fromkeys(("probability_clip", "probability_scale"), "probabilities"),
     **dict.fromkeys(("infinite_logits", "overflowing_shift", "soft_target_gradient"), "logits"),
 }
+_OF_MEANS: Final = frozenset({"mean_denominator", "all_ignored_mean", "empty_batch_mean"})
 _EVIDENCE: Final = 6  # ids that a card names for a field
 Context = tuple[str, ...]
 
@@ -109,6 +110,8 @@ class Notes:
         domain = _PLAYS_FOR.get(name)
         if worlds is not None and domain and domain not in worlds.values("inputs"):
             return f"plays no part: takes {' or '.join(worlds.values('inputs'))}"
+        if worlds is not None and name in _OF_MEANS and not self._means(worlds):
+            return "plays no part: takes no mean"
         part = "grad_logits" if name == "soft_target_gradient" else "loss"
         asking = [(p, o) for p, o in self.given if name in touched(p, part, FIELDS["inputs"].values, ("mean",))]
         if not asking:
@@ -121,6 +124,10 @@ class Notes:
             if all(set(context) <= set(Observed(p, o).context) for p, o in asking):
                 return remark
         return "all answers that depend on it fit each of these values"
+
+    def _means(self, worlds: Worlds) -> bool:
+        """Whether it takes a mean: it may be its default, or is one of the reductions that it offers."""
+        return "mean" in worlds.values("default_reduction") or "mean" in self.subject.offer.reductions
 
 
 def _add(ids: list[str], by: Problem) -> None:

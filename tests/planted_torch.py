@@ -314,10 +314,11 @@ PLANTED: tuple[Planted, ...] = (
         inputs="log_probabilities",
     ),
     _labels(in_bits, LABELS, log_base="2"),
-    _labels(mean_over_all_rows, {**LABELS, **IGNORES}, mean_denominator="rows"),
+    _labels(mean_over_all_rows, {**LABELS, **IGNORES}, odd=("ignored_row",), mean_denominator="rows"),
     _labels(
         mean_over_kept_rows,
         {**LABELS, **IGNORES, "zero_times_infinity": "nan"},
+        odd=("ignored_row",),
         mean_denominator="kept",
         ignore_default="-1",
     ),
