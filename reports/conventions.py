@@ -18,7 +18,7 @@ from logitmus.reports.terminal import text
 
 SCHEMA: Final = 1
 _WIDEST: Final = max(len(value) for field in FIELDS.values() for value in field.values)
-LEGEND: Final = "!! measured is another value than declared, or none explains what came; ? not determined"
+LEGEND: Final = "!! not as declared, or no value explains what came; ? open: not determined, and why"
 Said = tuple[Claims, Claim]
 Row = tuple[str, str, str]
 
@@ -95,10 +95,8 @@ def headline(found: Sequence[Claims]) -> str:
     for one in found:
         for claim in one.fields.values():
             counted[claim.agreement] += 1
-    return (
-        f"{wording.plural(len(found), 'subject')}, {len(FIELDS)} fields each: {counted['agrees']:,} declarations hold, "
-        f"{counted['contradicts']:,} are contradicted, {counted['undetermined']:,} could not be determined"
-    )
+    told = f"{counted['agrees']:,} as declared, {counted['contradicts']:,} otherwise, {counted['undetermined']:,} open"
+    return f"{wording.plural(len(found), 'subject')}, {len(FIELDS)} fields each: {told}"
 
 
 # --- all fields ------------------------------------------------------------------------------------------------------

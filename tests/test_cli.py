@@ -102,6 +102,11 @@ def test_help_loads_no_engine():
         (["compare", "a", "b"], "a: cannot be read"),
         (["families", "nothing*"], "unknown family 'nothing*'"),
         (["backends", "troch"], "did you mean 'torch'?"),
+        (["conventions", "nothing.logitmus"], "nothing.logitmus: cannot be read (No such file"),
+        (["conventions", __file__], "not the file of a run"),
+        (["conventions", "--field", "inptus"], "unknown field 'inptus' (did you mean inputs?)"),
+        (["conventions", "--backend", "troch"], "did you mean 'torch'?"),
+        (["conventions", "x.logitmus", "--backend", "numpy"], "leave it out, or leave out RUN"),
     ],
 )
 def test_a_mistake_is_told_in_words_and_exits_with_2(cli, args, told, tmp_path):
@@ -199,6 +204,41 @@ def test_merge_refuses_to_overwrite(cli, old_run, tmp_path):
     code, _, err = cli("merge", first, first, "--out", tmp_path / "all")
     assert (code, err) == (0, f"3 observations of 2 runs are in {tmp_path / 'all'}\n")
     assert cli("merge", first, "--out", first)[0] == 2
+
+
+def test_conventions_of_a_backend_and_of_the_file_that_it_left(cli, tmp_path):
+    code, out, _ = cli("conventions", "--backend", "numpy", "--out", "x.logitmus", "--json")
+    assert code == 0
+    asked = json.loads(out)
+    assert {one["subject"] for one in asked["subjects"]} == {"numpy:textbook@cpu", "numpy:textbook.probabilities@cpu"}
+    agreements = [field["agreement"] for one in asked["subjects"] for field in one["fields"]]
+    assert "contradicts" not in agreements
+    assert agreements.count("agrees") > 20
+    code, again, err = cli("conventions", "x.logitmus", "--json", "--html", "x.html")
+    assert (code, json.loads(again), err) == (0, asked, "wrote x.html\n")
+    assert "numpy" in (tmp_path / "x.html").read_text()
+    code, out, _ = cli("conventions", "x.logitmus", "--subject", "*probabilities*", "--field", "inputs")
+    assert code == 0
+    assert "textbook.probabilities" in out
+    assert "textbook on cpu" not in out
+    code, _, err = cli("conventions", "x.logitmus", "--subject", "torch:*")
+    assert code == 2
+    assert "no subject matches 'torch:*'" in err
+    code, _, _ = cli("report", "x.logitmus")
+    assert code == 0
+    assert 'class="conventions"' in (tmp_path / "x.html").read_text()
+
+
+def test_conventions_need_the_probes(cli, old_run):
+    code, out, err = cli("conventions", old_run("other"))
+    assert (code, out) == (2, "")
+    assert "holds no problems of the family convention-probes. Make one that does: logitmus conventions --out" in err
+
+
+def test_conventions_of_a_backend_that_cannot_run(cli, mini):
+    code, out, err = cli("conventions", "--backend", "absent=mini_backend:ABSENT")
+    assert (code, out) == (3, "")
+    assert "no module named mini" in err
 
 
 def test_families_as_json(cli):

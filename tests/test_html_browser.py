@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_claims import asked
 from test_reports import events, gathered
 
-from logitmus.reports import html
+from logitmus.claims import Claims, claims
+from logitmus.reports import conventions_html, html
+from logitmus.store import Store
 
 pytestmark = pytest.mark.browser
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -24,6 +27,12 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("html") / "report.html"
     html.write(gathered(events()), path)
     return path
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> list[Claims]:
+    with Store.open(asked(tmp_path_factory.mktemp("html") / "probed.logitmus")) as store:
+        return list(claims(store))
 
 
 @pytest.fixture(scope="module")
@@ -123,4 +132,29 @@ def test_it_fits_a_phone(browser: Any, page_file: Path, scheme: str) -> None:
     colours = page.evaluate("(s => [s.color, s.backgroundColor])(getComputedStyle(document.body))")
     ink, paper = (sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in colours)
     assert (ink > paper) == (scheme == "dark")
+    assert complaints == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1200])
+def test_the_conventions_stay_named_while_their_table_scrolls(
+    browser: Any, measured: list[Claims], tmp_path: Path, scheme: str, width: int
+) -> None:
+    path = tmp_path / "conventions.html"
+    conventions_html.write(measured, path)
+    page, complaints = opened(browser, path, viewport={"width": width, "height": 800}, color_scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    places = """e => { e.scrollTop = 300; e.scrollLeft = 60;
+        const [of, head, name] = [e, e.querySelector("th[scope=col]"), e.querySelectorAll("th[scope=row]")[12]]
+            .map(one => one.getBoundingClientRect());
+        return [head.top - of.top, name.left - of.left]; }"""
+    down, right = page.locator(".scroll.tall").evaluate(places)
+    assert 0 <= down <= 2, "the subjects' names went out of sight"
+    assert 0 <= right <= 2, "the fields' names went out of sight"
+    wrong = page.locator("td.claim.bug")
+    assert wrong.count() == 1
+    wrong.locator("summary").click()
+    evidence = next(one for one in measured if "liar" in one.subject.id)["mean_denominator"].measured.evidence
+    assert evidence[0] in wrong.inner_text()
+    assert page.locator("th:not([scope])").count() == 0
     assert complaints == []

@@ -1,0 +1,227 @@
+"""Conventions measured beside declared: a false declaration is seen, a true one holds, and what is open says why."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fakes import FakePool, specs, subject
+from perfect import perfect, probes
+from rich.console import Console
+
+from logitmus import claims as module
+from logitmus.backend import Offer, Subject
+from logitmus.claims import FAMILY, Claims, ClaimsError, claims, known_field, selected
+from logitmus.convention import FIELDS, PORTABLE, Convention
+from logitmus.events import Judged
+from logitmus.finding import Kind
+from logitmus.judging import Unjudged
+from logitmus.observation import Outcome
+from logitmus.problem import Problem
+from logitmus.reports import conventions, conventions_html
+from logitmus.run import judge_run, run
+from logitmus.store import Store, StoreError
+
+EVERYTHING = Offer(
+    targets="labels",
+    options=frozenset({"weight", "ignore_index", "label_smoothing"}),
+    reductions=("none", "sum", "mean"),
+    gradients=frozenset({"logits"}),
+)
+TRUTH = PORTABLE.but(default_reduction="mean", mean_denominator="rows", ignore_default="-100")
+DOCS = {
+    "": "https://example.org/loss",
+    "mean_denominator": "https://example.org/mean",
+    "log_base": "javascript:alert(1)",
+}
+EVIL = "\x1b[31m<script>alert(1)</script>"
+
+
+def made(name: str, declared: Convention, **more: object) -> Subject:
+    return replace(subject(name, **{"offer": EVERYTHING, "docs": DOCS, **more}), convention=declared)
+
+
+SUBJECTS = {
+    one.id: one
+    for one in (
+        made("honest", TRUTH),
+        made("honest", TRUTH, mode="jit"),
+        made("liar", TRUTH.but(mean_denominator="weights")),
+        made(f"plain{EVIL}", PORTABLE, offer=replace(EVERYTHING, options=frozenset(), reductions=("none",))),
+    )
+}
+HONEST, JIT, LIAR = "fake:honest@cpu", "fake:honest+jit@cpu", "fake:liar@cpu"
+
+
+def answer(problem: Problem, name: str) -> Outcome:
+    truth = TRUTH if "honest" in name or "liar" in name else PORTABLE
+    return perfect(problem, truth, SUBJECTS[name])
+
+
+def asked(path: Path) -> Path:
+    """A run of the probes."""
+    with Store.create(path, settings={"seed": 0}) as store:
+        pool = FakePool({"fake": list(SUBJECTS.values())}, answer=answer)
+        for _ in run(probes("labels"), specs("fake"), store, pool=pool, judge=Unjudged()):
+            pass
+    return path
+
+
+@pytest.fixture(scope="module")
+def probed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return asked(tmp_path_factory.mktemp("claims") / "probed.logitmus")
+
+
+@pytest.fixture
+def store(probed: Path) -> Iterator[Store]:
+    with Store.open(probed) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def found(probed: Path) -> list[Claims]:
+    with Store.open(probed) as opened:
+        return list(claims(opened))
+
+
+def by_id(found: list[Claims]) -> dict[str, Claims]:
+    return {one.subject.id: one for one in found}
+
+
+def printed(found: list[Claims], field: str = "") -> str:
+    console = Console(file=io.StringIO(), width=100)
+    if field:
+        conventions.render_field(found, field, console)
+    else:
+        conventions.render(found, console)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+# --- what is measured ----------------------------------------------------------------------------------------------
+
+
+def test_a_true_declaration_holds(found: list[Claims]) -> None:
+    honest = by_id(found)[HONEST]
+    assert [c.field for c in honest.fields.values() if c.agreement == "contradicts"] == []
+    for name in ("inputs", "default_reduction", "mean_denominator", "ignore_default", "smoothing_weights"):
+        assert (honest[name].agreement, honest[name].measured.values) == ("agrees", (getattr(TRUTH, name),)), name
+    assert (honest["probability_clip"].agreement, bool(honest["probability_clip"].measured.why)) == (
+        "undetermined",
+        True,
+    )
+
+
+def test_a_false_declaration_is_contradicted_by_problems_of_the_run(store: Store, found: list[Claims]) -> None:
+    liar = by_id(found)[LIAR]
+    (wrong,) = [claim for claim in liar.fields.values() if claim.agreement == "contradicts"]
+    assert (wrong.field, wrong.declared, wrong.measured.values) == ("mean_denominator", "weights", ("rows",))
+    assert wrong.docs == "https://example.org/mean"
+    assert wrong.measured.evidence
+    assert set(wrong.measured.evidence) <= set(store.problem_ids())
+
+
+def test_what_is_contradicted_is_a_finding_of_the_judge(store: Store) -> None:
+    judged = [event.judgement for event in judge_run(store) if isinstance(event, Judged)]
+    findings = {(f.subject, f.cause): f.kind for judgement in judged for f in judgement.findings}
+    assert findings[LIAR, "convention:mean_denominator=rows"] is Kind.CLAIM
+    assert not [cause for subject, cause in findings if subject == HONEST and findings[subject, cause] is Kind.CLAIM]
+
+
+def test_a_value_that_was_ruled_out_contradicts_though_several_are_left(found: list[Claims]) -> None:
+    claim = by_id(found)[HONEST]["mean_denominator"]
+    left = replace(claim.measured, state="undetermined", values=("rows", "kept"))
+    assert replace(claim, measured=left).agreement == "undetermined"
+    assert replace(claim, measured=left, declared="weights").agreement == "contradicts"
+    assert replace(claim, measured=replace(left, state="contradicted")).agreement == "contradicts"
+
+
+def test_the_same_bits_are_measured_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    real = module.measure
+    monkeypatch.setattr(module, "measure", lambda *args, **more: calls.append(args) or real(*args, **more))
+    both = by_id(list(claims(store, [HONEST, JIT, LIAR])))
+    assert len(calls) == 1
+    assert {name: one.card.subject for name, one in both.items()} == {name: name for name in (HONEST, JIT, LIAR)}
+    assert both[JIT].card.fields == both[HONEST].card.fields
+
+
+def test_what_was_not_asked_is_open_and_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "half"
+    with Store.create(path) as half:
+        pool = FakePool({"fake": [SUBJECTS[HONEST]]}, answer=answer, interrupt=20)
+        list(run(probes("labels"), specs("fake"), half, pool=pool, judge=Unjudged()))
+        (one,) = claims(half)
+    assert not [claim.field for claim in one.fields.values() if claim.agreement == "contradicts"]
+    assert one["smoothing_weights"].measured.why == "was not asked: the run was interrupted"
+
+
+def test_mistakes_are_told(tmp_path: Path, store: Store) -> None:
+    with Store.create(tmp_path / "empty") as empty, pytest.raises(StoreError, match=f"family {FAMILY}. Make one"):
+        list(claims(empty))
+    with pytest.raises(ClaimsError, match="did you mean mean_denominator"):
+        known_field("mean_denomniator")
+    with pytest.raises(ClaimsError, match="no subject matches 'fake:onest'; did you mean fake:honest@cpu"):
+        selected(store.subjects(), ["fake:onest"])
+    with pytest.raises(ClaimsError, match="no backend ran"):
+        selected([], [])
+    assert selected(store.subjects(), ["*honest*"]) == [JIT, HONEST]
+
+
+# --- how it is told ------------------------------------------------------------------------------------------------
+
+
+def test_the_table_marks_what_is_contradicted_and_tells_the_rest_apart(found: list[Claims]) -> None:
+    shown = printed(found)
+    for name, field in FIELDS.items():
+        assert f"{name}: {field.decides}" in " ".join(shown.split())
+    (line,) = [line for line in shown.splitlines() if line.lstrip().startswith("!!") and "liar" in line]
+    assert "(declared: weights)" in line
+    evidence = by_id(found)[HONEST]["mean_denominator"].measured.evidence[0]
+    assert evidence in shown
+    assert "fake: all 4" in shown  # what all do alike is told once
+    assert "plays no part: takes no mean" in shown
+    assert "4 subjects, 24 fields each: 64 as declared, 1 otherwise, 31 open" in shown
+    assert "\x1b" not in shown
+
+
+def test_one_field_in_full_has_formulas_links_and_all_evidence(found: list[Claims]) -> None:
+    shown = " ".join(printed(found, "mean_denominator").split())
+    for told in ("[W = N]", "nobody here", "https://example.org/mean", "!! who fake: liar on cpu declared weights"):
+        assert told in shown
+    for problem in by_id(found)[HONEST]["mean_denominator"].measured.evidence:
+        assert problem in shown
+
+
+def test_json_holds_everything(found: list[Claims]) -> None:
+    told = json.loads(json.dumps(conventions.as_dict(found)))
+    assert told["schema"] == conventions.SCHEMA
+    assert list(told["fields"]) == list(FIELDS)
+    assert told["fields"]["mean_denominator"]["values"]["rows"]["formula"] == "W = N"
+    liar = {one["subject"]: one for one in told["subjects"]}[LIAR]
+    claim = {one["field"]: one for one in liar["fields"]}["mean_denominator"]
+    assert (claim["declared"], claim["state"], claim["values"]) == ("weights", "measured", ["rows"])
+    assert (claim["agreement"], claim["docs"]) == ("contradicts", "https://example.org/mean")
+    assert {one["field"]: one["docs"] for one in liar["fields"]}["log_base"] is None  # no link but https
+    (only,) = {len(one["fields"]) for one in conventions.as_dict(found, ["inputs"])["subjects"]}
+    assert only == 1
+
+
+def test_subjects_that_are_alike_share_a_column(found: list[Claims]) -> None:
+    columns = conventions_html.columns(found)
+    assert [column.functions for column in columns][:2] == [(("honest", "eager, jit"),), (("liar", ""),)]
+    at = list(FIELDS).index("mean_denominator")
+    assert [column.cells[at].tone for column in columns] == ["difference", "bug", "open"]
+
+
+def test_the_page_escapes_and_links_to_https_only(found: list[Claims]) -> None:
+    page = conventions_html.render(found)
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert "javascript:" not in page
+    assert 'href="https://example.org/mean"' in page
+    assert "\x1b" not in page
+    assert 'http-equiv="Content-Security-Policy"' in page
