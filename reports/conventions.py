@@ -17,6 +17,7 @@ from logitmus.reports import wording
 from logitmus.reports.terminal import text
 
 SCHEMA: Final = 1
+_LABEL: Final = len("declared")
 _WIDEST: Final = max(len(value) for field in FIELDS.values() for value in field.values)
 LEGEND: Final = "!! not as declared, or no value explains what came; ? open: not determined, and why"
 Said = tuple[Claims, Claim]
@@ -43,12 +44,12 @@ def render_field(found: Sequence[Claims], name: str, console: Console) -> None:
         formula = f"  [{field.formulas[value]}]" if value in field.formulas else ""
         console.print(Padding(text(f"{value}: {means}{formula}", "bold"), (1, 0, 0, 1)))
         having = [(one, claim) for one, claim in said if _has(claim, value)]
-        console.print(Padding(_table(_in_full(having)) if having else text("nobody here"), (0, 0, 0, 3)))
+        console.print(Padding(_table(_in_full(having), _LABEL) if having else text("nobody here"), (0, 0, 0, 3)))
     for state, title in (("contradicted", "no value explains all that came"), ("undetermined", "not determined")):
         of_state = [one for one in said if one[1].measured.state == state]
         if of_state:
             console.print(Padding(text(title, "bold"), (1, 0, 0, 1)))
-            console.print(Padding(_table(_in_full(of_state)), (0, 0, 0, 3)))
+            console.print(Padding(_table(_in_full(of_state), _LABEL), (0, 0, 0, 3)))
 
 
 def as_dict(found: Sequence[Claims], names: Iterable[str] | None = None) -> dict[str, Any]:
@@ -115,7 +116,8 @@ def _rows(said: Sequence[Said], totals: dict[str, int]) -> Iterator[Row]:
             values = " or ".join(left) if len(left) < len(field.values) else ""
             against = f" (declared: {declared})" if declared else ""
             names = "; ".join(_who(who, totals, brief=mark == "?"))
-            yield "!!" if declared else mark, values, f"{names}: {why}{against}"
+            evidence = "".join(f" ({problem})" for problem in who[0][1].measured.evidence[:1] if declared)
+            yield "!!" if declared else mark, values, f"{names}: {why}{evidence}{against}"
 
 
 def _having(having: Sequence[Said], totals: dict[str, int]) -> Iterator[Row]:
@@ -190,11 +192,11 @@ def _in_full(said: Sequence[Said]) -> Iterator[Row]:
                 yield "", "problems", ", ".join(measured.evidence)
 
 
-def _table(rows: Iterable[Row]) -> Table:
+def _table(rows: Iterable[Row], width: int = _WIDEST) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(width=2)
-    table.add_column(width=_WIDEST)
-    table.add_column()
+    table.add_column(width=width)
+    table.add_column(overflow="fold")  # links are told whole
     for row in rows:
         table.add_row(*map(text, row))
     return table
