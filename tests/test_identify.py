@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -291,3 +292,19 @@ def test_worlds_refuse_what_cannot_be() -> None:
         worlds.over([str(n) for n in range(5)])
     with pytest.raises(ValueError, match="no world is left"):
         worlds.keep([])
+
+
+def test_an_ignored_row_that_leaks_into_the_gradient_alone_contradicts_itself() -> None:
+    asked, told = of_perfect(PORTABLE.but(ignore_default="-100"), "labels", about="ignored_row")
+
+    def leaking(problem: Problem, outcome: Outcome) -> Outcome:
+        if not isinstance(outcome, Answered) or outcome.grad_logits is None:
+            return outcome
+        lost = np.isnan(problem.logits.astype(np.float64)).any(axis=-1, keepdims=True)
+        return replace(outcome, grad_logits=np.where(lost, np.nan, outcome.grad_logits).astype(problem.dtype))
+
+    plain = measure(asked, told)["ignored_row"]
+    assert (plain.state, plain.values) == ("measured", ("zero",))
+    card = measure(asked, [(problem, leaking(problem, outcome)) for problem, outcome in told])
+    assert (card["ignored_row"].state, card["ignored_row"].values) == ("contradicted", ("zero", "nan_leaks"))
+    assert "the gradient is NaN" in card["ignored_row"].why
