@@ -161,7 +161,9 @@ class Assessment:
         budget = self.bench.budget(self.answer, self.roundoffs, Grade.B_PLUS)
         boundless: Array = np.asarray(np.isinf(self._allowed(Grade.B_PLUS)) & self.judged)
         if boundless.ndim != 1:
-            boundless = boundless.any(axis=1) if boundless.ndim else np.broadcast_to(boundless, question.rows)
+            boundless = (
+                np.asarray(boundless.any(axis=1)) if boundless.ndim else np.broadcast_to(boundless, question.rows)
+            )
         return (budget.coarse & question.kept & ~question.unjudged) | boundless | budget.ill_posed
 
     @_by_rows

@@ -11,9 +11,9 @@ from logitmus.backend import Subject
 from logitmus.card import Card
 from logitmus.cases.suite import suite
 from logitmus.convention import FIELDS, PORTABLE
-from logitmus.measurement import measure
 from logitmus.inquiry import inquire
 from logitmus.local import ask_here
+from logitmus.measurement import measure
 from logitmus.observation import Outcome
 from logitmus.pool import Limits
 from logitmus.problem import Problem

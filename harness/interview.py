@@ -15,8 +15,8 @@ from logitmus.card import Card
 from logitmus.cases.suite import suite
 from logitmus.declared import backend_of
 from logitmus.events import BackendFailed
-from logitmus.measurement import measure
 from logitmus.inquiry import InquiryError
+from logitmus.measurement import measure
 from logitmus.observation import Answered, NotRun, Outcome, Raised
 from logitmus.oracle import WIDE, answer
 from logitmus.pool import Ask, Observed, Pool
