@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from logitmus.convention import Convention
-from logitmus.problem import DEFAULT_REDUCTION, FLOAT_DTYPES, LABEL_DTYPES, LAYOUTS, Array, Problem
+from logitmus.problem import DEFAULT_REDUCTION, FLOAT_DTYPES, LABEL_DTYPES, LAYOUTS, ONCE, Array, Problem
 
 TargetKind = Literal["labels", "probabilities"]
 # (logits, targets, options that are given) -> what a function returns, all in the framework's own arrays.
@@ -60,6 +60,7 @@ class Offer:
         options: of "weight", "ignore_index", "label_smoothing", those it offers itself.
         reductions: those it can be asked for; that none is asked for, every function takes.
         dtypes, label_dtypes, layouts: those it takes. Labels also by range: see `Function.convention`.
+        manners: of `MANNERS`, those it can be asked in beside the plain one; the worker sees to them.
         spatial: takes more than one batch axis.
         single_row: takes logits of shape (K,).
         gradients: of "logits", "targets", those that its autodiff offers.
@@ -71,6 +72,7 @@ class Offer:
     dtypes: tuple[str, ...] = tuple(FLOAT_DTYPES)
     label_dtypes: tuple[str, ...] = tuple(LABEL_DTYPES)
     layouts: tuple[str, ...] = ("contiguous",)
+    manners: tuple[str, ...] = ()
     spatial: bool = True
     single_row: bool = True
     gradients: frozenset[str] = frozenset({"logits", "targets"})
@@ -113,6 +115,8 @@ class Subject:
             return f"does not take {problem.targets.dtype.name} labels"
         if problem.layout not in offer.layouts:
             return f"does not offer the layout {problem.layout}"
+        if problem.manner not in (*offer.manners, ONCE):
+            return f"cannot be asked in the manner {problem.manner}"
         if len(problem.batch) > 1 and not offer.spatial:
             return "takes one batch axis"
         if len(problem.batch) == 0 and not offer.single_row:

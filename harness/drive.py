@@ -93,14 +93,13 @@ class Drive:
     """The work of one environment, from its first batch to its last answer.
 
     Attributes:
-        place: the environment. asks: its work, consumed lazily, in order.
+        place: the environment.
         workers: where workers come from and go to.
         emit: takes events in lists; may block, which holds the work back.
-        worker: one that has started already, or None.
+        worker: one that has started already, or None; kept alive from one `run` to the next.
     """
 
     place: Place
-    asks: Iterable[Ask]
     workers: Workers
     emit: Callable[[list[PoolEvent]], None]
     worker: WorkerProcess | None = None
@@ -111,19 +110,26 @@ class Drive:
     _batches: int = 0
     _losses: int = 0
 
-    def run(self) -> None:
-        """Does all the work: one `Observed` for every (problem, subject) asked."""
-        source = ((ask.problem, subject) for ask in self.asks for subject in ask.subjects)
+    def run(self, asks: Iterable[Ask]) -> None:
+        """Does all this work, consumed lazily and in order: one `Observed` for every (problem, subject) asked."""
+        finished = False
+        source = ((ask.problem, subject) for ask in asks for subject in ask.subjects)
         if self.worker is not None and not self.worker.alive:
             self._recall()  # it died while it had nothing to do: no item's fault
         try:
             self._run(source)
+            finished = True
         except StartError as error:
             self._recall()
             self._events.append(BackendFailed(self.place.spec.label, error.reason, error.hint))
             self._leave(source, f"the backend could not start: {error.reason}")
         finally:
-            self._recall()
+            if not finished:
+                self._recall()
+
+    def end(self) -> None:
+        """Ends the worker, if there is one."""
+        self._recall()
 
     def _run(self, source: Iterator[tuple[Problem, str]]) -> None:
         while True:

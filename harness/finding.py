@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -93,6 +94,12 @@ class Finding:
     index: int | None = None
     ulps: float | None = None
     share: float | None = None
+
+    @property
+    def id(self) -> str:
+        """8 hexadecimal digits that name it for good: of its subject, kind, cause, part and problem."""
+        text = "\n".join((self.subject, self.kind.value, self.cause, self.part, self.problem))
+        return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
     @property
     def key(self) -> tuple[str, str, str, str]:

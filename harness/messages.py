@@ -21,7 +21,7 @@ from logitmus.observation import (
     Raised,
     TimedOut,
 )
-from logitmus.problem import FLOAT_DTYPES, LABEL_DTYPES, LAYOUTS, REDUCTIONS, Array, Problem
+from logitmus.problem import FLOAT_DTYPES, LABEL_DTYPES, LAYOUTS, MANNERS, REDUCTIONS, Array, Problem
 from logitmus.wire import PROTOCOL, WireError, array_from_bits
 
 Text = Annotated[str, msgspec.Meta(max_length=1 << 16)]
@@ -45,6 +45,7 @@ class WireAnswered(_Struct, frozen=True, tag_field="kind", tag="answered"):
     grad_targets: WireArray | None = None
     written: tuple[Literal["logits", "targets", "weight", "cotangent"], ...] = ()
     warnings: tuple[Text, ...] = ()
+    changed: tuple[Literal["loss", "grad_logits", "grad_targets"], ...] = ()
 
 
 class WireRaised(_Struct, frozen=True, tag_field="kind", tag="raised"):
@@ -155,6 +156,7 @@ def to_outcome(message: WireOutcome, problem: Problem | None = None) -> Outcome:
                 grad_targets=_gradient("grad_targets", message.grad_targets, like_logits),
                 written=message.written,
                 warnings=message.warnings,
+                changed=message.changed,
             )
         case WireRaised():
             return Raised(message.type, message.message)
@@ -206,6 +208,7 @@ def _subject(entry: msgspec.Raw) -> Subject:
         ("offer.dtypes", offer.dtypes, FLOAT_DTYPES),
         ("offer.label_dtypes", offer.label_dtypes, LABEL_DTYPES),
         ("offer.layouts", offer.layouts, LAYOUTS),
+        ("offer.manners", offer.manners, MANNERS),
         ("offer.gradients", offer.gradients, ("logits", "targets")),
         ("precision", subject.precision, FLOAT_DTYPES),
         *((f"precision.{d}", (p.result, p.storage, p.arithmetic), FLOAT_DTYPES) for d, p in subject.precision.items()),

@@ -15,6 +15,8 @@ class Answered:
         loss: exactly the bits and shape returned.
         grad_logits, grad_targets: from the framework's own autodiff, in the canonical layout; None: none offered.
         written: the inputs whose bits the call changed ("logits", "targets", "weight").
+        changed: the parts ("loss", "grad_logits", "grad_targets") whose bits are not those of the plain call that the
+            worker made first; only for a problem that is asked in another manner than once.
         warnings: what it warned, each text once.
     """
 
@@ -23,6 +25,7 @@ class Answered:
     grad_targets: Array | None = None
     written: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

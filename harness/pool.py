@@ -11,7 +11,7 @@ The seam (what the engine uses, and all it uses):
 `plan(subjects)` is called once for each environment (backend, variant, device) with the subjects of that environment
 and gives the work as an iterable of `Ask(problem, subject ids)`, consumed lazily, in its order, in a thread of that
 environment's own: order it by signature, so that compilations are shared. An environment whose plan is empty is never
-started. Exactly one `Observed` comes for each (problem, subject) asked, whatever the worker does: what it could not
+started. `run` may be called again: workers on the CPU wait for it with all that they have compiled. Exactly one `Observed` comes for each (problem, subject) asked, whatever the worker does: what it could not
 answer is Crashed, TimedOut, OutOfMemory, Garbled or NotRun. Nothing of this interface says that the workers are local.
 """
 
@@ -65,7 +65,8 @@ class Pool:
         self._jobs = jobs or os.cpu_count() or 1
         self._workers = Workers(limits or Limits())
         self._places: list[Place] | None = None
-        self._idle: dict[str, WorkerProcess] = {}
+        self._described: dict[str, WorkerProcess] = {}
+        self._drives: dict[tuple[str, str, str], Drive] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -79,8 +80,10 @@ class Pool:
     def close(self) -> None:
         """Kills every worker, at once; what is still running ends without a further event."""
         self._workers.stop()
-        for worker in list(self._idle.values()):
+        for worker in list(self._described.values()):
             self._workers.retire(worker)
+        for drive in list(self._drives.values()):
+            drive.end()
 
     # --- describing -----------------------------------------------------------------------------------------
 
@@ -117,7 +120,7 @@ class Pool:
             return BackendFailed(spec.label, error.reason, error.hint)
         except StoppedError:
             return BackendFailed(spec.label, "the run was stopped")
-        self._idle[spec.label] = worker
+        self._described[spec.label] = worker
         subjects, wire_ids = _named(spec, hello)
         return Ready(spec, subjects, hello.environment, time.monotonic() - began), wire_ids
 
@@ -192,21 +195,21 @@ class Pool:
                 return None
 
     def _work_at(self, place: Place, plan: Plan, emit: Callable[[list[PoolEvent]], None]) -> None:
-        described = place.variant == "" and place.device_argument == ""
-        worker = self._idle.pop(place.spec.label, None) if described else None
         asks = iter(plan(place.subjects))
         first = next(asks, None)
+        described = place.variant == "" and place.device_argument == ""
+        worker = self._described.pop(place.spec.label, None) if described else None
         if first is None:
             if worker is not None:
                 self._workers.retire(worker)
             return
-        Drive(
-            place=place,
-            asks=itertools.chain([first], asks),
-            workers=self._workers,
-            emit=emit,
-            worker=worker,
-        ).run()
+        here = (place.spec.label, place.variant, place.device)
+        drive = self._drives.setdefault(here, Drive(place, self._workers, emit))
+        drive.emit = emit
+        drive.worker = drive.worker or worker
+        drive.run(itertools.chain([first], asks))
+        if place.device_argument:  # an idle process would keep the device's memory from the next
+            drive.end()
 
 
 def _named(spec: BackendSpec, hello: Hello) -> tuple[tuple[Subject, ...], dict[str, str]]:

@@ -47,6 +47,20 @@ LAYOUTS: Final = MappingProxyType(
 )
 
 
+# How the subject is asked. The exact answer is the same; what is kept is what came in this manner, and which parts had
+# other bits than the plain call of the same process (`Answered.changed`).
+ONCE: Final = "once"
+MANNERS: Final = MappingProxyType(
+    {
+        ONCE: "one call, and its gradient by reverse-mode differentiation",
+        "again": "the call, and then the very same call once more",
+        "after_others": "the call, then calls with other logits and another number of rows, then the call once more",
+        "backward_twice": "one call, differentiated twice; the second gradient counts",
+        "forward_mode": "the gradient by the logits by forward-mode differentiation",
+    }
+)
+
+
 class ProblemError(ValueError):
     """A problem that cannot be asked; the message names the field, what was seen and what is allowed."""
 
@@ -64,7 +78,7 @@ class Problem:
         reduction: "none", "sum" or "mean"; "default": not given (a subject's own default applies).
         cotangent: the upstream gradient, shape batch for reduction "none" and () for "sum" and "mean", the dtype
             of the logits; None: ones, and all that "default" allows, whose result has no shape yet.
-        layout: one of `LAYOUTS`.
+        layout: one of `LAYOUTS`. manner: one of `MANNERS`.
         family, idea: where it came from and what it is after; not part of its identity.
 
     Raises:
@@ -79,6 +93,7 @@ class Problem:
     reduction: Reduction = "none"
     cotangent: Array | None = None
     layout: str = "contiguous"
+    manner: str = ONCE
     family: str = field(default="", compare=False)
     idea: str = field(default="", compare=False)
 
@@ -138,11 +153,12 @@ class Problem:
             self.label_smoothing,
             self.reduction,
             self.layout,
+            self.manner,
         )
 
     @cached_property
     def id(self) -> str:
-        """20 hexadecimal digits of the BLAKE2b hash of the exact bits, the options and the layout."""
+        """20 hexadecimal digits of the BLAKE2b hash of the exact bits, the options, the layout and the manner."""
         header = {
             "ignore_index": self.ignore_index,
             "label_smoothing": self.label_smoothing.hex(),
@@ -151,6 +167,7 @@ class Problem:
             "arrays": {
                 name: None if array is None else [array.dtype.name, list(array.shape)] for name, array in self._arrays()
             },
+            **({} if self.manner == ONCE else {"manner": self.manner}),
         }
         digest = hashlib.blake2b(json.dumps(header, sort_keys=True).encode(), digest_size=10)
         for _, array in self._arrays():
@@ -230,6 +247,8 @@ def _validate(problem: Problem) -> None:
     _validate_reduction(problem)
     if problem.layout not in LAYOUTS:
         raise ProblemError(f"layout: {problem.layout!r}; use one of {', '.join(LAYOUTS)}")
+    if problem.manner not in MANNERS:
+        raise ProblemError(f"manner: {problem.manner!r}; use one of {', '.join(MANNERS)}")
     if problem.layout == "expanded" and problem.rows > 1:
         rows = logits.reshape(problem.rows, problem.classes)
         if any(little_endian_bytes(row) != little_endian_bytes(rows[0]) for row in rows[1:]):

@@ -31,7 +31,7 @@ from logitmus.observation import (
     Raised,
     TimedOut,
 )
-from logitmus.problem import FLOAT_DTYPES, LABEL_DTYPES, Array, Problem, little_endian_bytes
+from logitmus.problem import FLOAT_DTYPES, LABEL_DTYPES, ONCE, Array, Problem, little_endian_bytes
 
 PROTOCOL: Final = 1
 DTYPES: Final = MappingProxyType({**FLOAT_DTYPES, **LABEL_DTYPES})
@@ -157,6 +157,7 @@ def encode_problem(problem: Problem) -> Message:
         "reduction": problem.reduction,
         "cotangent": _optional(problem.cotangent),
         "layout": problem.layout,
+        **({} if problem.manner == ONCE else {"manner": problem.manner}),
     }
 
 
@@ -175,6 +176,7 @@ def decode_problem(message: Mapping[str, Any]) -> Problem:
         reduction=message["reduction"],
         cotangent=_maybe(message["cotangent"]),
         layout=message["layout"],
+        manner=message.get("manner", ONCE),
     )
 
 
@@ -198,6 +200,7 @@ def encode_subject(subject: Subject) -> Message:
             "dtypes": list(offer.dtypes),
             "label_dtypes": list(offer.label_dtypes),
             "layouts": list(offer.layouts),
+            "manners": list(offer.manners),
             "spatial": offer.spatial,
             "single_row": offer.single_row,
             "gradients": sorted(offer.gradients),
@@ -226,6 +229,7 @@ def encode_outcome(outcome: Outcome) -> Message:
                 "grad_targets": _optional(outcome.grad_targets),
                 "written": list(outcome.written),
                 "warnings": [plain_text(text) for text in outcome.warnings],
+                "changed": list(outcome.changed),
             }
         case Raised():
             return {"kind": "raised", "type": outcome.type, "message": plain_text(outcome.message)}
