@@ -11,8 +11,9 @@ The seam (what the engine uses, and all it uses):
 `plan(subjects)` is called once for each environment (backend, variant, device) with the subjects of that environment
 and gives the work as an iterable of `Ask(problem, subject ids)`, consumed lazily, in its order, in a thread of that
 environment's own: order it by signature, so that compilations are shared. An environment whose plan is empty is never
-started. `run` may be called again: workers on the CPU wait for it with all that they have compiled. Exactly one `Observed` comes for each (problem, subject) asked, whatever the worker does: what it could not
-answer is Crashed, TimedOut, OutOfMemory, Garbled or NotRun. Nothing of this interface says that the workers are local.
+started. `run` may be called again: workers on the CPU wait for it with all that they have compiled. Exactly one
+`Observed` comes for each (problem, subject) asked, whatever the worker does: what it could not answer is Crashed,
+TimedOut, OutOfMemory, Garbled or NotRun. Nothing of this interface says that the workers are local.
 """
 
 from __future__ import annotations
