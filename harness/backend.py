@@ -80,7 +80,11 @@ class Offer:
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """One function in one mode on one device, as described over the wire."""
+    """One function in one mode on one device, as described over the wire.
+
+    held_to: the id of the subject whose convention, precision and documentation this one is given as its own, as
+        `logitmus check` does with a user's function; "": they are its own.
+    """
 
     backend: str
     function: str
@@ -92,6 +96,7 @@ class Subject:
     flushes_subnormals: bool = False
     docs: Mapping[str, str] = field(default_factory=dict)
     variant: str = ""
+    held_to: str = ""
 
     @property
     def id(self) -> str:

@@ -145,9 +145,12 @@ def _judge_raised(about: _About, outcome: Raised) -> Judgement:
 
 
 def _contradiction(subject: Subject, name: str) -> tuple[Kind, Severity]:
-    """Against what its documentation says: a false claim. Where that is silent: a difference of convention."""
+    """Against what its documentation says: a false claim. Where that is silent: a difference of convention.
+
+    A function that is held to another's convention has claimed nothing itself.
+    """
     if name in subject.docs:
-        return Kind.CLAIM, Severity.BUG
+        return Kind.CONVENTION if subject.held_to else Kind.CLAIM, Severity.BUG
     return Kind.CONVENTION, Severity.DIFFERENCE
 
 
@@ -175,7 +178,7 @@ def _judge_answered(about: _About, outcome: Answered) -> Judgement:
         parts = assess(about.bench, subject, question, outcome)  # by itself: the diagnosis needs its own answer
     coarser = _coarser_precision(about, question, outcome, parts)
     findings += coarser
-    if not any(f.kind is Kind.CLAIM for f in coarser):  # a coarser precision than declared explains what failed
+    if not any(f.kind is Kind.CLAIM or subject.held_to for f in coarser):  # coarser than declared explains what failed
         for part in parts:
             if not part.passes:
                 findings += _failed(about, part, outcome)
@@ -220,7 +223,8 @@ def _failed(about: _About, part: Assessment, outcome: Answered) -> list[Finding]
         kind, severity = _contradiction(subject, flip.name)
         found = _worst_element(about, part, part.failing, kind, severity, f"convention:{flip}")
         declared = phrases.chosen(subject.convention, flip.name)
-        summary = f"declared is {declared}; measured: {FIELDS[flip.name].values[flip.value]}"
+        said = f"{subject.held_to} has" if subject.held_to else "declared is"
+        summary = f"{said} {declared}; measured: {FIELDS[flip.name].values[flip.value]}"
         return [replace(found, summary=summary, alternatives=explained.others)]
     findings: list[Finding] = []
     left = part.failing
@@ -283,11 +287,12 @@ def _coarser_precision(about: _About, question: Question, outcome: Answered, par
             break
     else:
         return []
-    if rank == 0:
+    coarser_than_claimed = claimed in levels and rank > levels.index(claimed)
+    # One that is as good as the function that it is held to has no more to answer for.
+    if rank == 0 or (subject.held_to and not coarser_than_claimed):
         return []
     cause = f"effective_precision:storage={storage},arithmetic={arithmetic}"
-    coarser_than_claimed = claimed in levels and rank > levels.index(claimed)
-    kind = Kind.CLAIM if coarser_than_claimed else Kind.ACCURACY
+    kind = Kind.CLAIM if coarser_than_claimed and not subject.held_to else Kind.ACCURACY
     worst = max((part for part in in_float32 if part.failing.any()), key=lambda part: part.share, default=parts[0])
     where = worst.failing if worst.failing.any() else worst.judged
     return [_worst_element(about, worst, where, kind, Severity.DIFFERENCE, cause)]
@@ -306,6 +311,8 @@ def _unlike_portable(about: _About, question: Question, outcome: Answered) -> li
     problem, subject = about.problem, about.subject
     # What a default reduction decides is a shape; beside another one there is nothing to compare.
     declared = subject.convention
+    if subject.held_to:  # the convention that is asked of it is the other's, portable or not
+        return []
     portable = PORTABLE.but(class_axis=declared.class_axis, default_reduction=declared.default_reduction)
     wanted = about.bench.question(portable)
     if wanted.key == question.key:

@@ -79,7 +79,8 @@ def _declaration(subject: Subject) -> str:
     documented = sorted(name for name in subject.docs if name)  # which fields are, not where
     gradients = sorted(subject.offer.gradients)
     precision = sorted(subject.precision.items())
-    return repr((subject.convention, precision, subject.flushes_subnormals, gradients, documented))
+    held_to = bool(subject.held_to)
+    return repr((subject.convention, precision, subject.flushes_subnormals, gradients, documented, held_to))
 
 
 def judge_problems(
