@@ -42,7 +42,7 @@ LEVELS = [
     ],
     ["assess", "drive", "record", "phrases"],
     ["mechanisms", "pool", "store", "stack", "contract", "separation"],
-    ["diagnosis", "merge", "inquiry"],
+    ["diagnosis", "merge", "inquiry", "trial"],
     ["judge", "worlds", "card", "reading", "judging"],
     ["judge_process"],
     ["symptoms", "notes"],
