@@ -15,11 +15,23 @@ _PUBLIC = {
     "Convention": "logitmus.convention",
     "Problem": "logitmus.problem",
     "Enclosure": "logitmus.enclosure",
+    "assert_conforms": "logitmus.checking",
+    "check": "logitmus.checking",
     "explain": "logitmus.explanation",
     "identify": "logitmus.identification",
     "reference": "logitmus.oracle",
 }
-__all__ = ["Convention", "Enclosure", "Problem", "__version__", "explain", "identify", "reference"]
+__all__ = [
+    "Convention",
+    "Enclosure",
+    "Problem",
+    "__version__",
+    "assert_conforms",
+    "check",
+    "explain",
+    "identify",
+    "reference",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,34 +9,51 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from logitmus import registry
 from logitmus.adopted import adopt
-from logitmus.backend import Backend, Subject
+from logitmus.backend import Backend, Function, Subject
 from logitmus.convention import PORTABLE, Convention
 from logitmus.observation import NotRun, Outcome
 from logitmus.problem import Problem
 from logitmus.worker import load, observe
 
 
-def ask_here(
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """A callable that can be asked in this process: its subjects by id, each with the function behind it."""
+
+    backend: Backend
+    functions: Mapping[str, tuple[Subject, Function]]
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        return tuple(subject for subject, _ in self.functions.values())
+
+    def observe(self, problem: Problem, subject: str) -> tuple[Outcome, float]:
+        """What the subject (an id) does with the problem, and the seconds that it took."""
+        with warnings.catch_warnings(record=True) as caught:  # closed again before the caller's own code goes on
+            warnings.simplefilter("always")
+            return observe(problem, *self.functions[subject], self.backend, caught)
+
+
+def hosted(
     function: Callable[..., Any],
     framework: str,
-    problems: Iterable[Problem],
     *,
     names: Mapping[str, str] | None = None,
     convention: Convention = PORTABLE,
     device: str = "",
-) -> Iterator[tuple[Problem, Subject, Outcome]]:
-    """What `function` does with each problem, once as taking labels and once as taking probabilities.
+) -> Hosted:
+    """`function`, once as taking labels and once as taking probabilities.
 
     The framework is used as this process has set it up: no process-wide switch of it is touched.
 
     Args:
         function: (logits, targets, **options) in the framework's own arrays; see `logitmus.adopted`.
         framework: "torch", "tensorflow", "jax", "numpy", or another registered backend.
-        problems: what is asked; consumed lazily.
         names: the function's own names for the arguments, by ours.
         convention: what is held to be true of it; `class_axis` says how it gets its logits.
         device: one that the framework has; "": its first, the CPU.
@@ -48,24 +65,26 @@ def ask_here(
     devices = tuple(backend.devices())
     if device and device not in devices:
         raise registry.RegistryError(f"{framework} has no device {device!r} here; there is {', '.join(devices)}")
-    subjects = backend.subjects((device or devices[0],))
     functions = {one.name: one for one in backend.functions}
-    return _asked(backend, [(subject, functions[subject.function]) for subject in subjects], problems)
+    subjects = backend.subjects((device or devices[0],))
+    return Hosted(backend, {subject.id: (subject, functions[subject.function]) for subject in subjects})
 
 
-def _asked(
-    backend: Backend, subjects: list[tuple[Subject, Any]], problems: Iterable[Problem]
+def ask_here(
+    function: Callable[..., Any],
+    framework: str,
+    problems: Iterable[Problem],
+    *,
+    names: Mapping[str, str] | None = None,
+    convention: Convention = PORTABLE,
+    device: str = "",
 ) -> Iterator[tuple[Problem, Subject, Outcome]]:
+    """What `function` does with each problem (consumed lazily); the other arguments and errors as of `hosted`."""
+    here = hosted(function, framework, names=names, convention=convention, device=device)
     for problem in problems:
-        for subject, function in subjects:
+        for subject in here.subjects:
             reason = subject.why_not(problem)
-            if reason is not None:
-                yield problem, subject, NotRun(reason)
-                continue
-            with warnings.catch_warnings(record=True) as caught:  # closed again before the caller's own code goes on
-                warnings.simplefilter("always")
-                outcome, _ = observe(problem, subject, function, backend, caught)
-            yield problem, subject, outcome
+            yield problem, subject, NotRun(reason) if reason is not None else here.observe(problem, subject.id)[0]
 
 
 def _backend(framework: str) -> Backend:

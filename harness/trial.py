@@ -29,6 +29,19 @@ _MODELS: Final = {"numpy": "torch"}
 _ROWS_OF_EACH: Final = 4
 
 
+def backend_name(framework: str) -> str:
+    """The registered name in what a person calls a framework: "torch" in "mine=torch@/path/to/python"."""
+    return framework.partition("@")[0].rpartition("=")[2]
+
+
+def class_axis(framework: str, said: str = "") -> str:
+    """Where a function gets its classes, as in `Convention`: as `said`, or as the framework's own functions have it."""
+    if said:
+        return {"-1": "last"}.get(said, said)
+    flagship = next((one for one in _declared(framework, "") if one.backend == backend_name(framework)), None)
+    return "last" if flagship is None else flagship.convention.class_axis
+
+
 def models(framework: str, like: str = "", targets: Sequence[TargetKind] = ()) -> dict[TargetKind, Subject]:
     """The functions that a function in `framework` is held to, by the kind of targets, as they declare themselves.
 
@@ -105,14 +118,14 @@ def problems(
     A subject that only gives a sum or a mean is asked single rows, so that no row hides behind others.
 
     Args:
-        not_asked: counts, by reason, what no subject can be asked.
+        not_asked: counts, by reason, what no subject can be asked, though it has the arguments for it.
 
     Raises:
         SuiteError: for a profile or a dtype that there is not.
     """
     asked = tuple(subjects)
     kinds = {subject.offer.targets for subject in asked}
-    reduced = [s.offer.reductions[0] for s in asked if s.offer.reductions in (("sum",), ("mean",))]
+    reduced = [s.convention.default_reduction for s in asked if s.offer.reductions in (("sum",), ("mean",))]
     seen: set[str] = set()
     for stage in dict.fromkeys(("quick", profile)):
         for problem in suite(stage, seed=seed, dtypes=list(dtypes) or None):
@@ -127,7 +140,7 @@ def problems(
                     reasons = [subject.why_not(form) for subject in asked]
                     if None in reasons:
                         yield form
-                    elif not_asked is not None:
+                    elif not_asked is not None and any(_named(form, subject) for subject in asked):
                         not_asked[str(reasons[0])] += 1
 
 
@@ -136,7 +149,7 @@ def problems(
 
 def _declared(framework: str, like: str) -> Iterator[Subject]:
     """What the backends in question declare, eager and in their default variant, on the CPU; the flagship first."""
-    backend = framework.partition("@")[0].rpartition("=")[2]
+    backend = backend_name(framework)
     own = _MODELS.get(backend, backend)
     available = {spec.name: spec for spec in registry.available()}
     named = like.partition(":")[0] if ":" in like else own
@@ -165,7 +178,7 @@ def _unknown(like: str, subjects: Sequence[Subject]) -> str:
     return f"--like {like}: there is no such function{hint} There is: {', '.join(names)}"
 
 
-def _single_rows(problem: Problem, reduction: Reduction, most: int | None) -> list[Problem]:
+def _single_rows(problem: Problem, reduction: str, most: int | None) -> list[Problem]:
     """Rows of a problem, each by itself; `most` of them, evenly spread."""
     rows = problem.rows
     logits = problem.logits.reshape(rows, problem.classes)
@@ -182,6 +195,12 @@ def _single_rows(problem: Problem, reduction: Reduction, most: int | None) -> li
         )
         for n in range(0, rows, step)
     ]
+
+
+def _named(problem: Problem, subject: Subject) -> bool:
+    """Whether the function has an argument for all that the problem gives."""
+    reductions = (*subject.offer.reductions, DEFAULT_REDUCTION)
+    return problem.options <= subject.offer.options and problem.reduction in reductions
 
 
 def _leaves_open(problem: Problem, subject: Subject) -> bool:

@@ -42,7 +42,7 @@ LEVELS = [
     ],
     ["assess", "drive", "record", "phrases"],
     ["mechanisms", "pool", "store", "stack", "contract", "separation"],
-    ["diagnosis", "merge", "inquiry", "trial"],
+    ["diagnosis", "merge", "inquiry", "trial", "stage"],
     ["judge", "worlds", "card", "reading", "judging"],
     ["judge_process"],
     ["symptoms", "notes"],
@@ -50,7 +50,7 @@ LEVELS = [
     ["measurement"],
     ["run", "expectations", "identification", "interview", "differences", "port", "claims"],
     ["compare"],
-    ["reports"],
+    ["reports", "casting", "tally", "checking"],
     ["cli", "__main__"],
 ]
 LEVEL = {name: n for n, names in enumerate(LEVELS) for name in names}

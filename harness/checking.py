@@ -1,0 +1,170 @@
+"""Checking a function of a user's own: the suite's problems, judged by what a well-known function promises.
+
+The work is that of any run (`logitmus.run`) over two subjects: the user's function, held to the other's convention,
+precision and documentation (`logitmus.trial`), and beside it that other one, for comparison.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+from typing import cast as typed
+
+from logitmus import registry, trial
+from logitmus import run as engine
+from logitmus.backend import TargetKind
+from logitmus.casting import Wanted, cast
+from logitmus.environment import harness_environment
+from logitmus.events import Event
+from logitmus.finding import Grade
+from logitmus.pool import Limits, Pool
+from logitmus.problem import FLOAT_DTYPES
+from logitmus.reports.check import CheckResult
+from logitmus.reports.summary import Summary
+from logitmus.store import SUFFIX, Store
+from logitmus.tally import Tally
+
+REQUIRABLE: Final = (Grade.A, Grade.B_PLUS, Grade.B, Grade.C)
+_DTYPES: Final = ("float64", "float32", "bfloat16", "float16")
+# NumPy has no bfloat16 of its own; a function that is to be asked in it can be, with dtypes=["bfloat16"].
+_NUMPY_DTYPES: Final = ("float64", "float32", "float16")
+Watch = Callable[[Iterable[Event]], Iterable[Event]]
+
+
+def check(
+    function: Callable[..., Any] | str,
+    framework: str,
+    *,
+    like: str = "",
+    targets: Sequence[TargetKind] = (),
+    class_axis: str = "",
+    require: str = "",
+    device: str = "",
+    dtypes: Sequence[str] = (),
+    options: Mapping[str, str] | None = None,
+    profile: str = "default",
+    seed: int = 0,
+    fail_fast: bool = False,
+    compare: bool = True,
+    isolated: bool | None = None,
+    out: Path | None = None,
+    limits: Limits = trial.LIMITS,
+    watch: Watch = iter,
+) -> CheckResult:
+    """Whether `function` is as good a cross-entropy as the one that it is held to.
+
+    Args:
+        function: "FILE.py:FUNCTION" or "package.module:FUNCTION", or a callable. It takes (logits, targets) in the
+            framework's own arrays, and those of weight, ignore_index, label_smoothing and reduction that its
+            signature names; what it does not name is not exercised. In NumPy it may return (loss, gradient).
+        framework: "torch", "tensorflow", "jax" or "numpy"; for a function in a file also "torch@/path/to/python".
+        like: the subject whose convention it is held to; "": the framework's flagship (for NumPy, PyTorch's).
+        targets: the kinds that it is asked with; empty: that of `like`, which is labels unless said otherwise.
+        class_axis: where it gets its classes, "last" or "1"; "": as the framework's flagship, in NumPy last.
+        require: the grade that every dtype must reach, "A", "B+", "B" or "C": numbers within it are not held against
+            the function, all others are. "": all that the judge finds is (a weak sum is but a note).
+        device: one that the framework has; "": its first, the CPU.
+        dtypes: those it is asked in; empty: float64, float32, bfloat16 (not in NumPy) and float16.
+        options: its own names for the arguments, by ours: {"weight": "class_weights"}; "": not to be given.
+        profile, seed: as of `logitmus run`.
+        fail_fast: end at the first finding that counts.
+        compare: whether the function that it is held to is asked, too. What that one does no better on the same
+            problem is not held against yours.
+        isolated: whether it runs in a worker process, where a crash or a hang is a finding; None: if a worker can
+            import it, which it can if it has a name in a module. In this process, a crash is a crash.
+        out: where to keep the run's file; None: it is not kept.
+        limits: of the workers.
+        watch: sees every event of the run on its way, for progress.
+
+    Raises:
+        RegistryError, TargetError, SuiteError: for what cannot be meant: a framework, a file, a function, a dtype.
+        InquiryError: where the framework is not installed or cannot start.
+
+    Example:
+        >>> import numpy as np, logitmus
+        >>> def unshifted(logits, labels):
+        ...     rows = np.log(np.exp(logits).sum(-1)) - np.take_along_axis(logits, labels[..., None], -1)[..., 0]
+        ...     return rows.mean()
+        >>> result = logitmus.check(unshifted, "numpy", dtypes=["float32"], profile="quick", compare=False)
+        >>> result.conforms, "spurious_overflow" in {finding.cause for finding in result.findings}
+        (False, True)
+    """
+    start = time.monotonic()
+    if require and require not in REQUIRABLE:
+        raise registry.RegistryError(f"--require {require}: use {', '.join(REQUIRABLE)}")
+    wanted = Wanted(
+        function=function,
+        framework=framework,
+        names=dict(options or {}),
+        class_axis=trial.class_axis(framework, class_axis),
+        device=device,
+        models=trial.models(framework, like, targets),
+        dtypes=tuple(dtypes) or (_NUMPY_DTYPES if trial.backend_name(framework) == "numpy" else _DTYPES),
+    )
+    not_asked: Counter[str] = Counter()
+    with ExitStack() as stack:
+        asked = cast(wanted, limits, compare=compare, isolated=isolated)
+        stack.callback(asked.stage.close)
+        problems = list(
+            trial.problems(asked.held.values(), profile=profile, seed=seed, dtypes=wanted.dtypes, not_asked=not_asked)
+        )
+        path = out or Path(stack.enter_context(tempfile.TemporaryDirectory())) / f"check{SUFFIX}"
+        settings = {"profile": profile, "seed": seed, "dtypes": list(wanted.dtypes), "check": asked.label}
+        store = stack.enter_context(Store.create(path, environment=harness_environment(), settings=settings))
+        events = engine.run(problems, asked.specs, store, pool=lambda *_: typed(Pool, asked.stage))
+        summary = Summary()
+        tally = Tally(
+            {one.id: asked.beside.get(one.id, "") for one in asked.held.values()}, Grade(require) if require else None
+        )
+        stopped = False
+        for event in watch(events):
+            summary.add(event)
+            if tally.add(event) and fail_fast and not stopped:
+                asked.stage.halt()
+                stopped = True
+    return CheckResult(
+        function=asked.label,
+        subjects=asked.held,
+        models=asked.models,
+        require=tally.require,
+        groups=tally.groups,
+        excused=tally.excused,
+        grades=_in_order(tally.grades),
+        model_grades=_in_order(tally.model_grades),
+        problems=tally.asked,
+        calls=summary.calls,
+        seconds=time.monotonic() - start,
+        not_asked=not_asked,
+        remarks=asked.remarks,
+        stopped=stopped,
+        summary=summary,
+    )
+
+
+def assert_conforms(function: Callable[..., Any] | str, framework: str, **settings: Any) -> CheckResult:
+    """`check`, as an assertion; its message says what was asked, what was expected and what came.
+
+    Args:
+        settings: as of `check`.
+
+    Raises:
+        AssertionError: where the function does not conform; and what `check` raises.
+
+    Example:
+        >>> import logitmus
+        >>> logitmus.assert_conforms("losses.py:my_loss", framework="torch")  # doctest: +SKIP
+    """
+    __tracebackhide__ = True
+    result = check(function, framework, **settings)
+    if not result.conforms:
+        raise AssertionError(str(result))
+    return result
+
+
+def _in_order(grades: Mapping[str, Grade]) -> dict[str, Grade]:
+    return {dtype: grades[dtype] for dtype in FLOAT_DTYPES if dtype in grades}

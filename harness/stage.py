@@ -1,0 +1,112 @@
+"""A stage: a pool that has started, whose subjects are described as a check wants them.
+
+It stands behind the seam of `logitmus.pool`, so that the engine asks, keeps and judges as in any run. A callable that
+no worker can import is asked in this process (`Here`), behind the same seam.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+from logitmus.backend import Subject
+from logitmus.drive import Ask, Observed, PoolEvent
+from logitmus.environment import process_environment
+from logitmus.events import BackendFailed
+from logitmus.local import Hosted
+from logitmus.observation import Observation
+from logitmus.pool import Plan, Ready
+from logitmus.registry import BackendSpec
+
+
+class SupportsPool(Protocol):
+    """What the engine uses of a pool."""
+
+    def describe(self) -> Iterator[Ready | BackendFailed]:
+        """What each backend offers, or why it could not start."""
+
+    def run(self, plan: Plan) -> Iterator[PoolEvent]:
+        """Does the planned work."""
+
+    def close(self) -> None:
+        """Ends everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """A pool of one callable, asked in this process. It dies with it, and hangs with it."""
+
+    spec: BackendSpec
+    hosted: Hosted
+
+    def describe(self) -> Iterator[Ready]:
+        """Its subjects."""
+        yield Ready(self.spec, self.hosted.subjects, process_environment(), 0.0)
+
+    def run(self, plan: Plan) -> Iterator[PoolEvent]:
+        """Asks as it is read."""
+        for problem, subjects in plan(self.hosted.subjects):
+            for subject in subjects:
+                outcome, seconds = self.hosted.observe(problem, subject)
+                yield Observed(problem, Observation(subject, problem.id, outcome), seconds, False)
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+
+class Stage:
+    """Pools under one roof, started; the engine closes what it was given, and so may its maker.
+
+    Attributes:
+        ready: what was described. Subjects may be replaced by others of the same ids, as they are held.
+    """
+
+    def __init__(self, pools: Sequence[SupportsPool]) -> None:
+        self._pools = pools
+        self._halted = False
+        self.ready: list[Ready | BackendFailed] = []
+        try:
+            for pool in pools:
+                self.ready += pool.describe()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends all workers."""
+        self.close()
+
+    def close(self) -> None:
+        """Ends all workers."""
+        with ExitStack() as stack:
+            for pool in self._pools:
+                stack.callback(pool.close)
+
+    def describe(self) -> Iterator[Ready | BackendFailed]:
+        """What has been described already."""
+        yield from self.ready
+
+    def halt(self) -> None:
+        """What is being asked ends with what is on its way; what is asked thereafter is asked as ever."""
+        self._halted = True
+
+    def run(self, plan: Plan) -> Iterator[PoolEvent]:
+        """Does the planned work, one pool after the other."""
+        self._halted = False
+
+        def until_halted(subjects: tuple[Subject, ...]) -> Iterator[Ask]:
+            for ask in plan(subjects):
+                if self._halted:
+                    return
+                yield ask
+
+        for pool in self._pools:
+            yield from pool.run(until_halted)

@@ -1,0 +1,234 @@
+"""The result of checking a user's own function: a value, and how it reads as plain text and on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from logitmus.backend import Subject, TargetKind
+from logitmus.finding import Finding, Grade, Severity
+from logitmus.reports import wording
+from logitmus.reports.summary import Group, Summary
+from logitmus.reports.terminal import text
+
+SCHEMA: Final = 1
+_OPTIONS: Final = ("weight", "ignore_index", "label_smoothing")
+_COLOURS: Final = {
+    Severity.BUG: "bold red",
+    Severity.HAZARD: "bold magenta",
+    Severity.DIFFERENCE: "yellow",
+    Severity.NOTE: "dim",
+}
+_FAMILIES: Final = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckResult:
+    """What came of a check; `str()` of it is a message that suffices by itself.
+
+    Attributes:
+        function: as it was named.
+        subjects: its subjects as they were held, by the kind of targets. models: the ids of what they are held to.
+        require: the grade that was asked for, if one was.
+        groups: what speaks against it, by cause, worst first, each with the smallest problem that shows it.
+        excused: what does not: notes, what the required grade allows, and what the model does no better.
+        grades, model_grades: the worst grade by dtype.
+        problems, calls, seconds: what it was asked, with all calls made and how long they took.
+        not_asked: how many problems were not put to it, by reason.
+        remarks: what else a reader must know, such as a comparison that could not be made.
+        stopped: whether it ended at the first finding, as it was told to.
+        summary: of the run, for reports.
+    """
+
+    function: str
+    subjects: Mapping[TargetKind, Subject]
+    models: Mapping[TargetKind, str]
+    require: Grade | None
+    groups: tuple[Group, ...]
+    excused: tuple[Group, ...]
+    grades: Mapping[str, Grade]
+    model_grades: Mapping[str, Grade]
+    problems: int
+    calls: int
+    seconds: float
+    not_asked: Mapping[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    stopped: bool = False
+    summary: Summary = field(repr=False)
+
+    @property
+    def conforms(self) -> bool:
+        """Whether nothing speaks against it, it was asked something, and every dtype reaches the required grade."""
+        return bool(self.calls) and not self.groups and not self.short
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Of each group, the one on the smallest problem."""
+        return tuple(group.finding for group in self.groups)
+
+    @property
+    def short(self) -> tuple[str, ...]:
+        """The dtypes whose grade is below the required one."""
+        required = self.require
+        return tuple(d for d, grade in self.grades.items() if required is not None and grade.rank > required.rank)
+
+    @property
+    def unnamed(self) -> tuple[str, ...]:
+        """The options that the function does not name, and which were not exercised."""
+        offers = [subject.offer for subject in self.subjects.values()]
+        return tuple(one for one in _OPTIONS if not any(one in offer.options for offer in offers))
+
+    @property
+    def headline(self) -> str:
+        """One sentence."""
+        held_to = " and ".join(dict.fromkeys(self.models.values()))
+        if self.conforms:
+            return f"{self.function} conforms to {held_to}"
+        if not self.calls:
+            return f"{self.function} was not asked anything"
+        found = [f"{wording.plural(n, severity.value)}" for severity, n in self._tally().items() if n]
+        required = "" if self.require is None else self.require.value
+        short = f"grade {required} is not reached in {', '.join(self.short)}" if self.short else ""
+        return f"{self.function} does not conform to {held_to}: {', '.join([*found, *filter(None, [short])])}"
+
+    def _tally(self) -> dict[Severity, int]:
+        return {one: sum(group.finding.severity is one for group in self.groups) for one in Severity}
+
+    def __str__(self) -> str:
+        lines = [self.headline, ""]
+        for number, group in enumerate(self.groups, 1):
+            lines.append(f"{number}. {_head(group)}")
+            lines += [f"   {name + ':':<10}{words}" for name, words in evidence(group)]
+            lines.append("")
+        lines += [*_grade_lines(self), *facts(self)]
+        return wording.printable("\n".join(lines))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For machines; the schema is versioned. The run's own summary is under "run"."""
+        run = self.summary.as_dict()
+        return {
+            "schema": SCHEMA,
+            "conforms": self.conforms,
+            "headline": self.headline,
+            "function": self.function,
+            "held_to": dict(self.models),
+            "require": None if self.require is None else self.require.value,
+            "grades": {dtype: grade.value for dtype, grade in self.grades.items()},
+            "model_grades": {dtype: grade.value for dtype, grade in self.model_grades.items()},
+            "findings": [_as_dict(group) for group in self.groups],
+            "excused": [_as_dict(group) for group in self.excused],
+            "problems": self.problems,
+            "calls": self.calls,
+            "seconds": round(self.seconds, 3),
+            "stopped_at_first": self.stopped,
+            "not_exercised": list(self.unnamed),
+            "not_asked": dict(self.not_asked),
+            "remarks": list(self.remarks),
+            "run": run,
+        }
+
+
+def render(result: CheckResult, console: Console) -> None:
+    """Print the verdict, the findings worst first, the grades, and what was left out."""
+    console.print(text(result.headline, "bold green" if result.conforms else "bold"))
+    console.print()
+    for group in result.groups:
+        finding = group.finding
+        head = Text()
+        head.append(f"{finding.severity.value.upper()} ", style=_COLOURS[finding.severity])
+        head.append(f"{finding.kind.value}  ", style="dim")
+        head.append_text(text(finding.summary, "bold"))
+        console.print(head)
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(style="dim", no_wrap=True)
+        grid.add_column(overflow="fold")
+        for name, words in evidence(group):
+            grid.add_row(name, text(words))
+        console.print(Padding(grid, (0, 0, 1, 2)))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("grade", *result.grades):
+        table.add_column(name, no_wrap=True)
+    for name, *cells in _grade_rows(result):
+        table.add_row(text(name), *cells)
+    if result.grades:
+        console.print(table)
+        console.print()
+    for line in facts(result):
+        console.print(text(line, "dim"))
+
+
+def evidence(group: Group) -> Iterator[tuple[str, str]]:
+    """What shows a group's cause, line by line: a name and words."""
+    finding, place = group.finding, wording.where(group.finding)
+    came = f"{finding.observed}  {wording.measure(finding)}".strip()
+    many = f"{wording.plural(group.count, 'result')} in {wording.listed(group.families, _FAMILIES)}"
+    yield "asked", f"{finding.problem}  {wording.question(group.problem, finding.row)}"
+    yield "expected", f"{finding.expected}  ({place})" if place and finding.expected else finding.expected or place
+    yield "came", came or finding.detail.strip().rpartition("\n")[2]
+    yield "seen", f"{many} ({', '.join(sorted(group.dtypes))})"
+    for name, words in (("or", wording.doubt(finding)), ("matters", wording.why(finding))):
+        if words:
+            yield name, words
+
+
+def facts(result: CheckResult) -> Iterator[str]:
+    """What was asked and what was not, and what was found that does not count."""
+    for group in result.excused:
+        yield f"not held against it: {group.finding.summary} ({wording.plural(group.count, 'result')})"
+    if result.unnamed:
+        yield f"not exercised, for it has no such argument: {', '.join(result.unnamed)}"
+    reasons = sorted(result.not_asked.items(), key=lambda item: (-item[1], item[0]))
+    if reasons:
+        told = "; ".join(f"{reason} ({wording.plural(count, 'problem')})" for reason, count in reasons)
+        yield f"not asked: {told}"
+    yield from result.remarks
+    stopped = "; stopped at the first finding" if result.stopped else ""
+    asked = f"{wording.plural(result.problems, 'problem')}, {wording.plural(result.calls, 'call')}"
+    yield f"{asked}, {result.seconds:.0f} s{stopped}"
+
+
+# --- within ------------------------------------------------------------------------------------------------------
+
+
+def _head(group: Group) -> str:
+    finding = group.finding
+    return f"{finding.severity.value.upper()} ({finding.kind.value}): {finding.summary}"
+
+
+def _grade_rows(result: CheckResult) -> Iterator[tuple[str, ...]]:
+    yield (result.function, *(grade.value for grade in result.grades.values()))
+    if result.model_grades:
+        grades = [result.model_grades.get(dtype) for dtype in result.grades]
+        name = " and ".join(dict.fromkeys(result.models.values()))
+        yield (name, *("." if grade is None else grade.value for grade in grades))
+
+
+def _grade_lines(result: CheckResult) -> Iterator[str]:
+    for name, *cells in _grade_rows(result) if result.grades else ():
+        told = ", ".join(f"{cell} in {dtype}" for dtype, cell in zip(result.grades, cells, strict=True))
+        yield f"{name}: grade {told}"
+
+
+def _as_dict(group: Group) -> dict[str, Any]:
+    finding = group.finding
+    return {
+        "kind": finding.kind.value,
+        "severity": finding.severity.value,
+        "cause": finding.cause,
+        "summary": finding.summary,
+        "count": group.count,
+        "families": sorted(group.families),
+        "dtypes": sorted(group.dtypes),
+        "id": finding.id,
+        "problem": finding.problem,
+        "question": wording.question(group.problem, finding.row),
+        "expected": finding.expected,
+        "observed": finding.observed,
+        "part": finding.part,
+    }
