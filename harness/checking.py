@@ -11,6 +11,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from typing import cast as typed
@@ -18,7 +20,7 @@ from typing import cast as typed
 from logitmus import registry, trial
 from logitmus import run as engine
 from logitmus.backend import TargetKind
-from logitmus.casting import Wanted, cast
+from logitmus.casting import Cast, Wanted, cast
 from logitmus.environment import harness_environment
 from logitmus.events import Event
 from logitmus.finding import Grade
@@ -29,6 +31,7 @@ from logitmus.reports.summary import Summary
 from logitmus.store import SUFFIX, Store
 from logitmus.tally import Tally
 
+KINDS: Final[tuple[TargetKind, ...]] = ("labels", "probabilities")
 REQUIRABLE: Final = (Grade.A, Grade.B_PLUS, Grade.B, Grade.C)
 _DTYPES: Final = ("float64", "float32", "bfloat16", "float16")
 # NumPy has no bfloat16 of its own; a function that is to be asked in it can be, with dtypes=["bfloat16"].
@@ -72,7 +75,7 @@ def check(
         dtypes: those it is asked in; empty: float64, float32, bfloat16 (not in NumPy) and float16.
         options: its own names for the arguments, by ours: {"weight": "class_weights"}; "": not to be given.
         profile, seed: as of `logitmus run`.
-        fail_fast: end at the first finding that counts.
+        fail_fast: begin with the quick problems, and end where they or one of the others show a finding that counts.
         compare: whether the function that it is held to is asked, too. What that one does no better on the same
             problem is not held against yours.
         isolated: whether it runs in a worker process, where a crash or a hang is a finding; None: if a worker can
@@ -106,40 +109,60 @@ def check(
         models=trial.models(framework, like, targets),
         dtypes=tuple(dtypes) or (_NUMPY_DTYPES if trial.backend_name(framework) == "numpy" else _DTYPES),
     )
-    not_asked: Counter[str] = Counter()
     with ExitStack() as stack:
         asked = cast(wanted, limits, compare=compare, isolated=isolated)
         stack.callback(asked.stage.close)
-        problems = list(
-            trial.problems(asked.held.values(), profile=profile, seed=seed, dtypes=wanted.dtypes, not_asked=not_asked)
-        )
         path = out or Path(stack.enter_context(tempfile.TemporaryDirectory())) / f"check{SUFFIX}"
-        settings = {"profile": profile, "seed": seed, "dtypes": list(wanted.dtypes), "check": asked.label}
-        store = stack.enter_context(Store.create(path, environment=harness_environment(), settings=settings))
-        events = engine.run(problems, asked.specs, store, pool=lambda *_: typed(Pool, asked.stage))
-        summary = Summary()
-        tally = Tally(
-            {one.id: asked.beside.get(one.id, "") for one in asked.held.values()}, Grade(require) if require else None
-        )
-        stopped = False
-        for event in watch(events):
+        ask = partial(_ask, asked, wanted, path, seed=seed, require=Grade(require) if require else None, watch=watch)
+        # Most faults show on the quick problems; only a function that passes them need be asked the others.
+        result = ask("quick" if fail_fast else profile, fail_fast=fail_fast)
+        if fail_fast and result.conforms and profile != "quick":
+            path.unlink()
+            result = ask(profile, fail_fast=True)
+    return replace(result, seconds=time.monotonic() - start)
+
+
+def _ask(
+    asked: Cast,
+    wanted: Wanted,
+    path: Path,
+    profile: str,
+    *,
+    seed: int,
+    require: Grade | None,
+    fail_fast: bool,
+    watch: Watch,
+) -> CheckResult:
+    """One run, and what it says."""
+    not_asked: Counter[str] = Counter()
+    problems = list(
+        trial.problems(asked.held.values(), profile=profile, seed=seed, dtypes=wanted.dtypes, not_asked=not_asked)
+    )
+    settings = {"profile": profile, "seed": seed, "dtypes": list(wanted.dtypes), "check": asked.label}
+    summary = Summary()
+    tally = Tally({one.id: asked.beside.get(one.id, "") for one in asked.held.values()}, require)
+    stopped = False
+    with Store.create(path, environment=harness_environment(), settings=settings) as store:
+        for event in watch(engine.run(problems, asked.specs, store, pool=lambda *_: typed(Pool, asked.stage))):
             summary.add(event)
             if tally.add(event) and fail_fast and not stopped:
                 asked.stage.halt()
                 stopped = True
+    if summary.finished is not None and summary.finished.interrupted:
+        raise KeyboardInterrupt
     return CheckResult(
         function=asked.label,
         subjects=asked.held,
         models=asked.models,
-        require=tally.require,
+        require=require,
         groups=tally.groups,
         excused=tally.excused,
         grades=_in_order(tally.grades),
         model_grades=_in_order(tally.model_grades),
         problems=tally.asked,
         calls=summary.calls,
-        seconds=time.monotonic() - start,
-        not_asked=not_asked,
+        seconds=0.0 if summary.finished is None else summary.finished.seconds,
+        not_asked=not_asked + tally.not_asked,
         remarks=asked.remarks,
         stopped=stopped,
         summary=summary,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import Final, NamedTuple
 from logitmus import messages
 from logitmus.backend import Subject
 from logitmus.events import BackendFailed
-from logitmus.observation import Garbled, NotRun, Observation, Outcome, Raised
+from logitmus.observation import Garbled, NotRun, Observation, Outcome, Raised, TimedOut
 from logitmus.problem import Problem
 from logitmus.process import WorkerLost, WorkerProcess
 from logitmus.registry import BackendSpec
@@ -109,6 +110,7 @@ class Drive:
     _compiled: set[tuple[str, tuple[object, ...]]] = field(default_factory=set)
     _batches: int = 0
     _losses: int = 0
+    _lost_seconds: float = 0.0
 
     def run(self, asks: Iterable[Ask]) -> None:
         """Does all this work, consumed lazily and in order: one `Observed` for every (problem, subject) asked."""
@@ -135,6 +137,9 @@ class Drive:
         while True:
             if self._losses >= self.workers.limits.give_up_after:
                 self._leave(source, f"gave up after {self._losses} workers in a row were lost without one answer")
+                return
+            if self._lost_seconds >= self.workers.limits.lost_seconds:
+                self._leave(source, f"gave up after {self._lost_seconds:.0f} s were lost on workers that hung or died")
                 return
             self._fill(source)
             if not self._in_flight:
@@ -192,7 +197,10 @@ class Drive:
         if self.worker is None:
             self._flush()
             place = self.place
+            began = time.monotonic()
             self.worker, hello = self.workers.start(place.spec, place.variant, place.device_argument)
+            if self._losses:
+                self._lost_seconds += time.monotonic() - began
             gone = set(place.wire_ids.values()) - {subject.id for subject in hello.subjects}
             if gone:
                 raise StartError(f"started once more, it no longer offers {min(gone)}")
@@ -255,6 +263,7 @@ class Drive:
     def _lose(self, outcome: Outcome) -> None:
         """The item that the worker was at gets the outcome; the others go to its successor."""
         self._losses += 1
+        self._lost_seconds += outcome.seconds if isinstance(outcome, TimedOut) else 0.0
         guilty = self._in_flight[0].items if self._in_flight else None
         if guilty:
             problem, subject = guilty.popleft()

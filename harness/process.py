@@ -7,6 +7,7 @@ line of any length can block either side, and memory stays bounded by `Limits.li
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import selectors
 import signal
@@ -44,6 +45,7 @@ class Limits:
         memory_bytes: resident, of the worker and all its children.
         line_bytes: of one line that it sends.
         give_up_after: replacements in a row without one answer, after which the rest is not run.
+        lost_seconds: the same, after so long in all was spent on waiting for what hung and on replacing workers.
     """
 
     start_seconds: float = 120.0
@@ -52,6 +54,7 @@ class Limits:
     memory_bytes: int = 8 << 30
     line_bytes: int = 1 << 30
     give_up_after: int = 20
+    lost_seconds: float = math.inf
 
 
 class WorkerLost(Exception):  # noqa: N818  (not an error of ours: it becomes the observation)

@@ -58,7 +58,7 @@ class Here:
 
 
 class Stage:
-    """Pools under one roof, started; the engine closes what it was given, and so may its maker.
+    """Pools under one roof, started. Its maker closes it: the engine may use it for one run after another.
 
     Attributes:
         ready: what was described. Subjects may be replaced by others of the same ids, as they are held.
@@ -81,8 +81,7 @@ class Stage:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends all workers."""
-        self.close()
+        """Leaves the workers alive."""
 
     def close(self) -> None:
         """Ends all workers."""

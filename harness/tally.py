@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
@@ -33,6 +34,7 @@ class Tally:
         self.grades: dict[str, Grade] = {}
         self.model_grades: dict[str, Grade] = {}
         self.asked = 0
+        self.not_asked: Counter[str] = Counter()
 
     def add(self, event: Event) -> bool:
         """Take one event in; whether it, or what it completes, speaks against the function."""
@@ -69,7 +71,10 @@ class Tally:
 
     def _hold(self, event: Judged, model: Judgement | None) -> bool:
         judgement = event.judgement
-        self.asked += judgement.verdict is not Verdict.NOT_RUN
+        if judgement.verdict is Verdict.NOT_RUN:
+            self.not_asked[judgement.reason] += 1
+            return False
+        self.asked += 1
         _grade(self.grades, judgement)
         same = {_key(finding) for finding in model.findings} if model is not None else _NONE
         counts = [f for f in judgement.findings if self._counts(f, judgement) and _key(f) not in same]

@@ -22,7 +22,8 @@ from logitmus.declared import backend_of
 from logitmus.pool import Limits
 from logitmus.problem import DEFAULT_REDUCTION, Array, Problem, Reduction, float_array
 
-LIMITS: Final = Limits(compile_seconds=20.0, call_seconds=5.0)
+# A function that hangs or dies here and there is found out soon, and need not be waited for everywhere.
+LIMITS: Final = Limits(compile_seconds=20.0, call_seconds=5.0, give_up_after=4, lost_seconds=40.0)
 # For NumPy, whose own function is but a textbook's.
 _MODELS: Final = {"numpy": "torch"}
 # Of a function that only gives a mean: rows asked one by one of each problem. In the quick profile, all.

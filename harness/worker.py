@@ -60,9 +60,9 @@ def main(argv: Sequence[str]) -> int:
     try:
         backend = load(options.backend, options.path)
         backend.start(options.variant)
+        devices = tuple(backend.devices())  # a framework that is not there is no fault of the function's file
         if options.function:
             backend = _adopted(backend, options)
-        devices = tuple(backend.devices())
     except Exception as error:
         send(_failure(error, backend))
         return 1

@@ -65,7 +65,7 @@ class CheckResult:
     @property
     def conforms(self) -> bool:
         """Whether nothing speaks against it, it was asked something, and every dtype reaches the required grade."""
-        return bool(self.calls) and not self.groups and not self.short
+        return bool(self.problems) and not self.groups and not self.short
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -90,7 +90,7 @@ class CheckResult:
         held_to = " and ".join(dict.fromkeys(self.models.values()))
         if self.conforms:
             return f"{self.function} conforms to {held_to}"
-        if not self.calls:
+        if not self.problems:
             return f"{self.function} was not asked anything"
         found = [f"{wording.plural(n, severity.value)}" for severity, n in self._tally().items() if n]
         required = "" if self.require is None else self.require.value

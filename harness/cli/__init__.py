@@ -12,6 +12,7 @@ import typer
 
 from logitmus import __version__
 from logitmus.cli.backends import backends
+from logitmus.cli.check import check
 from logitmus.cli.compare import compare
 from logitmus.cli.conventions import conventions
 from logitmus.cli.exits import Exit
@@ -34,7 +35,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, judge, report, compare, merge, explain, identify, conventions, port, backends, families):
+for verb in (run, check, judge, report, compare, merge, explain, identify, conventions, port, backends, families):
     app.command()(verb)
 
 
