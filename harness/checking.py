@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -100,6 +99,7 @@ def check(
     start = time.monotonic()
     if require and require not in REQUIRABLE:
         raise registry.RegistryError(f"--require {require}: use {', '.join(REQUIRABLE)}")
+    registry.parse(framework)
     wanted = Wanted(
         function=function,
         framework=framework,
@@ -134,10 +134,7 @@ def _ask(
     watch: Watch,
 ) -> CheckResult:
     """One run, and what it says."""
-    not_asked: Counter[str] = Counter()
-    problems = list(
-        trial.problems(asked.held.values(), profile=profile, seed=seed, dtypes=wanted.dtypes, not_asked=not_asked)
-    )
+    problems = trial.problems(asked.held.values(), profile=profile, seed=seed, dtypes=wanted.dtypes)
     settings = {"profile": profile, "seed": seed, "dtypes": list(wanted.dtypes), "check": asked.label}
     summary = Summary()
     tally = Tally({one.id: asked.beside.get(one.id, "") for one in asked.held.values()}, require)
@@ -162,7 +159,7 @@ def _ask(
         problems=tally.asked,
         calls=summary.calls,
         seconds=0.0 if summary.finished is None else summary.finished.seconds,
-        not_asked=not_asked + tally.not_asked,
+        not_asked=tally.not_asked,
         remarks=asked.remarks,
         stopped=stopped,
         summary=summary,

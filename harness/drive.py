@@ -27,6 +27,7 @@ from logitmus.workers import StartError, Workers
 _BATCH_CALLS: Final = 64
 _BATCH_BYTES: Final = 1 << 19
 _BATCHES_AHEAD: Final = 2
+_TELLING_CALLS: Final = 2  # first calls of signatures, after which it is known how long such a call takes
 # After such an error every later call of the process fails too: the CUDA context is gone.
 _POISONED: Final = re.compile(r"CUDA error|CUDA_ERROR|device-side assert|illegal memory access", re.IGNORECASE)
 
@@ -111,6 +112,7 @@ class Drive:
     _batches: int = 0
     _losses: int = 0
     _lost_seconds: float = 0.0
+    _first_seconds: list[float] = field(default_factory=list)
 
     def run(self, asks: Iterable[Ask]) -> None:
         """Does all this work, consumed lazily and in order: one `Observed` for every (problem, subject) asked."""
@@ -217,15 +219,24 @@ class Drive:
         problem, subject = batch.items[0]
         call = (subject, problem.signature)
         first = call not in self._compiled
-        message = self._receive(self.workers.limits.compile_seconds if first else self.workers.limits.call_seconds)
+        message = self._receive(self._patience() if first else self.workers.limits.call_seconds)
         outcome = self._outcome(message, problem, subject)
         assert isinstance(message, messages.Answer)  # noqa: S101  (_outcome has seen to it)
         self._compiled.add(call)
+        if first:
+            self._first_seconds.append(message.seconds)
         self._losses = 0
         batch.items.popleft()
         self._observe(problem, subject, outcome, message.seconds, first)
         if isinstance(outcome, Raised) and _POISONED.search(outcome.message):
             self._recall()
+
+    def _patience(self) -> float:
+        """How long a first call is waited for."""
+        limits = self.workers.limits
+        if len(self._first_seconds) < _TELLING_CALLS:
+            return limits.compile_seconds
+        return min(limits.compile_seconds, max(limits.call_seconds, limits.patience * max(self._first_seconds)))
 
     def _receive(self, seconds: float) -> messages.Answer | messages.Done | messages.Hello | messages.Failed:
         worker = self._started_worker()

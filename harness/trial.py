@@ -7,7 +7,6 @@ exercised.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -23,7 +22,7 @@ from logitmus.pool import Limits
 from logitmus.problem import DEFAULT_REDUCTION, Array, Problem, Reduction, float_array
 
 # A function that hangs or dies here and there is found out soon, and need not be waited for everywhere.
-LIMITS: Final = Limits(compile_seconds=20.0, call_seconds=5.0, give_up_after=4, lost_seconds=40.0)
+LIMITS: Final = Limits(compile_seconds=20.0, call_seconds=5.0, patience=20.0, give_up_after=8, lost_seconds=30.0)
 # For NumPy, whose own function is but a textbook's.
 _MODELS: Final = {"numpy": "torch"}
 # Of a function that only gives a mean: rows asked one by one of each problem. In the quick profile, all.
@@ -112,14 +111,10 @@ def problems(
     profile: str = "default",
     seed: int = 0,
     dtypes: Sequence[str] = (),
-    not_asked: Counter[str] | None = None,
 ) -> Iterator[Problem]:
     """What subjects that are `held` are asked, each problem once; the quick ones first, so that most faults show soon.
 
     A subject that only gives a sum or a mean is asked single rows, so that no row hides behind others.
-
-    Args:
-        not_asked: counts, by reason, what no subject can be asked, though it has the arguments for it.
 
     Raises:
         SuiteError: for a profile or a dtype that there is not.
@@ -138,11 +133,8 @@ def problems(
             for form in forms:
                 if form.id not in seen:
                     seen.add(form.id)
-                    reasons = [subject.why_not(form) for subject in asked]
-                    if None in reasons:
+                    if any(subject.why_not(form) is None for subject in asked):
                         yield form
-                    elif not_asked is not None and any(_named(form, subject) for subject in asked):
-                        not_asked[str(reasons[0])] += 1
 
 
 # --- within ------------------------------------------------------------------------------------------------------
@@ -175,8 +167,8 @@ def _unknown(like: str, subjects: Sequence[Subject]) -> str:
         return "no function is known to hold this framework's to; name one with --like, e.g. --like torch:cross_entropy"
     names = [subject.id for subject in subjects]
     close = get_close_matches(like, [name for subject in subjects for name in _names(subject)], n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"--like {like}: there is no such function{hint} There is: {', '.join(names)}"
+    hint = f"did you mean {close[0]}?" if close else f"there is {', '.join(names)}"
+    return f"--like {like}: there is no such function; {hint}"
 
 
 def _single_rows(problem: Problem, reduction: str, most: int | None) -> list[Problem]:
@@ -196,12 +188,6 @@ def _single_rows(problem: Problem, reduction: str, most: int | None) -> list[Pro
         )
         for n in range(0, rows, step)
     ]
-
-
-def _named(problem: Problem, subject: Subject) -> bool:
-    """Whether the function has an argument for all that the problem gives."""
-    reductions = (*subject.offer.reductions, DEFAULT_REDUCTION)
-    return problem.options <= subject.offer.options and problem.reduction in reductions
 
 
 def _leaves_open(problem: Problem, subject: Subject) -> bool:

@@ -169,10 +169,13 @@ def evidence(group: Group) -> Iterator[tuple[str, str]]:
     came = f"{finding.observed}  {wording.measure(finding)}".strip()
     many = f"{wording.plural(group.count, 'result')} in {wording.listed(group.families, _FAMILIES)}"
     yield "asked", f"{finding.problem}  {wording.question(group.problem, finding.row)}"
-    yield "expected", f"{finding.expected}  ({place})" if place and finding.expected else finding.expected or place
-    yield "came", came or finding.detail.strip().rpartition("\n")[2]
-    yield "seen", f"{many} ({', '.join(sorted(group.dtypes))})"
-    for name, words in (("or", wording.doubt(finding)), ("matters", wording.why(finding))):
+    for name, words in (
+        ("expected", f"{finding.expected}  ({place})" if place and finding.expected else finding.expected),
+        ("came", came),
+        ("seen", f"{many} ({', '.join(sorted(group.dtypes))})"),
+        ("or", wording.doubt(finding)),
+        ("matters", wording.why(finding)),
+    ):
         if words:
             yield name, words
 

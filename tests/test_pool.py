@@ -346,3 +346,17 @@ def test_pipes_are_closed() -> None:
     before = psutil.Process().num_fds()
     run(worker("exits"), questions(30, guilty=tuple(range(0, 30, 3))))
     assert psutil.Process().num_fds() <= before
+
+
+def test_hangs_are_waited_for_only_so_long_in_all() -> None:
+    limits = Limits(compile_seconds=0.3, call_seconds=0.3, lost_seconds=0.5)
+    outcomes = run(worker("hangs"), [problem(666.0), problem(1.0), problem(666.0), problem(2.0)], limits)
+    assert outcomes[0] == TimedOut(0.3)
+    assert isinstance(outcomes[-1], NotRun)
+    assert "were lost on workers that hung or died" in outcomes[-1].reason
+
+
+def test_a_first_call_is_waited_for_no_longer_than_others_took() -> None:
+    limits = Limits(compile_seconds=20.0, call_seconds=0.4, patience=2.0)
+    asked = [problem(1.0, rows=1), problem(1.0, rows=2), problem(666.0, rows=5)]
+    assert run(worker("hangs"), asked, limits)[2] == TimedOut(0.4)
