@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 
 from logitmus import mechanisms
 from logitmus.assess import Assessment, Bench, assess
 from logitmus.backend import Subject
-from logitmus.convention import FIELDS, Convention
+from logitmus.convention import FIELDS, PORTABLE, Convention
 from logitmus.finding import Grade, Severity
 from logitmus.observation import Answered
 from logitmus.problem import Array, Problem
@@ -30,6 +31,17 @@ _SUBTRACTING = ("no_max_shift", "logsumexp_formed_and_then_subtracted")
 # for probabilities does so on small problems too, so that large ones need not pay for Arb.
 _SWEEPING = frozenset({"inputs", "log_base", "probability_clip", "probability_scale"})
 _SMALL = 1024
+# Fields in which the portable value is what the definition says, or its limit, and any other falls short of it.
+_DEFINED = (
+    "ignored_row",
+    "zero_times_infinity",
+    "infinite_logits",
+    "overflowing_shift",
+    "soft_target_gradient",
+    "target_gradient",
+    "wide_inputs",
+    "wide_labels",
+)
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,34 @@ class Explanation:
 
     flip: Flip
     others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Defined:
+    """An observation that is right by the definition: the first field that matters, and all parts, assessed so."""
+
+    flip: str
+    parts: list[Assessment]
+
+
+def by_the_definition(bench: Bench, subject: Subject, outcome: Answered) -> Defined | None:
+    """What a function gives that is held to another and does better: the definition's value where that one's is not."""
+    if not subject.held_to:
+        return None
+    short = [name for name in _DEFINED if getattr(subject.convention, name) != getattr(PORTABLE, name)]
+    tried = {bench.question(subject.convention).key}
+    for count in range(1, len(short) + 1):
+        for names in combinations(short, count):
+            changes = {name: getattr(PORTABLE, name) for name in names}
+            convention = subject.convention.but(**changes)
+            question = bench.question(convention)
+            if question.key in tried or question.refused is not None:
+                continue
+            tried.add(question.key)
+            parts = assess(bench, replace(subject, convention=convention), question, outcome)
+            if all(part.passes and not part.coarse for part in parts):
+                return Defined(f"{names[0]}={changes[names[0]]}", parts)
+    return None
 
 
 def fitting_flips(

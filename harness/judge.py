@@ -131,6 +131,8 @@ def _judge_raised(about: _About, outcome: Raised) -> Judgement:
     if flip is not None:
         name, value = flip
         kind, severity = _contradiction(subject, name)
+        if subject.held_to and getattr(PORTABLE, name) == value:  # refuses what the other lets pass
+            severity = Severity.NOTE
         cause = f"convention:{name}={value}"
         found = about.finding(
             kind, severity, cause, expected=phrases.chosen(subject.convention, name), observed=observed
@@ -176,6 +178,10 @@ def _judge_answered(about: _About, outcome: Answered) -> Judgement:
     parts = about.assess(subject, question, outcome)
     if not all(part.passes for part in parts):
         parts = assess(about.bench, subject, question, outcome)  # by itself: the diagnosis needs its own answer
+        defined = diagnosis.by_the_definition(about.bench, subject, outcome)
+        if defined is not None:
+            note = about.finding(Kind.CONVENTION, Severity.NOTE, f"convention:{defined.flip}")
+            return _sum_up(about, defined.parts, [*findings, note])
     coarser = _coarser_precision(about, question, outcome, parts)
     findings += coarser
     if not any(f.kind is Kind.CLAIM or subject.held_to for f in coarser):  # coarser than declared explains what failed

@@ -102,6 +102,6 @@ def _key(finding: Finding) -> tuple[Kind, str, str]:
 def _grade(grades: dict[str, Grade], judgement: Judgement) -> None:
     """Keep the worst, of how precisely it computes: where it errs otherwise, other kinds of findings say so."""
     grade = judgement.grade
-    kinds = {finding.kind for finding in judgement.findings if finding.severity is not Severity.NOTE}
+    kinds = {finding.kind for finding in judgement.findings if finding.cause != "negative_zero"}
     if grade not in (None, Grade.COARSE) and (not kinds or Kind.ACCURACY in kinds):
         grades[judgement.dtype] = max(grades.get(judgement.dtype, grade), grade, key=lambda one: one.rank)

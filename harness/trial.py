@@ -122,9 +122,12 @@ def problems(
     asked = tuple(subjects)
     kinds = {subject.offer.targets for subject in asked}
     reduced = [s.convention.default_reduction for s in asked if s.offer.reductions in (("sum",), ("mean",))]
+    gradients = any(subject.offer.gradients for subject in asked)
     seen: set[str] = set()
     for stage in dict.fromkeys(("quick", profile)):
-        for problem in suite(stage, seed=seed, dtypes=list(dtypes) or None):
+        for asking in suite(stage, seed=seed, dtypes=list(dtypes) or None):
+            # What a function without autodiff returns as its gradient is that of the loss alone.
+            problem = asking if gradients else asking.but(cotangent=None)
             if problem.target_kind not in kinds or any(_leaves_open(problem, subject) for subject in asked):
                 continue
             forms = [problem]
