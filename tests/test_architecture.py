@@ -51,7 +51,7 @@ LEVELS = [
     ["run", "expectations", "identification", "interview", "differences", "port", "claims"],
     ["compare"],
     ["reports", "casting", "tally", "checking"],
-    ["cli", "__main__"],
+    ["cli", "__main__", "pytest_plugin"],
 ]
 LEVEL = {name: n for n, names in enumerate(LEVELS) for name in names}
 WORKER_SIDE = [
