@@ -49,7 +49,7 @@ class Cast:
         stage: all pools, started. specs: of what is on it.
         label: what a person calls the function.
         held: the function's subjects, by the kind of targets. models: ids of what they are held to.
-        beside: the id of the subject asked beside each of the function's (by id).
+        beside: the subject asked beside each of the function's (by id).
         remarks: what a reader must know.
     """
 
@@ -58,7 +58,7 @@ class Cast:
     label: str
     held: Mapping[TargetKind, Subject]
     models: Mapping[TargetKind, str]
-    beside: Mapping[str, str]
+    beside: Mapping[str, Subject]
     remarks: tuple[str, ...] = ()
 
 
@@ -181,7 +181,7 @@ def _held(wanted: Wanted, own: _Own, beside: Sequence[BackendSpec], stage: Stage
         label=own.label,
         held=held,
         models={kind: one.held_to for kind, one in held.items()},
-        beside={held[kind].id: other.id for kind, other in by_kind.items()},
+        beside={held[kind].id: other for kind, other in by_kind.items()},
         remarks=tuple(dict.fromkeys(remarks)),
     )
 

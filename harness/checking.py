@@ -134,10 +134,13 @@ def _ask(
     watch: Watch,
 ) -> CheckResult:
     """One run, and what it says."""
-    problems = trial.problems(asked.held.values(), profile=profile, seed=seed, dtypes=wanted.dtypes)
+    beside = asked.beside
+    problems = trial.problems(
+        asked.held.values(), beside=list(beside.values()), profile=profile, seed=seed, dtypes=wanted.dtypes
+    )
     settings = {"profile": profile, "seed": seed, "dtypes": list(wanted.dtypes), "check": asked.label}
     summary = Summary()
-    tally = Tally({one.id: asked.beside.get(one.id, "") for one in asked.held.values()}, require)
+    tally = Tally(asked.held.values(), beside, require)
     stopped = False
     with Store.create(path, environment=harness_environment(), settings=settings) as store:
         for event in watch(engine.run(problems, asked.specs, store, pool=lambda *_: typed(Pool, asked.stage))):

@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from logitmus.events import Event, Judged
+from logitmus.backend import Subject
+from logitmus.events import Event, Judged, RunFinished
 from logitmus.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.reports.summary import Group, Summary
 
-_NONE: Final[Collection[tuple[Kind, str, str]]] = frozenset()
+_Key = tuple[Kind, str, str]
+_NONE: Final[Collection[_Key]] = frozenset()
 
 
 class Tally:
     """Reads the events of a check.
 
     Not held against a function are notes, numbers within the grade that was asked for, and what the function beside
-    it does on the same problem for the same cause.
+    it does on the same problem for the same cause; or in the same dtype, where it could not be asked that problem.
 
     Args:
-        beside: by id of each subject that is checked, that of the one beside it; "": nothing is.
+        subjects: what is checked.
+        beside: by id of a subject that is checked, the one beside it, if there is one.
         require: the grade asked for; None: what the judge says counts.
     """
 
-    def __init__(self, beside: Mapping[str, str], require: Grade | None) -> None:
-        self._beside = beside
+    def __init__(self, subjects: Iterable[Subject], beside: Mapping[str, Subject], require: Grade | None) -> None:
+        self._subjects = {subject.id: subject for subject in subjects}
+        self._beside = {identity: beside[identity].id if identity in beside else "" for identity in self._subjects}
         self.require = require
         self._against, self._excused = Summary(), Summary()
         self._problem: list[Judged] = []
         self._identity = ""
+        self._pending: list[Judged] = []
+        self._model_does: dict[str, set[_Key]] = {}
         self.grades: dict[str, Grade] = {}
         self.model_grades: dict[str, Grade] = {}
         self.asked = 0
@@ -44,6 +50,10 @@ class Tally:
             self._problem.append(event)
             return found
         found = self._judge()
+        if isinstance(event, RunFinished):
+            for late in self._pending:
+                found |= self._hold(late, self._model_does.get(late.judgement.dtype, _NONE))
+            self._pending = []
         self._against.add(event)
         self._excused.add(event)
         return found
@@ -62,21 +72,29 @@ class Tally:
         by_subject = {event.judgement.subject: event for event in judged}
         found = False
         for subject, model in self._beside.items():
-            other = by_subject.get(model)
-            if other is not None:
-                _grade(self.model_grades, other.judgement)
-            if subject in by_subject:
-                found |= self._hold(by_subject[subject], None if other is None else other.judgement)
+            if model in by_subject:
+                other = by_subject[model].judgement
+                _grade(self.model_grades, other)
+                self._model_does.setdefault(other.dtype, set()).update(map(_key, other.findings))
+            if subject not in by_subject:
+                continue
+            event = by_subject[subject]
+            if event.judgement.verdict is Verdict.NOT_RUN:
+                if self._subjects[subject].why_not(event.problem) is None:
+                    self.not_asked[event.judgement.reason] += 1
+                continue
+            self.asked += 1
+            _grade(self.grades, event.judgement)
+            if not model:
+                found |= self._hold(event, _NONE)
+            elif by_subject[model].judgement.verdict is Verdict.NOT_RUN:
+                self._pending.append(event)
+            else:
+                found |= self._hold(event, set(map(_key, by_subject[model].judgement.findings)))
         return found
 
-    def _hold(self, event: Judged, model: Judgement | None) -> bool:
+    def _hold(self, event: Judged, same: Collection[_Key]) -> bool:
         judgement = event.judgement
-        if judgement.verdict is Verdict.NOT_RUN:
-            self.not_asked[judgement.reason] += 1
-            return False
-        self.asked += 1
-        _grade(self.grades, judgement)
-        same = {_key(finding) for finding in model.findings} if model is not None else _NONE
         counts = [f for f in judgement.findings if self._counts(f, judgement) and _key(f) not in same]
         rest = [finding for finding in judgement.findings if finding not in counts]
         self._against.add(replace(event, judgement=replace(judgement, findings=tuple(counts))))
@@ -95,7 +113,7 @@ class Tally:
         return judgement.grade.rank > self.require.rank
 
 
-def _key(finding: Finding) -> tuple[Kind, str, str]:
+def _key(finding: Finding) -> _Key:
     return finding.kind, finding.cause, finding.part
 
 

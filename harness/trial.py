@@ -108,6 +108,7 @@ def reduction_of(loss: Array) -> Reduction:
 def problems(
     subjects: Iterable[Subject],
     *,
+    beside: Sequence[Subject] = (),
     profile: str = "default",
     seed: int = 0,
     dtypes: Sequence[str] = (),
@@ -115,6 +116,9 @@ def problems(
     """What subjects that are `held` are asked, each problem once; the quick ones first, so that most faults show soon.
 
     A subject that only gives a sum or a mean is asked single rows, so that no row hides behind others.
+
+    Args:
+        beside: what is asked for comparison; where it gives no sum or mean itself, it gets the rows together.
 
     Raises:
         SuiteError: for a profile or a dtype that there is not.
@@ -133,11 +137,13 @@ def problems(
             forms = [problem]
             if reduced and problem.reduction == "none":
                 forms = _single_rows(problem, reduced[0], None if stage == "quick" else _ROWS_OF_EACH)
+                if not any(reduced[0] in one.offer.reductions for one in beside):
+                    forms.append(problem)
             for form in forms:
-                if form.id not in seen:
+                takers = asked if form.reduction != "none" or not reduced else (*asked, *beside)
+                if form.id not in seen and any(subject.why_not(form) is None for subject in takers):
                     seen.add(form.id)
-                    if any(subject.why_not(form) is None for subject in asked):
-                        yield form
+                    yield form
 
 
 # --- within ------------------------------------------------------------------------------------------------------

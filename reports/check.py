@@ -152,8 +152,9 @@ def render(result: CheckResult, console: Console) -> None:
             grid.add_row(name, text(words))
         console.print(Padding(grid, (0, 0, 1, 2)))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("grade", *result.grades):
-        table.add_column(name, no_wrap=True)
+    table.add_column("grade", overflow="fold")
+    for dtype in result.grades:
+        table.add_column(dtype, no_wrap=True, min_width=len(dtype))
     for name, *cells in _grade_rows(result):
         table.add_row(text(name), *cells)
     if result.grades:

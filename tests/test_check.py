@@ -1,0 +1,426 @@
+"""Checking a function of a user's own: what is held against it, what is not, and what is said."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import logitmus
+from logitmus import trial
+from logitmus.backend import Offer
+from logitmus.checking import check
+from logitmus.cli import app
+from logitmus.convention import PORTABLE
+from logitmus.finding import Grade, Kind, Severity, Verdict
+from logitmus.problem import Problem, float_array
+from logitmus.registry import RegistryError
+from logitmus.store import Store
+from logitmus.target import TargetError
+
+# The textbook's own subject stands for a flagship, so that no framework is started; few problems are enough.
+SETTINGS = {"framework": "numpy", "like": "numpy:textbook", "dtypes": ["float32"], "profile": "quick"}
+COMMAND = ["--framework", "numpy", "--like", "numpy:textbook", "--dtype", "float32", "--profile", "quick"]
+
+LOSSES = '''
+import os
+import time
+
+import numpy as np
+
+
+def rows_of(logits, labels):
+    if labels.size and not 0 <= labels.min() <= labels.max() < logits.shape[-1]:
+        raise IndexError("no such class")
+    d = logits - logits.max(axis=-1, keepdims=True)
+    log_p = d - np.log(np.exp(d).sum(axis=-1, keepdims=True))
+    return -np.take_along_axis(log_p, labels[..., None].astype(int), axis=-1)[..., 0]
+
+
+def right(logits, labels, reduction="none"):
+    rows = rows_of(logits, labels)
+    return {"none": lambda: rows, "sum": rows.sum, "mean": rows.mean}[reduction]()
+
+
+def mean_alone(logits, labels):
+    return rows_of(logits, labels).mean()
+
+
+def rows_alone(logits, labels):
+    return rows_of(logits, labels)
+
+
+def with_gradient(logits, labels, reduction="none"):
+    """In float64, with the gradient of what it returns."""
+    rows = rows_of(logits.astype(np.float64), labels)
+    d = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+    p = np.exp(d) / np.exp(d).sum(axis=-1, keepdims=True)
+    at = labels[..., None].astype(int)
+    np.put_along_axis(p, at, np.take_along_axis(p, at, -1) - 1, -1)
+    scale = 1 / max(rows.size, 1) if reduction == "mean" else 1
+    loss = {"none": lambda: rows, "sum": rows.sum, "mean": rows.mean}[reduction]()
+    return np.asarray(loss).astype(logits.dtype), (p * scale).astype(logits.dtype)
+
+
+def unshifted(logits, labels, reduction="none"):
+    rows_of(logits, labels)
+    chosen = np.take_along_axis(logits, labels[..., None].astype(int), axis=-1)[..., 0]
+    rows = np.log(np.exp(logits).sum(axis=-1)) - chosen
+    return {"none": lambda: rows, "sum": rows.sum, "mean": rows.mean}[reduction]()
+
+
+def hidden_by_a_mean(logits, labels):
+    """The row with the largest loss is wrong by a quarter."""
+    rows = rows_of(logits, labels)
+    if rows.size:
+        rows = rows + np.where(rows == rows.max(), rows / 4, 0).astype(rows.dtype)
+    return rows.mean()
+
+
+def aborts(logits, labels, reduction="none"):
+    if logits.shape[-1] == 33:
+        os.abort()
+    if np.isneginf(logits).any():
+        os.abort()
+    return right(logits, labels, reduction)
+
+
+def hangs(logits, labels, reduction="none"):
+    if np.isneginf(logits).any():
+        time.sleep(600)
+    return right(logits, labels, reduction)
+
+
+def always_raises(logits, labels):
+    raise ValueError("not today")
+
+
+def prints(logits, labels, reduction="none"):
+    print("a line on the standard output")
+    os.write(1, b"and one past Python")
+    return right(logits, labels, reduction)
+
+
+def three_arguments(logits, labels, vocabulary):
+    return rows_of(logits, labels)
+'''
+
+
+@pytest.fixture
+def losses(tmp_path: Path) -> Path:
+    path = tmp_path / "losses.py"
+    path.write_text(LOSSES)
+    return path
+
+
+def causes(result) -> set[str]:
+    return {finding.cause for finding in result.findings}
+
+
+# --- what is held against a function -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["right", "rows_alone", "mean_alone", "prints", "with_gradient"])
+def test_nothing_is_held_against_a_function_that_is_right(losses: Path, name: str) -> None:
+    result = check(f"{losses}:{name}", **SETTINGS)
+    assert result.conforms, str(result)
+    assert result.grades["float32"] in (Grade.A, Grade.B_PLUS)
+    assert result.model_grades == {"float32": Grade.B_PLUS}
+    assert not result.not_asked
+    assert result.problems >= 60
+
+
+def test_what_is_wrong_is_grouped_by_cause_and_shown_on_one_problem(losses: Path) -> None:
+    result = check(f"{losses}:unshifted", **SETTINGS)
+    assert not result.conforms
+    assert "spurious_overflow" in causes(result)
+    assert len({group.finding.key for group in result.groups}) == len(result.groups)
+    said = str(result)
+    assert said.startswith(f"{losses}:unshifted does not conform to numpy:textbook@cpu: ")
+    (overflow,) = [group for group in result.groups if group.finding.cause == "spurious_overflow"]
+    for word in (overflow.finding.summary, overflow.finding.problem, overflow.finding.expected, "inf"):
+        assert word in said
+
+
+def test_a_mean_hides_no_row(losses: Path) -> None:
+    result = check(f"{losses}:hidden_by_a_mean", **SETTINGS)
+    assert not result.conforms
+    assert {group.problem.rows for group in result.groups} == {1}
+
+
+def test_what_the_other_does_no_better_is_not_held_against_it(losses: Path) -> None:
+    """The textbook loses masked classes with class weights of 0 and the like; so does its copy."""
+    alone = check(f"{losses}:right", **SETTINGS, compare=False)
+    assert not alone.model_grades
+    beside = check(f"{losses}:right", **SETTINGS)
+    assert beside.conforms
+    assert {g.finding.cause for g in alone.groups} <= {g.finding.cause for g in beside.excused}
+
+
+def test_a_crash_is_a_finding_and_not_the_end(losses: Path) -> None:
+    result = check(f"{losses}:aborts", **SETTINGS)
+    assert causes(result) == {"crashed:SIGABRT"}
+    assert result.findings[0].kind is Kind.CRASH
+    assert result.problems >= 60
+
+
+def test_hangs_end_in_seconds(losses: Path) -> None:
+    limits = replace(trial.LIMITS, compile_seconds=1.0, call_seconds=0.5, lost_seconds=2.0)
+    result = check(f"{losses}:hangs", **SETTINGS, limits=limits, compare=False)
+    assert causes(result) == {"timeout"}
+    assert any("gave up after" in reason for reason in result.not_asked)
+    assert result.seconds < 30
+
+
+def test_one_that_always_raises_has_one_fault(losses: Path) -> None:
+    result = check(f"{losses}:always_raises", **SETTINGS)
+    assert causes(result) == {"raised:ValueError"}
+    assert "not today" in str(result)
+    assert not result.grades
+
+
+def test_the_first_finding_is_enough(losses: Path) -> None:
+    settings = {**SETTINGS, "profile": "default"}
+    quick = check(f"{losses}:unshifted", **settings, fail_fast=True)
+    assert quick.stopped
+    assert quick.problems < 200
+    assert check(f"{losses}:right", **settings, fail_fast=True).problems > quick.problems
+
+
+# --- grades --------------------------------------------------------------------------------------------------------
+
+
+def test_the_grade_that_is_required() -> None:
+    def formed_and_subtracted(logits, labels):
+        x = logits.astype(np.float64).astype(logits.dtype)
+        m = x.max(axis=-1)
+        total = m + np.log(np.exp(x - m[..., None]).sum(axis=-1))
+        return total - np.take_along_axis(x, labels[..., None].astype(int), axis=-1)[..., 0]
+
+    def kept(result) -> set[str]:
+        return {one.cause for one in result.findings if one.kind is Kind.ACCURACY}
+
+    assert "separate_logsumexp" in kept(check(formed_and_subtracted, **SETTINGS))
+    assert "separate_logsumexp" in kept(check(formed_and_subtracted, **SETTINGS, require="B"))
+    assert "separate_logsumexp" not in kept(check(formed_and_subtracted, **SETTINGS, require="C"))
+
+
+def test_a_grade_that_is_missed_is_named(losses: Path) -> None:
+    result = check(f"{losses}:right", **SETTINGS, require="A")
+    assert not result.conforms
+    assert result.short == ("float32",)
+    assert "grade A is not reached in float32" in str(result)
+
+
+# --- in this process, and in a worker ------------------------------------------------------------------------------
+
+
+def test_a_closure_is_asked_in_this_process() -> None:
+    asked = []
+
+    def counted(logits, labels):
+        asked.append(logits.shape)
+        d = logits - logits.max(axis=-1, keepdims=True)
+        rows = np.log(np.exp(d).sum(axis=-1)) - np.take_along_axis(d, labels[..., None].astype(int), -1)[..., 0]
+        return rows if not (labels < 0).any() else np.full(labels.shape, np.nan, logits.dtype)
+
+    result = check(counted, **SETTINGS)
+    assert len(asked) >= result.problems >= 60
+    assert causes(result) == {"accepted:invalid"}
+
+
+def test_a_function_in_a_module_is_asked_in_a_worker(losses: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(losses.parent)
+    import losses as mine
+
+    monkeypatch.setitem(sys.modules, "losses", mine)
+    result = logitmus.check(mine.aborts, **SETTINGS)
+    assert causes(result) == {"crashed:SIGABRT"}
+
+
+def test_what_cannot_be_isolated_says_so() -> None:
+    with pytest.raises(TargetError, match="no worker can import"):
+        check(lambda logits, labels: logits.sum(), **SETTINGS, isolated=True)
+
+
+def test_assert_conforms(losses: Path) -> None:
+    assert logitmus.assert_conforms(f"{losses}:right", **SETTINGS).conforms
+    with pytest.raises(AssertionError, match="does not conform to numpy:textbook@cpu") as raised:
+        logitmus.assert_conforms(f"{losses}:unshifted", **SETTINGS)
+    assert "expected" in str(raised.value)
+
+
+# --- what a function is held to, and asked --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("framework", "like", "held_to"),
+    [
+        ("torch", "", "torch:cross_entropy@cpu"),
+        ("torch@/some/python", "", "torch:cross_entropy@cpu"),
+        ("numpy", "", "torch:cross_entropy@cpu"),
+        ("jax", "", "jax:optax.softmax_cross_entropy_with_integer_labels@cpu"),
+        ("jax", "optax.softmax_cross_entropy", "jax:optax.softmax_cross_entropy@cpu"),
+        ("numpy", "torch:nn.CrossEntropyLoss", "torch:nn.CrossEntropyLoss@cpu"),
+        ("torch", "cross_entropy.probabilities", "torch:cross_entropy.probabilities@cpu"),
+    ],
+)
+def test_what_a_function_is_held_to(framework: str, like: str, held_to: str) -> None:
+    (model,) = trial.models(framework, like).values()
+    assert model.id == held_to
+
+
+def test_both_kinds_of_targets_have_a_model() -> None:
+    both = trial.models("tensorflow", "", ("labels", "probabilities"))
+    assert {kind: model.function for kind, model in both.items()} == {
+        "labels": "nn.sparse_softmax_cross_entropy_with_logits",
+        "probabilities": "nn.softmax_cross_entropy_with_logits",
+    }
+
+
+def test_a_model_that_there_is_not() -> None:
+    with pytest.raises(RegistryError, match=r"--like cross_entrop: .*did you mean cross_entropy\?"):
+        trial.models("torch", "cross_entrop")
+
+
+def held(**offer):
+    (model,) = trial.models("torch").values()
+    mine = replace(model, function="mine", convention=PORTABLE, offer=replace(model.offer, **offer))
+    return trial.held(mine, model, "mean"), model
+
+
+def test_what_it_has_no_argument_for_is_its_own() -> None:
+    subject, model = held(reductions=(), options=frozenset())
+    assert subject.convention == model.convention.but(class_axis="last")
+    assert subject.held_to == "torch:cross_entropy@cpu"
+    asked = list(trial.problems([subject], profile="quick"))
+    assert {problem.reduction for problem in asked} == {"mean"}
+    assert not any(problem.options for problem in asked)
+    # Its default for the ignored label, which it has no word for, is nobody's business.
+    assert not any((problem.targets == -100).any() for problem in asked)
+
+
+def test_quick_problems_come_first() -> None:
+    subject, _ = held()
+    quick = [problem.id for problem in trial.problems([subject], profile="quick")]
+    every = [problem.id for problem in trial.problems([subject])]
+    assert every[: len(quick)] == quick
+    assert len(set(every)) == len(every) > 3 * len(quick)
+
+
+@pytest.mark.parametrize(
+    ("loss", "reduction"), [([0.69, 0.69], "none"), (1.386, "sum"), (0.693, "mean"), (np.nan, "mean")]
+)
+def test_the_reduction_shows_in_one_answer(loss, reduction: str) -> None:
+    assert trial.reduction_of(np.asarray(loss, np.float32)) == reduction
+
+
+# --- the judge -----------------------------------------------------------------------------------------------------
+
+
+def test_the_limit_where_the_other_has_nan_is_a_note() -> None:
+    from logitmus.judge import Judge
+    from logitmus.observation import Answered
+
+    subject, _ = held()
+    asked = Problem(logits=float_array([[0.0, np.inf, 1.0]], "float32"), targets=np.array([1]))
+    answered = Answered(np.zeros(1, np.float32), np.zeros((1, 3), np.float32))
+    judgement = Judge().judge(asked, subject, answered)
+    assert judgement.verdict is Verdict.PASS
+    (finding,) = judgement.findings
+    assert (finding.severity, finding.cause) == (Severity.NOTE, "convention:infinite_logits=limit")
+
+
+def test_a_refusal_where_the_other_answers_is_a_note() -> None:
+    from logitmus.judge import Judge
+    from logitmus.observation import Raised
+
+    (model,) = trial.models("jax").values()
+    mine = replace(model, function="mine", held_to=model.id, offer=Offer(targets="labels"))
+    asked = Problem(logits=float_array(np.zeros((1, 3)), "float32"), targets=np.array([7]))
+    (finding,) = Judge().judge(asked, mine, Raised("ValueError", "no class 7")).findings
+    assert (finding.kind, finding.severity) == (Kind.CONVENTION, Severity.NOTE)
+
+
+# --- the command ---------------------------------------------------------------------------------------------------
+
+
+def command(*arguments: str):
+    return CliRunner().invoke(app, ["check", *arguments])
+
+
+def test_exit_0_where_it_conforms(losses: Path, tmp_path: Path) -> None:
+    told, page, kept = tmp_path / "r.json", tmp_path / "r.html", tmp_path / "r.logitmus"
+    outputs = ["--json", str(told), "--html", str(page), "--out", str(kept)]
+    ran = command(f"{losses}:right", *COMMAND, *outputs)
+    assert ran.exit_code == 0, ran.output
+    assert "conforms to numpy:textbook@cpu" in ran.output.replace("\n", " ")
+    assert "not exercised, for it has no such argument: weight, ignore_index" in ran.output.replace("\n", " ")
+    report = json.loads(told.read_text())
+    assert report["conforms"]
+    assert report["held_to"] == {"labels": "numpy:textbook@cpu"}
+    assert page.read_text().startswith("<!doctype html>")
+    with Store.open(kept) as store:
+        assert "numpy:losses.right@cpu" in store.subjects()
+
+
+def test_exit_1_where_it_does_not(losses: Path) -> None:
+    ran = command(f"{losses}:unshifted", *COMMAND, "--fail-fast", "--json", "-")
+    assert ran.exit_code == 1
+    report = json.loads(ran.stdout)
+    assert not report["conforms"]
+    assert report["stopped_at_first"]
+    assert {finding["cause"] for finding in report["findings"]} >= {"spurious_overflow"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["{losses}:rihgt", "-f", "numpy"], "did you mean 'right'?"),
+        (["{losses}:three_arguments", "-f", "numpy"], "needs vocabulary too"),
+        (["nowhere.py:f", "-f", "numpy"], "there is no file nowhere.py"),
+        (["{losses}", "-f", "numpy"], "names no function"),
+        (["{losses}:right", "-f", "nunpy"], "did you mean 'numpy'?"),
+        (["{losses}:right", "-f", "numpy", "--like", "cross_entrop"], "did you mean cross_entropy?"),
+        (["{losses}:right", "-f", "numpy", "--dtype", "float31"], "did you mean float32?"),
+        (["{losses}:right", "-f", "numpy", "--class-axis", "2"], "use last or 1"),
+        (["{losses}:right", "-f", "numpy", "--device", "cuda"], "there is no device 'cuda' here; there is cpu"),
+        (["{losses}:right", "-f", "numpy", "--option", "weights=w"], "use OURS=THEIRS"),
+    ],
+)
+def test_exit_2_for_what_cannot_be_meant(losses: Path, arguments: list[str], says: str) -> None:
+    ran = command(*(one.format(losses=losses) for one in arguments))
+    assert ran.exit_code != 0
+    assert says in str(ran.exception) + ran.output
+
+
+def test_the_program_explains_itself(losses: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    from logitmus.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["logitmus", "check", f"{losses}:rihgt", "--framework", "numpy"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("logitmus: ")
+
+
+# --- with a framework ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.frameworks
+def test_pytorch_s_own_function_conforms_to_itself(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "import torch.nn.functional as F\n"
+        "def loss(logits, targets, *, weight=None, ignore_index=-100, label_smoothing=0.0, reduction='mean'):\n"
+        "    return F.cross_entropy(logits, targets, weight, None, ignore_index, None, reduction, label_smoothing)\n"
+    )
+    result = check(f"{path}:loss", "torch", targets=("labels", "probabilities"))
+    assert result.conforms, str(result)
+    assert result.grades == dict.fromkeys(("float64", "float32", "bfloat16", "float16"), Grade.B_PLUS)
+    assert result.seconds < 60
