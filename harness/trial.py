@@ -25,8 +25,9 @@ from logitmus.problem import DEFAULT_REDUCTION, Array, Problem, Reduction, float
 LIMITS: Final = Limits(compile_seconds=20.0, call_seconds=5.0, patience=20.0, give_up_after=8, lost_seconds=30.0)
 # For NumPy, whose own function is but a textbook's.
 _MODELS: Final = {"numpy": "torch"}
-# Of a function that only gives a mean: rows asked one by one of each problem. In the quick profile, all.
-_ROWS_OF_EACH: Final = 4
+# Of a function that only gives a sum or a mean: so many rows of each problem are asked one by one.
+_ROWS_OF_QUICK: Final = 8
+_ROWS_OF_EACH: Final = 3
 
 
 def backend_name(framework: str) -> str:
@@ -136,7 +137,8 @@ def problems(
                 continue
             forms = [problem]
             if reduced and problem.reduction == "none":
-                forms = _single_rows(problem, reduced[0], None if stage == "quick" else _ROWS_OF_EACH)
+                most = _ROWS_OF_QUICK if stage == "quick" else _ROWS_OF_EACH
+                forms = _single_rows(problem, reduced[0], most, len(seen))
                 if not any(reduced[0] in one.offer.reductions for one in beside):
                     forms.append(problem)
             for form in forms:
@@ -180,13 +182,13 @@ def _unknown(like: str, subjects: Sequence[Subject]) -> str:
     return f"--like {like}: there is no such function; {hint}"
 
 
-def _single_rows(problem: Problem, reduction: str, most: int | None) -> list[Problem]:
-    """Rows of a problem, each by itself; `most` of them, evenly spread."""
+def _single_rows(problem: Problem, reduction: str, most: int, turn: int) -> list[Problem]:
+    """Some `most` rows of a problem, each by itself, evenly spread; others than those of the last turn."""
     rows = problem.rows
     logits = problem.logits.reshape(rows, problem.classes)
     targets = problem.targets.reshape(rows, -1) if rows else problem.targets
     upstream = None if problem.cotangent is None else problem.cotangent.reshape(rows)
-    step = 1 if most is None else max(1, -(-rows // most))
+    step = max(1, -(-rows // most))
     return [
         problem.but(
             logits=logits[n : n + 1],
@@ -195,7 +197,7 @@ def _single_rows(problem: Problem, reduction: str, most: int | None) -> list[Pro
             reduction=reduction,
             layout="contiguous",
         )
-        for n in range(0, rows, step)
+        for n in range(turn % step, rows, step)
     ]
 
 
