@@ -44,7 +44,7 @@ LEVELS = [
     ["mechanisms", "pool", "store", "stack", "contract", "separation"],
     ["diagnosis", "merge", "inquiry", "trial", "stage"],
     ["judge", "worlds", "card", "reading", "judging"],
-    ["judge_process"],
+    ["judge_process", "asking"],
     ["symptoms", "notes"],
     ["elimination"],
     ["measurement"],

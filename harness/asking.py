@@ -1,0 +1,148 @@
+"""Asking on: further problems for single subjects, while the workers live; or from the file alone, once they do not.
+
+What is asked on depends on the judgements so far, so it is asked in rounds. Everything goes through the run's file:
+what it holds is not asked again, and what comes is kept there. Who asks the same things of an old run's file is told
+the same, or that an answer is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, Protocol
+
+from logitmus.backend import Subject
+from logitmus.events import BackendFailed
+from logitmus.finding import Judgement, Verdict
+from logitmus.judging import TOGETHER, SupportsJudge
+from logitmus.observation import NotRun
+from logitmus.pool import Ask, BatchEnded, Observed, Plan, PoolEvent
+from logitmus.problem import Problem
+from logitmus.stack import Call
+from logitmus.store import Store
+
+Pair = tuple[Problem, str]
+EXAMINING: Final = "examining"  # the family of problems by which a finding is examined
+EXPLORED: Final = "explored"  # and of those by which a run explores
+_UNKNOWN: Final = "is not in the file: it was not asked"
+
+
+class Asking(Protocol):
+    """Who answers further questions."""
+
+    @property
+    def subjects(self) -> Mapping[str, Subject]:
+        """Those that can be asked, by id."""
+
+    def ask(self, pairs: Sequence[Pair]) -> list[Judgement]:
+        """The judgement of each (problem, subject id), in their order; `Verdict.NOT_RUN` where no answer is to be had.
+
+        The family of a problem says what it was asked for; one that the file knows keeps the family that it has there.
+        """
+
+
+class OnFile:
+    """Answers from the file alone."""
+
+    def __init__(self, store: Store, judge: SupportsJudge) -> None:
+        self._store = store
+        self._judge = judge
+        self._judgements: dict[tuple[str, str], Judgement] = {}
+        self.subjects: Mapping[str, Subject] = store.subjects()
+
+    def ask(self, pairs: Sequence[Pair]) -> list[Judgement]:
+        """See `Asking`."""
+        for start in range(0, len(pairs), TOGETHER):
+            self._know(pairs[start : start + TOGETHER])
+        return [self._judgements.get((problem.id, one)) or self._unknown(problem, one) for problem, one in pairs]
+
+    def _know(self, pairs: Sequence[Pair]) -> None:
+        """Judge what the file holds of these and what has not been judged yet."""
+        wanted = [(p, s) for p, s in dict.fromkeys(pairs) if (p.id, s) not in self._judgements and s in self.subjects]
+        raw = {problem.id: self._store.raw_outcomes(problem.id) for problem, _ in wanted}
+        calls = [
+            Call(problem, self.subjects[one], self._store.outcome(*raw[problem.id][one]))
+            for problem, one in wanted
+            if one in raw[problem.id]
+        ]
+        for call, judgement in zip(calls, self._judge.judge_all(calls), strict=True):
+            if not isinstance(call.outcome, NotRun):  # it may be asked again
+                self._judgements[call.problem.id, call.subject.id] = judgement
+
+    def _unknown(self, problem: Problem, subject: str) -> Judgement:
+        known = self.subjects.get(subject)
+        return Judgement(
+            subject=subject,
+            problem=problem.id,
+            family=problem.family,
+            dtype=problem.dtype,
+            verdict=Verdict.NOT_RUN,
+            reason=(known and known.why_not(problem)) or _UNKNOWN,
+        )
+
+
+class Live(OnFile):
+    """Answers from the file, and asks the workers in one round for what it does not hold.
+
+    Args:
+        run: that of a pool whose workers live. subjects: the ids that may be asked.
+        heard: is told of every answer that came, and of backends that failed.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        judge: SupportsJudge,
+        run: Callable[[Plan], Iterator[PoolEvent]],
+        subjects: Sequence[str],
+        heard: Callable[[BackendFailed], None] = lambda _: None,
+    ) -> None:
+        super().__init__(store, judge)
+        self.subjects = {identity: one for identity, one in self.subjects.items() if identity in set(subjects)}
+        self._run = run
+        self._heard = heard
+        self._tried: set[tuple[str, str]] = set()
+
+    def ask(self, pairs: Sequence[Pair]) -> list[Judgement]:
+        """See `Asking`."""
+        asks = self._lacking(pairs)
+        if asks:
+            self._store.add_problems([ask.problem for ask in asks])
+            self._put(asks)
+            self._store.commit()
+        return super().ask(pairs)
+
+    def _lacking(self, pairs: Sequence[Pair]) -> list[Ask]:
+        """What neither is in the file nor has been tried in vain, by signature: compilations are shared."""
+        problems: dict[str, Problem] = {}
+        wanted: dict[str, list[str]] = {}
+        for problem, one in dict.fromkeys(pairs):
+            pair = (problem.id, one)
+            if pair in self._judgements or pair in self._tried or one not in self.subjects:
+                continue
+            if self.subjects[one].why_not(problem) is None and one not in self._store.answered(problem.id):
+                self._tried.add(pair)
+                problems[problem.id] = problem
+                wanted.setdefault(problem.id, []).append(one)
+        signatures: dict[tuple[object, ...], list[Ask]] = {}
+        for identity, problem in problems.items():
+            signatures.setdefault(problem.signature, []).append(Ask(problem, tuple(wanted[identity])))
+        return [ask for group in signatures.values() for ask in group]
+
+    def _put(self, asks: Sequence[Ask]) -> None:
+        def plan(own: tuple[Subject, ...]) -> Iterator[Ask]:
+            here = {subject.id for subject in own}
+            for problem, wanted in asks:
+                subjects = tuple(one for one in wanted if one in here)
+                if subjects:
+                    yield Ask(problem, subjects)
+
+        for said in self._run(plan):
+            match said:
+                case BackendFailed():
+                    self._store.add_backend(said)
+                    self._heard(said)
+                case BatchEnded(backend, variant, device, before, after):
+                    worker = f"{backend}{'+' if variant else ''}{variant}@{device}"
+                    self._store.add_flushing(worker, before=before, after=after)
+                case Observed(_, observation, seconds, first):
+                    self._store.add(observation, seconds=seconds, first=first)
