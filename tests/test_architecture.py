@@ -23,7 +23,7 @@ FRAMEWORKS = ("torch", "tensorflow", "keras", "jax", "optax")
 # A module may import those of its own level and of the levels below it.
 LEVELS = [
     ["problem", "convention", "target"],
-    ["rounding", "softmax", "enclosure", "observation", "finding"],
+    ["shrink", "rounding", "softmax", "enclosure", "observation", "finding"],
     ["backend", "question"],
     ["adopted"],
     ["present", "wire", "environment", "arb_tier", "events", "cases"],
