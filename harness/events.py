@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from logitmus.backend import Subject
-from logitmus.finding import Judgement
+from logitmus.finding import Finding, Judgement
 from logitmus.problem import Problem
 
 
@@ -57,6 +57,22 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class Examined:
+    """A finding was reduced to the simplest problem that still shows it, and to what it depends on.
+
+    Attributes:
+        of: the finding as it was judged; it stands for all of its subject, kind, severity, cause and alternatives.
+        finding: the same on `problem`. Where what it depends on is the fault, it is of kind integrity and says so.
+        dependences: without each of these the answer is right (`phrases.dependence` says them in words).
+    """
+
+    of: Finding
+    finding: Finding
+    problem: Problem
+    dependences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class RunFinished:
     """The end. seconds: wall time. resumed: observations that an earlier, interrupted run had already made."""
 
@@ -65,4 +81,4 @@ class RunFinished:
     interrupted: bool = False
 
 
-Event = RunStarted | BackendReady | BackendFailed | Progressed | Judged | RunFinished
+Event = RunStarted | BackendReady | BackendFailed | Progressed | Judged | Examined | RunFinished

@@ -28,6 +28,24 @@ _CAUSES: Final = {
     "garbled": "answered something that is not an answer",
     "no_gradient": "offers no gradient",
 }
+# What an answer may hang on, where without it the answer is right.
+_DEPENDENCES: Final = {
+    "other_rows": "the other rows of the batch",
+    "memory_layout": "how its inputs lie in memory",
+    "earlier_calls": "the calls before it",
+    "chance": "chance: the same call gives now this answer, now that",
+    "manner": "being called more than once, or differentiated otherwise",
+    "reduction": "the reduction: without one it is right",
+    "weight": "class weights: without them it is right",
+    "ignore_index": "ignore_index: without it it is right",
+    "label_smoothing": "label smoothing: without it it is right",
+    "cotangent": "the upstream gradient: for one of ones it is right",
+}
+
+
+def dependence(name: str) -> str:
+    """What an answer depends on, in words."""
+    return _DEPENDENCES.get(name, name.replace("_", " "))
 
 
 def summary(cause: str) -> str:
@@ -47,6 +65,8 @@ def summary(cause: str) -> str:
             return f"raises {tail} on a valid question"
         case "crashed":
             return f"the process died ({tail})"
+        case "depends_on":
+            return f"depends on {dependence(tail)}"
         case "wrote_into":
             return f"writes into its input {tail}"
         case "shape":

@@ -14,10 +14,12 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
+from logitmus.asking import EXAMINING, EXPLORED, Live, OnFile
 from logitmus.backend import Subject
 from logitmus.events import BackendFailed, BackendReady, Event, Judged, Progressed, RunFinished, RunStarted
+from logitmus.examination import Suspects, examine
 from logitmus.judge_process import InProcess, Judges
 from logitmus.judging import SupportsJudge, judge_problems, judged_subjects
 from logitmus.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready
@@ -25,6 +27,9 @@ from logitmus.problem import Problem
 from logitmus.registry import BackendSpec
 from logitmus.separation import SEPARATING, Doubts
 from logitmus.store import Store, StoreError
+
+_ASKED_ON: Final = (EXAMINING, EXPLORED)
+_ADDED: Final = (SEPARATING, *_ASKED_ON)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +75,9 @@ def run(
     with closing(_judging(store, judge)) as judging:
         try:
             with pool(specs, limits, jobs) as workers:
-                yield from _run(problems, specs, store, workers, selection or Selection(), judging)
+                suspects = Suspects(store.settings)
+                yield from suspects.watching(_run(problems, specs, store, workers, selection or Selection(), judging))
+                yield from _ask_on(store, workers, suspects, selection or Selection(), judge)
         except KeyboardInterrupt:
             interrupted = True
         store.commit()
@@ -82,11 +89,13 @@ def judge_run(store: Store, *, judge: SupportsJudge | None = None) -> Iterator[E
     """The same events from an old run's file; needs no framework."""
     start = time.monotonic()
     judge = judge or _default_judge()
-    identities, said = store.problem_ids(), store.backends()
+    identities, said = _of_the_suite(store), store.backends()
     yield RunStarted(len(identities), tuple(dict.fromkeys(b.backend for b in said)), store.environment, store.settings)
     yield from said
+    suspects = Suspects(store.settings)
     subjects = judged_subjects(store)
-    yield from judge_problems(store, identities, subjects, judge)
+    yield from suspects.watching(judge_problems(store, identities, subjects, judge))
+    yield from examine(OnFile(store, judge), suspects.worst_first(), suspects.calls)
     yield RunFinished(seconds=time.monotonic() - start, resumed=len(store))
 
 
@@ -149,8 +158,28 @@ def _run(
         yield event
     work = _to_separate(doubts, store, backends)
     judging.submit([identity for identity in work.separating if identity not in work.asks])
-    if work.asks:
-        yield from _ask(workers, store, work, judging)
+    yield from _ask(workers, store, work, judging) if work.asks else ()
+    yield from judging.ready(wait=True)
+
+
+def _ask_on(
+    store: Store, workers: Pool, suspects: Suspects, selection: Selection, judge: SupportsJudge | None
+) -> Iterator[Event]:
+    """What the findings give occasion to ask, while the workers live."""
+    lost: list[BackendFailed] = []
+    taken = [subject.id for subject in store.subjects().values() if selection.takes(subject)]
+    if suspects.calls:
+        asking = Live(store, judge or _default_judge(), workers.run, taken, heard=lost.append)
+        yield from examine(asking, suspects.worst_first(), suspects.calls)
+    yield from lost
+
+
+def _of_the_suite(store: Store) -> list[str]:
+    """The ids of all problems but those by which single findings were examined, or with which it was explored."""
+    identities = store.problem_ids()
+    if not identities or store.problem(identities[-1]).family not in _ASKED_ON:  # these come last
+        return identities
+    return [identity for identity in identities if store.problem(identity).family not in _ASKED_ON]
 
 
 def _ask(workers: Pool, store: Store, work: _Work, judging: InProcess | Judges) -> Iterator[Event]:
@@ -208,7 +237,7 @@ def _add_problems(problems: Iterable[Problem], store: Store) -> list[str]:
         for _ in listed():
             pass
         asked, more = list(dict.fromkeys(given)), there[len(dict.fromkeys(given)) :]
-        if asked != there[: len(asked)] or any(store.problem(one).family != SEPARATING for one in more):
+        if asked != there[: len(asked)] or any(store.problem(one).family not in _ADDED for one in more):
             hint = "Resume with the settings that the run was started with, or name another file"
             raise StoreError(store.path, f"holds {len(there)} other problems than the {len(given)} asked for", hint)
     else:

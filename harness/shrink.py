@@ -80,6 +80,7 @@ def size(problem: Problem) -> tuple[int, ...]:
         problem.manner != ONCE,
         len(problem.batch) != 1,
         problem.target_kind == "labels" and problem.targets.dtype != np.int64,
+        problem.target_kind == "probabilities" and not _sum_to_one(problem.targets),
     )
     numbers = (problem.logits, problem.targets, problem.weight, problem.cotangent)
     return problem.rows, problem.classes, sum(special), sum(_length(one) for one in numbers if one is not None)
@@ -252,12 +253,16 @@ def _simpler_numbers(problem: Problem, row: int | None) -> Iterator[Candidate]:
 
 def _simpler(problem: Problem) -> Iterator[dict[str, Any]]:
     """All numbers of an array at once, then parts of them, then one by one."""
-    labels = problem.target_kind == "labels"
-    if labels:
+    if problem.target_kind == "labels":
         yield {"targets": np.zeros_like(problem.targets)}
         for place in range(min(problem.rows, _MANY)):
             yield {"targets": _with(problem.targets, {place}, np.zeros_like(problem.targets))}
-    for name in ("weight", "cotangent", *(() if labels else ("targets",))):
+    elif problem.classes:
+        largest = problem.targets.astype(np.float64).argmax(axis=-1)
+        yield {"targets": float_array(np.eye(problem.classes)[0 * largest], problem.dtype)}
+        yield {"targets": float_array(np.eye(problem.classes)[largest], problem.dtype)}
+        yield from ({"targets": one} for one in _rounded(problem.targets, problem.dtype))
+    for name in ("weight", "cotangent"):
         array = getattr(problem, name)
         if array is not None:
             yield {name: float_array(np.ones(array.shape), problem.dtype)}
@@ -276,6 +281,10 @@ def _simpler(problem: Problem) -> Iterator[dict[str, Any]]:
     if len(places) <= _MANY:
         for place in places:
             yield from ({"logits": _with(logits, {place}, one)} for one in simpler[1:])
+
+
+def _sum_to_one(targets: Array) -> bool:
+    return bool((targets.astype(np.float64).sum(axis=-1) == 1).all())
 
 
 def _rounded(array: Array, dtype: str) -> list[Array]:

@@ -45,6 +45,7 @@ LEVELS = [
     ["diagnosis", "merge", "inquiry", "trial", "stage"],
     ["judge", "worlds", "card", "reading", "judging"],
     ["judge_process", "asking"],
+    ["examination"],
     ["symptoms", "notes"],
     ["elimination"],
     ["measurement"],

@@ -19,6 +19,7 @@ _GIB = 1 << 30
 # What is asked of whom: kept in the file, so that a run resumes without being told again.
 _DEFAULTS: dict[str, Any] = {
     "backends": [], "subjects": [], "devices": [], "families": [], "dtypes": [], "profile": "default", "seed": 0,
+    "examine": {"calls": 24},
 }  # fmt: skip
 
 

@@ -1,0 +1,191 @@
+"""Examination: findings are reduced to the simplest problem that shows them, and to what they depend on.
+
+Of many findings that say the same thing, the one on the smallest problem is examined, one subject for each backend. All
+are examined side by side, a round of questions at a time, so that the workers of all backends are busy. What is asked
+follows from the answers alone: from a run's file the same comes out again, without a framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+from logitmus import phrases
+from logitmus.asking import EXAMINING, Asking
+from logitmus.backend import Subject
+from logitmus.events import Event, Examined, Judged
+from logitmus.finding import Finding, Judgement, Kind, Severity, Verdict
+from logitmus.problem import ONCE, Problem
+from logitmus.shrink import alone, shrinking, without
+
+CALLS: Final = 24  # for each group of like findings: what a run of many subjects can spare
+SETTING: Final = "examine"  # the name of that setting: {"calls": 24, "subjects": [...]}
+_AGAIN: Final = "again"
+# A worker that dies is replaced, which takes seconds; one that hangs is waited for.
+_MOST_CALLS: Final[Mapping[Kind, int]] = {Kind.TIMEOUT: 0, Kind.CRASH: 6}
+# An answer may hang on none of these; where it does, that is the fault.
+_FAULTS: Final = ("chance", "earlier_calls", "other_rows", "memory_layout")
+_RIGHT: Final = (Verdict.PASS, Verdict.ABSORBED)
+
+_Key = tuple[str, str, str, str, tuple[str, ...]]
+_Dialogue = Generator[list[Problem], list[Judgement], Examined]
+
+
+class Suspect(NamedTuple):
+    """A finding and the problem that shows it."""
+
+    finding: Finding
+    problem: Problem
+
+
+class Suspects:
+    """The findings to examine: of each backend, kind, severity and cause the one on the smallest problem.
+
+    Args:
+        settings: the run's own; they say how many calls each may cost, and of which subjects (ids; none: of all).
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        said = settings.get(SETTING, {})
+        self.calls: int = said.get("calls", 0)
+        self._subjects = frozenset(said.get("subjects", ()))
+        self._smallest: dict[_Key, Suspect] = {}
+
+    def add(self, problem: Problem, judgement: Judgement) -> None:
+        """Take in the findings of one judgement; notes need no examination."""
+        for finding in judgement.findings:
+            if finding.severity is Severity.NOTE or (self._subjects and finding.subject not in self._subjects):
+                continue
+            backend = finding.subject.split(":", 1)[0]
+            key = (backend, finding.kind.value, finding.severity.value, finding.cause, finding.alternatives)
+            known = self._smallest.get(key)
+            if known is None or smallness(finding, problem) < smallness(*known):
+                self._smallest[key] = Suspect(finding, problem)
+
+    def watching(self, events: Iterable[Event]) -> Iterator[Event]:
+        """The same events; what was judged is taken in."""
+        for event in events:
+            if isinstance(event, Judged):
+                self.add(event.problem, event.judgement)
+            yield event
+
+    def worst_first(self) -> list[Suspect]:
+        """In an order that does not depend on what came first."""
+        keys = sorted(self._smallest, key=lambda key: (self._smallest[key].finding.severity.rank, key))
+        return [self._smallest[key] for key in keys]
+
+
+def smallness(finding: Finding, problem: Problem) -> tuple[object, ...]:
+    """Fewer classes, fewer rows, float32 before the others; then anything that is the same on every machine."""
+    rows = 1 if problem.reduction == "none" and finding.row is not None else problem.rows
+    return (
+        problem.classes * rows,
+        problem.dtype != "float32",
+        len(problem.options),
+        problem.id,
+        finding.subject,
+        finding.part,
+        finding.row or 0,
+        finding.index or 0,
+    )
+
+
+def examine(asking: Asking, suspects: Iterable[Suspect], calls: int) -> Iterator[Examined]:
+    """Examine each with at most about so many calls; in their order, once all are done."""
+    ended: dict[int, Examined] = {}
+    waiting: dict[int, tuple[_Dialogue, str, list[Problem]]] = {}
+
+    def go_on(number: int, dialogue: _Dialogue, subject: str, step: Callable[[], list[Problem]]) -> None:
+        try:
+            waiting[number] = (dialogue, subject, [problem.but(family=EXAMINING) for problem in step()])
+        except StopIteration as end:
+            ended[number] = end.value
+
+    for number, suspect in enumerate(suspects):
+        subject = asking.subjects.get(suspect.finding.subject)
+        if subject is not None and calls:
+            dialogue = _examination(suspect, subject, min(calls, _MOST_CALLS.get(suspect.finding.kind, calls)))
+            go_on(number, dialogue, subject.id, dialogue.__next__)
+    while waiting:
+        asked, waiting = waiting, {}
+        said = iter(asking.ask([(problem, one) for _, one, problems in asked.values() for problem in problems]))
+        for number, (dialogue, one, problems) in asked.items():
+            judgements = [next(said) for _ in problems]
+            go_on(number, dialogue, one, lambda talk=dialogue, told=judgements: talk.send(told))  # type: ignore[misc]
+    yield from (ended[number] for number in sorted(ended))
+
+
+def same(finding: Finding, judgement: Judgement) -> Finding | None:
+    """The finding of `judgement` that says the same as `finding`, if there is one."""
+    for one in judgement.findings:
+        alike = (one.kind, one.severity, one.cause, one.part) == (
+            finding.kind,
+            finding.severity,
+            finding.cause,
+            finding.part,
+        )
+        if alike and set(one.alternatives) <= set(finding.alternatives):
+            return one
+    return None
+
+
+# --- within ------------------------------------------------------------------------------------------------------
+
+
+def _examination(suspect: Suspect, subject: Subject, calls: int) -> _Dialogue:
+    """Yields problems to put to the subject, is sent the judgements, and returns what came out."""
+    finding, problem = suspect
+    if calls <= 0:
+        return Examined(finding, finding, problem)
+    repeated = problem.but(manner=_AGAIN)
+    if finding.kind is not Kind.CRASH and problem.manner == ONCE and subject.why_not(repeated) is None:
+        (judgement,) = yield [repeated]
+        changed = any(one.cause.startswith("changes:") for one in judgement.findings)
+        if changed or judgement.verdict in _RIGHT:
+            return _told(finding, Suspect(finding, problem), ("chance" if changed else "earlier_calls",))
+    known: dict[str, Judgement] = {}
+    smallest, _ = yield from _remembering(known, shrinking(problem, finding.row, calls), finding)
+    found = same(finding, known[smallest.id]) if smallest.id in known else finding
+    assert found is not None  # noqa: S101  (the search ends on a problem that shows it)
+    contrasts = dict(_contrasts(smallest, found.row))
+    lacking = [one for one in contrasts.values() if one.id not in known]
+    if lacking:
+        known.update(zip((one.id for one in lacking), (yield lacking), strict=True))
+    dependences = tuple(name for name, one in contrasts.items() if known[one.id].verdict in _RIGHT)
+    return _told(finding, Suspect(found, smallest), dependences)
+
+
+def _remembering(
+    known: dict[str, Judgement], search: Generator[list[Problem], list[bool], tuple[Problem, int | None]], of: Finding
+) -> Generator[list[Problem], list[Judgement], tuple[Problem, int | None]]:
+    """The search, told whether the finding is still there; every judgement is kept in `known`."""
+    try:
+        asked = next(search)
+        while True:
+            judgements = yield asked
+            known.update((problem.id, one) for problem, one in zip(asked, judgements, strict=True))
+            asked = search.send([same(of, one) is not None for one in judgements])
+    except StopIteration as ended:
+        smallest: tuple[Problem, int | None] = ended.value
+        return smallest
+
+
+def _contrasts(problem: Problem, row: int | None) -> Iterator[tuple[str, Problem]]:
+    """The problem without each thing that its answer may depend on."""
+    if problem.rows > 1 and row is not None and problem.reduction == "none":
+        yield "other_rows", alone(problem, row)
+    for name, one in without(problem):
+        yield {"layout": "memory_layout"}.get(name, name), one
+
+
+def _told(of: Finding, shown: Suspect, dependences: tuple[str, ...]) -> Examined:
+    """Where what it depends on is the fault, the finding says that."""
+    finding, fault = shown.finding, next((name for name in _FAULTS if name in dependences), None)
+    if fault is not None and finding.kind in (Kind.ACCURACY, Kind.SPECIAL) and finding.severity is Severity.BUG:
+        cause = f"depends_on:{fault}"
+        detail = "; ".join(filter(None, (finding.summary, finding.detail)))
+        finding = replace(
+            finding, kind=Kind.INTEGRITY, cause=cause, summary=phrases.summary(cause), detail=detail, alternatives=()
+        )
+    return Examined(of, finding, shown.problem, dependences)
