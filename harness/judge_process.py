@@ -53,14 +53,14 @@ class Judges:
     """Judges what is submitted in processes of their own, while their owner goes on. Used by one thread.
 
     Args:
-        processes: how many; None: two, where there are two CPUs. The workers come first, and need them more.
+        processes: how many; None: one for every two CPUs, two at most. The workers come first, and need them more.
     """
 
     def __init__(self, store: Store, processes: int | None = None) -> None:
         self._store = store
         self._waiting: list[str] = []
         self._news = threading.Condition()
-        self._judges = [_Judge(store.path, self._news) for _ in range(processes or min(2, os.cpu_count() or 1))]
+        self._judges = [_Judge(store.path, self._news) for _ in range(processes or _processes())]
 
     def submit(self, problems: Sequence[str]) -> None:
         """Problems whose answers are all in the file; asked `TOGETHER` at a time, or once they are waited for."""
@@ -101,6 +101,10 @@ class Judges:
         from logitmus.judge import Judge  # noqa: PLC0415  (only where a process is gone)
 
         yield from judge_problems(self._store, problems, judged_subjects(self._store), Judge())
+
+
+def _processes() -> int:
+    return min(2, max(1, (os.cpu_count() or 1) // 2))
 
 
 class _Judge:

@@ -24,7 +24,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Final, Self
@@ -89,14 +89,20 @@ class Pool:
     # --- describing -----------------------------------------------------------------------------------------
 
     def describe(self) -> Iterator[Ready | BackendFailed]:
-        """Starts one worker for each backend, `jobs` at a time, and says what it offers.
+        """Starts one worker for each backend at once, `jobs` at a time, and says what it offers as it is asked.
 
         A backend that offers what an earlier one offers has failed too: its observations could not be told apart.
         """
+        threads = ThreadPoolExecutor(self._jobs, "logitmus-start")
+        return self._told(threads, [threads.submit(self._describe, spec) for spec in self._specs])
+
+    def _told(
+        self, threads: ThreadPoolExecutor, answers: Sequence[Future[tuple[Ready, Mapping[str, str]] | BackendFailed]]
+    ) -> Iterator[Ready | BackendFailed]:
         places: list[Place] = []
-        with ThreadPoolExecutor(self._jobs, "logitmus-start") as threads:
+        with threads:
             try:
-                for answer in threads.map(self._describe, self._specs):
+                for answer in (future.result() for future in answers):
                     if isinstance(answer, BackendFailed):
                         yield answer
                         continue

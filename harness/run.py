@@ -135,10 +135,11 @@ def _run(
     selection: Selection,
     judging: InProcess | Judges,
 ) -> Iterator[Event]:
+    described = workers.describe()  # they start while the problems are made
     order = _add_problems(problems, store)
     yield RunStarted(len(order), tuple(spec.label for spec in specs), store.environment, store.settings)
     backends: dict[str, str] = {}
-    for said in workers.describe():
+    for said in described:
         if isinstance(said, Ready):
             backends.update(_take(said, selection, store))
         else:
@@ -206,7 +207,7 @@ def _ask(workers: Pool, store: Store, work: _Work, judging: InProcess | Judges) 
 def _plan(store: Store, work: _Work, own: Sequence[Subject]) -> Iterator[Ask]:
     """The work of one environment, read from the file as it is needed."""
     here = {subject.id for subject in own}
-    with Store.open(store.path, check=False) as reader:
+    with store.reader() as reader:
         for identity, wanted in work.asks.items():
             subjects = tuple(subject for subject in wanted if subject in here)
             if subjects:

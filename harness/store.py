@@ -20,14 +20,14 @@ from logitmus.backend import Subject
 from logitmus.events import BackendFailed, BackendReady
 from logitmus.observation import NotRun, Observation, Outcome
 from logitmus.problem import Problem
+from logitmus.run_file import APPLICATION_ID, FORMAT, SUFFIX, Kept, StoreError, check_header, connect, damaged
 
-SUFFIX: Final = ".logitmus"
-FORMAT: Final = 1
-APPLICATION_ID: Final = int.from_bytes(b"LGTM", "big")
-_MAGIC: Final = b"SQLite format 3\0"
+__all__ = ["FORMAT", "SUFFIX", "Store", "StoreError"]
+
 _NOT_RUN: Final = NotRun.__name__
 _SLICE_SECONDS: Final = 0.5
 _SLICE_OBSERVATIONS: Final = 500
+_KNOWN_BLOBS: Final = 1 << 15  # names in memory: the same bits come again and again
 
 _SCHEMA: Final = f"""
 PRAGMA application_id = {APPLICATION_ID};
@@ -47,13 +47,6 @@ CREATE TABLE batches (
 """
 
 
-class StoreError(Exception):
-    """A run's file that cannot be used: names the file, says what was seen and what to do."""
-
-    def __init__(self, path: Path | str, seen: str, hint: str) -> None:
-        super().__init__(f"{path}: {seen.rstrip('.')}. {hint}")
-
-
 class Store:
     """An open run file; use as a context manager. Not for several threads."""
 
@@ -65,6 +58,8 @@ class Store:
         self._pending = 0
         self._writes = False
         self._subject_numbers: dict[str, int] = {}
+        self._problems = Kept()
+        self._blobs: set[str] = set()
 
     # --- opening and closing ---------------------------------------------------------------------------------
 
@@ -84,7 +79,7 @@ class Store:
         except OSError as error:
             hint = "Name a file in a folder that exists and can be written"
             raise StoreError(path, f"cannot be written ({error.strerror})", hint) from error
-        store = cls(path, _connect(path))
+        store = cls(path, connect(path))
         with store._explained():
             # In one transaction, and before the write-ahead log: a file is a run's from its first bytes on.
             store._db.executescript(f"BEGIN; {_SCHEMA}")
@@ -103,15 +98,21 @@ class Store:
         Raises:
             StoreError: missing, not a run's file, of a newer format, damaged, or not readable.
         """
-        _check_header(path)
-        store = cls(path, _connect(path, write=write))
+        check_header(path)
+        store = cls(path, connect(path, write=write))
         with store._explained():
             seen = store._db.execute("PRAGMA quick_check(1)").fetchone()[0] if check else "ok"
             if seen != "ok":
-                raise _damaged(path, seen)
+                raise damaged(path, seen)
             if write:
                 store._to_write_ahead()
         return store
+
+    def reader(self) -> Self:
+        """The same file for another thread, which shares the problems that are in memory."""
+        reader = self.open(self.path, check=False)
+        reader._problems = self._problems
+        return reader
 
     def close(self) -> None:
         """Commit, and leave one plain file without companions."""
@@ -136,12 +137,15 @@ class Store:
             self._begin()
             try:
                 for problem in problems:
-                    self._db.execute(
+                    added = self._db.execute(
                         "INSERT OR IGNORE INTO problems(id, value) VALUES (?, ?)",
                         (problem.id, record.encode(problem, self._put)),
                     )
+                    if added.rowcount:
+                        self._problems.keep(problem)
             except BaseException:
                 self._db.execute("ROLLBACK")
+                self._problems, self._blobs = Kept(), set()
                 raise
         self.commit()
 
@@ -248,11 +252,14 @@ class Store:
         Raises:
             KeyError: if the file does not hold it.
         """
+        kept = self._problems.get(identity)
+        if kept is not None:
+            return kept
         with self._explained():
             row = self._db.execute("SELECT value FROM problems WHERE id = ?", (identity,)).fetchone()
             if row is None:
                 raise KeyError(identity)
-            return record.decode(row[0], Problem, self._get)
+            return self._problems.keep(record.decode(row[0], Problem, self._get))
 
     def problems(self) -> Iterator[Problem]:
         """In the order of the run, one at a time."""
@@ -330,8 +337,12 @@ class Store:
 
     def _put(self, bits: bytes) -> str:
         name = record.content_hash(bits)
+        if name in self._blobs:
+            return name
         if self._db.execute("SELECT 1 FROM blobs WHERE hash = ?", (name,)).fetchone() is None:
             self._db.execute("INSERT INTO blobs VALUES (?, ?, ?)", (name, *record.pack(bits)))
+        if len(self._blobs) < _KNOWN_BLOBS:
+            self._blobs.add(name)
         return name
 
     def _get(self, name: str) -> bytes:
@@ -351,7 +362,7 @@ class Store:
         with self._explained():
             row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         if row is None:
-            raise _damaged(self.path, f"no {name}")
+            raise damaged(self.path, f"no {name}")
         return msgspec.json.decode(row[0])
 
     @contextmanager
@@ -359,41 +370,10 @@ class Store:
         try:
             yield
         except record.RecordError as error:
-            raise _damaged(self.path, str(error)) from error
+            raise damaged(self.path, str(error)) from error
         except sqlite3.OperationalError as error:
             raise StoreError(
                 self.path, str(error), "Close other runs that use it, and see to space and rights"
             ) from error
         except sqlite3.DatabaseError as error:
-            raise _damaged(self.path, str(error)) from error
-
-
-def _connect(path: Path, *, write: bool = True) -> sqlite3.Connection:
-    mode = "rw" if write else "ro"
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
-    # A reader may be opened in one thread and closed in another, but is never used by two at once.
-    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=write)
-
-
-def _check_header(path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            header = file.read(100)
-    except OSError as error:
-        raise StoreError(path, f"cannot be read ({error.strerror})", "Name the file of a run (--out)") from error
-    if not header:
-        raise StoreError(path, "empty: nothing was recorded", "Delete it, and run again")
-    if not header.startswith(_MAGIC[: len(header)]):
-        raise StoreError(path, "not the file of a run", f"Name a file that `logitmus run` wrote ({SUFFIX})")
-    if len(header) < 100:
-        raise _damaged(path, f"only {len(header)} bytes long")
-    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
-        raise StoreError(path, "a SQLite file of another program", f"Name a file that `logitmus run` wrote ({SUFFIX})")
-    version = int.from_bytes(header[60:64], "big")
-    if version != FORMAT:
-        hint = f"Use a newer logitmus (this is {__version__})" if version > FORMAT else "Run it again"
-        raise StoreError(path, f"format {version}; this logitmus reads format {FORMAT}", hint)
-
-
-def _damaged(path: Path, seen: str) -> StoreError:
-    return StoreError(path, f"damaged: {seen}", "Restore a copy, or run it again under another name")
+            raise damaged(self.path, str(error)) from error

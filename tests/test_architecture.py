@@ -40,7 +40,7 @@ LEVELS = [
         "workers",
         "local",
     ],
-    ["assess", "drive", "record", "phrases"],
+    ["assess", "drive", "record", "phrases", "run_file"],
     ["mechanisms", "pool", "store", "stack", "contract", "separation"],
     ["diagnosis", "merge", "inquiry", "trial", "stage"],
     ["judge", "worlds", "card", "reading", "judging"],

@@ -1,0 +1,74 @@
+"""The file of a run as a file: what makes it one, how it is opened, and what is kept of it in memory."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from logitmus import __version__
+from logitmus.problem import Problem
+
+SUFFIX: Final = ".logitmus"
+FORMAT: Final = 1
+APPLICATION_ID: Final = int.from_bytes(b"LGTM", "big")
+_MAGIC: Final = b"SQLite format 3\0"
+_KEPT_BYTES: Final = 1 << 25
+
+
+class StoreError(Exception):
+    """A run's file that cannot be used: names the file, says what was seen and what to do."""
+
+    def __init__(self, path: Path | str, seen: str, hint: str) -> None:
+        super().__init__(f"{path}: {seen.rstrip('.')}. {hint}")
+
+
+class Kept:
+    """The first problems that fit into memory: a run reads all of them in turn, so that newer ones are no likelier.
+
+    Shared by the threads that read one file; nothing is ever taken out.
+    """
+
+    def __init__(self) -> None:
+        self._problems: dict[str, Problem] = {}
+        self._bytes = 0
+
+    def get(self, identity: str) -> Problem | None:
+        return self._problems.get(identity)
+
+    def keep(self, problem: Problem) -> Problem:
+        self._bytes += 1000 + problem.logits.nbytes + problem.targets.nbytes
+        if self._bytes < _KEPT_BYTES:
+            self._problems[problem.id] = problem
+        return problem
+
+
+def connect(path: Path, *, write: bool = True) -> sqlite3.Connection:
+    mode = "rw" if write else "ro"
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    # A reader may be opened in one thread and closed in another, but is never used by two at once.
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=write)
+
+
+def check_header(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+    except OSError as error:
+        raise StoreError(path, f"cannot be read ({error.strerror})", "Name the file of a run (--out)") from error
+    if not header:
+        raise StoreError(path, "empty: nothing was recorded", "Delete it, and run again")
+    if not header.startswith(_MAGIC[: len(header)]):
+        raise StoreError(path, "not the file of a run", f"Name a file that `logitmus run` wrote ({SUFFIX})")
+    if len(header) < 100:
+        raise damaged(path, f"only {len(header)} bytes long")
+    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+        raise StoreError(path, "a SQLite file of another program", f"Name a file that `logitmus run` wrote ({SUFFIX})")
+    version = int.from_bytes(header[60:64], "big")
+    if version != FORMAT:
+        hint = f"Use a newer logitmus (this is {__version__})" if version > FORMAT else "Run it again"
+        raise StoreError(path, f"format {version}; this logitmus reads format {FORMAT}", hint)
+
+
+def damaged(path: Path, seen: str) -> StoreError:
+    return StoreError(path, f"damaged: {seen}", "Restore a copy, or run it again under another name")
