@@ -5,7 +5,7 @@ The middle of the judge: what is within which budget, without yet asking why not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
@@ -20,7 +20,7 @@ from logitmus.finding import Grade
 from logitmus.observation import Answered
 from logitmus.oracle import ARB_BITS, FAST, WIDE, Answer, answer
 from logitmus.problem import Array, Problem
-from logitmus.question import Question, ask
+from logitmus.question import Question, ask, concerned
 from logitmus.verdict import Compared, compare
 
 LADDER: Final = (None, *ARB_BITS)
@@ -31,15 +31,20 @@ class Bench:
     """What the judge knows about one problem: its questions, answers and budgets, each made once."""
 
     problem: Problem
-    _questions: dict[Convention, Question] = field(default_factory=dict)
+    _questions: dict[tuple[str, ...], Question] = field(default_factory=dict)
     _answers: dict[tuple[object, ...], Answer] = field(default_factory=dict)
     _budgets: dict[tuple[object, ...], Budget] = field(default_factory=dict)
     _compared: dict[tuple[object, ...], tuple[Array, Compared]] = field(default_factory=dict)
 
     def question(self, convention: Convention) -> Question:
-        if convention not in self._questions:
-            self._questions[convention] = ask(self.problem, convention)
-        return self._questions[convention]
+        choices = self._concerned(convention)
+        if choices not in self._questions:
+            self._questions[choices] = ask(self.problem, convention)
+        return self._questions[choices]
+
+    @cached_property
+    def _concerned(self) -> Callable[[Convention], tuple[str, ...]]:
+        return concerned(self.problem)
 
     def answer(self, question: Question, bits: int | None = None) -> Answer:
         """Float64 logits always need more than float64: their budgets are as narrow as that tier's own error."""
@@ -310,11 +315,22 @@ def assess(
     ladder: Sequence[int | None] = LADDER,
 ) -> list[Assessment]:
     """Every part that came back, judged at the declared precision."""
+    return list(assessing(bench, subject, question, outcome, ladder=ladder))
+
+
+def assessing(
+    bench: Bench,
+    subject: Subject,
+    question: Question,
+    outcome: Answered,
+    *,
+    ladder: Sequence[int | None] = LADDER,
+    first: str | None = None,
+) -> Iterator[Assessment]:
+    """The same one by one, for who may need no more than the first; the part called `first` before the others."""
     precision, flushes = subject.precision[bench.problem.dtype], subject.flushes_subnormals
-    return [
-        assess_part(bench, question, name, result, precision, flushes=flushes, ladder=ladder)
-        for name, result in present_parts(subject, outcome)
-    ]
+    for name, result in sorted(present_parts(subject, outcome), key=lambda part: part[0] != first):
+        yield assess_part(bench, question, name, result, precision, flushes=flushes, ladder=ladder)
 
 
 def present_parts(subject: Subject, outcome: Answered) -> list[tuple[str, Array]]:

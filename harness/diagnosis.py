@@ -7,11 +7,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Literal
 
 import numpy as np
 
 from logitmus import mechanisms
-from logitmus.assess import Assessment, Bench, assess
+from logitmus.assess import Assessment, Bench, assess, assessing
 from logitmus.backend import Subject
 from logitmus.convention import FIELDS, PORTABLE, Convention
 from logitmus.finding import Grade, Severity
@@ -121,11 +122,23 @@ def fitting_flips(
     for same in questions.values():
         name, value, convention = same[0]
         question = bench.question(convention)
-        parts = assess(bench, replace(subject, convention=convention), question, outcome)
-        relevant = [part for part in parts if only in (None, part.part)]
-        if relevant and all(part.passes and not part.coarse and part.judged.any() for part in relevant):
-            fits_all = all(part.passes and not part.coarse for part in parts)
-            yield Flip(name, value, fits_all, tuple(f"{name}={value}" for name, value, _ in same[1:]))
+        fits = _fits(bench, replace(subject, convention=convention), question, outcome, only)
+        if fits is not None:
+            yield Flip(name, value, fits == "all", tuple(f"{name}={value}" for name, value, _ in same[1:]))
+
+
+def _fits(
+    bench: Bench, subject: Subject, question: Question, outcome: Answered, only: str | None
+) -> Literal["all", "part"] | None:
+    """Whether the observation is right, or that part of it; most candidates fall with the first part."""
+    for part in assessing(bench, subject, question, outcome, first=only):
+        fits = part.passes and not part.coarse
+        if only in (None, part.part):
+            if not fits or not part.judged.any():
+                return None
+        elif not fits:
+            return "part"
+    return "all"
 
 
 def _of_its_shape(problem: Problem, question: Question, outcome: Answered) -> bool:

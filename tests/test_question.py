@@ -1,0 +1,64 @@
+"""Questions: what of a convention a problem hangs on, and that nothing else changes what it asks."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from logitmus.cases.strategies import problems
+from logitmus.cases.suite import suite
+from logitmus.convention import FIELDS, PORTABLE, Convention
+from logitmus.problem import FLOAT_DTYPES, LAYOUTS, Problem
+from logitmus.question import ask, concerned
+
+CONVENTIONS = st.builds(Convention, **{name: st.sampled_from(list(field.values)) for name, field in FIELDS.items()})
+ARRAYS = ("x", "labels", "q", "weight", "kept", "forced", "unjudged", "divisor", "upstream")
+
+
+def asks_the_same(problem: Problem, one: Convention, other: Convention) -> bool:
+    a, b = ask(problem, one), ask(problem, other)
+    pairs = [(getattr(a, name), getattr(b, name)) for name in ARRAYS]
+    return a.key == b.key and all(x is y or x.tobytes() == y.tobytes() for x, y in pairs)
+
+
+def without_concern(problem: Problem, convention: Convention, draw: random.Random) -> Convention:
+    """The convention with everything changed that the problem is said not to hang on."""
+    choices = concerned(problem)
+    for name in draw.sample(list(FIELDS), len(FIELDS)):
+        changed = convention.but(**{name: draw.choice(list(FIELDS[name].values))})
+        if choices(changed) == choices(convention):
+            convention = changed
+    return convention
+
+
+@settings(max_examples=1500, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(
+    problem=problems(layouts=tuple(LAYOUTS), spatial=True, bad_labels=True),
+    convention=CONVENTIONS,
+    reduction=st.sampled_from(("none", "sum", "mean", "default")),
+    draw=st.randoms(use_true_random=False),
+)
+def test_what_a_problem_does_not_hang_on_changes_nothing(
+    problem: Problem, convention: Convention, reduction: str, draw: random.Random
+) -> None:
+    problem = problem.but(reduction=reduction, cotangent=None)
+    assert asks_the_same(problem, convention, without_concern(problem, convention, draw))
+
+
+def test_nor_in_the_suite() -> None:
+    draw = random.Random(1)
+    for problem in suite("quick"):
+        convention = Convention(**{name: draw.choice(list(field.values)) for name, field in FIELDS.items()})
+        assert asks_the_same(problem, convention, without_concern(problem, convention, draw)), problem.idea
+
+
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+def test_an_ordinary_problem_hangs_on_little(dtype: str) -> None:
+    """It is what makes judging fast: hardly any neighbouring convention is another question."""
+    problem = Problem(logits=np.array([[0, 1, 2]], FLOAT_DTYPES[dtype]), targets=np.array([1]))
+    wide = 1 if dtype == "float64" else 0
+    assert len(concerned(problem)(PORTABLE)) == 2 + wide
