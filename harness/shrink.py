@@ -17,6 +17,7 @@ from logitmus.problem import ONCE, Array, Problem, ProblemError, float_array
 
 Fails = Callable[[Sequence[Problem]], Sequence[bool]]
 _MANY: Final = 1024  # distinct numbers: beyond these their digits are not counted
+_CALL: Final = 1 << 13  # logits: as many as cost about what the call itself does
 _LARGE: Final = 1 << 18  # numbers: beyond these only zeros are told from the others
 _PLAIN: Final = {"weight": None, "ignore_index": None, "label_smoothing": 0.0, "cotangent": None}
 # Rounds are small where a candidate has another shape or other options: some frameworks compile anew for each.
@@ -36,7 +37,8 @@ def shrink(problem: Problem, row: int | None, fails: Fails, calls: int = 300) ->
 
     Args:
         row: the row of `problem` that fails, where one is known to.
-        fails: of each of several problems. calls: how many it may be asked for in all.
+        fails: of each of several problems.
+        calls: how many it may be asked for in all; a large one counts for more, for each 8,192 of its logits.
     """
     search = shrinking(problem, row, calls)
     try:
@@ -60,7 +62,8 @@ def shrinking(problem: Problem, row: int | None, calls: int) -> Generator[list[P
                 fresh = list(islice(_smaller(candidates, current, seen), min(together, left, allowance)))
                 if not fresh:
                     break
-                left, allowance = left - len(fresh), allowance - len(fresh)
+                spent = sum(_effort(one.problem) for one in fresh)
+                left, allowance = left - spent, allowance - spent
                 answers = yield [one.problem for one in fresh]
                 hit = next((one for one, failed in zip(fresh, answers, strict=True) if failed), None)
                 if hit is not None:
@@ -103,6 +106,10 @@ def _smaller(candidates: _Pass, current: Candidate, seen: set[str]) -> Iterator[
         if one.problem.id not in seen and size(one.problem) < bound:
             seen.add(one.problem.id)
             yield one
+
+
+def _effort(problem: Problem) -> int:
+    return 1 + problem.logits.size // _CALL
 
 
 def _but(problem: Problem, **changes: Any) -> Iterator[Problem]:
