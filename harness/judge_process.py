@@ -26,6 +26,7 @@ from logitmus.store import Store
 
 _LENGTH: Final = struct.Struct("<Q")
 _LONGEST: Final = 1 << 30
+_AHEAD: Final = 2  # batches with one process: one that it judges, and one that it need not wait for
 
 
 class InProcess:
@@ -65,18 +66,13 @@ class Judges:
     def submit(self, problems: Sequence[str]) -> None:
         """Problems whose answers are all in the file; asked `TOGETHER` at a time, or once they are waited for."""
         self._waiting.extend(problems)
-        while len(self._waiting) >= TOGETHER:
-            self._ask()
+        self._ask(TOGETHER)
 
     def ready(self, *, wait: bool = False) -> Iterator[Judged]:
-        """What has been judged; with `wait`, all that was submitted."""
-        while wait and self._waiting:
-            self._ask()
-        while any(judge.asked for judge in self._judges):
-            with self._news:
-                while wait and not any(judge.answers or judge.gone for judge in self._judges if judge.asked):
-                    self._news.wait()
-                told = [judge for judge in self._judges if judge.asked and (judge.answers or judge.gone)]
+        """What has been judged; with `wait`, all that was submitted, for which the caller judges, too."""
+        while True:
+            self._ask(1 if wait else TOGETHER)
+            told = [judge for judge in self._judges if judge.asked and (judge.answers or judge.gone)]
             for judge in told:
                 problems = judge.asked.popleft()
                 if judge.answers:
@@ -84,7 +80,17 @@ class Judges:
                         yield from judged(self._store.problem(said.problem), said)
                 else:
                     yield from self._by_hand(problems)
-            if not told:
+            if told:
+                continue
+            if wait and self._waiting:
+                mine, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
+                yield from self._by_hand(mine)
+            elif wait and any(judge.asked for judge in self._judges):
+                with self._news:
+                    self._news.wait_for(
+                        lambda: any(judge.answers or judge.gone for judge in self._judges if judge.asked)
+                    )
+            else:
                 return
 
     def close(self) -> None:
@@ -92,13 +98,19 @@ class Judges:
         for judge in self._judges:
             judge.close()
 
-    def _ask(self) -> None:
-        asked, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
-        self._store.commit()  # the process reads what is in the file
-        min(self._judges, key=lambda judge: (judge.gone, len(judge.asked))).ask(asked)
+    def _ask(self, least: int) -> None:
+        """Keep the processes busy, as long as at least so many problems wait."""
+        for judge in sorted(self._judges, key=lambda judge: len(judge.asked)):
+            while len(self._waiting) >= least and len(judge.asked) < _AHEAD and not judge.gone:
+                asked, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
+                self._store.commit()  # the process reads what is in the file
+                judge.ask(asked)
+
+    def _said(self) -> bool:
+        return any(judge.answers or judge.gone for judge in self._judges if judge.asked)
 
     def _by_hand(self, problems: Sequence[str]) -> Iterator[Judged]:
-        from logitmus.judge import Judge  # noqa: PLC0415  (only where a process is gone)
+        from logitmus.judge import Judge  # noqa: PLC0415  (the oracle is loaded only where something is judged)
 
         yield from judge_problems(self._store, problems, judged_subjects(self._store), Judge())
 
