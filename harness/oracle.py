@@ -229,6 +229,7 @@ def _finish_gradient(question: Question, work: Softmax, gradient: Array, error: 
     return Enclosure.of(gradient, error)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # an infinite weight or upstream: no answer, and nobody is told one
 def _fast_grad_logits(answer: Answer, work: Softmax) -> Enclosure:
     question = answer.question
     E, MU = work.working.E, work.working.MU
