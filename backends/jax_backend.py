@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from logitmus.backend import Backend, Function, Inputs, Offer, Outputs, Precision, Usage, same_precision
+from logitmus.backend import REPEATED, Backend, Function, Inputs, Offer, Outputs, Precision, Usage, same_precision
 from logitmus.convention import Convention
 
 
@@ -130,8 +131,8 @@ _PRECISION = {
     **same_precision(half_storage="result"),
     "float64": Precision("float32", "float32", "float32"),  # without x64; with it, see `variant_precision`
 }
-_LABEL_OFFER = Offer(targets="labels", gradients=frozenset({"logits"}))
-_PROBABILITY_OFFER = Offer(targets="probabilities")
+_LABEL_OFFER = Offer(targets="labels", manners=REPEATED, gradients=frozenset({"logits"}))
+_PROBABILITY_OFFER = Offer(targets="probabilities", manners=REPEATED)
 
 _HELPERS = {
     "one_hot": "jax.nn.one_hot({targets}, K)",
@@ -215,7 +216,7 @@ BACKEND = Backend(
         _function(
             "optax.smooth_labels-softmax_cross_entropy",
             _smoothed,
-            Offer(targets="probabilities", options=frozenset({"label_smoothing"})),
+            replace(_PROBABILITY_OFFER, options=frozenset({"label_smoothing"})),
             _LOG_SOFTMAX_FIELDS.but(zero_times_infinity="nan"),
             _OPTAX + "smooth_labels",
             "optax.softmax_cross_entropy({logits}, optax.smooth_labels({targets}, {more}))",

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from logitmus.backend import ALL_LAYOUTS, Backend, Call, Function, Inputs, Offer, Outputs, same_precision
+from logitmus.backend import ALL_LAYOUTS, REPEATED, Backend, Call, Function, Inputs, Offer, Outputs, same_precision
 from logitmus.convention import Convention
 from logitmus.problem import Array
 
@@ -86,7 +86,7 @@ BACKEND = Backend(
         Function(
             name="textbook",
             call=_labels,
-            offer=Offer(targets="labels", layouts=ALL_LAYOUTS, gradients=frozenset({"logits"})),
+            offer=Offer(targets="labels", layouts=ALL_LAYOUTS, manners=REPEATED, gradients=frozenset({"logits"})),
             convention=_IEEE,
             precision=_PRECISION,
             docs=_DOCS,
@@ -94,7 +94,7 @@ BACKEND = Backend(
         Function(
             name="textbook.probabilities",
             call=_probabilities,
-            offer=Offer(targets="probabilities", layouts=ALL_LAYOUTS),
+            offer=Offer(targets="probabilities", layouts=ALL_LAYOUTS, manners=REPEATED),
             convention=_IEEE.but(zero_times_infinity="nan"),
             precision=_PRECISION,
             docs=_DOCS,

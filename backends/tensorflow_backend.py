@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 
-from logitmus.backend import Backend, Function, Inputs, Offer, Outputs, Precision, Usage, same_precision
+from logitmus.backend import REPEATED, Backend, Function, Inputs, Offer, Outputs, Precision, Usage, same_precision
 from logitmus.convention import Convention
 
 _DEVICES: Final = {"cpu": "CPU", "cuda": "GPU"}
@@ -220,10 +221,10 @@ def _keras(
 
 
 _REDUCTIONS = ("none", "sum", "mean")
-_KERAS_SPARSE_OFFER = Offer(
-    targets="labels", options=frozenset({"ignore_index"}), reductions=_REDUCTIONS, gradients=frozenset({"logits"})
-)
-_KERAS_DENSE_OFFER = Offer(targets="probabilities", options=frozenset({"label_smoothing"}), reductions=_REDUCTIONS)
+_SPARSE_OFFER = Offer(targets="labels", manners=REPEATED, gradients=frozenset({"logits"}))
+_DENSE_OFFER = Offer(targets="probabilities", manners=REPEATED)
+_KERAS_SPARSE_OFFER = replace(_SPARSE_OFFER, options=frozenset({"ignore_index"}), reductions=_REDUCTIONS)
+_KERAS_DENSE_OFFER = replace(_DENSE_OFFER, options=frozenset({"label_smoothing"}), reductions=_REDUCTIONS)
 _KERAS_SPARSE = _SPARSE.but(**_KERAS_FIELDS, mean_denominator="kept")
 _KERAS_DENSE = _DENSE.but(**_KERAS_FIELDS, mean_denominator="rows")
 
@@ -238,7 +239,7 @@ BACKEND = Backend(
         Function(
             name="nn.sparse_softmax_cross_entropy_with_logits",
             call=_sparse,
-            offer=Offer(targets="labels", label_dtypes=("int32", "int64"), gradients=frozenset({"logits"})),
+            offer=replace(_SPARSE_OFFER, label_dtypes=("int32", "int64")),
             convention=_SPARSE,
             # nn_ops.py casts float16 to float32 around the kernel, and bfloat16 not.
             precision={
@@ -258,7 +259,7 @@ BACKEND = Backend(
         Function(
             name="nn.softmax_cross_entropy_with_logits",
             call=_dense,
-            offer=Offer(targets="probabilities"),
+            offer=_DENSE_OFFER,
             convention=_DENSE,
             precision=same_precision(),
             modes=_MODES,

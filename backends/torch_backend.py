@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from logitmus.backend import Backend, Function, Inputs, Offer, Outputs, Usage, same_precision
+from logitmus.backend import REPEATED, Backend, Function, Inputs, Offer, Outputs, Usage, same_precision
 from logitmus.convention import Convention
 from logitmus.problem import FLOAT_DTYPES, Array
 
@@ -178,6 +178,7 @@ def _of_labels(name: str, page: str, call: Callable[..., Any], usage: Usage, *op
             reductions=_REDUCTIONS,
             label_dtypes=_LABEL_DTYPES,
             layouts=_LAYOUTS,
+            manners=REPEATED,
             gradients=frozenset({"logits"}),
         ),
         convention=_LABELS,
@@ -196,6 +197,7 @@ def _of_probabilities(name: str, page: str, call: Callable[..., Any], usage: Usa
             options=frozenset({"weight", "ignore_index", "label_smoothing"}),
             reductions=_REDUCTIONS,
             layouts=_LAYOUTS,
+            manners=REPEATED,
         ),
         convention=_PROBABILITIES,
         precision=same_precision(half_storage="result"),

@@ -21,7 +21,10 @@ Call = Callable[[Any, Any, Mapping[str, Any]], Any]
 
 
 class NotAskedError(Exception):
-    """Raised by `Backend.evaluate`: the question cannot be put to the function at all, and says nothing about it."""
+    """Raised by `Backend.evaluate` and `differentiate`: the question cannot be put to the function at all.
+
+    That says nothing about it.
+    """
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,8 @@ class Offer:
         options: of "weight", "ignore_index", "label_smoothing", those it offers itself.
         reductions: those it can be asked for; that none is asked for, every function takes.
         dtypes, label_dtypes, layouts: those it takes. Labels also by range: see `Function.convention`.
-        manners: of `MANNERS`, those it can be asked in beside the plain one; the worker sees to them.
+        manners: of `MANNERS`, those it can be asked in beside the plain one; the worker sees to them, and where they
+            are `DERIVATIVES`, `Backend.differentiate`.
         spatial: takes more than one batch axis.
         single_row: takes logits of shape (K,).
         gradients: of "logits", "targets", those that its autodiff offers.
@@ -256,6 +260,8 @@ class Backend:
         adopt: makes a `Function.call` of a call in the framework's own arrays, so that functions of a user's own
             can be asked (`logitmus.adopted`); None: it takes none.
         autodiff: whether the framework differentiates a user's function.
+        differentiate: (function, mode, device, inputs, manner) -> outputs, as `evaluate`, with the gradients of one of
+            `problem.DERIVATIVES`; raises NotAskedError, with the reason, where that is not to be had.
     """
 
     name: str
@@ -270,6 +276,7 @@ class Backend:
     variant_precision: Mapping[str, Mapping[str, Precision]] = field(default_factory=dict)
     adopt: Callable[[Call], Callable[..., object]] | None = None
     autodiff: bool = True
+    differentiate: Callable[[Function, str, str, Inputs, str], Outputs] | None = None
 
     def subjects(self, devices: Sequence[str]) -> list[Subject]:
         """Every function in every mode and variant on these devices."""
@@ -306,3 +313,5 @@ class Backend:
 
 
 ALL_LAYOUTS = tuple(LAYOUTS)
+REPEATED = ("again", "after_others")
+"""The manners that need nothing of a framework."""

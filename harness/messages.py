@@ -51,6 +51,7 @@ class WireAnswered(_Struct, frozen=True, tag_field="kind", tag="answered"):
 class WireRaised(_Struct, frozen=True, tag_field="kind", tag="raised"):
     type: Text
     message: Text
+    answered_before: bool = False
 
 
 class WireCrashed(_Struct, frozen=True, tag_field="kind", tag="crashed"):
@@ -159,7 +160,7 @@ def to_outcome(message: WireOutcome, problem: Problem | None = None) -> Outcome:
                 changed=message.changed,
             )
         case WireRaised():
-            return Raised(message.type, message.message)
+            return Raised(message.type, message.message, message.answered_before)
         case WireCrashed():
             return Crashed(message.status, message.stderr)
         case WireTimedOut():

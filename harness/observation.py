@@ -30,10 +30,15 @@ class Answered:
 
 @dataclass(frozen=True)
 class Raised:
-    """It raised an exception (of the framework or of Python)."""
+    """It raised an exception (of the framework or of Python).
+
+    answered_before: the plain call that the worker made first had answered; only for a problem that is asked in
+        another manner than once.
+    """
 
     type: str
     message: str
+    answered_before: bool = False
 
 
 @dataclass(frozen=True)

@@ -53,12 +53,14 @@ ONCE: Final = "once"
 MANNERS: Final = MappingProxyType(
     {
         ONCE: "one call, and its gradient by reverse-mode differentiation",
-        "again": "the call, and then the very same call once more",
-        "after_others": "the call, then calls with other logits and another number of rows, then the call once more",
+        "again": "the call, and then the very same call twice more",
+        "after_others": "the call, then calls with other logits and another number of rows, then the call again",
         "backward_twice": "one call, differentiated twice; the second gradient counts",
         "forward_mode": "the gradient by the logits by forward-mode differentiation",
     }
 )
+# Those for which the framework differentiates otherwise (`Backend.differentiate`); the others are calls of any kind.
+DERIVATIVES: Final = ("backward_twice", "forward_mode")
 
 
 class ProblemError(ValueError):

@@ -232,7 +232,8 @@ def encode_outcome(outcome: Outcome) -> Message:
                 "changed": list(outcome.changed),
             }
         case Raised():
-            return {"kind": "raised", "type": outcome.type, "message": plain_text(outcome.message)}
+            later = {"answered_before": True} if outcome.answered_before else {}
+            return {"kind": "raised", "type": outcome.type, "message": plain_text(outcome.message), **later}
         case Crashed():
             return {"kind": "crashed", "status": outcome.status, "stderr": plain_text(outcome.stderr, 1 << 16)}
         case TimedOut():

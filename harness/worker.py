@@ -25,9 +25,10 @@ from logitmus.adopted import adopt
 from logitmus.backend import Backend, Function, Inputs, NotAskedError, Outputs, Subject
 from logitmus.convention import PORTABLE
 from logitmus.environment import flushes_subnormals, process_environment
+from logitmus.manner import Called, perform
 from logitmus.observation import Answered, Garbled, NotRun, Outcome, Raised
 from logitmus.present import canonical, present
-from logitmus.problem import Problem, little_endian_bytes
+from logitmus.problem import ONCE, Problem, little_endian_bytes
 from logitmus.wire import (
     DTYPES,
     PROTOCOL,
@@ -193,27 +194,50 @@ def _answer_batch(
 def observe(
     problem: Problem, subject: Subject, function: Function, backend: Backend, caught: list[warnings.WarningMessage]
 ) -> tuple[Outcome, float]:
-    """The outcome of one call in this process, and the seconds that it took.
+    """The outcome of a problem, asked in its manner in this process, and the seconds that it took.
 
     caught: the list of a `warnings.catch_warnings(record=True)` around it.
     """
+
+    def call(asked: Problem, manner: str) -> Called:
+        return _call(asked, manner, subject, function, backend, caught)
+
+    return perform(problem, subject.convention.inputs, call)
+
+
+def _call(
+    problem: Problem,
+    manner: str,
+    subject: Subject,
+    function: Function,
+    backend: Backend,
+    caught: list[warnings.WarningMessage],
+) -> Called:
     try:
         inputs = present(problem, subject)
     except Exception as error:
-        return NotRun(f"could not be presented: {type(error).__name__}: {error}"), 0.0
+        return Called(NotRun(f"could not be presented: {type(error).__name__}: {error}"), 0.0)
     bits = _bits(inputs)
     caught.clear()
     started = time.perf_counter()
     try:
-        outputs = backend.evaluate(function, subject.mode, subject.device, inputs)
+        outputs = _evaluated(backend, function, subject, inputs, manner)
     except NotAskedError as error:
-        return NotRun(str(error)), 0.0
+        return Called(NotRun(str(error)), 0.0)
     except Exception as error:
-        return Raised(type(error).__name__, str(error)), time.perf_counter() - started
+        return Called(Raised(type(error).__name__, str(error)), time.perf_counter() - started)
     seconds = time.perf_counter() - started
     texts = tuple(dict.fromkeys(str(warning.message) for warning in caught))
     written = tuple(name for name, now in _bits(inputs).items() if now != bits[name])
-    return _answered(outputs, problem, subject, written, texts), seconds
+    return Called(_answered(outputs, problem, subject, written, texts), seconds)
+
+
+def _evaluated(backend: Backend, function: Function, subject: Subject, inputs: Inputs, manner: str) -> Outputs:
+    if manner == ONCE:
+        return backend.evaluate(function, subject.mode, subject.device, inputs)
+    if backend.differentiate is None:
+        raise NotAskedError(f"{backend.name} cannot be asked in the manner {manner}: it has no `differentiate`")
+    return backend.differentiate(function, subject.mode, subject.device, inputs, manner)
 
 
 def _answered(

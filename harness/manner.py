@@ -1,0 +1,120 @@
+"""Manners: a problem asked again, after others, or differentiated in another way (`problem.MANNERS`).
+
+The plain call comes first, and what is kept is an answer that came in the manner asked for. Light (numpy, ml_dtypes):
+the worker imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from logitmus.observation import Answered, NotRun, Outcome, Raised
+from logitmus.problem import DERIVATIVES, ONCE, Array, Problem, float_array, little_endian_bytes
+
+_REPEATS: Final = 2
+_PARTS: Final = ("loss", "grad_logits", "grad_targets")
+_LARGE: Final = 16384.0  # inside float16
+
+
+class Called(NamedTuple):
+    """What one call did, and the seconds that it took."""
+
+    outcome: Outcome
+    seconds: float
+
+
+# One call with fresh arrays; the manner is ONCE, or one of DERIVATIVES where the gradient is to come in that way.
+Call = Callable[[Problem, str], Called]
+
+
+def perform(problem: Problem, inputs: str, call: Call) -> Called:
+    """The outcome of a problem asked in its manner, and the seconds of all calls.
+
+    Of repeated calls the first is kept that differs from the plain one in any bit, else the last.
+
+    Args:
+        inputs: what the subject takes its logits for (`Convention.inputs`).
+    """
+    once = problem.but(manner=ONCE)
+    first, seconds = call(once, ONCE)
+    if problem.manner == ONCE or not isinstance(first, Answered):
+        return Called(first, seconds)
+    plain = _copied(first)  # what it gave out may be a buffer of its own, and change under later calls
+    kept: Outcome = plain
+    for later, took in _later(problem, inputs, first, call):
+        seconds += took
+        kept = _beside(plain, later)
+        if not isinstance(kept, Answered) or kept.changed:
+            break
+    return Called(kept, seconds)
+
+
+def _later(problem: Problem, inputs: str, first: Answered, call: Call) -> Iterator[Called]:
+    """What comes after the first answer, each of which ought to be the same."""
+    once = problem.but(manner=ONCE)
+    if problem.manner in DERIVATIVES:
+        yield call(once, problem.manner)
+        return
+    if problem.manner == "after_others":  # what these give, or raise, is not what is asked for
+        spent = sum(call(other, ONCE).seconds for other in _others(once, inputs))
+        yield Called(first, spent)
+    for _ in range(_REPEATS):
+        yield call(once, ONCE)
+
+
+def _others(problem: Problem, inputs: str) -> Iterator[Problem]:
+    """Calls that a function may remember: large logits, NaN, and twice as many rows."""
+    yield problem.but(logits=np.broadcast_to(_row(problem, inputs), problem.logits.shape))
+    yield problem.but(logits=np.full_like(problem.logits, np.nan))
+    if problem.batch:
+        first = problem.cotangent is not None and problem.reduction == "none"
+        yield problem.but(
+            logits=_twice(problem.logits[::-1]),
+            targets=_twice(problem.targets[::-1]),
+            cotangent=_twice(problem.cotangent) if first and problem.cotangent is not None else problem.cotangent,
+        )
+
+
+def _row(problem: Problem, inputs: str) -> Array:
+    """One row for all: large logits; where the inputs have a domain, something inside it."""
+    place = np.linspace(-1.0, 1.0, problem.classes)
+    values = {"logits": _LARGE * place, "probabilities": (1 + place) / 2, "log_probabilities": _LARGE * (place - 1) / 2}
+    return float_array(values[inputs], problem.dtype)
+
+
+def _twice(array: Array) -> Array:
+    return np.concatenate([array, array])
+
+
+def _copied(answer: Answered) -> Answered:
+    copies = {name: None if (part := getattr(answer, name)) is None else part.copy() for name in _PARTS}
+    return replace(answer, **copies)
+
+
+def _beside(plain: Answered, later: Outcome) -> Outcome:
+    """The later answer, with what it does otherwise than the plain one."""
+    match later:
+        case Answered():
+            changed = tuple(name for name in _PARTS if not _alike(getattr(plain, name), getattr(later, name)))
+            return replace(later, changed=changed, written=tuple(dict.fromkeys((*plain.written, *later.written))))
+        case Raised(name, message):
+            return Raised(name, message, answered_before=True)
+        case _:
+            return later
+
+
+def _alike(one: Array | None, other: Array | None) -> bool:
+    """The same bits; a NaN is a NaN, whatever its payload."""
+    if one is None or other is None:
+        return one is other
+    if (one.shape, one.dtype) != (other.shape, other.dtype):
+        return False
+    if little_endian_bytes(one) == little_endian_bytes(other):
+        return True
+    nan = np.isnan(one) & np.isnan(other)
+    zero = np.zeros((), one.dtype)
+    return little_endian_bytes(np.where(nan, zero, one)) == little_endian_bytes(np.where(nan, zero, other))

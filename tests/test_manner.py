@@ -1,0 +1,140 @@
+"""Manners: what is kept of a problem that is asked more than once, and of whom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from logitmus.manner import Called, perform
+from logitmus.messages import decode_outcome
+from logitmus.observation import Answered, NotRun, Outcome, Raised
+from logitmus.problem import DERIVATIVES, MANNERS, ONCE, Problem
+from logitmus.wire import encode_outcome, to_line
+
+PROBLEM = Problem(
+    logits=np.array([[0, 0, 0, 1], [4, 3, 2, 1]], np.float32),
+    targets=np.array([3, 0]),
+    cotangent=np.array([1, 2], np.float32),
+)
+RIGHT = np.float32(0.75)
+
+
+def asked(manner: str, function: Callable[[Problem, str], Outcome]) -> tuple[Outcome, list[tuple[Problem, str]]]:
+    """What is kept, and what the function was asked."""
+    calls: list[tuple[Problem, str]] = []
+
+    def call(problem: Problem, how: str) -> Called:
+        calls.append((problem, how))
+        return Called(function(problem, how), 0.5)
+
+    outcome, seconds = perform(PROBLEM.but(manner=manner), "logits", call)
+    assert seconds == 0.5 * len(calls)
+    return outcome, calls
+
+
+def right(problem: Problem, _how: str) -> Answered:
+    return Answered(np.full(problem.rows, RIGHT), np.zeros(problem.logits.shape, np.float32))
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+def test_one_that_is_always_the_same_changes_nothing(manner: str) -> None:
+    outcome, calls = asked(manner, right)
+    assert isinstance(outcome, Answered)
+    assert outcome.changed == ()
+    assert outcome.loss.tolist() == [RIGHT, RIGHT]
+    assert all(problem.manner == ONCE for problem, _ in calls)
+    assert len(calls) == {ONCE: 1, "again": 3, "after_others": 6}.get(manner, 2)
+    assert {how for _, how in calls} == {ONCE, *({manner} & set(DERIVATIVES))}
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_the_call_that_differs_is_kept(at: int) -> None:
+    count = iter(range(9))
+
+    def drifts(problem: Problem, how: str) -> Answered:
+        answer = right(problem, how)
+        return Answered(answer.loss * (2 if next(count) == at else 1), answer.grad_logits)
+
+    outcome, calls = asked("again", drifts)
+    assert isinstance(outcome, Answered)
+    assert outcome.changed == ("loss",)
+    assert outcome.loss.tolist() == [2 * RIGHT, 2 * RIGHT]
+    assert len(calls) == at + 1
+
+
+def test_others_are_large_and_not_a_number_and_more() -> None:
+    _, calls = asked("after_others", right)
+    large, nan, more = (problem for problem, _ in calls[1:4])
+    assert np.isfinite(large.logits).all()
+    assert np.abs(large.logits).max() > 10000
+    assert np.isnan(nan.logits).all()
+    assert more.logits.shape == (4, 4)
+    assert [problem for problem, _ in calls if problem == PROBLEM] == [PROBLEM] * 3
+
+
+def test_what_a_function_remembers_of_others_shows() -> None:
+    seen = [0.0]
+
+    def remembers(problem: Problem, how: str) -> Answered:
+        seen[0] = max(seen[0], float(np.nan_to_num(problem.logits).max()))
+        return Answered(right(problem, how).loss * np.float32(seen[0]))
+
+    assert isinstance(same := asked("again", remembers)[0], Answered)
+    assert same.changed == ()
+    assert isinstance(other := asked("after_others", remembers)[0], Answered)
+    assert other.changed == ("loss",)
+
+
+def test_an_answer_that_later_calls_write_into_shows() -> None:
+    buffer = np.zeros(2, np.float32)
+
+    def hands_out_its_buffer(problem: Problem, _how: str) -> Answered:
+        if problem.rows > 2:
+            return Answered(np.zeros(problem.rows, np.float32))
+        buffer[...] = problem.logits.max(-1)
+        return Answered(buffer)
+
+    outcome, _ = asked("after_others", hands_out_its_buffer)
+    assert isinstance(outcome, Answered)
+    assert outcome.changed == ("loss",)
+
+
+def test_every_bit_counts_but_those_of_a_nan() -> None:
+    payloads = iter(np.array([0x7FC00000, 0xFFC00001, 0x7FC00002], np.uint32).view(np.float32))
+
+    def nan(_problem: Problem, _how: str) -> Answered:
+        return Answered(np.array([next(payloads), 1.0], np.float32))
+
+    assert isinstance(outcome := asked("again", nan)[0], Answered)
+    assert outcome.changed == ()
+    zeros = iter((0.0, 0.0, -0.0))
+    assert isinstance(outcome := asked("again", lambda *_: Answered(np.array(next(zeros))))[0], Answered)
+    assert outcome.changed == ("loss",)
+
+
+def test_what_comes_later_than_an_answer_is_told_so_over_the_wire() -> None:
+    count = iter(range(9))
+
+    def fails(problem: Problem, how: str) -> Outcome:
+        return right(problem, how) if next(count) == 0 else Raised("RuntimeError", "freed")
+
+    outcome, calls = asked("again", fails)
+    assert outcome == Raised("RuntimeError", "freed", answered_before=True)
+    assert len(calls) == 2
+    for raised in (outcome, Raised("RuntimeError", "freed")):
+        assert decode_outcome(to_line(encode_outcome(raised))) == raised
+
+
+def test_what_raises_at_once_is_not_asked_again() -> None:
+    outcome, calls = asked("again", lambda *_: Raised("ValueError", "no"))
+    assert outcome == Raised("ValueError", "no")
+    assert len(calls) == 1
+
+
+def test_what_is_not_offered_is_not_run() -> None:
+    def reverse_only(problem: Problem, how: str) -> Outcome:
+        return right(problem, how) if how == ONCE else NotRun("no forward mode")
+
+    assert asked("forward_mode", reverse_only)[0] == NotRun("no forward mode")
