@@ -73,7 +73,7 @@ class Finding:
         detail: this problem's own numbers in words.
         expected: the exact value as "[lo, hi]" or words; observed: what came.
         row, index: where: the row, and the class for a gradient.
-        alternatives: other conventions, as "field=value", that explain it as well as the one named in `cause`.
+        alternatives: other conventions, as "field=value", or whole causes, that explain it as well as `cause` does.
         ulps: |r - y| in ulps of the result (None: not a number). share: of the B+ budget used.
     """
 

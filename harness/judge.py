@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from logitmus import diagnosis, phrases
+from logitmus import diagnosis, misreadings, phrases
 from logitmus.assess import Assessment, Bench, assess
 from logitmus.backend import Precision, Subject
 from logitmus.contract import breaches
@@ -187,7 +187,7 @@ def _judge_answered(about: _About, outcome: Answered) -> Judgement:
     if not any(f.kind is Kind.CLAIM or subject.held_to for f in coarser):  # coarser than declared explains what failed
         for part in parts:
             if not part.passes:
-                findings += _failed(about, part, outcome)
+                findings += _failed(about, part, outcome, parts)
     findings += _negative_zero(about, parts)
     if all(part.passes for part in parts):
         findings += _unlike_portable(about, question, outcome)
@@ -218,13 +218,14 @@ def _accepted(about: _About, question: Question, outcome: Answered) -> Finding:
     )
 
 
-def _failed(about: _About, part: Assessment, outcome: Answered) -> list[Finding]:
+def _failed(about: _About, part: Assessment, outcome: Answered, parts: list[Assessment]) -> list[Finding]:
     """The findings of one part that is outside B+: one for each class of difference."""
     subject = about.subject
     explained = diagnosis.neighbouring_convention(about.bench, subject, outcome, part.part)
     # Budgets B and C name a way of computing; nothing that loosens the precision itself is needed beside them.
     graded = part.numeric_grade in (Grade.B, Grade.C)
-    if explained is not None and not (graded and explained.flip.name == "wide_inputs"):
+    fault = misreadings.gradient_fault(about.bench, subject, outcome, parts, part, explained)
+    if fault is None and explained is not None and not (graded and explained.flip.name == "wide_inputs"):
         flip = explained.flip
         kind, severity = _contradiction(subject, flip.name)
         found = _worst_element(about, part, part.failing, kind, severity, f"convention:{flip}")
@@ -234,6 +235,9 @@ def _failed(about: _About, part: Assessment, outcome: Answered) -> list[Finding]
         return [replace(found, summary=summary, alternatives=explained.others)]
     findings: list[Finding] = []
     left = part.failing
+    if fault is not None:
+        found = _worst_element(about, part, fault.where, Kind.INTEGRITY, Severity.BUG, fault.cause)
+        findings, left = [replace(found, alternatives=fault.others)], left & ~fault.where
     for cause, where in diagnosis.special_classes(part.compared):
         hit = left & where
         if hit.any() and not (graded and cause == "spurious_underflow"):

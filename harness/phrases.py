@@ -28,6 +28,12 @@ _CAUSES: Final = {
     "garbled": "answered something that is not an answer",
     "no_gradient": "offers no gradient",
 }
+# Causes that name something: {} is its name.
+_ABOUT: Final = {
+    "raised": "raises {} on a valid question",
+    "crashed": "the process died ({})",
+    "wrote_into": "writes into its input {}",
+}
 # What an answer may hang on, where without it the answer is right.
 _DEPENDENCES: Final = {
     "other_rows": "the other rows of the batch",
@@ -40,6 +46,23 @@ _DEPENDENCES: Final = {
     "ignore_index": "ignore_index: without it it is right",
     "label_smoothing": "label smoothing: without it it is right",
     "cotangent": "the upstream gradient: for one of ones it is right",
+}
+# What a gradient is right for, beside a loss that is right.
+_GRADIENTS: Final = {
+    "upstream_ignored": "the upstream gradient is ignored: it is right for one of ones",
+    "upstream_first": "only the first element of the upstream gradient is used, for every row",
+    "upstream_mean": "the mean of the upstream gradient takes the place of each row's own element",
+    "upstream_sum": "the sum of the upstream gradient takes the place of each row's own element",
+    "zero": "no gradient flows: it is 0 everywhere",
+    "negated": "it has the wrong sign: it is that of the loss times -1",
+    "not_divided": "it lacks the mean's divisor: it is that of the sum",
+    "divided_twice": "it is divided twice by what the mean divides by",
+    "divided": "it is divided by the number of rows, though no mean was asked for",
+    "divided_by_classes": "it is divided by the number of classes",
+    "weights_ignored": "it lacks the class weights",
+    "ignored_rows_kept": "ignored rows get one, as if they were not ignored",
+    "target_not_subtracted": "it is the softmax alone: the target is not subtracted from it",
+    "softmax_missing": "it is the target alone: no softmax is added to it, as if the logsumexp were a constant",
 }
 
 
@@ -55,20 +78,16 @@ def summary(cause: str) -> str:
         case "convention":
             name, _, value = tail.partition("=")
             return f"{FIELDS[name].decides}: {FIELDS[name].values[value]}"
+        case "gradient" | "gradient_of":
+            return f"the loss is right, its gradient is not: {_gradient(head, tail)}"
         case "accepted":
             name, _, value = tail.partition("=")
             did = f": {FIELDS[name].values[value]}" if value else ""
             return f"accepts an invalid question without a word{did}"
         case "effective_precision":
             return f"effective precision in half precision: {tail.replace(',', ', ').replace('=', ' in ')}"
-        case "raised":
-            return f"raises {tail} on a valid question"
-        case "crashed":
-            return f"the process died ({tail})"
         case "depends_on":
             return f"depends on {dependence(tail)}"
-        case "wrote_into":
-            return f"writes into its input {tail}"
         case "shape":
             return f"the {part_name(tail)} has another shape or dtype than it should"
         case "dtype":
@@ -76,7 +95,16 @@ def summary(cause: str) -> str:
             return f"the {part_name(name)} comes back as {value}"
         case "mechanism":
             return f"result has the exact bits of: {tail.replace('_', ' ')}"
+    if head in _ABOUT:
+        return _ABOUT[head].format(tail)
     return _CAUSES.get(head, head.replace("_", " "))
+
+
+def _gradient(head: str, tail: str) -> str:
+    if head == "gradient":
+        return _GRADIENTS.get(tail, tail.replace("_", " "))
+    name, _, value = tail.partition("=")
+    return f"it is that of another formula ({FIELDS[name].decides}: {FIELDS[name].values[value]})"
 
 
 def part_name(part: str) -> str:

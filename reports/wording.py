@@ -155,7 +155,7 @@ def doubt(finding: Finding) -> str:
     """Which other conventions explain it as well, and that nothing told them apart; "" where it is certain."""
     if not finding.alternatives:
         return ""
-    others = "; ".join(phrases.summary(f"convention:{text}") for text in finding.alternatives)
+    others = "; ".join(phrases.summary(text if ":" in text else f"convention:{text}") for text in finding.alternatives)
     return f"fits as well: {others}. No problem that this function was asked tells them apart"
 
 
