@@ -65,7 +65,8 @@ def gradient_fault(
     if part.part == "loss" or not by_name["loss"].passes or (explained is not None and explained.flip.fits_all):
         return None
     where = part.failing & np.isfinite(part.compared.y)
-    causes = list(_fitting(bench, subject, outcome, part)) if where.any() else []
+    # A wrong number is evidence; NaN alone may come of anything.
+    causes = list(_fitting(bench, subject, outcome, part)) if (where & part.compared.numeric).any() else []
     if explained is not None and explained.flip.name not in _SPECIAL:
         flip = explained.flip
         others = [text for text in explained.others if text.partition("=")[0] not in _SPECIAL]

@@ -20,14 +20,15 @@ from logitmus.question import ask
 
 SEPARATING: Final = "separating"  # the family of problems that are in a run for this sake alone
 _NAMED = ("convention:", "accepted:")
+_CAUSES = ("gradient:", "gradient_of:")  # told apart by the problems of the suite, not by probes
 
 
 def candidates(finding: Finding) -> frozenset[str]:
-    """The conventions, as "field=value", of which one explains the finding; empty: it is not about a convention."""
+    """The conventions ("field=value") or causes of which one explains the finding; empty: it leaves no such choice."""
     for prefix in _NAMED:
         if finding.cause.startswith(prefix) and "=" in finding.cause:
             return frozenset({finding.cause.removeprefix(prefix), *finding.alternatives})
-    return frozenset()
+    return frozenset({finding.cause, *finding.alternatives}) if finding.cause.startswith(_CAUSES) else frozenset()
 
 
 class Doubts:
@@ -60,7 +61,7 @@ class Doubts:
         """Problems that separate what is left, each with the id of the subject to ask."""
         for identity in sorted(self._open):
             if identity in subjects:
-                for fitting in self.left(identity):
+                for fitting in (left for left in self.left(identity) if not any(":" in text for text in left)):
                     yield from ((problem, identity) for problem in separating(subjects[identity], fitting))
 
 

@@ -244,7 +244,8 @@ class Summary:
             settled = self._doubts.settled(subject, candidates(self._groups[key].finding)) if alternatives else None
             fold = (subject.split(":", 1)[0], kind, severity, cause, alternatives)
             if settled is not None:
-                certain = (fold[0], kind, severity, f"{cause.partition(':')[0]}:{settled}", ())
+                named = settled if ":" in settled else f"{cause.partition(':')[0]}:{settled}"
+                certain = (fold[0], kind, severity, named, ())
                 if certain in folded:
                     folded[certain].absorb(self._groups[key], as_example=False)
                     continue

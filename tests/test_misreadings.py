@@ -11,11 +11,13 @@ from implementations import subject
 from planted_functions import at, log_softmax, one_hot, softmax
 
 from logitmus import phrases
+from logitmus.events import Judged
 from logitmus.finding import Judgement, Kind, Severity
 from logitmus.judge import Judge
 from logitmus.misreadings import MISREADINGS
 from logitmus.observation import Answered
 from logitmus.problem import FLOAT_DTYPES, Array, Problem, float_array
+from logitmus.reports.summary import Summary
 
 
 @dataclass
@@ -258,3 +260,12 @@ def test_every_misreading_is_said_in_words() -> None:
     said = {phrases.summary(f"gradient:{name}") for name in MISREADINGS}
     assert len(said) == len(MISREADINGS)
     assert not any("_" in text for text in said)
+
+
+def test_what_one_problem_leaves_open_another_settles() -> None:
+    either = asked("float32").but(cotangent=float_array([2, 0, 1, 1], "float32"))
+    summary = Summary()
+    for problem in (asked("float32"), either):
+        summary.add(Judged(problem, judged(problem, uses_the_mean_of_the_upstream)))
+    (group,) = summary.groups()
+    assert (group.finding.cause, group.count) == ("gradient:upstream_mean", 2)
