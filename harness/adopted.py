@@ -26,7 +26,7 @@ from logitmus.target import TargetError
 OPTIONS: Final = ("weight", "ignore_index", "label_smoothing", "reduction")
 ARGUMENTS: Final = ("logits", "targets", *OPTIONS)
 # By these names a function shows that it takes its targets first, as TensorFlow and Keras do.
-_TARGET_NAMES: Final = frozenset({"y_true", "label", "labels", "target", "targets"})
+TARGET_NAMES: Final = frozenset({"y_true", "label", "labels", "target", "targets"})
 # What says nothing, for a parameter that must be given.
 _NOTHING: Final = MappingProxyType({"weight": None, "label_smoothing": 0.0})
 _NAMED: Final = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
@@ -210,6 +210,6 @@ def _logits_and_targets(name: str, names: Mapping[str, str], free: Sequence[str]
     wanted = [ours for ours in ("logits", "targets") if ours not in said]
     if len(left) < len(wanted):
         raise TargetError(f"{name} takes {', '.join(free) or 'nothing'}; a loss takes logits and targets")
-    if len(wanted) == 2 and left[0] in _TARGET_NAMES and left[1] not in _TARGET_NAMES:
+    if len(wanted) == 2 and left[0] in TARGET_NAMES and left[1] not in TARGET_NAMES:
         wanted.reverse()
     return {**dict(zip(wanted, left, strict=False)), **said}

@@ -61,6 +61,15 @@ class Cast:
     beside: Mapping[str, Subject]
     remarks: tuple[str, ...] = ()
 
+    @property
+    def function(self) -> dict[str, object]:
+        """How the function is found and called, for the run's file; what this process alone has cannot be found."""
+        own = self.specs[0]
+        framework = next(
+            (one.name for one in registry.available() if own.target and one.target == own.target), own.name
+        )
+        return {"framework": framework, "target": own.function if own.target else "", "options": dict(own.options)}
+
 
 def cast(wanted: Wanted, limits: Limits, *, compare: bool, isolated: bool | None) -> Cast:
     """Start what is needed; the caller closes the stage.

@@ -22,6 +22,7 @@ from logitmus.backend import TargetKind
 from logitmus.casting import Cast, Wanted, cast
 from logitmus.environment import harness_environment
 from logitmus.events import Event
+from logitmus.examination import SETTING
 from logitmus.finding import Grade
 from logitmus.pool import Limits, Pool
 from logitmus.problem import FLOAT_DTYPES
@@ -35,6 +36,7 @@ REQUIRABLE: Final = (Grade.A, Grade.B_PLUS, Grade.B, Grade.C)
 _DTYPES: Final = ("float64", "float32", "bfloat16", "float16")
 # NumPy has no bfloat16 of its own; a function that is to be asked in it can be, with dtypes=["bfloat16"].
 _NUMPY_DTYPES: Final = ("float64", "float32", "float16")
+_CALLS: Final = 120  # for each group of like findings, to reduce it to the simplest problem
 Watch = Callable[[Iterable[Event]], Iterable[Event]]
 
 
@@ -142,6 +144,10 @@ def _ask(
         asked.held.values(), beside=list(beside.values()), profile=profile, seed=seed, dtypes=dtypes
     )
     settings = {"profile": profile, "seed": seed, "dtypes": list(dtypes), "check": asked.label}
+    settings |= {
+        "function": asked.function,
+        SETTING: {"calls": _CALLS, "subjects": [s.id for s in asked.held.values()]},
+    }
     summary = Summary()
     tally = Tally(asked.held.values(), beside, require)
     stopped = False

@@ -23,6 +23,7 @@ from logitmus.cli.judge import judge
 from logitmus.cli.merge import merge
 from logitmus.cli.port import port
 from logitmus.cli.report import report
+from logitmus.cli.repro import repro
 from logitmus.cli.run import run
 
 app = typer.Typer(
@@ -35,7 +36,21 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, check, judge, report, compare, merge, explain, identify, conventions, port, backends, families):
+for verb in (
+    run,
+    check,
+    judge,
+    report,
+    repro,
+    compare,
+    merge,
+    explain,
+    identify,
+    conventions,
+    port,
+    backends,
+    families,
+):
     app.command()(verb)
 
 
@@ -70,8 +85,9 @@ def _is_explained(error: Exception) -> bool:
     from logitmus.expectations import ExpectationsError
     from logitmus.explanation import ExplainError
     from logitmus.registry import RegistryError
+    from logitmus.reproduction import ReproError
     from logitmus.store import StoreError
     from logitmus.target import TargetError
 
     wrong = RegistryError | TargetError | SuiteError | ExpectationsError | ExplainError | ClaimsError
-    return isinstance(error, wrong | StoreError | OSError)
+    return isinstance(error, wrong | ReproError | StoreError | OSError)

@@ -1,0 +1,140 @@
+"""Criteria: which results the judge lets pass for one value, as numbers that need no judge.
+
+They are found by asking the judge's own assessment of one candidate after another, so that a script made of them says
+what the judge says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from logitmus.assess import Bench, assess_part, present_parts
+from logitmus.backend import Precision, Subject
+from logitmus.convention import PORTABLE
+from logitmus.finding import Finding
+from logitmus.observation import Answered
+from logitmus.problem import FLOAT_DTYPES, Problem
+from logitmus.question import Question
+from logitmus.rounding import format_of
+
+_SPECIAL: Final = (float("nan"), float("inf"), float("-inf"))
+_ORDINAL: Final[Mapping[int, np.dtype[Any]]] = {2: np.dtype(np.int16), 4: np.dtype(np.int32), 8: np.dtype(np.int64)}
+Fits = Callable[[float], bool]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Criterion:
+    """What is right for one value of a result.
+
+    Attributes:
+        lowest, highest: every number of the result's dtype between them (None: no number is right).
+        special: of NaN and the infinities, those that are right.
+        exact: the exact value in words.
+    """
+
+    lowest: float | None
+    highest: float | None
+    special: tuple[float, ...]
+    exact: str
+
+    def accepts(self, value: float) -> bool:
+        """Whether `value` is right."""
+        if self.lowest is not None and self.highest is not None and self.lowest <= value <= self.highest:
+            return True
+        return any(value == one or (np.isnan(value) and np.isnan(one)) for one in self.special)
+
+
+def criterion(problem: Problem, subject: Subject, outcome: Answered, finding: Finding) -> Criterion | None:
+    """What `finding` holds the value that it is about to; None: it is about no value, or the judge lets it pass.
+
+    A finding may hold the value to what the subject declares, to the portable convention (which says how a convention
+    differs) or to arithmetic in float32 (which says how precise half precision is); the first that the observed value
+    misses is meant.
+    """
+    result = dict(present_parts(subject, outcome)).get(finding.part)
+    if result is None:
+        return None
+    bench = Bench(problem)
+    place = tuple(one for one in (finding.row, finding.index) if one is not None)
+    declared = subject.convention
+    portable = PORTABLE.but(class_axis=declared.class_axis, default_reduction=declared.default_reduction)
+    in_float32 = Precision(subject.precision[problem.dtype].result, "float32", "float32")
+    for held in (
+        subject,
+        replace(subject, precision={**subject.precision, problem.dtype: in_float32}),
+        replace(subject, convention=portable),
+    ):
+        question = bench.question(held.convention)
+        if question.refused is not None:
+            continue
+        shape = getattr(bench.answer(question), finding.part).shape
+        if len(shape) != len(place) or int(np.prod(shape)) != result.size:
+            continue
+        found = _criterion(bench, held, question, finding.part, place, result.dtype.name)
+        if not found.accepts(float(result.reshape(shape)[place])):
+            return found
+    return None
+
+
+# --- within ------------------------------------------------------------------------------------------------------
+
+
+def _criterion(
+    bench: Bench, subject: Subject, question: Question, part: str, place: tuple[int, ...], dtype: str
+) -> Criterion:
+    exact = getattr(bench.answer(question), part)
+    precision = subject.precision[bench.problem.dtype]
+
+    def fits(value: float) -> bool:
+        result = np.zeros(exact.shape, FLOAT_DTYPES[dtype])
+        result[place] = value
+        one = assess_part(bench, question, part, result, precision, flushes=subject.flushes_subnormals)
+        return not one.failing[place]
+
+    lowest, highest = _numbers(fits, float(exact.mid[place]), dtype)
+    return Criterion(
+        lowest=lowest,
+        highest=highest,
+        special=tuple(value for value in _SPECIAL if fits(value)),
+        exact=exact.describe(place),
+    )
+
+
+def _numbers(fits: Fits, near: float, dtype: str) -> tuple[float | None, float | None]:
+    """The least and the greatest number of `dtype` that fits, given that those that do lie around `near`."""
+    largest = format_of(dtype).largest
+    middle = 0.0 if np.isnan(near) else float(np.array(np.clip(near, -largest, largest)).astype(FLOAT_DTYPES[dtype]))
+    if not fits(middle):
+        return None, None
+    return _last(fits, middle, -largest, dtype), _last(fits, middle, largest, dtype)
+
+
+def _last(fits: Fits, inside: float, end: float, dtype: str) -> float:
+    """The number farthest from `inside`, towards `end`, that fits: by bisection over all numbers of `dtype`."""
+    if fits(end):
+        return end
+    good, bad = _ordinal(inside, dtype), _ordinal(end, dtype)
+    while abs(bad - good) > 1:
+        middle = (good + bad) // 2
+        if fits(_number(middle, dtype)):
+            good = middle
+        else:
+            bad = middle
+    return _number(good, dtype)
+
+
+def _ordinal(value: float, dtype: str) -> int:
+    """The number's place among all of its dtype in order; both zeros are 0."""
+    kind = FLOAT_DTYPES[dtype]
+    bits = int(np.abs(np.array(value, np.float64)).astype(kind).view(_ORDINAL[kind.itemsize]))
+    return -bits if value < 0 else bits
+
+
+def _number(ordinal: int, dtype: str) -> float:
+    kind = FLOAT_DTYPES[dtype]
+    magnitude = float(np.array(abs(ordinal), _ORDINAL[kind.itemsize]).view(kind))
+    return -magnitude if ordinal < 0 else magnitude

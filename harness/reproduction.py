@@ -1,0 +1,241 @@
+"""Reproductions: one finding of a run, with all that a script needs to show its fault without Logitmus.
+
+Everything comes from the run's file, which is data: what of it is to stand in a script as a name is checked here.
+"""
+
+from __future__ import annotations
+
+import ast
+import keyword
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from logitmus import registry
+from logitmus.adopted import ARGUMENTS, TARGET_NAMES
+from logitmus.backend import Function, Subject
+from logitmus.criterion import Criterion, criterion
+from logitmus.declared import backend_of
+from logitmus.events import BackendReady, Event, Examined, Judged
+from logitmus.finding import Finding
+from logitmus.observation import Answered, Outcome
+from logitmus.problem import REDUCTIONS, Problem
+from logitmus.run import judge_run, versions
+from logitmus.store import Store
+from logitmus.trial import backend_name
+
+SETTING: Final = "function"  # of a check's file: {"framework", "target", "options"} of the function that was checked
+_CANDIDATES: Final = 12
+_BUILDS: Final = ("", "-cpu", "-gpu", "-macos")  # TensorFlow's distributions are called so
+
+
+class ReproError(ValueError):
+    """A finding that cannot be meant, or of which no script can be made; the message says why and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OwnFunction:
+    """A user's own function, as a script finds and calls it.
+
+    Attributes:
+        file: the path of its file; "" for a module. module: the module's name. attribute: its name there.
+        options: its own names for the arguments, by ours; "" for one that is not to be given.
+        targets_first: it takes its targets before its logits.
+        required: of our names, what must be given even where a problem does not.
+        takes_reduction: it has an argument for it.
+    """
+
+    file: str
+    module: str
+    attribute: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    targets_first: bool = False
+    required: tuple[str, ...] = ()
+    takes_reduction: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reproduction:
+    """One finding, ready to be shown again.
+
+    Attributes:
+        finding, problem, subject, outcome: what was seen. dependences: what it depends on (`phrases.dependence`).
+        framework: the registered name of its backend. function: what that backend declares (None: it is `own`).
+        right: what the value concerned may be; None: the finding is about no value.
+        versions: of the framework's distributions and of Python, by name.
+    """
+
+    finding: Finding
+    problem: Problem
+    subject: Subject
+    outcome: Outcome
+    dependences: tuple[str, ...]
+    framework: str
+    function: Function | None
+    own: OwnFunction | None
+    right: Criterion | None
+    versions: Mapping[str, str]
+
+
+def reproduction(store: Store, wanted: str) -> Reproduction:
+    """What is known of the finding whose id begins with `wanted`.
+
+    Where the run has reduced that finding to a simpler problem, that one is shown.
+
+    Raises:
+        ReproError: for no such finding, or several, or one whose subject a script cannot call.
+    """
+    shown, of_subject = _found(judge_run(store), wanted)
+    finding, problem = shown.finding, shown.problem
+    subject = store.subjects()[finding.subject]
+    outcome = store.outcomes(problem.id)[subject.id]
+    framework = _framework(store.settings, subject, of_subject)
+    is_own = of_subject.backend != subject.backend and SETTING in store.settings
+    own = _own(store.settings, subject) if is_own else None
+    return Reproduction(
+        finding=finding,
+        problem=problem,
+        subject=subject,
+        outcome=outcome,
+        dependences=shown.dependences,
+        framework=framework,
+        function=None if own else _function(framework, subject),
+        own=own,
+        right=criterion(problem, subject, outcome, finding) if isinstance(outcome, Answered) else None,
+        versions=_versions(framework, of_subject),
+    )
+
+
+# --- which finding -----------------------------------------------------------------------------------------------
+
+
+def _found(events: Iterable[Event], wanted: str) -> tuple[Examined, BackendReady]:
+    """The finding with its problem, and the backend that its subject is of."""
+    wanted = wanted.strip().lower()
+    known: dict[str, Examined] = {}
+    backends: dict[str, BackendReady] = {}
+    for event in events:
+        match event:
+            case BackendReady():
+                backends.update(dict.fromkeys((subject.id for subject in event.subjects), event))
+            case Judged(problem, judgement):
+                known.update((one.id, Examined(one, one, problem)) for one in judgement.findings)
+            case Examined(of, finding, _, _):
+                known[of.id] = known[finding.id] = event
+            case _:
+                pass
+    hits = {one.finding.id: one for identity, one in sorted(known.items()) if identity.startswith(wanted)}
+    if wanted in known:
+        hits = {wanted: known[wanted]}
+    if len(hits) != 1 or not wanted:
+        raise ReproError(_which(wanted, hits, known))
+    (shown,) = hits.values()
+    return shown, backends[shown.finding.subject]
+
+
+def _which(wanted: str, hits: Mapping[str, Examined], known: Mapping[str, Examined]) -> str:
+    """What there is instead: the several that are meant, else one of each cause."""
+    if not known:
+        return "this run has no findings"
+    by_cause = {one.finding.key: one for one in sorted(known.values(), key=lambda e: (e.problem.logits.size, e.of.id))}
+    listed = sorted((hits or {one.finding.id: one for one in by_cause.values()}).values(), key=_rank)
+    lines = [f"  {e.finding.id}  {e.finding.subject}  {e.finding.summary}" for e in listed[:_CANDIDATES]]
+    if len(listed) > _CANDIDATES:
+        lines.append(f"  and {len(listed) - _CANDIDATES} more")
+    seen = f"{len(hits)} findings begin with {wanted!r}" if hits else f"no finding is called {wanted!r}"
+    return "\n".join([f"{seen}; there is" if not hits else f"{seen}:", *lines])
+
+
+def _rank(one: Examined) -> tuple[object, ...]:
+    return one.finding.severity.rank, one.finding.subject, one.finding.cause, one.finding.id
+
+
+# --- what is called ----------------------------------------------------------------------------------------------
+
+
+def _framework(settings: Mapping[str, Any], subject: Subject, ready: BackendReady) -> str:
+    """The registered name of the subject's backend, whatever the user called it."""
+    own = settings.get(SETTING)
+    if ready.backend != subject.backend and isinstance(own, Mapping):
+        return str(own.get("framework", ""))
+    for text in settings.get("backends", ()):
+        if str(text).partition("=")[0] == subject.backend:
+            return backend_name(str(text))
+    return subject.backend
+
+
+def _function(framework: str, subject: Subject) -> Function:
+    """What the backend declares; only of those that this distribution brings is it known how a person calls them."""
+    spec = next((one for one in registry.available() if one.name == framework), None)
+    backend = None if spec is None else backend_of(spec)
+    functions = {} if backend is None else {function.name: function for function in backend.functions}
+    if subject.function not in functions:
+        raise ReproError(
+            f"{subject.id}: how this function is called is its backend's own business, so no script can be made of it; "
+            "the problem itself can be read from `logitmus report RUN --html FILE`"
+        )
+    return functions[subject.function]
+
+
+def _own(settings: Mapping[str, Any], subject: Subject) -> OwnFunction:
+    said = settings.get(SETTING)
+    if not isinstance(said, Mapping) or not said.get("target"):
+        raise ReproError(
+            f"{subject.function} was a callable of a running program, which no file holds under a name; put it into a "
+            "file, and check FILE.py:FUNCTION"
+        )
+    where, _, attribute = str(said["target"]).rpartition(":")
+    is_file = where.endswith(".py")
+    options = {str(ours): str(theirs) for ours, theirs in dict(said.get("options", {})).items()}
+    names = [*attribute.split("."), *(() if is_file else where.split(".")), *filter(None, options.values())]
+    if any(not name.isidentifier() or keyword.iskeyword(name) for name in names) or set(options) - set(ARGUMENTS):
+        raise ReproError(f"{where}:{attribute} {options} names no function: was this file made by `logitmus check`?")
+    signature = _signature(Path(where if is_file else f"{where.replace('.', '/')}.py"), attribute)
+    own_names = {options.get(ours, ours): ours for ours in ("weight", "label_smoothing")}
+    return OwnFunction(
+        file=where if is_file else "",
+        module=Path(where).stem if is_file else where,
+        attribute=attribute,
+        options=options,
+        targets_first=_targets_first(signature, options),
+        required=tuple(own_names[name] for name, given in signature.items() if not given and name in own_names),
+        takes_reduction=subject.offer.reductions == REDUCTIONS,
+    )
+
+
+def _signature(file: Path, attribute: str) -> dict[str, bool]:
+    """The parameters that the file's text gives the function, and whether each has a default; none if it is unclear."""
+    try:
+        body: list[ast.stmt] = ast.parse(file.read_bytes()).body
+    except (OSError, SyntaxError, ValueError):
+        return {}
+    *outer, name = attribute.split(".")
+    for part in outer:
+        body = next((one.body for one in body if isinstance(one, ast.ClassDef) and one.name == part), [])
+    found = [one.args for one in body if isinstance(one, ast.FunctionDef) and one.name == name]
+    if not found:
+        return {}
+    positional = [*found[-1].posonlyargs, *found[-1].args]
+    first_default = len(positional) - len(found[-1].defaults)
+    return {one.arg: n >= first_default for n, one in enumerate(positional)} | {
+        one.arg: default is not None for one, default in zip(found[-1].kwonlyargs, found[-1].kw_defaults, strict=True)
+    }
+
+
+def _targets_first(signature: Mapping[str, bool], options: Mapping[str, str]) -> bool:
+    """Whether its first two parameters are called as those of TensorFlow and Keras are."""
+    pair = [name for name in signature if name != "self"][:2]
+    if options.get("logits") or options.get("targets") or len(pair) < 2:
+        return False
+    return pair[0] in TARGET_NAMES and pair[1] not in TARGET_NAMES
+
+
+def _versions(framework: str, ready: BackendReady) -> dict[str, str]:
+    """Those that identify the backend: what its distributions are called, it says itself."""
+    spec = next((one for one in registry.available() if one.name == framework), None)
+    backend = None if spec is None else backend_of(spec)
+    there = versions(ready.environment)
+    names = ("numpy", *(backend.distributions if backend else ()))
+    builds = dict.fromkeys(f"{name}{build}" for name in names for build in _BUILDS)
+    return {name: there[name] for name in builds if name in there}

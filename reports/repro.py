@@ -1,0 +1,354 @@
+"""Scripts that show one fault without Logitmus: a template, and the exact question as literals of Python.
+
+What comes from a run's file enters a script as a literal or as a comment. The template engine sees to the first: all
+that is no `Code`, made here, is written as the literal of its value.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import textwrap
+import zlib
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from logitmus import __version__, phrases
+from logitmus.finding import Finding
+from logitmus.observation import Crashed, OutOfMemory, TimedOut
+from logitmus.problem import DEFAULT_REDUCTION, Array, Problem
+from logitmus.reports import wording
+from logitmus.reproduction import OwnFunction, Reproduction, ReproError
+from logitmus.translation import argument, written
+
+FRAMEWORKS: Final = ("torch", "tensorflow", "jax", "numpy")
+_WRITTEN_OUT: Final = 128  # numbers: a larger array is given by its bits, compressed
+_REPEATED: Final = 40  # calls, where chance decides
+_CRASH_SECONDS: Final = 300.0
+_COMMENT: Final = 116
+# What a call needs to be there: the dotted names at its head.
+_NAMES: Final = re.compile(r"\b(?:torch|tf|keras|optax|jnp|jax)(?:\.\w+)+(?=\()")
+_GIVEN: Final = '{"logits": logits, "targets": targets}'
+_GRADIENTS: Final = ("grad_logits", "grad_targets")
+
+
+class Code(str):
+    """Text that stands in a script as it is; made of constants of this package and of names that were checked."""
+
+    __slots__ = ()
+
+
+def script(one: Reproduction) -> str:
+    """The script.
+
+    Raises:
+        ReproError: for a finding that says nothing of a single call.
+    """
+    if one.framework not in FRAMEWORKS:
+        raise ReproError(f"{one.subject.id}: scripts are made for {', '.join(FRAMEWORKS)}, not for {one.framework!r}")
+    mode, more = _mode(one)
+    return _template().render(**{**_asked(one), "again": 0, "others": False, "mode": mode, **more})
+
+
+@cache
+def _template() -> Template:
+    """Its engine writes every value as a literal."""
+    engine = Environment(
+        loader=PackageLoader("logitmus.reports", "templates"),
+        autoescape=False,  # noqa: S701  (the scripts are no pages; see `_literal`)
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_literal,
+    )
+    return engine.get_template("repro.py.jinja")
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, Code):
+        return str(value)
+    if not isinstance(value, str | int | float | tuple | list | dict | None):
+        raise TypeError(f"a {type(value).__name__} is no literal")
+    return ascii(value)
+
+
+# --- what is right -----------------------------------------------------------------------------------------------
+
+
+def _mode(one: Reproduction) -> tuple[str, dict[str, Any]]:
+    """How the script tells that the fault is there, and what it needs for that."""
+    finding, outcome = one.finding, one.outcome
+    head, _, tail = finding.cause.partition(":")
+    if isinstance(outcome, Crashed | TimedOut | OutOfMemory):
+        seconds = outcome.seconds if isinstance(outcome, TimedOut) else _CRASH_SECONDS
+        return "dies", {"seconds": seconds, "memory": outcome.limit if isinstance(outcome, OutOfMemory) else None}
+    if head == "wrote_into":
+        return "wrote_into", {"name": tail}
+    if head == "changes":
+        return "changes", {"part": finding.part or "loss", **_scenario(one)}
+    if head in ("shape", "dtype", "no_gradient", "garbled"):
+        return "form", {"part": finding.part or "loss", "misshapen": _misshapen(one, head)}
+    if head == "negative_zero":
+        return "negative_zero", {}
+    if one.right is not None:
+        return "value", {"right": one.right, **_value(one), **_scenario(one)}
+    if finding.expected.startswith("an exception"):
+        return "accepts", {}
+    if type(outcome).__name__ == "Raised":
+        return "raises", {}
+    raise ReproError(f"{finding.id} ({finding.summary}) speaks of many answers together; no single call shows it")
+
+
+def _misshapen(one: Reproduction, head: str) -> Code:
+    problem, part = one.problem, one.finding.part or "loss"
+    if head == "no_gradient":
+        return Code("shape is None")
+    if head == "dtype":
+        return Code(f"dtype != {one.finding.expected!a}")
+    reduction = (
+        problem.reduction if problem.reduction != DEFAULT_REDUCTION else one.subject.convention.default_reduction
+    )
+    due = problem.batch if reduction == "none" else ()
+    if part != "loss":
+        due = problem.logits.shape
+        if _moved(one):
+            due = (due[0], due[-1], *due[1:-1])
+    return Code(f"shape != {list(due)} or dtype not in ('float64', 'float32', 'bfloat16', 'float16')")
+
+
+def _value(one: Reproduction) -> dict[str, Any]:
+    """Where the value is, and what it may be."""
+    finding, right = one.finding, one.right
+    assert right is not None  # noqa: S101  (it is a finding about a value)
+    place = "values.reshape(-1)[0]"
+    if finding.row is not None:
+        place = f"values.reshape(-1)[{int(finding.row)}]"
+    if finding.row is not None and finding.index is not None:
+        place = f"values.reshape(-1, {one.problem.classes})[{int(finding.row)}, {int(finding.index)}]"
+    tests = [] if right.lowest is None else ["LOWEST <= value <= HIGHEST"]
+    tests += ["repr(value) in SPECIAL"] if right.special else []
+    return {
+        "part": finding.part,
+        "part_words": Code(wording.where(finding)),
+        "place": Code(place),
+        "special": tuple(repr(value) for value in right.special),
+        "lowest": Code(repr(right.lowest)),
+        "highest": Code(repr(right.highest)),
+        "is_right": Code(" or ".join(tests) or "False"),
+    }
+
+
+def _scenario(one: Reproduction) -> dict[str, Any]:
+    """What is called beside the question itself, where the answer hangs on that."""
+    told = {one.problem.manner, one.finding.cause.partition(":")[2], *one.dependences}
+    others = bool(told & {"after_others", "earlier_calls"})
+    again = _REPEATED if told & {"chance", "earlier_calls"} else 1 if told & {"again"} else 0
+    return {"others": others, "again": again}
+
+
+# --- what is asked -----------------------------------------------------------------------------------------------
+
+
+def _asked(one: Reproduction) -> dict[str, Any]:
+    """The question and the call."""
+    problem, subject, finding = one.problem, one.subject, one.finding
+    dense = problem.target_kind == "probabilities"
+    call = _call(one)
+    arrays = (problem.logits, problem.targets, problem.weight, problem.cotangent)
+    in_torch = one.framework == "torch"
+    at_home = subject.device == "cpu"
+    plain = at_home and problem.dtype != "bfloat16"
+    return {
+        "story": _story(one),
+        "versions": dict(one.versions),
+        "expected": one.right.exact if one.right else finding.expected,
+        "seen": finding.observed,
+        "framework": one.framework,
+        "own": one.own,
+        "attribute": Code(one.own.attribute) if one.own else None,
+        "textbook": problem.target_kind if one.framework == "numpy" and not one.own else None,
+        "call": call,
+        "needed": [Code(name) for name in dict.fromkeys(_NAMES.findall(call))],
+        "device": _device(one),
+        "device_check": _device_check(one.framework, subject.device),
+        "x64": subject.variant == "x64",
+        "compiled": bool(subject.mode),
+        "ml_dtypes": problem.dtype == "bfloat16" and not in_torch,
+        "bfloat16": Code(".view(torch.bfloat16)" if problem.dtype == "bfloat16" else ""),
+        "packed": any(array is not None and array.size > _WRITTEN_OUT for array in arrays),
+        "logits": _array(problem.logits),
+        "targets": _array(problem.targets),
+        "weight": None if problem.weight is None else _array(problem.weight),
+        "upstream": None if problem.cotangent is None else _array(problem.cotangent),
+        "dense": dense,
+        "layout": problem.layout,
+        "moved": _moved(one),
+        "axis": 1 if _moved(one) else -1,
+        "tensor": Code("torch.from_numpy" if plain else "tensor"),
+        "targets_tensor": Code("tensor" if dense and not plain else "torch.from_numpy"),
+        "targets_more": Code(
+            ".requires_grad_()" if dense else "" if subject.device == "cpu" else f".to({subject.device!a})"
+        ),
+        "wanted": Code("[logits, targets]" if dense else "[logits]"),
+        "gradients": _GRADIENTS if dense else _GRADIENTS[:1],
+        "given": Code(_GIVEN if problem.weight is None else f'{_GIVEN[:-1]}, "weight": weight}}'),
+        **_handed_over(one),
+    }
+
+
+def _handed_over(one: Reproduction) -> dict[str, Any]:
+    """The arguments of a call, as expressions."""
+    problem = one.problem
+    dense = problem.target_kind == "probabilities"
+    arrangement = [f"laid out {problem.layout}"] if problem.layout != "contiguous" else []
+    arrangement += ["its classes on axis 1"] if _moved(one) else []
+    names = ["LOGITS", "TARGETS", *(["UPSTREAM"] if problem.cotangent is not None else [])]
+
+    def arranged(expression: str, *, by_layout: bool = True) -> str:
+        return f"arranged({expression})" if arrangement and by_layout else expression
+
+    targets = _stored("targets", problem.dtype, one.framework) if dense else "targets"
+    targets_out = arranged(targets, by_layout=problem.layout != "expanded" or (dense and _moved(one)))
+    return {
+        "arranged": Code(", ".join(arrangement)),
+        "logits_out": Code(arranged(_stored("logits", problem.dtype, one.framework))),
+        "targets_out": Code("targets.copy()" if targets_out == "targets" else targets_out),
+        "weight_out": Code(_stored("WEIGHT", problem.dtype, one.framework)),
+        "upstream_out": Code(_stored("upstream", problem.dtype, one.framework)),
+        "upstream_argument": Code(", upstream" if problem.cotangent is not None else ""),
+        "question": Code(", ".join(names)),
+        "rest": Code("".join(f", {name}" for name in names[1:])),
+    }
+
+
+def _device(one: Reproduction) -> str:
+    if one.framework != "tensorflow":
+        return one.subject.device
+    return {"cuda": "/GPU:0", "cpu": "/CPU:0"}.get(one.subject.device, one.subject.device)
+
+
+def _moved(one: Reproduction) -> bool:
+    """Whether the classes stand on axis 1 where that is not the last."""
+    return one.subject.convention.class_axis == "1" and one.problem.logits.ndim > 2
+
+
+def _call(one: Reproduction) -> Code:
+    options = _options(one.problem)
+    if one.own is not None:
+        return _own_call(one.own, options)
+    if one.framework == "numpy" or one.function is None:
+        return Code("function(logits, targets)")
+    usage = one.function.usage
+    known = one.function.usage.arguments
+    if "label_smoothing" in one.function.offer.options and not one.function.offer.reductions[1:]:
+        options.setdefault("label_smoothing", "0.0")  # a call of its own, which needs to be told
+    given = [argument(usage, o, v) for o, v in options.items() if o in known or f"{o}={v}" in known]
+    call = written(usage, arguments=given)
+    return Code(call.replace("dim=1", "dim=0") if one.problem.logits.ndim == 1 else call)
+
+
+def _options(problem: Problem) -> dict[str, str]:
+    """The options that the problem gives, as they are written."""
+    given = {
+        "weight": None if problem.weight is None else "weight",
+        "ignore_index": None if problem.ignore_index is None else f"{int(problem.ignore_index)}",
+        "label_smoothing": f"{float(problem.label_smoothing)!r}" if problem.label_smoothing else None,
+        "reduction": None if problem.reduction == DEFAULT_REDUCTION else problem.reduction,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _own_call(own: OwnFunction, options: dict[str, str]) -> Code:
+    """`function(logits, targets, weight=weight)`, under the function's own names."""
+    if not own.takes_reduction:
+        options.pop("reduction", None)
+    elif "reduction" in options:
+        options["reduction"] = ascii(options["reduction"])
+    for name in own.required:
+        options.setdefault(name, {"weight": "None", "label_smoothing": "0.0"}[name])
+    pair = ["targets", "logits"] if own.targets_first else ["logits", "targets"]
+    given = [f"{own.options[one]}={one}" if own.options.get(one) else one for one in pair]
+    given.sort(key=lambda one: "=" in one)
+    given += [f"{own.options.get(name) or name}={value}" for name, value in options.items()]
+    return Code(f"function({', '.join(given)})")
+
+
+def _device_check(framework: str, device: str) -> Code | None:
+    if device == "cpu":
+        return None
+    checks = {
+        "torch": f"torch.zeros(1).to({device!a})",
+        "tensorflow": 'tf.config.list_logical_devices("GPU")[0]',
+        "jax": f"jax.devices({device!a})[0]",
+    }
+    return Code(f"{checks[framework]}  # there is such a device") if framework in checks else None
+
+
+def _stored(values: str, dtype: str, framework: str) -> str:
+    """A copy in the dtype of the question, which holds its values exactly."""
+    if dtype != "bfloat16":
+        return f"{values}.astype(np.{np.dtype(dtype).name})"
+    if framework == "torch":  # NumPy has no bfloat16: the upper half of a float32's bits
+        return f"({values}.astype(np.float32).view(np.int32) >> 16).astype(np.int16)"
+    return f"{values}.astype(ml_dtypes.bfloat16)"
+
+
+def _array(array: Array) -> Code:
+    """The exact values: in hexadecimal; as bits, where there are many."""
+    shape = "".join(f", {int(length)}" for length in array.shape)
+    whole = array.dtype.kind in "iu"
+    if array.size > _WRITTEN_OUT:
+        kind = array.dtype.str.replace("=", "<") if whole else "<f8"
+        bits = zlib.compress(np.ascontiguousarray(array.astype(kind)).tobytes(), 9)
+        lines = textwrap.wrap(base64.b64encode(bits).decode(), 100)
+        return Code(
+            "packed(\n    {}\n    {!a}{},\n)".format("\n    ".join(f'"{line}"' for line in lines) + ",", kind, shape)
+        )
+    if whole:
+        return Code(f"np.array({array.tolist()}, np.{array.dtype.name})")
+    values = array.astype(np.float64).reshape(-1).tolist()
+    decimals = ", ".join(f"{value!r}" for value in values)
+    hexes = " ".join(value.hex() for value in values)
+    if len(hexes) < 80:
+        return Code(f'numbers("{hexes}"{shape or ", *()"})  # {decimals}')
+    lines = textwrap.wrap(hexes, 100)
+    inside = "\n".join(f'    "{line} "' for line in lines)
+    return Code(f"numbers(\n{inside}{shape},\n)")
+
+
+# --- what is told ------------------------------------------------------------------------------------------------
+
+
+def _story(one: Reproduction) -> Code:
+    """Comments: the finding, what it depends on, and what it was seen with."""
+    finding = one.finding
+    told = [
+        f"{one.own.file or one.own.module}: {one.own.attribute}" if one.own else one.subject.id,
+        f"{finding.severity.value}, {finding.kind.value}: {finding.summary}",
+        wording.question(one.problem, finding.row),
+        _depends(one.dependences),
+        f"Finding {finding.id}, problem {finding.problem}; written by logitmus {__version__}.",
+    ]
+    return Code("\n".join(line for words in told if words for line in _comment(words)))
+
+
+def _depends(dependences: tuple[str, ...]) -> str:
+    return f"It depends on {'; '.join(map(phrases.dependence, dependences))}" if dependences else ""
+
+
+def _comment(words: str) -> list[str]:
+    """Comment lines of plain ASCII, whatever the words are."""
+    plain = " ".join(words.split()).encode("ascii", "backslashreplace").decode()
+    printable = "".join(character if character.isprintable() else "?" for character in plain)
+    return [f"# {line}" for line in textwrap.wrap(printable, _COMMENT) or [""]]
+
+
+def describe(finding: Finding, versions: Mapping[str, str]) -> str:
+    """A line for who has a script written into a file."""
+    seen = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return f"{finding.id}: {finding.summary} (seen with {seen})"

@@ -1,0 +1,318 @@
+"""`logitmus repro`: scripts are written and really run; 1 while the fault is there, 0 once it is gone, 2 if unknown."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from logitmus import checking, registry
+from logitmus.backend import Subject
+from logitmus.cli import app
+from logitmus.declared import backend_of
+from logitmus.environment import packages
+from logitmus.events import BackendReady, Examined, Judged
+from logitmus.finding import Finding
+from logitmus.observation import Answered, Crashed, Garbled, Observation, Outcome, Raised, TimedOut
+from logitmus.problem import Problem, float_array
+from logitmus.reports.repro import script
+from logitmus.reproduction import ReproError, reproduction
+from logitmus.run import judge_run
+from logitmus.store import Store
+
+THERE, GONE, UNKNOWN = 1, 0, 2
+NAN = float("nan")
+
+
+def ran(text: str, folder: Path, **more: object) -> tuple[int, str]:
+    """The exit status of a script, and what it says; it is run where no Logitmus can be imported by its folder."""
+    file = folder / "repro.py"
+    file.write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, file], capture_output=True, text=True, check=False, timeout=200, cwd=folder, **more
+    )
+    assert done.returncode != UNKNOWN or "cannot tell" in done.stdout, done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+def declared(name: str) -> Subject:
+    """A built-in subject, by its id; no framework is needed."""
+    backends = [backend_of(spec) for spec in registry.available()]
+    return next(s for b in backends if b for s in b.subjects(["cpu", "cuda"]) if s.id == name)
+
+
+def recorded(path: Path, problem: Problem, subject: Subject, outcome: Outcome, **settings: object) -> list[Finding]:
+    """A run's file of this one observation, and its findings."""
+    with Store.create(path, settings=settings) as store:
+        store.add_problems([problem])
+        store.add_backend(BackendReady(subject.backend, (subject,), {"packages": packages()}, 1))
+        store.add(Observation(subject.id, problem.id, outcome), seconds=0.0, first=True)
+        store.commit()
+        return [f for e in judge_run(store) if isinstance(e, Judged) for f in e.judgement.findings]
+
+
+def written(path: Path, identity: str) -> str:
+    with Store.open(path) as store:
+        return script(reproduction(store, identity))
+
+
+def labels(logits: object, target: int, dtype: str = "float32", **more: object) -> Problem:
+    rows = float_array(np.atleast_2d(np.asarray(logits, np.float64)), dtype)
+    return Problem(logits=rows, targets=np.array([target] * len(rows)), **more)  # type: ignore[arg-type]
+
+
+def probabilities(logits: object, targets: object, dtype: str = "float32", **more: object) -> Problem:
+    return Problem(
+        logits=float_array(np.atleast_2d(np.asarray(logits, np.float64)), dtype),
+        targets=float_array(np.atleast_2d(np.asarray(targets, np.float64)), dtype),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def answered(loss: object, problem: Problem, gradient: object = None, dtype: str = "float32") -> Answered:
+    whole = float_array(np.zeros(problem.logits.shape) if gradient is None else gradient, dtype)
+    both = (whole, whole) if problem.target_kind == "probabilities" else (whole, None)
+    return Answered(float_array(loss, dtype), *both)
+
+
+# --- what the frameworks do -------------------------------------------------------------------------------------
+
+OVERFLOWING = probabilities([3e38, -3e38, 0, 1], [1, 0, 0, 0])
+TWO_ROWS = labels([[0, 0, 0, 1], [0, 0, 0, 1]], 3)
+
+# (subject, problem, the loss that is on record, what its script says): what the framework itself does is 1; what was
+# never so is 0.
+REAL = [
+    ("torch:cross_entropy.probabilities@cpu", OVERFLOWING, [NAN], THERE),
+    ("torch:nn.CrossEntropyLoss@cpu", TWO_ROWS.but(reduction="mean"), 0.8, GONE),
+    ("torch:log_softmax-nll_loss@cpu", TWO_ROWS.but(layout="sliced"), [0.8, 0.8], GONE),
+    ("torch:cross_entropy@cpu", labels([0, 0, 0, 1], 3, "bfloat16", layout="transposed"), [0.8], GONE),
+    (
+        "torch:cross_entropy@cpu",
+        labels([0, 1], 1, label_smoothing=0.1, weight=float_array([1, 2], "float32"), ignore_index=5),
+        [9.0],
+        GONE,
+    ),
+    ("numpy:textbook@cpu", labels([0, 0, 0, 1], 3), [0.8], GONE),
+    ("numpy:textbook.probabilities@cpu", OVERFLOWING, [NAN], THERE),
+    ("tensorflow:nn.softmax_cross_entropy_with_logits@cpu", OVERFLOWING, [NAN], THERE),
+    ("tensorflow:nn.sparse_softmax_cross_entropy_with_logits+xla@cpu", TWO_ROWS, [0.8, 0.8], GONE),
+    ("tensorflow:keras.losses.CategoricalCrossentropy.from_logits@cpu", OVERFLOWING, [NAN], THERE),
+    (
+        "tensorflow:keras.losses.SparseCategoricalCrossentropy.from_logits@cpu",
+        TWO_ROWS.but(reduction="mean", ignore_index=1),
+        0.8,
+        GONE,
+    ),
+    ("jax:optax.softmax_cross_entropy+jit@cpu", OVERFLOWING, [NAN], THERE),
+    ("jax:optax.softmax_cross_entropy_with_integer_labels@cpu", labels([1e6, 1e6, 1e6, 1e6 + 1], 3), [0.75], THERE),
+    ("jax:optax.smooth_labels-softmax_cross_entropy@cpu", probabilities([0, 0, 0, 1], [0, 0, 0, 1]), [0.8], GONE),
+    ("jax:nn.log_softmax-take_along_axis+x64@cpu", labels([0, 0, 0, 1], 3, "float64"), [0.8], GONE),
+]
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize(("name", "problem", "loss", "says"), REAL, ids=[f"{one[0]}={one[3]}" for one in REAL])
+def test_frameworks(name: str, problem: Problem, loss: object, says: int, tmp_path: Path) -> None:
+    subject = declared(name)
+    dtype = subject.precision[problem.dtype].result
+    found = recorded(tmp_path / "a.logitmus", problem, subject, Answered(float_array(loss, dtype)))
+    finding = next(one for one in found if one.part == "loss" and one.kind.value != "contract")
+    status, told = ran(written(tmp_path / "a.logitmus", finding.id), tmp_path)
+    assert status == says, told
+    assert "note:" not in told  # the very versions
+    assert ("the fault is there" if says else "the fault is gone") in told
+
+
+def test_another_version_is_noted_and_a_framework_that_is_missing_tells_nothing(tmp_path: Path) -> None:
+    problem = labels([0, 0, 0, 1], 3)
+    found = recorded(tmp_path / "a.logitmus", problem, declared("numpy:textbook@cpu"), answered([0.8], problem))
+    text = written(tmp_path / "a.logitmus", found[0].id)
+    status, told = ran(text.replace(f"'{np.__version__}'", "'1.0.0'"), tmp_path)
+    assert status == GONE
+    assert f"note: seen with numpy 1.0.0; this is {np.__version__}" in told
+    found = recorded(tmp_path / "b.logitmus", problem, declared("torch:cross_entropy@cpu"), answered([0.8], problem))
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")")
+    status, told = ran(written(tmp_path / "b.logitmus", found[0].id), tmp_path)
+    assert (status, "cannot tell: ModuleNotFoundError: No module named 'torch'" in told) == (UNKNOWN, True)
+
+
+def test_a_function_that_the_framework_no_longer_has_tells_nothing(tmp_path: Path) -> None:
+    problem = labels([0, 0, 0, 1], 3)
+    found = recorded(tmp_path / "a.logitmus", problem, declared("torch:cross_entropy@cpu"), answered([0.8], problem))
+    (tmp_path / "torch.py").write_text("class nn:\n    class functional: pass\n")
+    status, told = ran(written(tmp_path / "a.logitmus", found[0].id), tmp_path)
+    assert (status, "has no attribute 'cross_entropy'" in told) == (UNKNOWN, True)
+
+
+# --- other outcomes, on a function that is right ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("outcome", "cause"),
+    [
+        (Raised("RuntimeError", "no"), "raised:RuntimeError"),
+        (Crashed("SIGSEGV"), "crashed:SIGSEGV"),
+        (TimedOut(5.0), "timeout"),
+        (Garbled("loss: a value of type str"), "garbled"),
+        (answered(0.7, labels([0, 0, 0, 1], 3)), "shape:loss"),
+        (replace(answered([0.7436683], labels([0, 0, 0, 1], 3)), grad_logits=None), "no_gradient"),
+        (replace(answered([0.7436683], labels([0, 0, 0, 1], 3)), written=("logits",)), "wrote_into:logits"),
+        (answered([0.8], labels([0, 0, 0, 1], 3)), "unexplained"),
+        (answered([NAN], labels([0, 0, 0, 1], 3)), "lost"),
+        (answered([0.7436683], labels([0, 0, 0, 1], 3), [[NAN, 0.17, 0.17, -0.52]]), "lost"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_what_is_no_longer_so_is_gone(outcome: Outcome, cause: str, tmp_path: Path) -> None:
+    problem = labels([0, 0, 0, 1], 3)
+    found = recorded(tmp_path / "a.logitmus", problem, declared("numpy:textbook@cpu"), outcome)
+    finding = next(one for one in found if one.cause == cause)
+    status, told = ran(written(tmp_path / "a.logitmus", finding.id), tmp_path)
+    assert status == GONE, told
+
+
+# --- a function of a user's own: there, gone once it is mended, unknown without it -------------------------------
+
+RIGHT = """
+import os, sys, time
+import numpy as np
+
+def rows_of(x, y):
+    if y.size and not 0 <= y.min() <= y.max() < x.shape[-1]:
+        raise IndexError("no such class")
+    d = x - x.max(axis=-1, keepdims=True)
+    log_p = d - np.log(np.exp(d).sum(axis=-1, keepdims=True))
+    return -np.take_along_axis(log_p, y[..., None].astype(int), axis=-1)[..., 0]
+
+def loss(logits, targets, reduction="none"):
+    rows = rows_of(logits, targets)
+    return {"none": lambda: rows, "sum": rows.sum, "mean": rows.mean}[reduction]()
+"""
+# What a finding is called, and a line that earns it.
+FAULTS = {
+    "spurious_overflow": "    rows = np.where(logits.max(-1) < 80, rows, np.inf)",
+    "wrote_into:logits": "    logits -= 1",
+    "raised:ValueError": "    if logits.shape[-1] == 1: raise ValueError('one class')",
+    "crashed": "    if logits.shape[-1] == 1: os.abort()",
+    "timeout": "    if logits.shape[-1] == 1: time.sleep(1000)",
+    "shape:loss": "    rows = rows[..., None]",
+    "accepted": "    targets = targets.clip(0, logits.shape[-1] - 1)",
+}
+
+
+def faulty(fault: str) -> str:
+    """With the fault where it begins, if it is about the targets; else before it returns."""
+    place = "    rows = rows_of" if "targets =" in fault else "    return {"
+    head, tail = RIGHT.rsplit(place, 1)
+    return f"{head}{fault}\n{place}{tail}"
+
+
+@pytest.mark.parametrize("cause", FAULTS)
+def test_a_function_of_ones_own(cause: str, tmp_path: Path) -> None:
+    file, run = tmp_path / "losses.py", tmp_path / "a.logitmus"
+    file.write_text(faulty(FAULTS[cause]))
+    limits = replace(checking.trial.LIMITS, compile_seconds=1.5, call_seconds=1.0, give_up_after=2)
+    result = checking.check(
+        f"{file}:loss", "numpy", like="numpy:textbook", dtypes=["float32"], profile="quick", out=run, limits=limits
+    )
+    with Store.open(run) as store:
+        examined = [event for event in judge_run(store) if isinstance(event, Examined)]
+    finding = next(one.finding for one in examined if one.of.cause.startswith(cause))
+    assert not result.conforms
+    text = written(run, finding.id)
+    status, told = ran(text, tmp_path)
+    assert status == THERE, told
+    file.write_text(RIGHT)
+    status, told = ran(text, tmp_path)
+    assert status == GONE, told
+    file.write_text("")
+    status, told = ran(text, tmp_path)
+    assert (status, "has no attribute 'loss'" in told) == (UNKNOWN, True)
+    file.unlink()
+    assert ran(text, tmp_path)[0] == UNKNOWN
+
+
+# --- which finding, and what is said of others ------------------------------------------------------------------
+
+
+def test_the_command(tmp_path: Path) -> None:
+    problem = labels([[0, 0, 0, 1], [0, 0, 1, 1]], 3)
+    run = tmp_path / "a.logitmus"
+    wrong = answered([0.8, NAN], problem)
+    found = recorded(run, problem, declared("numpy:textbook@cpu"), wrong)
+    finding = next(one for one in found if one.cause == "lost")
+    calling = CliRunner()
+    printed = calling.invoke(app, ["repro", str(run), finding.id[:5]])
+    assert printed.exit_code == 0
+    compile(printed.stdout, "repro.py", "exec")
+    kept = calling.invoke(app, ["repro", str(run), finding.id, "-o", str(tmp_path / "r.py")])
+    assert kept.exit_code == 0
+    assert (tmp_path / "r.py").read_text() == printed.stdout
+    assert finding.id in kept.stderr
+
+
+def test_findings_that_cannot_be_meant(tmp_path: Path) -> None:
+    problem = labels([[0, 0, 0, 1], [0, 0, 1, 1]], 3)
+    run = tmp_path / "a.logitmus"
+    found = recorded(run, problem, declared("numpy:textbook@cpu"), answered([0.8, NAN], problem))
+    assert len(found) > 1
+    with pytest.raises(ReproError, match=f"(?s)no finding is called 'zz'; there is.*{found[0].id}.*{found[0].summary}"):
+        written(run, "zz")
+    with pytest.raises(ReproError, match=f"(?s){len({f.id for f in found})} findings begin with ''.*{found[0].id}"):
+        written(run, "")
+
+
+def test_a_backend_of_another_ones_making_has_no_script(tmp_path: Path) -> None:
+    problem = labels([0, 0, 0, 1], 3)
+    other = replace(declared("numpy:textbook@cpu"), backend="else")
+    found = recorded(tmp_path / "a.logitmus", problem, other, answered([0.8], problem))
+    with pytest.raises(ReproError, match="its backend's own business"):
+        written(tmp_path / "a.logitmus", found[0].id)
+
+
+def test_a_backend_under_a_name_of_the_users(tmp_path: Path) -> None:
+    problem = labels([0, 0, 0, 1], 3)
+    other = replace(declared("numpy:textbook@cpu"), backend="old")
+    found = recorded(
+        tmp_path / "a.logitmus", problem, other, answered([0.8], problem), backends=["old=numpy@/some/python"]
+    )
+    assert ran(written(tmp_path / "a.logitmus", found[0].id), tmp_path)[0] == GONE
+
+
+# --- what comes from a file is data -----------------------------------------------------------------------------
+
+EVIL = (
+    "\"\"\"\n'''\r\nraise SystemExit(77)\x0c\u2028raise SystemExit(77)\\\n{{ 7 * 7 }}{% for %} # -*- coding: rot13 -*-"
+)
+
+
+@pytest.mark.parametrize("outcome", [Raised(EVIL, EVIL), Garbled(EVIL), Crashed(EVIL, EVIL)])
+def test_text_from_a_file_is_never_code(outcome: Outcome, tmp_path: Path) -> None:
+    problem = labels([0, 0, 0, 1], 3)
+    found = recorded(tmp_path / "a.logitmus", problem, declared("numpy:textbook@cpu"), outcome)
+    text = written(tmp_path / "a.logitmus", found[0].id)
+    assert text.isascii()
+    assert ran(text, tmp_path)[0] == GONE
+
+
+@pytest.mark.parametrize("target", ["/a/b.py:f(); raise SystemExit(77)", "os;x:f", "/a/b.py:class", "/a/b.py:f.__x y"])
+def test_a_function_with_no_name_is_refused(target: str, tmp_path: Path) -> None:
+    problem = labels([0, 0, 0, 1], 3)
+    subject = declared("numpy:textbook@cpu")
+    with Store.create(
+        tmp_path / "a.logitmus", settings={"function": {"framework": "numpy", "target": target, "options": {}}}
+    ) as store:
+        store.add_problems([problem])
+        store.add_backend(BackendReady("numpy:own", (subject,), {}, 1))
+        store.add(Observation(subject.id, problem.id, answered([0.8], problem)), seconds=0.0, first=True)
+        store.commit()
+        with pytest.raises(ReproError, match="names no function"):
+            reproduction(
+                store, next(f.id for e in judge_run(store) if isinstance(e, Judged) for f in e.judgement.findings)
+            )
