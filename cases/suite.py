@@ -33,6 +33,7 @@ from logitmus.cases.families import (
     probability_inputs,
     probability_targets,
     reductions,
+    relations,
     seed_question,
     spatial,
     subnormals,
@@ -76,6 +77,7 @@ FAMILIES: Final[tuple[Family, ...]] = tuple(
         spatial,
         layouts,
         degenerate,
+        relations,
         convention_probes,
     )
 )

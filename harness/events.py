@@ -73,6 +73,63 @@ class Examined:
 
 
 @dataclass(frozen=True)
+class Related:
+    """How a subject keeps one relation between answers, which needs no reference (docs/accuracy.md, section 5).
+
+    Attributes:
+        relation: a name of `cases.metamorphic.RELATIONS`, or "gradient_sum".
+        pairs: pairs of answers that were compared; of them `identical` ones agree to the bit, `by_convention` ones
+            differ as the subject's own convention says, and `broken` ones differ by more than both budgets.
+        share: the largest difference as a share of both budgets together; ulps: the largest of two losses.
+        why: the causes of what is not kept. example: the problems (ids) of the worst pair that is broken.
+    """
+
+    subject: str
+    relation: str
+    pairs: int
+    identical: int
+    broken: int
+    by_convention: int
+    share: float
+    ulps: float
+    why: tuple[str, ...] = ()
+    example: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far exploring a subject in a dtype came: the greatest share of its budget that an answer used.
+
+    Answers with findings apart, of which the findings tell.
+
+    Attributes:
+        calls: how often it was asked.
+        suite: the greatest share before, in the fixed suite. share: while exploring.
+    """
+
+    subject: str
+    dtype: str
+    calls: int
+    suite: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Explored:
+    """What exploring has come to so far; the last one says all.
+
+    Attributes:
+        problems, calls: asked in all. reached: by subject and dtype.
+        new: the first finding of each subject, kind, severity and cause that the fixed suite had not shown.
+    """
+
+    problems: int
+    calls: int
+    reached: tuple[Reached, ...] = ()
+    new: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
 class RunFinished:
     """The end. seconds: wall time. resumed: observations that an earlier, interrupted run had already made."""
 
@@ -81,4 +138,4 @@ class RunFinished:
     interrupted: bool = False
 
 
-Event = RunStarted | BackendReady | BackendFailed | Progressed | Judged | Examined | RunFinished
+Event = RunStarted | BackendReady | BackendFailed | Progressed | Judged | Examined | Related | RunFinished

@@ -20,11 +20,13 @@ from logitmus.asking import EXAMINING, EXPLORED, Live, OnFile
 from logitmus.backend import Subject
 from logitmus.events import BackendFailed, BackendReady, Event, Judged, Progressed, RunFinished, RunStarted
 from logitmus.examination import Suspects, examine
+from logitmus.exploration import Explorer
 from logitmus.judge_process import InProcess, Judges
 from logitmus.judging import SupportsJudge, judge_problems, judged_subjects
 from logitmus.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready
 from logitmus.problem import Problem
 from logitmus.registry import BackendSpec
+from logitmus.relations import Relations
 from logitmus.separation import SEPARATING, Doubts
 from logitmus.store import Store, StoreError
 
@@ -56,6 +58,7 @@ def run(
     jobs: int | None = None,
     judge: SupportsJudge | None = None,
     pool: Callable[[Sequence[BackendSpec], Limits | None, int | None], Pool] = Pool,
+    enough: Callable[[], bool] = lambda: False,
 ) -> Iterator[Event]:
     """Ask every selected subject every problem that it can be asked, keep the answers in `store`, and judge them.
 
@@ -65,6 +68,7 @@ def run(
         problems: consumed once, one at a time.
         store: a new file, or one that an interrupted run of the same problems left.
         pool: makes the workers; for tests and for engines that are not this machine.
+        enough: whether exploring may end before its time.
 
     Raises:
         StoreError: if the file was made of other problems, or with other versions of a backend.
@@ -72,16 +76,19 @@ def run(
     start = time.monotonic()
     resumed = len(store)
     interrupted = False
+    relations = Relations()
     with closing(_judging(store, judge)) as judging:
         try:
             with pool(specs, limits, jobs) as workers:
                 suspects = Suspects(store.settings)
-                yield from suspects.watching(_run(problems, specs, store, workers, selection or Selection(), judging))
+                judged = _run(problems, specs, store, workers, selection or Selection(), judging)
+                yield from relations.watching(suspects.watching(judged))
                 yield from _ask_on(store, workers, suspects, selection or Selection(), judge)
         except KeyboardInterrupt:
             interrupted = True
         store.commit()
         yield from judging.ready(wait=True)
+    yield from relations.told(store)
     yield RunFinished(seconds=time.monotonic() - start, resumed=resumed, interrupted=interrupted)
 
 
@@ -92,10 +99,11 @@ def judge_run(store: Store, *, judge: SupportsJudge | None = None) -> Iterator[E
     identities, said = _of_the_suite(store), store.backends()
     yield RunStarted(len(identities), tuple(dict.fromkeys(b.backend for b in said)), store.environment, store.settings)
     yield from said
-    suspects = Suspects(store.settings)
-    subjects = judged_subjects(store)
-    yield from suspects.watching(judge_problems(store, identities, subjects, judge))
+    suspects, relations = Suspects(store.settings), Relations()
+    judged = judge_problems(store, identities, judged_subjects(store), judge)
+    yield from relations.watching(suspects.watching(judged))
     yield from examine(OnFile(store, judge), suspects.worst_first(), suspects.calls)
+    yield from relations.told(store)
     yield RunFinished(seconds=time.monotonic() - start, resumed=len(store))
 
 
@@ -164,13 +172,20 @@ def _run(
 
 
 def _ask_on(
-    store: Store, workers: Pool, suspects: Suspects, selection: Selection, judge: SupportsJudge | None
+    store: Store,
+    workers: Pool,
+    suspects: Suspects,
+    explorer: Explorer,
+    selection: Selection,
+    judge: SupportsJudge | None,
+    enough: Callable[[], bool],
 ) -> Iterator[Event]:
-    """What the findings give occasion to ask, while the workers live."""
+    """What the answers give occasion to ask, while the workers live."""
     lost: list[BackendFailed] = []
     taken = [subject.id for subject in store.subjects().values() if selection.takes(subject)]
-    if suspects.calls:
+    if suspects.calls or explorer.minutes:
         asking = Live(store, judge or _default_judge(), workers.run, taken, heard=lost.append)
+        yield from suspects.watching(explorer.explore(asking, enough=enough))
         yield from examine(asking, suspects.worst_first(), suspects.calls)
     yield from lost
 
@@ -181,6 +196,11 @@ def _of_the_suite(store: Store) -> list[str]:
     if not identities or store.problem(identities[-1]).family not in _ASKED_ON:  # these come last
         return identities
     return [identity for identity in identities if store.problem(identity).family not in _ASKED_ON]
+
+
+def _explored(store: Store) -> list[Problem]:
+    problems = [store.problem(identity) for identity in store.problem_ids()]
+    return [problem for problem in problems if problem.family == EXPLORED]
 
 
 def _ask(workers: Pool, store: Store, work: _Work, judging: InProcess | Judges) -> Iterator[Event]:

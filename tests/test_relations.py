@@ -1,0 +1,145 @@
+"""Metamorphic relations: changed problems ask the very same; answers that contradict each other are seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import FakePool, specs
+from implementations import RIGHT, WRONG, observe, subject
+
+from logitmus.backend import Offer, Subject
+from logitmus.cases.metamorphic import RELATIONS, Image
+from logitmus.cases.suite import suite
+from logitmus.convention import PORTABLE
+from logitmus.events import Related
+from logitmus.observation import Answered, Outcome
+from logitmus.oracle import reference
+from logitmus.problem import FLOAT_DTYPES, Problem
+from logitmus.run import judge_run, run
+from logitmus.store import Store
+
+ASKED = list(suite("default", families=["relations"]))
+
+
+def images() -> Iterator[tuple[str, Problem, Image]]:
+    there = {problem.id for problem in ASKED}
+    for problem in ASKED:
+        for name, relation in RELATIONS.items():
+            for image in relation.images(problem):
+                if image.problem.id in there:
+                    yield name, problem, image
+
+
+def test_every_relation_is_asked_about_in_every_dtype() -> None:
+    asked = {(name, problem.dtype) for name, problem, _ in images()}
+    single = {"alone", "padding"}
+    assert asked == {(n, d) for n in RELATIONS for d in FLOAT_DTYPES if n not in single or d == "float32"}
+
+
+def test_the_quick_profile_asks_a_dozen() -> None:
+    quick = list(suite("quick", families=["relations"]))
+    assert len(quick) <= 12
+    assert {problem.dtype for problem in quick} == {"float32"}
+
+
+def test_an_image_has_the_very_same_exact_answer() -> None:
+    for name, problem, image in images():
+        if problem.dtype == "float64":
+            continue  # the same change, and slow to answer exactly
+        ours, theirs = reference(problem, bits=53), reference(image.problem, bits=53)
+        gradient = ours.grad_logits.mid[np.ix_(image.rows, image.kept)]
+        changed = theirs.grad_logits.mid[:, image.classes]
+        # Two enclosures of one number overlap.
+        radius = ours.grad_logits.radius[np.ix_(image.rows, image.kept)] + theirs.grad_logits.radius[:, image.classes]
+        assert (np.abs(gradient - changed) <= radius).all(), (name, problem)
+        row = ours.loss.mid[image.rows] if ours.loss.shape else ours.loss.mid
+        wide = (ours.loss.radius[image.rows] if ours.loss.shape else ours.loss.radius) + theirs.loss.radius
+        assert (np.abs(row - theirs.loss.mid.reshape(row.shape)) <= wide.reshape(row.shape)).all(), (name, problem)
+
+
+def test_a_shift_that_rounds_is_no_image() -> None:
+    tiny = Problem(logits=np.array([[2.0**-30, 1]], np.float32), targets=np.array([0]))
+    assert not list(RELATIONS["shift"].images(tiny))
+
+
+# --- what it says of functions ------------------------------------------------------------------------------------
+
+PLAIN = [p for p in ASKED if not p.options and p.reduction == "none" and p.dtype == "float32"]
+BY_LABEL = subject(options=frozenset(), reductions=("none",))
+BY_PROBABILITY = replace(BY_LABEL, function="g", offer=Offer(targets="probabilities", gradients=frozenset({"logits"})))
+
+
+def told(tmp_path: Path, *subjects: tuple[Subject, Callable[[Problem], Outcome]]) -> dict[tuple[str, str], Related]:
+    """The relations of these functions, from a run of the plain problems; the file tells the same."""
+    answers = {one.id: answer for one, answer in subjects}
+    pool = FakePool({"test": [one for one, _ in subjects]}, answer=lambda problem, name: answers[name](problem))
+    with Store.create(tmp_path / "r.logitmus", environment={}, settings={}) as store:
+        live = [e for e in run(PLAIN, specs("test"), store, pool=pool) if isinstance(e, Related)]
+        later = [e for e in judge_run(store) if isinstance(e, Related)]
+    assert live == later
+    return {(one.subject, one.relation): one for one in live}
+
+
+def rowwise(name: str) -> Callable[[Problem], Outcome]:
+    """An implementation of `tests/implementations.py`, also asked single rows."""
+
+    def answer(problem: Problem) -> Outcome:
+        batch = problem.but(
+            logits=problem.logits.reshape(-1, problem.classes),
+            targets=problem.targets.reshape(-1),
+            cotangent=None if problem.cotangent is None else problem.cotangent.reshape(-1),
+        )
+        got = observe({**RIGHT, **WRONG}[name], batch)
+        assert got.grad_logits is not None
+        return Answered(got.loss.reshape(problem.batch), got.grad_logits.reshape(problem.logits.shape))
+
+    return answer
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_functions_keep_every_relation(name: str, tmp_path: Path) -> None:
+    kept = told(tmp_path, (BY_LABEL, rowwise(name)))
+    assert {relation for _, relation in kept} == {"shift", "classes", "rows", "alone", "padding", "gradient_sum"}
+    assert not any(one.broken or one.by_convention for one in kept.values())
+    assert all(0 <= one.share <= 1 and one.pairs for one in kept.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("separate_logsumexp", {"shift"}),
+        ("drops_the_last_class", {"classes", "gradient_sum"}),
+        ("gradient_without_target", {"gradient_sum"}),
+        ("ten_bit_logits", {"shift"}),
+    ],
+)
+def test_wrong_functions_break_those_that_they_must(name: str, broken: set[str], tmp_path: Path) -> None:
+    kept = told(tmp_path, (BY_LABEL, rowwise(name)))
+    assert {relation for (_, relation), one in kept.items() if one.broken} >= broken
+    for one in kept.values():
+        assert bool(one.example) == bool(one.broken)
+        assert not one.broken or (one.share > 1 and one.why)
+
+
+def test_what_the_convention_says_is_not_broken(tmp_path: Path) -> None:
+    def dense(problem: Problem) -> Outcome:
+        """As TensorFlow has it: softmax - q; these targets need not sum to 1."""
+        x, q = problem.logits.astype(np.float64), problem.targets.astype(np.float64)
+        d = x - x.max(axis=-1, keepdims=True)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            nats = np.log(np.exp(d).sum(axis=-1, keepdims=True)) - d
+            loss = (q * nats).sum(axis=-1)  # 0 * inf
+        upstream = 1.0 if problem.cotangent is None else problem.cotangent.astype(np.float64)[..., None]
+        return Answered(loss.astype(np.float32), (upstream * (np.exp(-nats) - q)).astype(np.float32))
+
+    own = PORTABLE.but(zero_times_infinity="nan", soft_target_gradient="plain")
+    kept = told(tmp_path, (BY_LABEL, rowwise("in_float64")), (replace(BY_PROBABILITY, convention=own), dense))
+    assert not any(one.broken for one in kept.values())
+    padding = kept[BY_PROBABILITY.id, "padding"]
+    assert (padding.by_convention, padding.why) == (padding.pairs, ("convention:zero_times_infinity=nan",))
+    assert kept[BY_LABEL.id, "one_hot"].pairs == 1
+    assert kept[BY_PROBABILITY.id, "gradient_sum"].pairs
