@@ -34,6 +34,14 @@ class Draws:
         words: Array = self._bits.random_raw(int(np.prod(shape, dtype=np.int64)))
         return words.reshape(shape)
 
+    def bytes(self, count: int) -> bytes:
+        """So many bytes."""
+        return self._words(-(-count // 8)).astype("<u8").tobytes()[:count]
+
+    def index(self, length: int) -> int:
+        """One of range(length)."""
+        return int(self.integers(0, length, 1)[0])
+
     def integers(self, low: int, high: int, shape: Shape) -> Array:
         """int64 from `low` up to, but without, `high`."""
         return (self._words(shape) % np.uint64(high - low)).astype(np.int64) + low

@@ -80,10 +80,10 @@ def run(
     with closing(_judging(store, judge)) as judging:
         try:
             with pool(specs, limits, jobs) as workers:
-                suspects = Suspects(store.settings)
+                suspects, explorer = Suspects(store.settings), Explorer(store.settings)
                 judged = _run(problems, specs, store, workers, selection or Selection(), judging)
-                yield from relations.watching(suspects.watching(judged))
-                yield from _ask_on(store, workers, suspects, selection or Selection(), judge)
+                yield from relations.watching(suspects.watching(explorer.watching(judged)))
+                yield from _ask_on(store, workers, suspects, explorer, selection or Selection(), judge, enough)
         except KeyboardInterrupt:
             interrupted = True
         store.commit()
@@ -99,10 +99,13 @@ def judge_run(store: Store, *, judge: SupportsJudge | None = None) -> Iterator[E
     identities, said = _of_the_suite(store), store.backends()
     yield RunStarted(len(identities), tuple(dict.fromkeys(b.backend for b in said)), store.environment, store.settings)
     yield from said
-    suspects, relations = Suspects(store.settings), Relations()
+    suspects, explorer, relations = Suspects(store.settings), Explorer(store.settings), Relations()
     judged = judge_problems(store, identities, judged_subjects(store), judge)
-    yield from relations.watching(suspects.watching(judged))
-    yield from examine(OnFile(store, judge), suspects.worst_first(), suspects.calls)
+    yield from relations.watching(suspects.watching(explorer.watching(judged)))
+    asking = OnFile(store, judge)
+    if explorer.minutes:
+        yield from suspects.watching(explorer.of_file(asking, _explored(store)))
+    yield from examine(asking, suspects.worst_first(), suspects.calls)
     yield from relations.told(store)
     yield RunFinished(seconds=time.monotonic() - start, resumed=len(store))
 
