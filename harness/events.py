@@ -74,7 +74,7 @@ class Examined:
 
 @dataclass(frozen=True)
 class Related:
-    """How a subject keeps one relation between answers, which needs no reference (docs/accuracy.md, section 5).
+    """How a subject keeps one relation between answers, which needs no reference (docs/accuracy.md, section 6).
 
     Attributes:
         relation: a name of `cases.metamorphic.RELATIONS`, or "gradient_sum".

@@ -2,7 +2,8 @@
 
 Every fault that has a name here is a question of its own: that of a loss whose upstream gradient is not read, whose
 mean is not divided, whose labels are not subtracted. The oracle answers it, and the fault is named where the gradient
-that came is within the budgets of that answer: nothing is compared by a tolerance, and nothing is looked up.
+that came is within the budgets of that answer: nothing is compared by a tolerance, and nothing is looked up
+(docs/accuracy.md, section 5).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A problem of the family `relations` and its images (`logitmus.cases.metamorphic`) have the same exact answer. So the
 two results may differ by no more than both budgets together; how far each is from the exact value is not asked. Nothing
 here is a finding: by the triangle inequality a relation that is broken has an answer that is wrong by itself, or two
-questions that the function's own convention does not take for the same. docs/accuracy.md, section 5.
+questions that the function's own convention does not take for the same. docs/accuracy.md, section 6.
 """
 
 from __future__ import annotations
