@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from logitmus import diagnosis, misreadings, phrases
+from logitmus import diagnosis, gradient_faults, phrases
 from logitmus.assess import Assessment, Bench, assess
 from logitmus.backend import Precision, Subject
 from logitmus.contract import breaches
@@ -224,7 +224,7 @@ def _failed(about: _About, part: Assessment, outcome: Answered, parts: list[Asse
     explained = diagnosis.neighbouring_convention(about.bench, subject, outcome, part.part)
     # Budgets B and C name a way of computing; nothing that loosens the precision itself is needed beside them.
     graded = part.numeric_grade in (Grade.B, Grade.C)
-    fault = misreadings.gradient_fault(about.bench, subject, outcome, parts, part, explained)
+    fault = gradient_faults.named(about.bench, subject, outcome, parts, part, explained)
     if fault is None and explained is not None and not (graded and explained.flip.name == "wide_inputs"):
         flip = explained.flip
         kind, severity = _contradiction(subject, flip.name)

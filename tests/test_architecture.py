@@ -27,7 +27,7 @@ LEVELS = [
     ["backend", "question", "manner"],
     ["adopted"],
     ["present", "wire", "environment", "arb_tier", "events", "cases"],
-    ["oracle", "worker", "bootstrap", "messages", "registry", "backends"],
+    ["oracle", "misreadings", "worker", "bootstrap", "messages", "registry", "backends"],
     [
         "budget",
         "verdict",
@@ -43,7 +43,7 @@ LEVELS = [
     ["assess", "drive", "record", "phrases", "run_file"],
     ["criterion", "mechanisms", "pool", "store", "stack", "contract", "separation"],
     ["diagnosis", "merge", "inquiry", "trial", "stage"],
-    ["misreadings"],
+    ["gradient_faults"],
     ["judge", "worlds", "card", "reading", "judging"],
     ["judge_process", "asking", "relations"],
     ["examination", "exploration"],

@@ -1,0 +1,119 @@
+"""Gradient faults: what a gradient is right for, where the loss is right and the gradient is not.
+
+A fault is named where the gradient that came is within the budgets of the answer to a misread question: nothing is
+compared by a tolerance, and nothing is looked up (docs/accuracy.md, section 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from logitmus.assess import Assessment, Bench, assess_part, present_parts
+from logitmus.backend import Precision, Subject
+from logitmus.diagnosis import Explanation
+from logitmus.misreadings import BY_LOGITS, MISREADINGS
+from logitmus.observation import Answered
+from logitmus.problem import Array
+from logitmus.question import Question
+from logitmus.rounding import format_of
+
+GRADIENT: Final = "gradient:"
+GRADIENT_OF: Final = "gradient_of:"
+# Values that no number tells from another formula (NaN for a limit, say): a choice of the convention, part by part.
+_SPECIAL: Final = frozenset(
+    {"ignored_row", "zero_times_infinity", "infinite_logits", "overflowing_shift", "all_ignored_mean"}
+    | {"empty_batch_mean", "label_out_of_range", "label_negative", "wide_inputs", "wide_labels"}
+)
+_FAST: Final = (None,)  # what is another formula is far from the budget: no more precision is needed to tell
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What a gradient is right for.
+
+    Attributes:
+        cause: as in `Finding`. others: further causes that explain it as well: this problem cannot tell them apart.
+        where: the wrong values that it explains.
+    """
+
+    cause: str
+    where: Array
+    others: tuple[str, ...] = ()
+
+
+def named(
+    bench: Bench,
+    subject: Subject,
+    outcome: Answered,
+    parts: list[Assessment],
+    part: Assessment,
+    explained: Explanation | None,
+) -> Fault | None:
+    """Why a gradient is wrong beside a loss that is right; None: it is not so, or no misreading explains it.
+
+    Args:
+        parts: all that came back, beside the exact answer. part: the one that is wrong.
+        explained: the neighbouring convention that explains the part, if one does.
+    """
+    by_name = {each.part: each for each in parts}
+    if part.part == "loss" or not by_name["loss"].passes or (explained is not None and explained.flip.fits_all):
+        return None
+    where = part.failing & np.isfinite(part.compared.y)
+    # A wrong number is evidence; NaN alone may come of anything.
+    causes = list(_fitting(bench, subject, outcome, part)) if (where & part.compared.numeric).any() else []
+    if explained is not None and explained.flip.name not in _SPECIAL:
+        flip = explained.flip
+        others = [text for text in explained.others if text.partition("=")[0] not in _SPECIAL]
+        causes += [GRADIENT_OF + text for text in (str(flip), *others)]
+    if not causes:
+        return None
+    where = where if causes[0].startswith(GRADIENT) else part.failing
+    return Fault(causes[0], where, tuple(causes[1:]))
+
+
+def _fitting(bench: Bench, subject: Subject, outcome: Answered, part: Assessment) -> Iterator[str]:
+    """The misreadings for which the gradient is right wherever the exact one is a number."""
+    result = dict(present_parts(subject, outcome))[part.part]
+    counted = part.judged & np.isfinite(part.compared.y)
+    for name, misread in MISREADINGS.items():
+        if part.part == "grad_targets" and name in BY_LOGITS:
+            continue
+        if name == "zero" and not _does_not_flow(part, counted):
+            continue
+        for n, question in enumerate(misread(part.answer.question, bench.problem)):
+            asked = replace(question, key=(*part.answer.question.key, name, n))
+            if _fits(bench, subject, asked, part.part, result, counted):
+                yield GRADIENT + name
+                break
+
+
+def _does_not_flow(part: Assessment, counted: Array) -> bool:
+    """Zeros, of which at least one is no underflow."""
+    f = format_of(part.compared.dtype)
+    y = np.abs(part.compared.y)
+    return not part.compared.r[counted].any() and bool((part.failing & counted & (y >= f.lam / f.u)).any())
+
+
+def _fits(bench: Bench, subject: Subject, question: Question, part: str, result: Array, counted: Array) -> bool:
+    rows, classes = counted.shape
+    beside = np.zeros((rows, question.classes), result.dtype)
+    beside[:, :classes] = result.reshape(counted.shape)
+    for precision in _precisions(subject, bench.problem.dtype):
+        flushes = subject.flushes_subnormals
+        read = assess_part(bench, question, part, beside, precision, flushes=flushes, ladder=_FAST)
+        if bool(read.within[:, :classes][counted].all()) and not read.coarse:
+            return True
+    return False
+
+
+def _precisions(subject: Subject, dtype: str) -> list[Precision]:
+    """The declared one; of a half precision the coarser ones, too: what is another formula is so at any."""
+    declared = subject.precision[dtype]
+    if dtype not in ("bfloat16", "float16"):
+        return [declared]
+    levels = [Precision(declared.result, dtype, arithmetic) for arithmetic in ("float32", dtype)]
+    return list(dict.fromkeys([declared, *levels]))
