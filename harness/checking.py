@@ -121,10 +121,10 @@ def check(
             lead = "float32" if "float32" in wanted.dtypes else wanted.dtypes[0]
             result = ask("quick", (lead,), fail_fast=True)
             if not result.conforms:
-                return replace(result, seconds=time.monotonic() - start)
+                return replace(result, seconds=time.monotonic() - start, file=out)
             path.unlink()
         result = ask(profile, wanted.dtypes, fail_fast=fail_fast)
-    return replace(result, seconds=time.monotonic() - start)
+    return replace(result, seconds=time.monotonic() - start, file=out)
 
 
 def _ask(

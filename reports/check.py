@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
@@ -43,6 +44,7 @@ class CheckResult:
         not_asked: how many problems were not put to it, by reason.
         remarks: what else a reader must know, such as a comparison that could not be made.
         stopped: whether it ended at the first finding, as it was told to.
+        file: the run's, where it was kept.
         summary: of the run, for reports.
     """
 
@@ -60,6 +62,7 @@ class CheckResult:
     not_asked: Mapping[str, int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     stopped: bool = False
+    file: Path | None = None
     summary: Summary = field(repr=False)
 
     @property
@@ -144,6 +147,7 @@ def render(result: CheckResult, console: Console) -> None:
         head.append(f"{finding.severity.value.upper()} ", style=_COLOURS[finding.severity])
         head.append(f"{finding.kind.value}  ", style="dim")
         head.append_text(text(finding.summary, "bold"))
+        head.append(f"  {finding.id}", style="dim")
         console.print(head)
         grid = Table.grid(padding=(0, 1))
         grid.add_column(style="dim", no_wrap=True)
@@ -169,11 +173,12 @@ def evidence(group: Group) -> Iterator[tuple[str, str]]:
     finding, place = group.finding, wording.where(group.finding)
     came = f"{finding.observed}  {wording.measure(finding)}".strip()
     many = f"{wording.plural(group.count, 'result')} in {wording.listed(group.families, _FAMILIES)}"
-    yield "asked", f"{finding.problem}  {wording.question(group.problem, finding.row)}"
+    yield "asked", wording.question(group.problem, finding.row)
     for name, words in (
         ("expected", f"{finding.expected}  ({place})" if place and finding.expected else finding.expected),
         ("came", came),
         ("seen", f"{many} ({', '.join(sorted(group.dtypes))})"),
+        ("depends", wording.depends(group.dependences)),
         ("or", wording.doubt(finding)),
         ("matters", wording.why(finding)),
     ):
@@ -192,6 +197,10 @@ def facts(result: CheckResult) -> Iterator[str]:
         told = "; ".join(f"{reason} ({wording.plural(count, 'problem')})" for reason, count in reasons)
         yield f"not asked: {told}"
     yield from result.remarks
+    if result.groups:
+        command = wording.repro(result.groups[0].finding, "RUN" if result.file is None else str(result.file))
+        kept = ", once the run is kept (--out RUN, or out=)" if result.file is None else ""
+        yield f"a script that shows a finding by itself: {command}{kept}"
     stopped = "; stopped at the first finding" if result.stopped else ""
     asked = f"{wording.plural(result.problems, 'problem')}, {wording.plural(result.calls, 'call')}"
     yield f"{asked}, {result.seconds:.0f} s{stopped}"
@@ -202,7 +211,7 @@ def facts(result: CheckResult) -> Iterator[str]:
 
 def _head(group: Group) -> str:
     finding = group.finding
-    return f"{finding.severity.value.upper()} ({finding.kind.value}): {finding.summary}"
+    return f"{finding.severity.value.upper()} ({finding.kind.value}, {finding.id}): {finding.summary}"
 
 
 def _grade_rows(result: CheckResult) -> Iterator[tuple[str, ...]]:
@@ -230,6 +239,7 @@ def _as_dict(group: Group) -> dict[str, Any]:
         "families": sorted(group.families),
         "dtypes": sorted(group.dtypes),
         "id": finding.id,
+        "dependences": list(group.dependences),
         "problem": finding.problem,
         "question": wording.question(group.problem, finding.row),
         "expected": finding.expected,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from logitmus.backend import Subject
-from logitmus.problem import Problem
+from logitmus.problem import MANNERS, ONCE, Problem
 from logitmus.reports import wording
 from logitmus.reports.summary import Group
 
@@ -32,7 +32,7 @@ class Evidence:
 
     Attributes:
         question: the problem in a line. where: which value. measure: ulps and share. why: why it matters.
-        doubt: which other conventions explain it as well.
+        doubt: which other conventions explain it as well. depends: what the answer was found to depend on.
         docs: a link to what the subject's documentation says of it, or "".
         row: the row shown. classes: its telling classes, at most 24, in order. left_out: how many others there are.
     """
@@ -46,6 +46,7 @@ class Evidence:
     measure: str
     why: str
     doubt: str
+    depends: str
     docs: str
     row: int
     options: list[tuple[str, str]]
@@ -68,6 +69,7 @@ class Evidence:
             measure=wording.measure(finding),
             why=wording.why(finding),
             doubt=wording.doubt(finding),
+            depends=wording.depends(group.dependences),
             docs=_docs(finding.cause, subject),
             row=row,
             options=_options(problem),
@@ -90,6 +92,7 @@ def _options(problem: Problem) -> list[tuple[str, str]]:
         "label_smoothing": f"{problem.label_smoothing!r}" if problem.label_smoothing else "",
         "upstream gradient": "" if problem.cotangent is None else wording.short(problem.cotangent.reshape(-1)),
         "layout": "" if problem.layout == "contiguous" else problem.layout,
+        "asked": "" if problem.manner == ONCE else MANNERS[problem.manner],
         "family": problem.family,
         "idea": problem.idea,
     }

@@ -61,12 +61,18 @@ def _failure(group: Group) -> Failure:
 def details(finding: Finding, group: Group) -> str:
     """Problem, expected, came: in plain text."""
     return (
-        f"problem {finding.problem}: {wording.question(group.problem, finding.row)}\n"
+        f"finding {finding.id}, problem {finding.problem}: {wording.question(group.problem, finding.row)}\n"
         f"expected {finding.expected} {wording.where(finding)}\n"
         f"came {finding.observed} {wording.measure(finding)}\n"
-        f"{wording.doubt(finding)}\n"
-        f"{wording.why(finding)}"
+        f"{_sentence('depends', wording.depends(group.dependences))}"
+        f"{_sentence('or', wording.doubt(finding))}"
+        f"{_sentence('matters', wording.why(finding))}"
+        f"script {wording.repro(finding)}"
     )
+
+
+def _sentence(name: str, words: str) -> str:
+    return f"{name} {words}\n" if words else ""
 
 
 def _clean(text: str) -> str:

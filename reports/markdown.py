@@ -49,7 +49,8 @@ def _findings(summary: Summary) -> list[str]:
     lines = [*_HEAD, *map(_group, told[:_MOST]), ""] if told else []
     left = [f"{len(told) - _MOST} more"] if len(told) > _MOST else []
     left += [wording.plural(notes, "note")] if notes else []
-    return [*lines, f"and {' and '.join(left)} (in the HTML report)", ""] if left else lines
+    lines += [f"and {' and '.join(left)} (in the HTML report)", ""] if left else []
+    return [*lines, f"A script that shows one by itself: {code(wording.repro(told[0].finding))}", ""] if told else lines
 
 
 def _subject(summary: Summary, subject: str) -> str:
@@ -73,10 +74,11 @@ _ORDER = (
 
 
 def _group(group: Group) -> str:
-    finding = group.finding
+    finding, depends = group.finding, wording.depends(group.dependences)
+    more = (f"depends {depends}" if depends else "", wording.doubt(finding))
     columns = (
         f"{_MARKS[finding.severity]} {finding.severity.value}",
-        cell("; ".join(filter(None, (finding.summary, wording.doubt(finding))))),
+        f"{code(finding.id)} {cell('; '.join(filter(None, (finding.summary, *more))))}",
         cell(f"{wording.names(group.subjects)} ({wording.plural(group.count, 'result')})"),
         f"{code(finding.problem)} {cell(wording.question(group.problem, finding.row))}",
         cell(", ".join(filter(None, (finding.expected, wording.where(finding))))),

@@ -20,7 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from logitmus import __version__, phrases
 from logitmus.finding import Finding
 from logitmus.observation import Crashed, OutOfMemory, TimedOut
-from logitmus.problem import DEFAULT_REDUCTION, Array, Problem
+from logitmus.problem import DEFAULT_REDUCTION, DERIVATIVES, Array, Problem
 from logitmus.reports import wording
 from logitmus.reproduction import OwnFunction, Reproduction, ReproError
 from logitmus.translation import argument, written
@@ -89,8 +89,8 @@ def _mode(one: Reproduction) -> tuple[str, dict[str, Any]]:
         return "dies", {"seconds": seconds, "memory": outcome.limit if isinstance(outcome, OutOfMemory) else None}
     if head == "wrote_into":
         return "wrote_into", {"name": tail}
-    if head == "changes":
-        return "changes", {"part": finding.part or "loss", **_scenario(one)}
+    if head in ("changes", "raises"):
+        return "changes", _scenario(one)
     if head in ("shape", "dtype", "no_gradient", "garbled"):
         return "form", {"part": finding.part or "loss", "misshapen": _misshapen(one, head)}
     if head == "negative_zero":
@@ -144,11 +144,27 @@ def _value(one: Reproduction) -> dict[str, Any]:
 
 
 def _scenario(one: Reproduction) -> dict[str, Any]:
-    """What is called beside the question itself, where the answer hangs on that."""
-    told = {one.problem.manner, one.finding.cause.partition(":")[2], *one.dependences}
-    others = bool(told & {"after_others", "earlier_calls"})
-    again = _REPEATED if told & {"chance", "earlier_calls"} else 1 if told & {"again"} else 0
-    return {"others": others, "again": again}
+    """What is called beside the question itself, where the answer hangs on that (as `logitmus.manner` has it)."""
+    problem = one.problem
+    told = {problem.manner, one.finding.cause.partition(":")[2], *one.dependences}
+    if told & set(DERIVATIVES):
+        raise ReproError(
+            f"{one.finding.id} ({one.finding.summary}): of derivatives beside the gradient no scripts are made yet"
+        )
+    # What a function of a user's own remembers, it need not remember in a process that has just begun.
+    others = bool(told & {"after_others", "earlier_calls"}) or one.own is not None
+    by_chance = bool(told & {"chance", "again"})
+    place = f"np.linspace(-1, 1, {problem.classes})"
+    large = {"logits": f"16384 * {place}", "probabilities": f"(1 + {place}) / 2"}
+    twice = ["np.concatenate([LOGITS[::-1]] * 2)", "np.concatenate([TARGETS[::-1]] * 2)"]
+    if problem.cotangent is not None:
+        twice.append("np.concatenate([UPSTREAM] * 2)" if problem.cotangent.ndim else "UPSTREAM")
+    return {
+        "others": others,
+        "again": _REPEATED if by_chance else 2 if others else 0,
+        "large": Code(large.get(one.subject.convention.inputs, f"8192 * ({place} - 1)")),
+        "twice": Code(", ".join(twice)) if problem.batch else None,
+    }
 
 
 # --- what is asked -----------------------------------------------------------------------------------------------

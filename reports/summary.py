@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from logitmus.backend import Subject
 from logitmus.convention import Convention
-from logitmus.events import BackendFailed, BackendReady, Event, Judged, RunFinished, RunStarted
+from logitmus.events import BackendFailed, BackendReady, Event, Examined, Judged, RunFinished, RunStarted
 from logitmus.finding import Finding, Grade, Judgement, Severity, Verdict
 from logitmus.problem import Problem
 from logitmus.reports import wording
@@ -81,8 +81,10 @@ class Group:
     """Findings of one key, of one or more subjects of a backend, as one thing to tell a person.
 
     Attributes:
-        finding, problem: the smallest that shows it. count: such findings, over all subjects.
+        finding, problem: the smallest that shows it; once it was examined, the simplest. count: such findings, over all
+            subjects.
         cells: the (subject, family) pairs that have it.
+        dependences: what it was found to depend on (`phrases.dependence`).
     """
 
     finding: Finding
@@ -91,6 +93,7 @@ class Group:
     cells: set[tuple[str, str]] = field(default_factory=set)
     dtypes: set[str] = field(default_factory=set)
     parts: set[str] = field(default_factory=set)
+    dependences: tuple[str, ...] = ()
 
     def add(self, finding: Finding, problem: Problem) -> None:
         """Count one finding; keep the smallest problem."""
@@ -108,10 +111,14 @@ class Group:
         self.dtypes |= other.dtypes
         self.parts |= other.parts
         if as_example and _size(other.finding, other.problem) < _size(self.finding, self.problem):
-            self.finding, self.problem = other.finding, other.problem
+            self.finding, self.problem, self.dependences = other.finding, other.problem, other.dependences
 
     def copy(self) -> Group:
-        return Group(self.finding, self.problem, self.count, set(self.cells), set(self.dtypes), set(self.parts))
+        return replace(self, cells=set(self.cells), dtypes=set(self.dtypes), parts=set(self.parts))
+
+    def show(self, examined: Examined) -> None:
+        """Show it by what came out of its examination."""
+        self.finding, self.problem, self.dependences = examined.finding, examined.problem, examined.dependences
 
     @property
     def subjects(self) -> set[str]:
@@ -147,6 +154,15 @@ class Backend:
     hint: str = ""
 
 
+_Key = tuple[str, str, str, str, tuple[str, ...]]
+
+
+def _fold(finding: Finding) -> _Key:
+    """Findings of one backend that are one thing to tell."""
+    _, kind, severity, cause = finding.key
+    return finding.subject.split(":", 1)[0], kind, severity, cause, finding.alternatives
+
+
 class Summary:
     """See the module. Feed it with `add`; read it when the events have ended."""
 
@@ -163,7 +179,8 @@ class Summary:
         self.undecided = 0
         self.not_run: Counter[str] = Counter()
         self.verdicts: Counter[Verdict] = Counter()
-        self._groups: dict[tuple[str, str, str, str, tuple[str, ...]], Group] = {}
+        self._groups: dict[_Key, Group] = {}
+        self._examined: dict[_Key, Examined] = {}
         self._doubts = Doubts()
 
     def add(self, event: Event) -> None:
@@ -179,6 +196,8 @@ class Summary:
                 known.failed, known.hint = reason, hint
             case Judged(problem, judgement):
                 self._judged(problem, judgement)
+            case Examined(of):
+                self._examined[_fold(of)] = event
             case RunFinished():
                 self.finished = event
             case _:
@@ -238,7 +257,7 @@ class Summary:
         Where several conventions explain a finding, and another finding of the same subject names one of them alone,
         it is counted with that one.
         """
-        folded: dict[tuple[str, str, str, str, tuple[str, ...]], Group] = {}
+        folded: dict[_Key, Group] = {}
         for key in sorted(self._groups, key=lambda key: (bool(key[-1]), key)):
             subject, kind, severity, cause, alternatives = key
             settled = self._doubts.settled(subject, candidates(self._groups[key].finding)) if alternatives else None
@@ -253,8 +272,16 @@ class Summary:
                 folded[fold].absorb(self._groups[key])
             else:
                 folded[fold] = self._groups[key].copy()
+        told: dict[_Key, Group] = {}
+        for fold, group in folded.items():
+            if fold in self._examined:
+                group.show(self._examined[fold])
+            if _fold(group.finding) in told:  # examined, it turned out to be the same thing
+                told[_fold(group.finding)].absorb(group)
+            else:
+                told[_fold(group.finding)] = group
         return sorted(
-            folded.values(),
+            told.values(),
             key=lambda g: (g.finding.severity.rank, g.finding.kind.value, g.finding.cause, min(g.subjects)),
         )
 
@@ -324,10 +351,12 @@ def _cell_dict(key: tuple[str, str], cell: Cell) -> dict[str, Any]:
 def _group_dict(group: Group) -> dict[str, Any]:
     finding = group.finding
     return {
+        "id": finding.id,
         "kind": finding.kind.value,
         "severity": finding.severity.value,
         "cause": finding.cause,
         "summary": finding.summary,
+        "dependences": list(group.dependences),
         "subjects": sorted(group.subjects),
         "families": sorted(group.families),
         "dtypes": sorted(group.dtypes),
@@ -336,6 +365,7 @@ def _group_dict(group: Group) -> dict[str, Any]:
         "example": {
             "subject": finding.subject,
             "problem": finding.problem,
+            "question": wording.question(group.problem, finding.row),
             "part": finding.part,
             "row": finding.row,
             "index": finding.index,

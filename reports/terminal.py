@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from logitmus.finding import Severity, Verdict
+from logitmus.finding import Finding, Severity, Verdict
 from logitmus.reports import wording
 from logitmus.reports.summary import Cell, Group, Summary
 
@@ -33,12 +33,12 @@ _MOST = {Severity.BUG: 40, Severity.HAZARD: 40, Severity.DIFFERENCE: 40, Severit
 _FAMILIES = 6
 
 
-def render(summary: Summary, console: Console) -> None:
-    """Print the matrix, the findings worst first, and the totals."""
+def render(summary: Summary, console: Console, run: str = "RUN") -> None:
+    """Print the matrix, the findings worst first, and the totals; `run` is the name of the run's file."""
     _failed(summary, console)
     if summary.calls:
         _matrix(summary, console)
-        _findings(summary, console)
+        _findings(summary, console, run)
     _totals(summary, console)
 
 
@@ -108,17 +108,21 @@ def _cell(cell: Cell) -> Text:
 # --- the findings ------------------------------------------------------------------------------------------------
 
 
-def _findings(summary: Summary, console: Console) -> None:
+def _findings(summary: Summary, console: Console, run: str) -> None:
     console.print()
+    worst: Finding | None = None
     for severity, found in groupby(summary.groups(), key=lambda group: group.finding.severity):
         groups = list(found)
+        worst = worst or groups[0].finding
         shown = groups[: _MOST[severity]]
         for _, alike in groupby(shown, key=lambda group: (group.finding.kind, group.finding.cause)):
             _entry(list(alike), console)
         left = len(groups) - len(shown)
         if left:
-            more = f"and {wording.plural(left, severity.value)} more: logitmus report RUN --html FILE has them all\n"
-            console.print(Text(more))
+            more = f"and {wording.plural(left, severity.value)} more: logitmus report {run} --html FILE has them all\n"
+            console.print(text(more))
+    if worst is not None:
+        console.print(text(f"a script that shows one by itself: {wording.repro(worst, run)}\n", "dim"), soft_wrap=True)
 
 
 def _entry(groups: list[Group], console: Console) -> None:
@@ -129,11 +133,13 @@ def _entry(groups: list[Group], console: Console) -> None:
     head.append(f"{finding.severity.value.upper()} ", style=_COLOURS[finding.severity.value])
     head.append(f"{finding.kind.value}  ", style="dim")
     head.append_text(text(finding.summary, "bold"))
+    head.append(f"  {finding.id}", style="dim")
     console.print(head)
     lines = [("who", _who(first))]
     if finding.severity is not Severity.NOTE:
         lines += _evidence(first)
-    lines += [("also", f"{_who(group)}; e.g. {group.finding.problem}: {_came(group)}") for group in others]
+    lines += [("also", f"{_who(group)}; e.g. {group.finding.id}: {_came(group)}") for group in others]
+    lines += [("depends", wording.depends(first.dependences))]
     lines += [("or", wording.doubt(finding)), ("matters", wording.why(finding))]
     grid = Table.grid(padding=(0, 1))
     grid.add_column(style="dim", no_wrap=True)
@@ -148,7 +154,7 @@ def _evidence(group: Group) -> list[tuple[str, str]]:
     finding, place = group.finding, wording.where(group.finding)
     return [
         ("where", f"{wording.listed(group.families, _FAMILIES)} ({', '.join(sorted(group.dtypes))})"),
-        ("smallest", f"{finding.problem}  {wording.question(group.problem, finding.row)}"),
+        ("smallest", wording.question(group.problem, finding.row)),
         ("expected", f"{finding.expected}  ({place})" if place else finding.expected),
         ("came", _came(group)),
     ]

@@ -11,7 +11,7 @@ import numpy as np
 from logitmus import phrases
 from logitmus.finding import Finding, Grade, Kind, Severity
 from logitmus.phrases import part_name
-from logitmus.problem import DEFAULT_REDUCTION, Array, Problem
+from logitmus.problem import DEFAULT_REDUCTION, ONCE, Array, Problem
 
 # Control characters, which a terminal obeys; directions of writing, which disguise text; lone surrogates, which no
 # file takes. Line feeds and tabs stay.
@@ -104,6 +104,8 @@ def question(problem: Problem, row: int | None) -> str:
         said.append("no reduction asked for" if default else f"reduction {problem.reduction}")
     if problem.layout != "contiguous":
         said.append(f"layout {problem.layout}")
+    if problem.manner != ONCE:
+        said.append(f"asked {problem.manner.replace('_', ' ')}")
     return ", ".join(said)
 
 
@@ -157,6 +159,16 @@ def doubt(finding: Finding) -> str:
         return ""
     others = "; ".join(phrases.summary(text if ":" in text else f"convention:{text}") for text in finding.alternatives)
     return f"fits as well: {others}. No problem that this function was asked tells them apart"
+
+
+def depends(dependences: Iterable[str]) -> str:
+    """What an answer depends on, "" where on nothing."""
+    return "; ".join(f"on {phrases.dependence(name)}" for name in dependences)
+
+
+def repro(finding: Finding, run: str = "RUN") -> str:
+    """The command that writes a script which shows this finding by itself; RUN is the run's file."""
+    return f"logitmus repro {run} {finding.id} -o repro.py"
 
 
 def measure(finding: Finding) -> str:

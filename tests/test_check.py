@@ -143,7 +143,7 @@ def test_what_is_wrong_is_grouped_by_cause_and_shown_on_one_problem(losses: Path
     said = str(result)
     assert said.startswith(f"{losses}:unshifted does not conform to numpy:textbook@cpu: ")
     (overflow,) = [group for group in result.groups if group.finding.cause == "spurious_overflow"]
-    for word in (overflow.finding.summary, overflow.finding.problem, overflow.finding.expected, "inf"):
+    for word in (overflow.finding.summary, overflow.finding.id, overflow.finding.expected, "inf"):
         assert word in said
 
 

@@ -21,8 +21,8 @@ from logitmus.backend import Subject
 from logitmus.cases.suite import suite
 from logitmus.compare import BitsChange, Comparison, EnvironmentChange, FindingChange, GradeChange
 from logitmus.convention import PORTABLE
-from logitmus.events import BackendFailed, BackendReady, Event, Judged, RunFinished, RunStarted
-from logitmus.finding import Grade, Judgement, Severity, Verdict
+from logitmus.events import BackendFailed, BackendReady, Event, Examined, Judged, RunFinished, RunStarted
+from logitmus.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.judge import Judge
 from logitmus.observation import NotRun, Outcome, Raised
 from logitmus.problem import Problem
@@ -346,3 +346,52 @@ def test_a_comparison_in_markdown() -> None:
     assert {line.replace("\\|", "").count("|") for line in tables} == {5}
     assert "<script" not in said
     assert "3 ulps" in said
+
+
+# --- what was examined ------------------------------------------------------------------------------------------
+
+
+def examined(summary: Summary, finding: Finding) -> Finding:
+    """Examined, it is right without the other rows."""
+    simplest = Problem(logits=np.zeros((1, 2), np.float32), targets=np.array([1]))
+    cause = "depends_on:other_rows"
+    found = replace(finding, problem=simplest.id, cause=cause, kind=Kind.INTEGRITY, row=0, index=None)
+    summary.add(Examined(finding, found, simplest, ("other_rows",)))
+    return found
+
+
+def test_every_report_shows_what_was_examined_and_how_to_have_a_script(tmp_path: Path) -> None:
+    summary = gathered(stream(400))
+    found = examined(summary, summary.groups()[0].finding)
+    console = Console(file=io.StringIO(), width=200)
+    terminal.render(summary, console, "my.logitmus")
+    junit.write(summary, tmp_path / "a.xml")
+    reports = {
+        "terminal": console.file.getvalue(),  # type: ignore[attr-defined]
+        "html": html.render(summary),
+        "markdown": markdown.text(summary).replace("\\", ""),
+        "junit": (tmp_path / "a.xml").read_text(),
+    }
+    for name, said in reports.items():
+        assert found.id in said, name
+        assert "on the other rows of the batch" in said, name
+        assert "float32[1x2], logits [0, 0], target 1" in said, name
+        assert "logitmus repro" in said, name
+    assert "logitmus repro my.logitmus" in reports["terminal"]
+    told = next(one for one in summary.as_dict()["findings"] if one["id"] == found.id)
+    assert told["dependences"] == ["other_rows"]
+    assert told["example"]["problem"] == found.problem
+    assert told["example"]["question"].startswith("float32[1x2]")
+
+
+def test_groups_that_turn_out_to_be_the_same_thing_are_one() -> None:
+    summary = gathered(stream(400))
+    before = summary.groups()
+    bugs = [group.finding for group in before if group.finding.severity is Severity.BUG]
+    one, other = [finding for finding in bugs if finding.subject.startswith("alpha:")][:2]
+    examined(summary, one)
+    examined(summary, other)
+    after = summary.groups()
+    assert len(after) == len(before) - 1
+    assert sum(group.count for group in after) == sum(group.count for group in before)
+    assert sum(summary.tally().values()) == len(after)

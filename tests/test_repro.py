@@ -183,6 +183,8 @@ RIGHT = """
 import os, sys, time
 import numpy as np
 
+SEEN = []
+
 def rows_of(x, y):
     if y.size and not 0 <= y.min() <= y.max() < x.shape[-1]:
         raise IndexError("no such class")
@@ -202,6 +204,8 @@ FAULTS = {
     "crashed": "    if logits.shape[-1] == 1: os.abort()",
     "timeout": "    if logits.shape[-1] == 1: time.sleep(1000)",
     "shape:loss": "    rows = rows[..., None]",
+    "depends_on:chance": "    rows = rows * (1 + 1e-3 * np.random.rand())",
+    "unexplained": "    SEEN.append(1); rows = rows + (len(SEEN) > 2)",
     "accepted": "    targets = targets.clip(0, logits.shape[-1] - 1)",
 }
 
@@ -223,7 +227,7 @@ def test_a_function_of_ones_own(cause: str, tmp_path: Path) -> None:
     )
     with Store.open(run) as store:
         examined = [event for event in judge_run(store) if isinstance(event, Examined)]
-    finding = next(one.finding for one in examined if one.of.cause.startswith(cause))
+    finding = next(one.finding for one in examined if one.finding.cause.startswith(cause))
     assert not result.conforms
     text = written(run, finding.id)
     status, told = ran(text, tmp_path)

@@ -68,7 +68,7 @@ def deliver(
                 pass
     written = _write(summary, outputs, store)
     if not (quiet or outputs.on_stdout):
-        terminal.render(summary, Console())
+        terminal.render(summary, Console(), "RUN" if store is None else str(store.path))
     _tell(accepted, written)
     if interrupted:
         return Exit.INTERRUPTED
