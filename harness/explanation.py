@@ -7,7 +7,7 @@ agrees with the observed digits are listed, simplest first.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from itertools import combinations
 
@@ -16,6 +16,7 @@ import numpy as np
 from logitmus.convention import FIELDS, PORTABLE, Convention
 from logitmus.declared import Saying, sayings
 from logitmus.enclosure import Enclosure
+from logitmus.misreadings import MISREADINGS
 from logitmus.oracle import UnanswerableError, answer
 from logitmus.problem import REDUCTIONS, Problem
 from logitmus.question import Question, ask
@@ -92,6 +93,28 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class GradientReading:
+    """One way to read a gradient by the logits.
+
+    Attributes:
+        changes: the field that differs from the portable convention, with its value; empty: none does.
+        misread: a name of `misreadings.MISREADINGS`; "": nothing is misread, the gradient belongs to its loss.
+        reduction: how the rows were joined.
+    """
+
+    changes: tuple[tuple[str, str], ...]
+    misread: str
+    reduction: str
+
+    @property
+    def cause(self) -> str:
+        """As a finding has it: "gradient:zero", "gradient_of:smoothing=dropped"; "": it is right."""
+        if self.misread:
+            return f"gradient:{self.misread}"
+        return f"gradient_of:{'='.join(self.changes[0])}" if self.changes else ""
+
+
+@dataclass(frozen=True)
 class Explanation:
     """What is known about one observed number.
 
@@ -99,6 +122,7 @@ class Explanation:
         portable: the exact answer under the portable convention, by reduction, for a person.
         observed: the readings that yield the observed number, simplest first. expected: likewise, what was expected.
         declared: what each framework does with the question, by what its backend declares.
+        gradient: the readings that yield the gradient that was given, simplest first; None: none was given.
     """
 
     problem: Problem
@@ -106,6 +130,7 @@ class Explanation:
     observed: tuple[Reading, ...]
     expected: tuple[Reading, ...] | None
     declared: tuple[Saying, ...]
+    gradient: tuple[GradientReading, ...] | None = None
 
 
 def explain(
@@ -118,13 +143,19 @@ def explain(
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
     reduction: str | None = None,
+    gradient: Sequence[Sequence[str | float]] | None = None,
+    upstream: str | float | Sequence[str | float] | None = None,
 ) -> Explanation:
     """Every convention, and every combination of two choices, that yields the observed number.
+
+    Of a gradient: what it is right for, be it the loss's own, that of another convention, or of a misread question.
 
     Args:
         logits: one row (K,) or rows (N, K). targets: a label per row, or probabilities shaped as the logits.
         observed, expected: one number, or one a row; give them as text to keep their digits ("0.7437").
         reduction: None tries all.
+        gradient: by the logits, as rows (N, K). upstream: the upstream gradient, one number a row, or one for a sum or
+            a mean; None: ones.
 
     Raises:
         ExplainError: for numbers that do not fit together.
@@ -145,12 +176,15 @@ def explain(
         if count not in (0, 1, problem.rows):
             raise ExplainError(f"{name}: {count} numbers for {problem.rows} rows; give one, or one a row")
     reductions = [reduction] if reduction else list(REDUCTIONS)
+    came = None if gradient is None else _gradient(gradient, problem)
+    given = None if upstream is None else [float(one.text) for one in _numbers(upstream)]
     return Explanation(
         problem=problem,
         portable={r: _said(ask(problem.but(reduction=r), PORTABLE)) for r in reductions},
         observed=tuple(_readings(problem, reductions, _numbers(observed))) if observed is not None else (),
         expected=None if expected is None else tuple(_readings(problem, reductions, _numbers(expected))),
         declared=sayings(problem, reduction),
+        gradient=None if came is None else tuple(_gradient_readings(problem, reductions, came, given)),
     )
 
 
@@ -249,6 +283,47 @@ def _readings(problem: Problem, reductions: Iterable[str], numbers: tuple[Observ
                 continue
             found.append(Reading(changes, convention, reduction, _shown(loss)))
     yield from sorted(found, key=lambda r: len(r.changes))
+
+
+def _gradient(rows: Sequence[Sequence[str | float]], problem: Problem) -> list[list[Observed]]:
+    came = [list(_numbers(row)) for row in rows]
+    if [len(row) for row in came] != [problem.classes] * problem.rows:
+        shape = ", ".join(str(len(row)) for row in came)
+        raise ExplainError(f"gradient: rows of {shape} numbers; give {problem.rows} of {problem.classes}")
+    return came
+
+
+def _gradient_readings(
+    problem: Problem, reductions: Iterable[str], came: list[list[Observed]], upstream: Sequence[float] | None
+) -> Iterator[GradientReading]:
+    """What the gradient is right for: as defined, misread, or of another convention; each question once."""
+    for reduction in reductions:
+        if upstream is not None and len(upstream) != (problem.rows if reduction == "none" else 1):
+            continue
+        cotangent = None if upstream is None else np.array(upstream if reduction == "none" else upstream[0])
+        shaped = problem.but(reduction=reduction, cotangent=cotangent)
+        portable = ask(shaped, PORTABLE)
+        if portable.refused is not None:
+            continue
+        if _is_gradient(came, portable):
+            yield GradientReading((), "", reduction)
+            continue
+        for name, misread in MISREADINGS.items():
+            questions = (replace(q, key=(*q.key, name, n)) for n, q in enumerate(misread(portable, shaped)))
+            if any(_is_gradient(came, question) for question in questions):
+                yield GradientReading((), name, reduction)
+        seen = {portable.key}
+        for changes in _changes():
+            question = ask(shaped, PORTABLE.but(**dict(changes)))
+            if len(changes) == 1 and question.key not in seen and question.refused is None:
+                seen.add(question.key)
+                if _is_gradient(came, question):
+                    yield GradientReading(changes, "", reduction)
+
+
+def _is_gradient(came: list[list[Observed]], question: Question) -> bool:
+    exact = answer(question).grad_logits
+    return all(one.agrees(exact, (n, k)) for n, row in enumerate(came) for k, one in enumerate(row))
 
 
 def _agree(numbers: tuple[Observed, ...], loss: Enclosure) -> bool:

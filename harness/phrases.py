@@ -79,7 +79,7 @@ def summary(cause: str) -> str:
             name, _, value = tail.partition("=")
             return f"{FIELDS[name].decides}: {FIELDS[name].values[value]}"
         case "gradient" | "gradient_of":
-            return f"the loss is right, its gradient is not: {_gradient(head, tail)}"
+            return f"the loss is right, its gradient is not: {gradient(cause)}"
         case "accepted":
             name, _, value = tail.partition("=")
             did = f": {FIELDS[name].values[value]}" if value else ""
@@ -100,7 +100,9 @@ def summary(cause: str) -> str:
     return _CAUSES.get(head, head.replace("_", " "))
 
 
-def _gradient(head: str, tail: str) -> str:
+def gradient(cause: str) -> str:
+    """What a gradient is right for, of a cause "gradient:..." or "gradient_of:field=value"."""
+    head, _, tail = cause.partition(":")
     if head == "gradient":
         return _GRADIENTS.get(tail, tail.replace("_", " "))
     name, _, value = tail.partition("=")

@@ -12,6 +12,7 @@ from planted_functions import at, log_softmax, one_hot, softmax
 
 from logitmus import phrases
 from logitmus.events import Judged
+from logitmus.explanation import ExplainError, explain
 from logitmus.finding import Judgement, Kind, Severity
 from logitmus.judge import Judge
 from logitmus.misreadings import MISREADINGS
@@ -269,3 +270,33 @@ def test_what_one_problem_leaves_open_another_settles() -> None:
         summary.add(Judged(problem, judged(problem, uses_the_mean_of_the_upstream)))
     (group,) = summary.groups()
     assert (group.finding.cause, group.count) == ("gradient:upstream_mean", 2)
+
+
+QUESTION = {"logits": [[0, 0, 0, 1], [1, 0, 2, 0]], "targets": [3, 0], "reduction": "none", "upstream": ["2", "-1"]}
+
+
+def scaled(factors: list[float]) -> list[list[float]]:
+    """The gradient of each row times a factor, with four digits."""
+    x = np.array(QUESTION["logits"], np.float64)
+    return ((softmax(x) - one_hot(np.array(QUESTION["targets"]), x)) * np.array(factors)[:, None]).round(4).tolist()
+
+
+@pytest.mark.parametrize(
+    ("factors", "causes"),
+    [
+        ([2, -1], [""]),
+        ([1, 1], ["gradient:upstream_ignored", "gradient:upstream_sum"]),
+        ([-2, 1], ["gradient:negated"]),
+        ([0.5, -0.25], ["gradient:divided_by_classes"]),
+        ([3, 3], []),
+    ],
+)
+def test_explain_says_what_a_gradient_is_right_for(factors: list[float], causes: list[str]) -> None:
+    found = explain(**QUESTION, gradient=scaled(factors))
+    assert found.gradient is not None
+    assert [reading.cause for reading in found.gradient] == causes
+
+
+def test_a_gradient_of_another_shape_is_refused() -> None:
+    with pytest.raises(ExplainError, match="gradient: rows of 2 numbers; give 2 of 4"):
+        explain(**QUESTION, gradient=[["0", "0"]])

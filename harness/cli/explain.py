@@ -30,9 +30,15 @@ def explain(
     ignore_index: Annotated[int | None, typer.Option(metavar="LABEL", help="The ignored label.")] = None,
     label_smoothing: Annotated[float, typer.Option(metavar="EPS", help="Label smoothing.")] = 0.0,
     reduction: Annotated[str | None, typer.Option(help="none, sum or mean; all are tried.", show_default=False)] = None,
+    gradient: Annotated[
+        str | None, typer.Option(metavar="ROWS", help="The gradient by the logits that came, as rows.")
+    ] = None,
+    upstream: Annotated[
+        str | None, typer.Option(metavar="NUMBERS", help="The upstream gradient it was asked with; ones if not given.")
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Tell which conventions turn these logits and targets into the number that came."""
+    """Tell which conventions turn these logits and targets into the number that came; what a gradient is of."""
     from logitmus.explanation import explain as find
     from logitmus.explanation import parse_rows, parse_targets
 
@@ -46,16 +52,20 @@ def explain(
         ignore_index=ignore_index,
         label_smoothing=label_smoothing,
         reduction=reduction,
+        gradient=None if gradient is None else [row.split(",") for row in gradient.split(";")],
+        upstream=None if upstream is None else upstream.split(","),
     )
     if json:
         typer.echo(json_module.dumps(_as_dict(found), indent=1))
     else:
         _print(found, observed, expected)
-    unexplained = observed is not None and not found.observed
+    unexplained = (observed is not None and not found.observed) or found.gradient == ()
     raise typer.Exit(Exit.FINDINGS if unexplained else Exit.OK)
 
 
 def _print(found: Explanation, observed: str | None, expected: str | None) -> None:
+    from logitmus import phrases
+
     for reduction, value in found.portable.items():
         typer.echo(f"exact, reduction {reduction}: {value}")
     for name, number, readings, fit in (
@@ -69,6 +79,12 @@ def _print(found: Explanation, observed: str | None, expected: str | None) -> No
         )
         for words, reductions in _grouped(readings).items():
             typer.echo(f"  {words}  (reduction {', '.join(reductions)})")
+    if found.gradient is not None:
+        known = "" if found.gradient else ": right for nothing that is known here"
+        typer.echo(f"\nthe gradient that came{known}")
+    for reading in found.gradient or ():
+        words = phrases.gradient(reading.cause) if reading.cause else "it is that of the loss, as defined"
+        typer.echo(f"  {words}  (reduction {reading.reduction})")
     if found.declared:
         typer.echo("\nthe frameworks, as declared (float32, eager, on the CPU)")
     for saying in found.declared:
@@ -107,6 +123,7 @@ def _as_dict(found: Explanation) -> dict[str, object]:
         "portable": found.portable,
         "observed": listed(found.observed),
         "expected": None if found.expected is None else listed(found.expected),
+        "gradient": found.gradient and [{"cause": r.cause, "reduction": r.reduction} for r in found.gradient],
         "declared": [
             {"value": s.value or None, "why": s.why or None, "asked": s.asked, "functions": s.functions}
             for s in found.declared
