@@ -177,14 +177,14 @@ def explain(
             raise ExplainError(f"{name}: {count} numbers for {problem.rows} rows; give one, or one a row")
     reductions = [reduction] if reduction else list(REDUCTIONS)
     came = None if gradient is None else _gradient(gradient, problem)
-    given = None if upstream is None else [float(one.text) for one in _numbers(upstream)]
+    by_row = None if upstream is None else [float(one.text) for one in _numbers(upstream)]
     return Explanation(
         problem=problem,
         portable={r: _said(ask(problem.but(reduction=r), PORTABLE)) for r in reductions},
         observed=tuple(_readings(problem, reductions, _numbers(observed))) if observed is not None else (),
         expected=None if expected is None else tuple(_readings(problem, reductions, _numbers(expected))),
         declared=sayings(problem, reduction),
-        gradient=None if came is None else tuple(_gradient_readings(problem, reductions, came, given)),
+        gradient=None if came is None else tuple(_gradient_readings(problem, reductions, came, by_row)),
     )
 
 

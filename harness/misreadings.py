@@ -79,19 +79,19 @@ def _ignored_rows_kept(question: Question, problem: Problem) -> Iterator[Questio
     kept = np.ones(question.rows, bool)
     for labels in (np.clip(raw, 0, question.classes - 1), np.where(question.kept, raw, 0), raw % question.classes):
         yield replace(question, labels=labels, kept=kept)
-    a, _, _ = question.effective
+    a = question.effective[0]
     at_no_class = np.where(question.kept[:, None], a, 0.0)
     yield replace(_beside(question, question.x, at_no_class, np.where(question.kept, 0.0, 1.0)), kept=kept)
 
 
 def _target_not_subtracted(question: Question, _: Problem) -> Iterator[Question]:
-    a, _, _ = question.effective
+    a = question.effective[0]
     yield _beside(question, question.x, np.zeros_like(a), a.sum(axis=1))
 
 
 def _softmax_missing(question: Question, _: Problem) -> Iterator[Question]:
     """The logsumexp is taken for a constant: all of the softmax goes to a class that is not there."""
-    a, _, _ = question.effective
+    a = question.effective[0]
     x = np.where(np.isfinite(question.x), -np.inf, question.x)
     yield _beside(question, x, a, np.zeros(question.rows), last=0.0)
 
