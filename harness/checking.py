@@ -6,6 +6,7 @@ precision and documentation (`logitmus.trial`), and beside it that other one, fo
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,6 +24,7 @@ from logitmus.casting import Cast, Wanted, cast
 from logitmus.environment import harness_environment
 from logitmus.events import Event
 from logitmus.examination import SETTING
+from logitmus.exploration import SETTING as EXPLORE
 from logitmus.finding import Grade
 from logitmus.pool import Limits, Pool
 from logitmus.problem import FLOAT_DTYPES
@@ -53,6 +55,7 @@ def check(
     options: Mapping[str, str] | None = None,
     profile: str = "default",
     seed: int = 0,
+    explore: float = 0.0,
     fail_fast: bool = False,
     compare: bool = True,
     isolated: bool | None = None,
@@ -76,6 +79,7 @@ def check(
         dtypes: those it is asked in; empty: float64, float32, bfloat16 (not in NumPy) and float16.
         options: its own names for the arguments, by ours: {"weight": "class_weights"}; "": not to be given.
         profile, seed: as of `logitmus run`.
+        explore: go on for so many minutes with problems beyond the suite (`logitmus.exploration`).
         fail_fast: begin with the quick problems, and end where they or one of the others show a finding that counts.
         compare: whether the function that it is held to is asked, too. What that one does no better on the same
             problem is not held against yours.
@@ -101,6 +105,8 @@ def check(
     start = time.monotonic()
     if require and require not in REQUIRABLE:
         raise registry.RegistryError(f"--require {require}: use {', '.join(REQUIRABLE)}")
+    if not 0 <= explore < math.inf:
+        raise registry.RegistryError(f"explore={explore}: is no time to explore; use minutes, e.g. 2 or 0.5")
     registry.parse(framework)
     wanted = Wanted(
         function=function,
@@ -123,7 +129,7 @@ def check(
             if not result.conforms:
                 return replace(result, seconds=time.monotonic() - start, file=out)
             path.unlink()
-        result = ask(profile, wanted.dtypes, fail_fast=fail_fast)
+        result = ask(profile, wanted.dtypes, fail_fast=fail_fast, explore=explore)
     return replace(result, seconds=time.monotonic() - start, file=out)
 
 
@@ -137,6 +143,7 @@ def _ask(
     require: Grade | None,
     fail_fast: bool,
     watch: Watch,
+    explore: float = 0.0,
 ) -> CheckResult:
     """One run, and what it says."""
     beside = asked.beside
@@ -147,12 +154,15 @@ def _ask(
     settings |= {
         "function": asked.function,
         SETTING: {"calls": _CALLS, "subjects": [s.id for s in asked.held.values()]},
+        **({EXPLORE: {"minutes": explore}} if explore else {}),
     }
     summary = Summary()
     tally = Tally(asked.held.values(), beside, require)
     stopped = False
     with Store.create(path, environment=harness_environment(), settings=settings) as store:
-        for event in watch(engine.run(problems, asked.specs, store, pool=lambda *_: typed(Pool, asked.stage))):
+        stage = typed(Pool, asked.stage)
+        events = engine.run(problems, asked.specs, store, pool=lambda *_: stage, enough=lambda: stopped)
+        for event in watch(events):
             summary.add(event)
             if tally.add(event) and fail_fast and not stopped:
                 asked.stage.halt()

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 SETTING: Final = "explore"  # the name of that setting: {"minutes": 5.0}, and perhaps {"rounds": 10}
 _BEST: Final = 20  # for each subject and dtype
 _EACH: Final = 32  # problems in a round
-_DRAWN: Final = 8  # of these by Hypothesis
+_DRAWN: Final = 4  # of these by Hypothesis
+_MOST_CLASSES: Final = 64  # of a problem that has descendants: of larger ones too little would be left
 _OTHERS: Final = 2  # problems from whose rows a descendant may have some
 _WITHIN: Final = (Verdict.PASS, Verdict.ABSORBED)
 
@@ -51,6 +52,7 @@ class Explorer:
         self._known: set[tuple[str, str, str, str]] = set()
         self._seen: set[str] = set()
         self._suite: dict[_Place, float] = {}
+        self._reached: dict[_Place, float] = {}
         self._best: dict[_Place, dict[float, Problem]] = {}
         self._found: list[Finding] = []
         self._problems = 0
@@ -63,6 +65,7 @@ class Explorer:
                 self._seen.add(event.problem.id)
                 self._known.update(finding.key for finding in event.judgement.findings)
                 if self.minutes and event.judgement.verdict in _WITHIN:
+                    self._keep(event.problem, event.judgement)
                     place = (event.judgement.subject, event.judgement.dtype)
                     self._suite[place] = max(self._suite.get(place, 0.0), event.judgement.share)
             yield event
@@ -109,16 +112,23 @@ class Explorer:
             return False
         place = (judgement.subject, judgement.dtype)
         self._calls[place] += 1
-        best = self._best.setdefault(place, {})
         if judgement.verdict in _WITHIN:
-            # One problem for each share: twenty that come to the same are one.
-            best.setdefault(judgement.share, problem)
-            if len(best) > _BEST:
-                del best[min(best)]
+            self._reached[place] = max(self._reached.get(place, 0.0), judgement.share)
+            self._keep(problem, judgement)
         new = [finding for finding in judgement.findings if finding.key not in self._known]
         self._known.update(finding.key for finding in new)
         self._found += {finding.key: finding for finding in reversed(new)}.values()
         return bool(new)
+
+    def _keep(self, problem: Problem, judgement: Judgement) -> None:
+        """Among the best, if it is one of them; the same ones stay, whatever came first."""
+        if problem.classes > _MOST_CLASSES or not problem.logits.size:
+            return
+        best = self._best.setdefault((judgement.subject, judgement.dtype), {})
+        # One problem for each share: twenty that come to the same are one.
+        best[judgement.share] = min(best.get(judgement.share, problem), problem, key=lambda one: one.id)
+        if len(best) > _BEST:
+            del best[min(best)]
 
     def _told(self) -> Explored:
         shares = tuple(
@@ -127,9 +137,9 @@ class Explorer:
                 dtype,
                 calls=self._calls[subject, dtype],
                 suite=self._suite.get((subject, dtype), 0.0),
-                share=max(self._best[subject, dtype], default=0.0),
+                share=self._reached.get((subject, dtype), 0.0),
             )
-            for subject, dtype in sorted(self._best)
+            for subject, dtype in sorted(self._calls)
         )
         return Explored(self._problems, sum(self._calls.values()), shares, tuple(self._found))
 

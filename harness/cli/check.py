@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from logitmus.cli.exits import Exit, ProfileChoice
-from logitmus.cli.options import STDOUT, Html, Json
+from logitmus.cli.options import STDOUT, Explore, Html, Json
 
 if TYPE_CHECKING:
     from logitmus.reports.check import CheckResult
@@ -71,6 +71,7 @@ def check(
     dtype: Annotated[list[str] | None, typer.Option(metavar="DTYPE", help="Only this dtype; repeatable.")] = None,
     profile: Annotated[ProfileChoice, typer.Option(help="How much is asked.")] = ProfileChoice.DEFAULT,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the random numbers.")] = 0,
+    explore: Explore = None,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first finding.")] = False,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep the run's file, for `logitmus repro` and `report`.")
@@ -110,6 +111,7 @@ def check(
             options=named_options(option or ()),
             profile=profile.value,
             seed=seed,
+            explore=explore or 0.0,
             fail_fast=fail_fast,
             out=out,
             limits=replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +24,23 @@ Expect = Annotated[
 ]
 FailOnOption = Annotated[
     FailOn, typer.Option("--fail-on", help="Exit with 1 on unaccepted findings of at least this severity.")
+]
+
+
+def _minutes(value: float | None) -> float | None:
+    if value is not None and not (0 < value < math.inf):
+        raise typer.BadParameter(f"{value:g} is no time to explore; use minutes above 0, e.g. 2 or 0.5")
+    return value
+
+
+Explore = Annotated[
+    float | None,
+    typer.Option(
+        "--explore",
+        metavar="MINUTES",
+        callback=_minutes,
+        help="Go on for so long with problems beyond the suite, bred from those that come closest to their budgets.",
+    ),
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON in place of the table.")]
 

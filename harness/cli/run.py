@@ -10,7 +10,7 @@ import typer
 
 from logitmus.cli.choices import chosen_backends, chosen_problems
 from logitmus.cli.exits import Exit, FailOn, ProfileChoice
-from logitmus.cli.options import Expect, FailOnOption, Html, Json, JUnit, Markdown, Outputs
+from logitmus.cli.options import Expect, Explore, FailOnOption, Html, Json, JUnit, Markdown, Outputs
 
 if TYPE_CHECKING:
     from logitmus.store import Store
@@ -43,6 +43,7 @@ def run(
         ProfileChoice | None, typer.Option(help="How much is asked.  [default: default]", show_default=False)
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Of the random numbers.  [default: 0]")] = None,
+    explore: Explore = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The run's file.  [default: logitmus-TIME.logitmus]")
     ] = None,
@@ -81,6 +82,7 @@ def run(
         "dtypes": dtype,
         "profile": profile and profile.value,
         "seed": seed,
+        "explore": explore and {"minutes": explore},
     }
     limits = Limits(
         start_seconds=start_seconds,
