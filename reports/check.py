@@ -14,7 +14,7 @@ from rich.text import Text
 
 from logitmus.backend import Subject, TargetKind
 from logitmus.finding import Finding, Grade, Severity
-from logitmus.reports import wording
+from logitmus.reports import exploration, relations, wording
 from logitmus.reports.summary import Group, Summary
 from logitmus.reports.terminal import text
 
@@ -196,6 +196,10 @@ def facts(result: CheckResult) -> Iterator[str]:
     if reasons:
         told = "; ".join(f"{reason} ({wording.plural(count, 'problem')})" for reason, count in reasons)
         yield f"not asked: {told}"
+    own = {subject.id for subject in result.subjects.values()}
+    yield from relations.brief(one for one in result.summary.related if one.subject in own)
+    explored = exploration.of(result.summary.explored, own)
+    yield from exploration.lines(explored)
     yield from result.remarks
     if result.groups:
         command = wording.repro(result.groups[0].finding, "RUN" if result.file is None else str(result.file))

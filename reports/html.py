@@ -13,7 +13,7 @@ from markupsafe import Markup
 from logitmus.claims import Claims
 from logitmus.convention import FIELDS, PORTABLE
 from logitmus.finding import Verdict
-from logitmus.reports import wording
+from logitmus.reports import exploration, relations, wording
 from logitmus.reports.conventions import headline
 from logitmus.reports.conventions_html import columns
 from logitmus.reports.evidence import Evidence
@@ -53,6 +53,9 @@ def render(summary: Summary, measured: Sequence[Claims] = ()) -> str:
         matrix=_matrix(summary),
         links=_links(evidence),
         evidence=evidence,
+        exploration=exploration,
+        relations=relations.table(summary.related),
+        relation_grid=relations.grid(summary.related),
         conventions=_conventions(summary),
         columns=columns(measured),
         measured_headline=headline(measured),

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from logitmus.finding import Severity, Verdict
-from logitmus.reports import wording
+from logitmus.reports import exploration, relations, wording
 from logitmus.reports.summary import Group, Summary
 
 _MARKS = {Severity.BUG: "🔴", Severity.HAZARD: "🟣", Severity.DIFFERENCE: "🟡", Severity.NOTE: "⚪"}
@@ -34,6 +34,8 @@ def text(summary: Summary) -> str:
     if summary.finished and summary.finished.interrupted:
         lines += ["⚠️ The run was interrupted; what is here was done.", ""]
     lines += _findings(summary)
+    lines += _relations(summary)
+    lines += _explored(summary)
     subjects = summary.asked_subjects()
     if subjects:
         lines += [f"<details><summary>{wording.plural(len(subjects), 'subject')}</summary>", "", *_SUBJECTS]
@@ -51,6 +53,18 @@ def _findings(summary: Summary) -> list[str]:
     left += [wording.plural(notes, "note")] if notes else []
     lines += [f"and {' and '.join(left)} (in the HTML report)", ""] if left else []
     return [*lines, f"A script that shows one by itself: {code(wording.repro(told[0].finding))}", ""] if told else lines
+
+
+def _relations(summary: Summary) -> list[str]:
+    told = [f"- {cell(line)}" for line in relations.lines(summary.related)]
+    head = "<details><summary>Relations between answers, without a reference</summary>"
+    return [head, "", *told, "", "</details>", ""] if told else []
+
+
+def _explored(summary: Summary) -> list[str]:
+    told = [cell(line) for line in exploration.lines(summary.explored)]
+    head = f"<details><summary>Exploration: {told[0]}</summary>" if told else ""
+    return [head, "", *(f"- {line}" for line in told[1:]), "", "</details>", ""] if told else []
 
 
 def _subject(summary: Summary, subject: str) -> str:

@@ -13,10 +13,20 @@ from typing import Any
 
 from logitmus.backend import Subject
 from logitmus.convention import Convention
-from logitmus.events import BackendFailed, BackendReady, Event, Examined, Judged, RunFinished, RunStarted
+from logitmus.events import (
+    BackendFailed,
+    BackendReady,
+    Event,
+    Examined,
+    Explored,
+    Judged,
+    Related,
+    RunFinished,
+    RunStarted,
+)
 from logitmus.finding import Finding, Grade, Judgement, Severity, Verdict
 from logitmus.problem import Problem
-from logitmus.reports import wording
+from logitmus.reports import exploration, relations, wording
 from logitmus.separation import Doubts, candidates
 
 
@@ -175,6 +185,8 @@ class Summary:
         self.families: set[str] = set()
         self.problems: set[str] = set()
         self.rows = 0
+        self.related: list[Related] = []
+        self.explored: Explored | None = None
         self.absorbed = 0
         self.undecided = 0
         self.not_run: Counter[str] = Counter()
@@ -198,6 +210,10 @@ class Summary:
                 self._judged(problem, judgement)
             case Examined(of):
                 self._examined[_fold(of)] = event
+            case Related():
+                self.related.append(event)
+            case Explored():
+                self.explored = event
             case RunFinished():
                 self.finished = event
             case _:
@@ -324,6 +340,8 @@ class Summary:
                 for s in self.subject_ids()
             ],
             "matrix": [_cell_dict(key, self.cells[key]) for key in sorted(self.cells)],
+            "relations": relations.as_dicts(self.related),
+            "explored": exploration.as_dict(self.explored),
             "findings": [_group_dict(group) for group in self.groups()],
         }
 

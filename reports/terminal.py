@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from logitmus.finding import Finding, Severity, Verdict
-from logitmus.reports import wording
+from logitmus.reports import exploration, relations, wording
 from logitmus.reports.summary import Cell, Group, Summary
 
 _COLOURS = {
@@ -39,6 +39,8 @@ def render(summary: Summary, console: Console, run: str = "RUN") -> None:
     if summary.calls:
         _matrix(summary, console)
         _findings(summary, console, run)
+        _relations(summary, console)
+        _explored(summary, console)
     _totals(summary, console)
 
 
@@ -166,6 +168,37 @@ def _who(group: Group) -> str:
 
 def _came(group: Group) -> str:
     return f"{group.finding.observed}  {wording.measure(group.finding)}".rstrip()
+
+
+# --- the relations -----------------------------------------------------------------------------------------------
+
+
+def _relations(summary: Summary, console: Console) -> None:
+    """One entry for each; they need no reference, and a broken one has its finding above."""
+    kept = relations.table(summary.related)
+    if kept:
+        console.print(Text("Relations between answers, without a reference", style="bold"))
+    for one in kept:
+        console.print(Padding(text(one.says), (0, 0, 0, 2)))
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(style="dim", no_wrap=True)
+        grid.add_column(overflow="fold")
+        for head, words in one.entries:
+            grid.add_row(head, text(words))
+        console.print(Padding(grid, (0, 0, 0, 4)))
+    if kept:
+        console.print()
+
+
+def _explored(summary: Summary, console: Console) -> None:
+    """How much was asked beyond the suite, what was new, and how far it came."""
+    told = exploration.lines(summary.explored)
+    for line in told[:1]:
+        console.print(text(f"Exploration: {line}", "bold"))
+    for line in told[1:]:
+        console.print(Padding(text(line), (0, 0, 0, 2)))
+    if told:
+        console.print()
 
 
 # --- the totals --------------------------------------------------------------------------------------------------

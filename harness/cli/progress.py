@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from logitmus.events import BackendFailed, BackendReady, Event, Progressed
+from logitmus.events import BackendFailed, BackendReady, Event, Explored, Progressed
 
 
 def shown(events: Iterable[Event]) -> Iterator[Event]:
@@ -17,6 +17,7 @@ def shown(events: Iterable[Event]) -> Iterator[Event]:
     tasks: dict[str, TaskID] = {}
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         starting = progress.add_task("starting the backends", total=None)
+        exploring = progress.add_task("exploring", total=None, visible=False)
         for event in events:
             match event:
                 case BackendReady():
@@ -26,6 +27,8 @@ def shown(events: Iterable[Event]) -> Iterator[Event]:
                     progress.console.print(f"{event.backend}: {event.reason}", markup=False, highlight=False)
                 case Progressed():
                     progress.update(tasks[event.backend], completed=event.answered)
+                case Explored():
+                    progress.update(exploring, visible=True, completed=event.calls)
                 case _:
                     pass
             yield event
