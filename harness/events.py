@@ -80,7 +80,8 @@ class Related:
         relation: a name of `cases.metamorphic.RELATIONS`, or "gradient_sum".
         pairs: pairs of answers that were compared; of them `identical` ones agree to the bit, `by_convention` ones
             differ as the subject's own convention says, and `broken` ones differ by more than both budgets.
-        share: the largest difference as a share of both budgets together; ulps: the largest of two losses.
+        share: the largest difference as a share of both budgets together, ulps: of two losses; of those that are
+            broken, if there are any.
         why: the causes of what is not kept. example: the problems (ids) of the worst pair that is broken.
     """
 

@@ -20,7 +20,11 @@ Misread = Callable[[Question, Problem], Iterator[Question]]
 
 
 def _upstream_ignored(question: Question, _: Problem) -> Iterator[Question]:
-    yield replace(question, upstream=np.ones(question.rows))
+    """That of the result; or that of the rows, which a mean's divisor is a part of."""
+    ones = np.ones(question.rows)
+    yield replace(question, upstream=ones)
+    if question.reduction == "mean":
+        yield replace(question, upstream=ones, divisor=np.ones(1))
 
 
 def _upstream_joined(joined: Callable[[Array], float]) -> Misread:

@@ -88,7 +88,10 @@ class Relations:
 
 @dataclass(frozen=True)
 class _Pair:
-    """How far two answers are apart: in the worst case, as a share of both budgets, and in ulps of the loss."""
+    """How far two answers are apart: in the worst case, as a share of both budgets, and in ulps of the loss.
+
+    ulps is 0, too, where the gradients alone are further apart than they may be.
+    """
 
     share: float
     ulps: float
@@ -141,17 +144,20 @@ def _pairs(problems: Mapping[str, Problem]) -> dict[str, list[tuple[str, Image]]
 
 def _compared(first: dict[str, Assessment], second: dict[str, Assessment], image: Image) -> _Pair:
     """The worst of the loss and of the gradient by the logits; that by the targets goes with another question."""
-    shares, ulps, identical = [0.0], [0.0], True
+    share, ulps, identical = 0.0, 0.0, True
     names = [name for name in ("loss", "grad_logits") if name in first and name in second]
     for name in names:
         mine, its = _placed(first[name], second[name], image)
-        share, apart = _apart(first[name], mine, second[name], its)
+        shares, apart = _apart(first[name], mine, second[name], its)
         identical &= not apart.any()
-        shares.append(float(share.max(initial=0.0)))
         if name == "loss":
-            ulps.append(float(apart.max(initial=0.0)))
+            share, ulps = float(shares.max(initial=0.0)), float(apart.max(initial=0.0))
+        elif share <= 1 < shares.max(initial=0.0):  # broken in the gradient alone
+            share, ulps = float(shares.max()), 0.0
+        else:
+            share = max(share, float(shares.max(initial=0.0)))
     coarse = any(side[name].coarse for side in (first, second) for name in names)
-    return _Pair(max(shares), max(ulps), identical, coarse)
+    return _Pair(share, ulps, identical, coarse)
 
 
 def _placed(one: Assessment, other: Assessment, image: Image) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
@@ -234,9 +240,13 @@ class _Tally:
             if meant:
                 self.by_convention += 1
                 return
+            if not self.broken:
+                self.share, self.ulps = 0.0, 0.0  # how closely the others keep it is of no interest any more
             self.broken += 1
-            if pair.share >= self.share or not self.example:
+            if pair.share >= self.share:
                 self.example = tuple(judgement.problem for judgement in judgements)
+        elif self.broken:
+            return
         self.share, self.ulps = max(self.share, pair.share), max(self.ulps, pair.ulps)
 
     def told(self, subject: str, relation: str) -> Related:

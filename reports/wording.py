@@ -67,6 +67,8 @@ _WHY: Final = {
     "all_ignored_mean": "a batch without a single kept label gives NaN here and 0 there",
     "empty_batch_mean": "an empty batch gives NaN here and 0 there",
     "probability_clip": "confident wrong answers are all charged the same",
+    "gradient": "the loss that is watched is not the one that the model learns by",
+    "gradient_of": "the loss that is watched is not the one that the model learns by",
     "raised": "a valid batch stops the program",
     "accepted": "an invalid batch goes on",
 }

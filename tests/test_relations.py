@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,9 @@ from logitmus.events import Related
 from logitmus.observation import Answered, Outcome
 from logitmus.oracle import reference
 from logitmus.problem import FLOAT_DTYPES, Problem
+from logitmus.reports import html, markdown
+from logitmus.reports.relations import brief, grid, lines
+from logitmus.reports.summary import Summary
 from logitmus.run import judge_run, run
 from logitmus.store import Store
 
@@ -143,3 +147,54 @@ def test_what_the_convention_says_is_not_broken(tmp_path: Path) -> None:
     assert (padding.by_convention, padding.why) == (padding.pairs, ("convention:zero_times_infinity=nan",))
     assert kept[BY_LABEL.id, "one_hot"].pairs == 1
     assert kept[BY_PROBABILITY.id, "gradient_sum"].pairs
+
+
+# --- how it is told -----------------------------------------------------------------------------------------------
+
+
+def related(function: str, **more: object) -> Related:
+    fields = {
+        "relation": "shift",
+        "pairs": 4,
+        "identical": 2,
+        "broken": 0,
+        "by_convention": 0,
+        "share": 0.25,
+        "ulps": 3,
+    }
+    return Related(subject=f"torch:{function}@cpu", **{**fields, **more})  # type: ignore[arg-type]
+
+
+MANY = [
+    related("kept"),
+    related("broken", broken=1, share=7.0, ulps=9.0, why=("separate_logsumexp",), example=("p1", "p2")),
+    related("endless", broken=1, share=float("inf"), ulps=float("inf"), why=("lost",), example=("p3", "p4")),
+    related("unlike", by_convention=4, identical=0, share=0.0, ulps=0.0, why=("convention:wide_inputs=narrowed",)),
+]
+
+
+def test_a_relation_is_told_by_who_keeps_it_who_breaks_it_and_whose_convention_is_another() -> None:
+    (line,) = lines(MANY)
+    for said in (
+        "a number added to all logits changes nothing",
+        "kept 2 of 4 times to the bit, else within 0.25 of both budgets, 3 ulps of the loss",
+        "BROKEN by up to 9 ulps of the loss",
+        "problems p1 and p2): torch: broken on cpu",
+        "unlike by convention, wide_inputs = narrowed: torch: unlike on cpu",
+    ):
+        assert said in line
+    kept, broken = brief(
+        [MANY[0], related("kept", relation="rows", share=0.5), related("x", relation="classes", broken=1)]
+    )
+    assert kept.startswith("kept between its answers, within 0.5 of both budgets")
+    assert "the order of the classes" in broken
+
+
+def test_every_report_shows_them_and_json_has_no_infinity() -> None:
+    summary = Summary()
+    for one in MANY:
+        summary.add(one)
+    assert json.loads(json.dumps(summary.as_dict(), allow_nan=False))["relations"][1]["ulps"] == "infinite"
+    assert "a number added to all logits changes nothing" in html.render(summary)
+    assert "a number added to all logits changes nothing" in markdown.text(summary)
+    assert grid(MANY)[1][0] == ("torch:broken@cpu", ["broken, 9 ulps"])
