@@ -24,6 +24,7 @@ SETTING: Final = "examine"  # the name of that setting: {"calls": 24, "subjects"
 _AGAIN: Final = "again"
 # A worker that dies is replaced, which takes seconds; one that hangs is waited for.
 _MOST_CALLS: Final[Mapping[Kind, int]] = {Kind.TIMEOUT: 0, Kind.CRASH: 6}
+_SHARE: Final = {Severity.DIFFERENCE: 2}  # nobody has to mend these: half the calls will do
 # An answer may hang on none of these; where it does, that is the fault.
 _FAULTS: Final = ("chance", "earlier_calls", "other_rows", "memory_layout")
 _RIGHT: Final = (Verdict.PASS, Verdict.ABSORBED)
@@ -105,7 +106,7 @@ def examine(asking: Asking, suspects: Iterable[Suspect], calls: int) -> Iterator
     for number, suspect in enumerate(suspects):
         subject = asking.subjects.get(suspect.finding.subject)
         if subject is not None and calls:
-            dialogue = _examination(suspect, subject, min(calls, _MOST_CALLS.get(suspect.finding.kind, calls)))
+            dialogue = _examination(suspect, subject, _allowed(suspect.finding, calls))
             go_on(number, dialogue, subject.id, dialogue.__next__)
     while waiting:
         asked, waiting = waiting, {}
@@ -154,6 +155,10 @@ def _examination(suspect: Suspect, subject: Subject, calls: int) -> _Dialogue:
         known.update(zip((one.id for one in lacking), (yield lacking), strict=True))
     dependences = tuple(name for name, one in contrasts.items() if known[one.id].verdict in _RIGHT)
     return _told(finding, Suspect(found, smallest), dependences)
+
+
+def _allowed(finding: Finding, calls: int) -> int:
+    return min(calls // _SHARE.get(finding.severity, 1), _MOST_CALLS.get(finding.kind, calls))
 
 
 def _remembering(

@@ -20,7 +20,9 @@ _MANY: Final = 1024  # distinct numbers: beyond these their digits are not count
 _CALL: Final = 1 << 13  # logits: as many as cost about what the call itself does
 _LARGE: Final = 1 << 18  # numbers: beyond these only zeros are told from the others
 _PLAIN: Final = {"weight": None, "ignore_index": None, "label_smoothing": 0.0, "cotangent": None}
-# Rounds are small where a candidate has another shape or other options: some frameworks compile anew for each.
+# Rounds are small where a candidate has another shape or other options: some frameworks compile anew for each. The row
+# alone does most of the time, and nothing else is then asked.
+_ONE: Final = 1
 _FEW: Final = 2
 _SEVERAL: Final = 6
 
@@ -127,12 +129,26 @@ def _fewer_rows(problem: Problem, row: int | None) -> Iterator[Candidate]:
     rows = problem.rows
     if rows < 2:
         return
-    if row is not None:
-        yield from (Candidate(one, 0) for one in _plain(alone(problem, row)))
-        yield Candidate(alone(problem, row), 0)
+    guess = _odd_row(problem) if row is None else row
+    if guess is not None:
+        lone, place = alone(problem, guess), None if row is None else 0
+        for plain in _plain(lone):
+            # Boldly: a step less to compile for.
+            yield from (Candidate(one, place) for one in _of_classes(plain, _telling(plain)[:2]))
+            yield Candidate(plain, place)
+        yield Candidate(lone, place)
     for dropped in _chunks([n for n in range(rows) if n != row]):
         kept = [n for n in range(rows) if n not in dropped]
         yield Candidate(_of_rows(problem, kept), None if row is None else kept.index(row))
+
+
+def _odd_row(problem: Problem) -> int | None:
+    """The first row whose label is outside the classes, or whose logits are not all finite."""
+    odd = ~np.isfinite(problem.logits.astype(np.float64)).all(axis=-1)
+    if problem.target_kind == "labels":
+        odd = odd | (problem.targets < 0) | (problem.targets >= problem.classes)
+    places = np.flatnonzero(odd)
+    return int(places[0]) if len(places) else None
 
 
 def _of_rows(problem: Problem, rows: list[int]) -> Problem:
@@ -202,14 +218,18 @@ def _spread(problem: Problem) -> Array | None:
 
 def _fewer_classes(problem: Problem, row: int | None) -> Iterator[Candidate]:
     classes = problem.classes
-    needed = _named_classes(problem)
-    telling = list(dict.fromkeys([*needed, *_largest(problem)]))
+    needed, telling = _named_classes(problem), _telling(problem)
     width = max(1, len(needed))
     while width < classes:
         yield from (Candidate(one, row) for one in _of_classes(problem, telling[:width]))
         width = width + 1 if width < 3 else 2 * width
     for dropped in _chunks([k for k in range(classes) if k not in needed]):
         yield from (Candidate(o, row) for o in _of_classes(problem, [k for k in range(classes) if k not in dropped]))
+
+
+def _telling(problem: Problem) -> list[int]:
+    """All classes, those first on which the answer is most likely to hang."""
+    return list(dict.fromkeys([*_named_classes(problem), *_largest(problem)]))
 
 
 def _named_classes(problem: Problem) -> list[int]:
@@ -220,15 +240,18 @@ def _named_classes(problem: Problem) -> list[int]:
 
 
 def _largest(problem: Problem) -> list[int]:
-    """By the largest logit that any row has there; NaN first."""
+    """Those with a logit that is not finite in any row; then by the largest logit that any row has there."""
     if not problem.rows:
         return list(range(problem.classes))
     rows = problem.logits.reshape(problem.rows, problem.classes).astype(np.float64)
-    return np.argsort(-np.nan_to_num(rows, nan=np.inf).max(axis=0), kind="stable").tolist()
+    special, largest = ~np.isfinite(rows).all(axis=0), np.nan_to_num(rows).max(axis=0)
+    return np.lexsort((-largest, ~special)).tolist()
 
 
 def _of_classes(problem: Problem, classes: Sequence[int]) -> Iterator[Problem]:
     """These classes alone, in their order; labels keep their meaning, those beyond the classes stay beyond."""
+    if not classes:  # without any, it is another question
+        return
     kept = sorted(classes)
     new = {old: n for n, old in enumerate(kept)}
     changes: dict[str, Any] = {"logits": problem.logits[..., kept]}
@@ -300,8 +323,8 @@ def _rounded(array: Array, dtype: str) -> list[Array]:
     finite = np.isfinite(values) & (values != 0)
     safe = np.where(finite, values, 1.0)
     magnitude = 10.0 ** np.floor(np.log10(np.abs(safe)))
-    forms = (np.rint(safe), np.rint(safe / magnitude) * magnitude, np.rint(10 * safe / magnitude) / 10 * magnitude)
-    forms = (*forms, np.trunc(safe / 10))
+    digits = (np.rint(safe / magnitude) * magnitude, np.rint(10 * safe / magnitude) / 10 * magnitude)
+    forms = (np.rint(safe), *digits, np.trunc(safe / 10))
     return [float_array(np.where(finite, form, values), dtype) for form in forms]
 
 
@@ -335,7 +358,7 @@ def _digits(text: str) -> int:
 
 
 _PASSES: Final[tuple[tuple[_Pass, int], ...]] = (
-    (_fewer_rows, _FEW),
+    (_fewer_rows, _ONE),
     (_fewer_options, _FEW),
     (_fewer_classes, _FEW),
     (_simpler_numbers, _SEVERAL),
