@@ -16,6 +16,8 @@ import numpy as np
 
 from logitmus.problem import Array, Problem
 
+FAMILY: Final = "relations"  # of the problems that are asked for this sake
+
 
 @dataclass(frozen=True)
 class Image:

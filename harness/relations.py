@@ -18,7 +18,7 @@ import numpy as np
 
 from logitmus.assess import Assessment, Bench, assess_part, present_parts
 from logitmus.backend import Subject
-from logitmus.cases.metamorphic import RELATIONS, Image
+from logitmus.cases.metamorphic import FAMILY, RELATIONS, Image
 from logitmus.events import Event, Judged, Related
 from logitmus.finding import Grade, Judgement, Kind, Severity, Verdict
 from logitmus.observation import Answered
@@ -26,7 +26,6 @@ from logitmus.problem import Array, Problem
 from logitmus.rounding import ulp
 from logitmus.store import Store
 
-FAMILY: Final = "relations"
 GRADIENT_SUM: Final = "gradient_sum"
 _FAST: Final = (None,)  # budgets are wanted, not verdicts
 
@@ -136,7 +135,7 @@ def _pairs(problems: Mapping[str, Problem]) -> dict[str, list[tuple[str, Image]]
         for name, relation in RELATIONS.items():
             for image in relation.images(problem):
                 pair = (name, frozenset({identity, image.problem.id}))
-                if image.problem.id in problems and pair not in seen:
+                if len(pair[1]) == 2 and image.problem.id in problems and pair not in seen:
                     seen.add(pair)
                     of_problem.append((name, image))
     return found

@@ -16,6 +16,7 @@ import numpy as np
 
 from logitmus import registry
 from logitmus.backend import Subject, TargetKind
+from logitmus.cases import metamorphic
 from logitmus.cases.suite import suite
 from logitmus.declared import backend_of
 from logitmus.pool import Limits
@@ -138,7 +139,9 @@ def problems(
             forms = [problem]
             if reduced and problem.reduction == "none":
                 most = _ROWS_OF_QUICK if stage == "quick" else _ROWS_OF_EACH
-                forms = _single_rows(problem, reduced[0], most, len(seen))
+                # Of problems that belong together the same rows, so that their answers can be compared.
+                turn = 0 if problem.family == metamorphic.FAMILY else len(seen)
+                forms = _single_rows(problem, reduced[0], most, turn)
                 if not any(reduced[0] in one.offer.reductions for one in beside):
                     forms.append(problem)
             for form in forms:

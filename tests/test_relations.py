@@ -25,6 +25,7 @@ from logitmus.reports.relations import brief, grid, lines
 from logitmus.reports.summary import Summary
 from logitmus.run import judge_run, run
 from logitmus.store import Store
+from logitmus.trial import problems
 
 ASKED = list(suite("default", families=["relations"]))
 
@@ -147,6 +148,19 @@ def test_what_the_convention_says_is_not_broken(tmp_path: Path) -> None:
     assert (padding.by_convention, padding.why) == (padding.pairs, ("convention:zero_times_infinity=nan",))
     assert kept[BY_LABEL.id, "one_hot"].pairs == 1
     assert kept[BY_PROBABILITY.id, "gradient_sum"].pairs
+
+
+def test_a_function_that_only_gives_a_mean_is_asked_the_same_rows_of_each_form() -> None:
+    mean = subject(PORTABLE.but(default_reduction="mean"), options=frozenset(), reductions=("mean",))
+    asked = {p.id: p for p in problems([mean], profile="quick", dtypes=["float32"]) if p.family == "relations"}
+    found = {
+        name
+        for problem in asked.values()
+        for name, relation in RELATIONS.items()
+        for image in relation.images(problem)
+        if image.problem.id in asked and image.problem.id != problem.id
+    }
+    assert {"shift", "classes"} <= found
 
 
 # --- how it is told -----------------------------------------------------------------------------------------------

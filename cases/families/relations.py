@@ -6,6 +6,7 @@ from itertools import islice
 
 import numpy as np
 
+from logitmus.cases import metamorphic
 from logitmus.cases.build import cotangent, labels, ordinary, soft_targets
 from logitmus.cases.family import Canvas, Family, Plan
 from logitmus.cases.metamorphic import RELATIONS
@@ -78,7 +79,7 @@ def build(plan: Plan) -> Iterator[Problem]:
 
 
 FAMILY = Family(
-    name="relations",
+    name=metamorphic.FAMILY,
     idea="a problem, and the same problem shifted, reordered, split, padded, in one-hot targets",
     rationale=(
         "What a cross-entropy is says how answers to different questions hang together. Two answers that contradict "
