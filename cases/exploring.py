@@ -7,7 +7,7 @@ offspring are to be of another form. The same key gives the same problems: Hypot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from logitmus.cases import strategies
 from logitmus.cases.build import UPSTREAM
 from logitmus.cases.draws import Draws
-from logitmus.problem import Array, Problem, Reduction, float_array
+from logitmus.problem import REDUCTIONS, Array, Problem, Reduction, float_array
 
 FAMILY: Final = "explored"
 _IGNORED: Final = -100
@@ -70,8 +70,9 @@ _PROBABILITIES: Final = tuple(
 
 def forms(
     targets: Literal["labels", "probabilities"],
+    options: Collection[str] = strategies.OPTIONS,
     *,
-    reductions: Sequence[str] = ("none", "mean", "sum"),
+    reductions: Sequence[str] = REDUCTIONS,
     inputs: str = "logits",
     upstream: bool = True,
 ) -> list[Form]:
@@ -81,7 +82,8 @@ def forms(
         changes: dict[str, Any] = {"inputs": inputs, "upstream": upstream}
         if form.reduction not in reductions:
             changes |= {"reduction": "none"} if "none" in reductions else {"reduction": reductions[0], "rows": 1}
-        found.append(replace(form, **changes))
+        if {*form.options} <= {*options}:
+            found.append(replace(form, **changes))
     return list(dict.fromkeys(found))
 
 

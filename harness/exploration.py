@@ -168,10 +168,14 @@ def _turns(subjects: Collection[Subject], dtypes: Sequence[str]) -> Iterator[tup
     from logitmus.cases import exploring  # noqa: PLC0415  (loads Hypothesis)
 
     gradients = all(subject.offer.gradients for subject in subjects)
-    kinds = {(s.convention.inputs, s.offer.targets, s.offer.reductions) for s in subjects if s.offer.reductions}
+    kinds = {
+        (s.convention.inputs, s.offer.targets, s.offer.reductions, tuple(sorted(s.offer.options)))
+        for s in subjects
+        if s.offer.reductions
+    }
     forms = [
-        exploring.forms(targets, reductions=reductions, inputs=inputs, upstream=gradients)
-        for inputs, targets, reductions in sorted(kinds, key=lambda kind: (kind[0] != "logits", kind))
+        exploring.forms(targets, options, reductions=reductions, inputs=inputs, upstream=gradients)
+        for inputs, targets, reductions, options in sorted(kinds, key=lambda kind: (kind[0] != "logits", kind))
     ]
     offered = {dtype for subject in subjects for dtype in subject.offer.dtypes}
     taken = [dtype for dtype in dtypes if dtype in offered]
