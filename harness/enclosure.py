@@ -94,8 +94,10 @@ class Enclosure:
     def describe(self, index: tuple[int, ...] = ()) -> str:
         """The interval at `index` for a person: the digits that are certain, and one more at each end."""
         lo, hi = float(self.lo[index]), float(self.hi[index])
-        if not np.isfinite(lo) or lo == hi:
+        if np.isnan(lo) or lo == hi:
             return repr(lo)
+        if np.isinf(lo) or np.isinf(hi):  # an end beyond float64's largest number
+            return f"{lo!r} or more" if np.isinf(hi) else f"{hi!r} or less"
         if lo <= 0 <= hi:
             return f"0, to within {max(-lo, hi):.1g}"
         digits = min(max(3, 1 - math.floor(math.log10((hi - lo) / max(-lo, hi)))), 17)

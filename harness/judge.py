@@ -18,6 +18,7 @@ from logitmus.backend import Precision, Subject
 from logitmus.contract import breaches
 from logitmus.convention import FIELDS, PORTABLE
 from logitmus.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
+from logitmus.integrity import beside_plain
 from logitmus.observation import Answered, Crashed, Garbled, NotRun, Outcome, OutOfMemory, Raised, TimedOut
 from logitmus.problem import Array, Problem
 from logitmus.question import Question
@@ -115,9 +116,9 @@ def _judge(about: _About, outcome: Outcome) -> Judgement:
         case Crashed() | TimedOut() | OutOfMemory() | Garbled():
             return about.judgement(Verdict.FINDING, findings=[about.lost(outcome)])
         case Raised():
-            return _judge_raised(about, outcome)
+            return beside_plain(about.problem, outcome, _judge_raised(about, outcome))
         case Answered():
-            return _judge_answered(about, outcome)
+            return beside_plain(about.problem, outcome, _judge_answered(about, outcome))
 
 
 def _judge_raised(about: _About, outcome: Raised) -> Judgement:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from logitmus.observation import Answered, NotRun, Outcome, Raised
+from logitmus.observation import Answered, Outcome, Raised
 from logitmus.problem import DERIVATIVES, ONCE, Array, Problem, float_array, little_endian_bytes
 
 _REPEATS: Final = 2

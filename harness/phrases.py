@@ -34,6 +34,13 @@ _ABOUT: Final = {
     "crashed": "the process died ({})",
     "wrote_into": "writes into its input {}",
 }
+# How a question is asked beside the plain call (`problem.MANNERS`): "... when ..."
+_MANNERS: Final = {
+    "again": "the very same is asked again",
+    "after_others": "other questions come between",
+    "backward_twice": "its gradient is taken a second time",
+    "forward_mode": "it is differentiated forward",
+}
 # What an answer may hang on, where without it the answer is right.
 _DEPENDENCES: Final = {
     "other_rows": "the other rows of the batch",
@@ -86,6 +93,10 @@ def summary(cause: str) -> str:
             return f"accepts an invalid question without a word{did}"
         case "effective_precision":
             return f"effective precision in half precision: {tail.replace(',', ', ').replace('=', ' in ')}"
+        case "changes":
+            return f"answers otherwise when {_MANNERS[tail]}"
+        case "raises":
+            return f"answers, and raises when {_MANNERS[tail]}"
         case "depends_on":
             return f"depends on {dependence(tail)}"
         case "shape":

@@ -71,6 +71,11 @@ _WHY: Final = {
     "gradient_of": "the loss that is watched is not the one that the model learns by",
     "raised": "a valid batch stops the program",
     "accepted": "an invalid batch goes on",
+    "changes": "the same batch does not give the same numbers: what is measured cannot be repeated",
+    "raises": "training goes well until it does not",
+    "wrote_into": "whoever reads its input afterwards reads other numbers",
+    "depends_on": "the same row gives another number elsewhere; it may be right in every test that was written",
+    "timeout": "the program waits for ever",
 }
 
 
@@ -188,6 +193,11 @@ def amount(value: float) -> str:
     if value == float("inf"):
         return "infinite"
     return f"{float(f'{value:.3g}'):,.0f}" if 1e3 <= value < 1e6 else f"{value:.3g}"
+
+
+def finite(value: float | None) -> float | str | None:
+    """For machines: JSON has no infinity."""
+    return value if value is None or abs(value) < float("inf") else "infinite"
 
 
 def names(subjects: Iterable[str]) -> str:
