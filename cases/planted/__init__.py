@@ -1,18 +1,15 @@
 """Planted faults and correct implementations: what `logitmus selftest` asks, so that anyone can see that it sees.
 
 Small functions, written as people write them. Each faulty one has one fault, modelled on a real one; a correct one has
-none, however it is made. One backend is made of many, so that one worker asks them all. Light: a worker imports this.
+none, however it is made. No framework is imported with a module of these, only where a function is called: the harness
+reads what they are, and a worker asks them (`logitmus.planting`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeVar
-
-from logitmus.adopted import adopt
-from logitmus.backend import Backend, TargetKind
-from logitmus.convention import PORTABLE
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeVar
 
 CORRECT: Final = "correct"
 KINDS: Final[Mapping[str, str]] = {
@@ -25,6 +22,7 @@ KINDS: Final[Mapping[str, str]] = {
     "crash": "it dies, hangs, or eats the memory",
     CORRECT: "nothing is wrong",
 }
+Targets = Literal["labels", "probabilities"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -43,7 +41,7 @@ class Planted:
     framework: str
     function: Callable[..., Any]
     kind: str
-    targets: TargetKind = "labels"
+    targets: Targets = "labels"
     incident: str = ""
     right: tuple[str, ...] = ()
 
@@ -55,7 +53,7 @@ class Bed:
     framework: str
     planted: list[Planted] = field(default_factory=list)
 
-    def fault(self, kind: str, incident: str, *right: str, targets: TargetKind = "labels") -> Callable[[F], F]:
+    def fault(self, kind: str, incident: str, *right: str, targets: Targets = "labels") -> Callable[[F], F]:
         """Plants the decorated function, whose fault any of the causes `right` explains rightly."""
 
         def plant(function: F) -> F:
@@ -64,7 +62,7 @@ class Bed:
 
         return plant
 
-    def correct(self, targets: TargetKind = "labels") -> Callable[[F], F]:
+    def correct(self, targets: Targets = "labels") -> Callable[[F], F]:
         """Plants the decorated function as one that has no fault."""
 
         def plant(function: F) -> F:
@@ -74,7 +72,7 @@ class Bed:
         return plant
 
     def _add(
-        self, function: Callable[..., Any], kind: str, targets: TargetKind, incident: str, right: tuple[str, ...]
+        self, function: Callable[..., Any], kind: str, targets: Targets, incident: str, right: tuple[str, ...]
     ) -> None:
         if kind not in KINDS:
             raise ValueError(f"{kind}: no such kind; use one of {', '.join(KINDS)}")
@@ -89,14 +87,3 @@ class Bed:
                 right=right,
             )
         )
-
-
-def backend(planted: Iterable[Planted], framework: Backend, name: str) -> Backend:
-    """A backend called `name` of all of these, evaluated as `framework` evaluates; classes on the last axis."""
-    functions = [
-        function
-        for one in planted
-        for function in adopt(one.function, framework, name=one.name, convention=PORTABLE).functions
-        if function.offer.targets == one.targets
-    ]
-    return replace(framework, name=name, functions=tuple(functions), variants=("",))

@@ -11,11 +11,9 @@ from typing import Final
 import numpy as np
 
 from logitmus.cases.planted import Bed
-from logitmus.cases.planted.numpy_loss import cross_entropy
-from logitmus.problem import Array
+from logitmus.cases.planted.numpy_loss import Result, cross_entropy
 
 BED: Final = Bed("numpy")
-Result = tuple[Array, Array]
 
 
 @BED.fault("crash", "mlx #594: a bad label aborts the process", "crashed:*")

@@ -7,11 +7,10 @@ from typing import Final
 import numpy as np
 
 from logitmus.cases.planted import Bed
-from logitmus.cases.planted.numpy_loss import cross_entropy, shifted
+from logitmus.cases.planted.numpy_loss import Result, cross_entropy, shifted
 from logitmus.problem import Array
 
 BED: Final = Bed("numpy")
-Result = tuple[Array, Array]
 
 
 def summed(x: Array, total) -> Result:

@@ -12,6 +12,7 @@ from logitmus.problem import Array
 IGNORED: Final = -100
 # (..., K) in the arithmetic's dtype -> the negative log-probabilities, and the probabilities.
 Nats = Callable[[Array], tuple[Array, Array]]
+Result = tuple[Array, Array]
 
 
 def widened(x: Array) -> Array:
@@ -99,3 +100,10 @@ def cross_entropy(
     gradient = a.sum(axis=-1, keepdims=True) * p - a
     rows, gradient = np.where(kept, rows, 0), np.where(kept[..., None], gradient, 0)
     return rounded(joined(rows, gradient, reduction, np.where(kept, w[labels], 0).sum()), logits)
+
+
+def reduced(logits, targets, weight, ignore_index, reduction, divisor) -> Result:
+    """The rows of the loss, divided by whatever the convention counts."""
+    rows, gradient = cross_entropy(logits, targets, weight, ignore_index, reduction="none")
+    kept = np.asarray(targets != ignore_index)
+    return rounded(joined(widened(rows), widened(gradient), reduction, divisor(kept)), logits)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-import torch
-from torch import Tensor
-from torch.nn import functional
+from typing import TYPE_CHECKING, Any, Final
 
 from logitmus.cases.planted import Bed
-from logitmus.cases.planted.torch_faults import IGNORED, beside, classes_second, right
+from logitmus.cases.planted.torch_loss import IGNORED, beside, classes_second, right
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BED: Final = Bed("torch")
 
@@ -18,6 +17,11 @@ def joined(rows: Tensor, kept: Tensor, reduction: str) -> Tensor:
     if reduction == "none":
         return rows
     return rows.sum() if reduction == "sum" else rows.sum() / kept.sum()
+
+
+def widened(logits: Tensor) -> Tensor:
+    """Halves are computed in float32."""
+    return logits if logits.element_size() >= 4 else logits.float()
 
 
 def kept_labels(targets: Tensor, ignore_index: int, classes: int) -> tuple[Tensor, Tensor]:
@@ -39,6 +43,8 @@ def functional_cross_entropy(
 @BED.correct()
 def log_softmax_then_nll(logits, targets, *, weight=None, ignore_index=IGNORED, reduction="mean"):
     """In two steps."""
+    from torch.nn import functional
+
     log_p = classes_second(logits.log_softmax(-1))
     return functional.nll_loss(log_p, targets, weight, ignore_index=ignore_index, reduction=reduction)
 
@@ -47,51 +53,50 @@ def log_softmax_then_nll(logits, targets, *, weight=None, ignore_index=IGNORED, 
 def log_softmax_gathered(logits, targets, *, ignore_index=IGNORED, reduction="mean"):
     """In the arithmetic of float32 where the logits are halves."""
     kept, labels = kept_labels(targets, ignore_index, logits.shape[-1])
-    x = logits if logits.dtype in (torch.float32, torch.float64) else logits.float()
-    rows = -x.log_softmax(-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    rows = -widened(logits).log_softmax(-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
     return joined(rows.where(kept, 0), kept, reduction).to(logits.dtype)
 
 
-class _Fused(torch.autograd.Function):
-    """The gradient is computed in forward, and scaled by the upstream one in backward."""
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, labels: Tensor, kept: Tensor) -> Tensor:
-        x = logits if logits.dtype in (torch.float32, torch.float64) else logits.float()
-        log_p = x.log_softmax(-1)
-        gradient = log_p.exp().scatter_add(-1, labels.unsqueeze(-1), -torch.ones_like(log_p[..., :1]))
-        ctx.save_for_backward(gradient.where(kept.unsqueeze(-1), 0))
-        return -log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1).where(kept, 0)
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return gradient * beside(upstream, gradient), None, None
-
-
 @BED.correct()
-def fused(logits, targets, *, ignore_index=IGNORED, reduction="mean"):
-    """As fused kernels do it: rows and their gradient in one go, in float32."""
+def fused_in_float32(logits, targets, *, ignore_index=IGNORED, reduction="mean"):
+    """As fused kernels do it: rows and their gradient in one go, which backward scales."""
+    import torch
+
     kept, labels = kept_labels(targets, ignore_index, logits.shape[-1])
-    return joined(_Fused.apply(logits, labels, kept), kept, reduction).to(logits.dtype)
+
+    class Fused(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, logits: Tensor) -> Tensor:
+            log_p = widened(logits).log_softmax(-1)
+            gradient = log_p.exp().scatter_add(-1, labels.unsqueeze(-1), -torch.ones_like(log_p[..., :1]))
+            ctx.save_for_backward(gradient.where(kept.unsqueeze(-1), 0))
+            return -log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1).where(kept, 0)
+
+        @staticmethod
+        def backward(ctx: Any, upstream: Tensor) -> Tensor:
+            (gradient,) = ctx.saved_tensors
+            return gradient * beside(upstream, gradient)
+
+    return joined(Fused.apply(logits), kept, reduction).to(logits.dtype)
 
 
 @BED.correct()
 def recomputed_in_backward(logits, targets, *, weight=None, ignore_index=IGNORED, reduction="mean"):
     """Nothing is kept between forward and backward."""
+    from torch.utils.checkpoint import checkpoint
+
     if not logits.requires_grad:
         return right(logits, targets, weight, ignore_index, 0.0, reduction)
-    return torch.utils.checkpoint.checkpoint(
-        lambda x: right(x, targets, weight, ignore_index, 0.0, reduction), logits, use_reentrant=False
-    )
+    return checkpoint(lambda x: right(x, targets, weight, ignore_index, 0.0, reduction), logits, use_reentrant=False)
 
 
 @BED.correct()
 def row_by_row(logits, targets, *, ignore_index=IGNORED, reduction="mean"):
     """A loop over the batch, as memory-saving losses have it."""
+    import torch
+
     kept, labels = kept_labels(targets, ignore_index, logits.shape[-1])
-    flat = logits.reshape(-1, logits.shape[-1])
-    x = flat if logits.dtype in (torch.float32, torch.float64) else flat.float()
+    x = widened(logits.reshape(-1, logits.shape[-1]))
     rows = [-x[n].log_softmax(-1)[t] for n, t in enumerate(labels.reshape(-1).tolist())]
     losses = (torch.stack(rows) if rows else x.sum(-1)).reshape(targets.shape)
     return joined(losses.where(kept, 0), kept, reduction).to(logits.dtype)

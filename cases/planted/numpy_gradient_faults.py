@@ -1,0 +1,126 @@
+"""Planted faults of the gradient alone, in NumPy: the loss beside it is right."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import ml_dtypes
+import numpy as np
+
+from logitmus.cases.planted import Bed
+from logitmus.cases.planted.numpy_loss import (
+    IGNORED,
+    Result,
+    cross_entropy,
+    one_hot,
+    reduced,
+    split,
+)
+
+BED: Final = Bed("numpy")
+
+
+def with_gradient(change):
+    """A planted fault of the gradient alone: `change(gradient, logits, kept)`."""
+
+    def function(
+        logits, targets, *, weight=None, ignore_index=IGNORED, label_smoothing=0.0, reduction="mean"
+    ) -> Result:
+        loss, gradient = cross_entropy(logits, targets, weight, ignore_index, label_smoothing, reduction)
+        kept = np.asarray(targets != ignore_index)
+        return loss, change(gradient, logits, kept if reduction == "mean" else None)
+
+    function.__name__ = change.__name__
+    return function
+
+
+@BED.fault("gradient", "a detached graph: nothing flows", "gradient:zero")
+@with_gradient
+def no_gradient_flows(gradient, logits, kept):
+    return np.zeros_like(gradient)
+
+
+@BED.fault("gradient", "ascent: the sign of the gradient", "gradient:negated")
+@with_gradient
+def gradient_negated(gradient, logits, kept):
+    return -gradient
+
+
+@BED.fault("gradient", "Liger #968: the gradient of the sum for a mean", "gradient:not_divided")
+@with_gradient
+def mean_not_divided(gradient, logits, kept):
+    return gradient if kept is None else gradient * gradient.dtype.type(max(1, kept.sum()))
+
+
+@BED.fault("gradient", "the mean is divided in forward and in backward", "gradient:divided_twice", "gradient:divided*")
+@with_gradient
+def mean_divided_twice(gradient, logits, kept):
+    return gradient if kept is None else gradient / gradient.dtype.type(max(1, kept.sum()))
+
+
+@BED.fault(
+    "gradient",
+    "Liger #1268: the gradient of a confident target, as p - 1 in half precision",
+    "unexplained",
+    "spurious_underflow",
+    "effective*",
+)
+@with_gradient
+def gradient_in_bfloat16(gradient, logits, kept):
+    return gradient.astype(ml_dtypes.bfloat16).astype(gradient.dtype)
+
+
+@BED.fault(
+    "gradient",
+    "a gradient kernel that stops before the tail block",
+    "unexplained",
+    "relation:*",
+    "gradient*",
+    "spurious_underflow",
+)
+@with_gradient
+def gradient_of_the_tail_missing(gradient, logits, kept):
+    whole = gradient.shape[-1] // 8 * 8
+    out = gradient.copy()
+    out[..., whole:] = 0
+    return out
+
+
+@BED.fault("gradient", "softmax, and no target subtracted", "gradient:target_not_subtracted")
+def target_not_subtracted(logits, targets, *, reduction="mean") -> Result:
+    loss, gradient = cross_entropy(logits, targets, reduction=reduction)
+    hot = one_hot(targets, logits.shape[-1]) / np.asarray(targets.size if reduction == "mean" else 1, gradient.dtype)
+    return loss, (gradient + hot).astype(gradient.dtype)
+
+
+@BED.fault(
+    "gradient",
+    "unsloth #5002: ignored rows have the gradient of class 0",
+    "gradient:ignored_rows_kept",
+    "gradient_of:*",
+)
+def gradient_of_ignored_rows(logits, targets, *, ignore_index=IGNORED, reduction="none") -> Result:
+    loss, _ = cross_entropy(logits, targets, None, ignore_index, reduction=reduction)
+    kept, labels = split(targets, ignore_index, logits.shape[-1])
+    _, gradient = cross_entropy(logits, labels, reduction="none")
+    return loss, gradient / gradient.dtype.type(max(1, kept.sum()) if reduction == "mean" else 1)
+
+
+@BED.fault("gradient", "the gradient forgets the smoothing", "gradient_of:smoothing=dropped")
+def gradient_without_smoothing(
+    logits, targets, *, weight=None, ignore_index=IGNORED, label_smoothing=0.0, reduction="mean"
+) -> Result:
+    loss, _ = cross_entropy(logits, targets, weight, ignore_index, label_smoothing, reduction)
+    return loss, cross_entropy(logits, targets, weight, ignore_index, 0.0, reduction)[1]
+
+
+@BED.fault("gradient", "the gradient forgets the class weights", "gradient:weights_ignored", "gradient_of:*")
+def gradient_without_weights(logits, targets, *, weight=None, ignore_index=IGNORED, reduction="mean") -> Result:
+    loss, _ = cross_entropy(logits, targets, weight, ignore_index, reduction=reduction)
+    return loss, cross_entropy(logits, targets, None, ignore_index, reduction=reduction)[1]
+
+
+@BED.fault("gradient", "loss by the sum of weights, gradient by the number of rows", "gradient_of:mean_denominator=*")
+def gradient_of_another_mean(logits, targets, *, weight=None, ignore_index=IGNORED, reduction="mean") -> Result:
+    loss, _ = cross_entropy(logits, targets, weight, ignore_index, reduction=reduction)
+    return loss, reduced(logits, targets, weight, ignore_index, reduction, lambda kept: kept.size)[1]

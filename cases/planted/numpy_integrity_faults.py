@@ -1,0 +1,151 @@
+"""Planted in NumPy: what depends on what it must not, or writes into its inputs."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Final
+
+import numpy as np
+
+from logitmus.cases.planted import Bed
+from logitmus.cases.planted.numpy_loss import (
+    IGNORED,
+    Result,
+    cross_entropy,
+    shifted,
+    widened,
+)
+from logitmus.problem import Array
+
+BED: Final = Bed("numpy")
+
+
+@BED.fault("integrity", "x -= x.max() in place", "wrote_into:logits")
+def writes_into_the_logits(logits, targets, **options) -> Result:
+    result = cross_entropy(logits, targets, **options)
+    with np.errstate(all="ignore"):
+        logits -= logits.max(axis=-1, keepdims=True)
+    return result
+
+
+@BED.fault("integrity", "targets[targets == ignore_index] = 0", "wrote_into:targets")
+def writes_into_the_targets(logits, targets, *, ignore_index=IGNORED, reduction="mean") -> Result:
+    result = cross_entropy(logits, targets, None, ignore_index, reduction=reduction)
+    targets[targets == ignore_index] = 0
+    return result
+
+
+@BED.fault("integrity", "the class weights are normalised in place", "wrote_into:weight")
+def writes_into_the_weights(logits, targets, *, weight=None, reduction="mean") -> Result:
+    result = cross_entropy(logits, targets, weight, reduction=reduction)
+    if weight is not None:
+        weight /= weight.sum() * 2
+    return result
+
+
+@BED.fault(
+    "integrity", "one maximum for the whole batch", "depends_on:other_rows", "relation:*rows*", "relation:*batch*"
+)
+def maximum_of_the_batch(logits, targets, **options) -> Result:
+    def nats(x: Array) -> Result:
+        if not x.size:
+            return shifted(x)
+        e = np.exp(x - x.max())
+        total = e.sum(axis=-1, keepdims=True)
+        return np.log(total) - (x - x.max()), e / total
+
+    return cross_entropy(logits, targets, **options, nats=nats)
+
+
+@BED.fault("integrity", "the maximum of the row before", "depends_on:other_rows", "relation:*rows*", "relation:*batch*")
+def maximum_of_the_row_before(logits, targets, **options) -> Result:
+    def nats(x: Array) -> Result:
+        if x.ndim < 2 or not x.shape[0]:
+            return shifted(x)
+        m = np.roll(x.max(axis=-1, keepdims=True), 1, axis=0)
+        e = np.exp(x - m)
+        total = e.sum(axis=-1, keepdims=True)
+        return np.log(total) - (x - m), e / total
+
+    return cross_entropy(logits, targets, **options, nats=nats)
+
+
+@BED.fault(
+    "integrity",
+    "NaN in one row of the batch spoils all",
+    "depends_on:other_rows",
+    "relation:*rows*",
+    "relation:*batch*",
+)
+def one_nan_spoils_all(logits, targets, **options) -> Result:
+    loss, gradient = cross_entropy(logits, targets, **options)
+    spoilt = logits.dtype.type(np.nan if np.isnan(widened(logits)).any() else 0)
+    return loss + spoilt, gradient
+
+
+_BUFFERS: dict[tuple[int, ...], Array] = {}
+
+
+@BED.fault("integrity", "a workspace kept by shape is not cleared: the sum goes on", "changes:*", "depends_on:*")
+def stale_workspace(logits, targets, **options) -> Result:
+    def nats(x: Array) -> Result:
+        workspace = _BUFFERS.setdefault(x.shape, np.zeros((*x.shape[:-1], 1)))
+        d = x - x.max(axis=-1, keepdims=True)
+        workspace *= 0.5
+        workspace += np.exp(d).sum(axis=-1, keepdims=True)
+        total = workspace.astype(x.dtype)
+        return np.log(total) - d, np.exp(d) / total
+
+    return cross_entropy(logits, targets, **options, nats=nats)
+
+
+_LARGEST: dict[str, float] = {}
+
+
+@BED.fault("integrity", "a running maximum that outlives the call", "changes:*", "depends_on:*")
+def maximum_of_earlier_calls(logits, targets, **options) -> Result:
+    def nats(x: Array) -> Result:
+        here = float(np.nanmax(np.where(np.isfinite(x), x, -np.inf), initial=-1.0))
+        m = _LARGEST[x.dtype.name] = max(here, min(60.0, _LARGEST.get(x.dtype.name, here)))
+        e = np.exp(x - x.dtype.type(m))
+        total = e.sum(axis=-1, keepdims=True)
+        return np.log(total) - (x - x.dtype.type(m)), e / total
+
+    return cross_entropy(logits, targets, **options, nats=nats)
+
+
+_CALLS = count()
+
+
+@BED.fault("integrity", "pytorch #32049: a race; now and then a partial sum is lost", "changes:*", "depends_on:*")
+def every_third_call(logits, targets, **options) -> Result:
+    loss, gradient = cross_entropy(logits, targets, **options)
+    return (loss * loss.dtype.type(0.75), gradient) if next(_CALLS) % 3 == 2 else (loss, gradient)
+
+
+_CHANCE = np.random.default_rng(0)
+
+
+@BED.fault("integrity", "dropout left on", "changes:*", "depends_on:*")
+def left_to_chance(logits, targets, **options) -> Result:
+    def nats(x: Array) -> Result:
+        return shifted(np.where(_CHANCE.random(x.shape) < 0.02, 0, x).astype(x.dtype))
+
+    return cross_entropy(logits, targets, **options, nats=nats)
+
+
+@BED.fault(
+    "integrity",
+    "pytorch #67167: rows are taken to be dense in memory",
+    "depends_on:memory_layout",
+    "unexplained",
+    "lost",
+    "invented",
+)
+def taken_to_be_contiguous(logits, targets, **options) -> Result:
+    base = logits
+    while isinstance(base.base, np.ndarray):
+        base = base.base
+    flat = base.reshape(-1)
+    seen = flat[: logits.size].reshape(logits.shape) if flat.size >= logits.size else logits
+    return cross_entropy(seen.astype(logits.dtype), targets, **options)
