@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 from typing import cast as typed
 
-from logitmus import registry, trial
+from logitmus import detection, registry, trial
 from logitmus import run as engine
 from logitmus.backend import TargetKind
 from logitmus.casting import Cast, Wanted, cast
@@ -156,7 +156,7 @@ def _ask(
         SETTING: {"calls": _CALLS, "subjects": [s.id for s in asked.held.values()]},
         **({EXPLORE: {"minutes": explore}} if explore else {}),
     }
-    summary = Summary()
+    summary = Summary(detection.known())
     tally = Tally(asked.held.values(), beside, require)
     stopped = False
     with Store.create(path, environment=harness_environment(), settings=settings) as store:

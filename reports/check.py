@@ -14,7 +14,7 @@ from rich.text import Text
 
 from logitmus.backend import Subject, TargetKind
 from logitmus.finding import Finding, Grade, Severity
-from logitmus.reports import exploration, relations, wording
+from logitmus.reports import detection, exploration, machine, relations, wording
 from logitmus.reports.summary import Group, Summary
 from logitmus.reports.terminal import text
 
@@ -114,7 +114,7 @@ class CheckResult:
 
     def as_dict(self) -> dict[str, Any]:
         """For machines; the schema is versioned. The run's own summary is under "run"."""
-        run = self.summary.as_dict()
+        run = machine.as_dict(self.summary)
         return {
             "schema": SCHEMA,
             "conforms": self.conforms,
@@ -205,6 +205,7 @@ def facts(result: CheckResult) -> Iterator[str]:
         command = wording.repro(result.groups[0].finding, "RUN" if result.file is None else str(result.file))
         kept = ", once the run is kept (--out RUN, or out=)" if result.file is None else ""
         yield f"a script that shows a finding by itself: {command}{kept}"
+    yield detection.headline(result.summary.power)
     stopped = "; stopped at the first finding" if result.stopped else ""
     asked = f"{wording.plural(result.problems, 'problem')}, {wording.plural(result.calls, 'call')}"
     yield f"{asked}, {result.seconds:.0f} s{stopped}"

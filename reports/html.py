@@ -13,7 +13,7 @@ from markupsafe import Markup
 from logitmus.claims import Claims
 from logitmus.convention import FIELDS, PORTABLE
 from logitmus.finding import Verdict
-from logitmus.reports import exploration, relations, wording
+from logitmus.reports import detection, exploration, machine, relations, wording
 from logitmus.reports.conventions import headline
 from logitmus.reports.conventions_html import columns
 from logitmus.reports.evidence import Evidence
@@ -54,6 +54,7 @@ def render(summary: Summary, measured: Sequence[Claims] = ()) -> str:
         links=_links(evidence),
         evidence=evidence,
         exploration=exploration,
+        detection=detection,
         relations=relations.table(summary.related),
         relation_grid=relations.grid(summary.related),
         conventions=_conventions(summary),
@@ -66,7 +67,7 @@ def render(summary: Summary, measured: Sequence[Claims] = ()) -> str:
         facts=facts,
         packages=packages,
         not_run=summary.verdicts[Verdict.NOT_RUN],
-        data=_embedded(summary.as_dict()),
+        data=_embedded(machine.as_dict(summary)),
     )
     return wording.printable(text)
 
@@ -133,7 +134,7 @@ def _links(evidence: list[Evidence]) -> dict[tuple[str, str], list[int]]:
 def _conventions(summary: Summary) -> list[tuple[str, list[tuple[str, str, str]]]]:
     """What subjects declare other than the portable convention, with links; those that declare the same are one."""
     declared: dict[tuple[str, tuple[tuple[str, str, str], ...]], list[str]] = {}
-    for subject in summary.as_dict()["subjects"]:
+    for subject in machine.as_dict(summary)["subjects"]:
         choices = tuple(
             (FIELDS[name].decides, FIELDS[name].values[value], wording.link(subject["docs"].get(name, "")))
             for name, value in subject["convention"].items()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from logitmus.reports import machine
 from logitmus.reports.summary import Summary
 
 
 def write(summary: Summary, path: Path) -> None:
-    """Write `summary.as_dict()`; the field "schema" says its version."""
-    text = json.dumps(summary.as_dict(), indent=1, sort_keys=True, allow_nan=False, default=str)
+    """Write `machine.as_dict`; the field "schema" says its version."""
+    text = json.dumps(machine.as_dict(summary), indent=1, sort_keys=True, allow_nan=False, default=str)
     path.write_text(text + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ from pathlib import Path
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from logitmus.finding import Finding, Severity
-from logitmus.reports import wording
+from logitmus.reports import detection, wording
 from logitmus.reports.summary import Group, Summary
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -24,6 +24,7 @@ def write(summary: Summary, path: Path) -> None:
                 failures.setdefault(cell, []).append(group)
     for subject in summary.subject_ids():
         suite = TestSuite(_clean(subject))
+        suite.add_property("logitmus", _clean(detection.headline(summary.power)))
         for family in summary.family_names():
             suite.add_testcase(_case(summary, subject, family, failures.get((subject, family), [])))
         xml.add_testsuite(suite)

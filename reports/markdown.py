@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from logitmus.finding import Severity, Verdict
-from logitmus.reports import exploration, relations, wording
+from logitmus.reports import detection, exploration, relations, wording
 from logitmus.reports.summary import Group, Summary
 
 _MARKS = {Severity.BUG: "🔴", Severity.HAZARD: "🟣", Severity.DIFFERENCE: "🟡", Severity.NOTE: "⚪"}
@@ -40,7 +40,8 @@ def text(summary: Summary) -> str:
     if subjects:
         lines += [f"<details><summary>{wording.plural(len(subjects), 'subject')}</summary>", "", *_SUBJECTS]
         lines += [_subject(summary, subject) for subject in subjects]
-        lines += ["", "</details>"]
+        lines += ["", "</details>", ""]
+    lines += [cell(line) for line in (detection.headline(summary.power), *detection.shortfalls(summary.power))]
     return "\n".join(lines) + "\n"
 
 

@@ -57,15 +57,9 @@ def table(related: Iterable[Related]) -> list[Kept]:
 
 
 def as_dicts(related: Iterable[Related]) -> list[dict[str, Any]]:
-    """For machines; JSON has no infinity."""
-    return [
-        asdict(one)
-        | {
-            name: value if value < float("inf") else "infinite"
-            for name, value in (("share", one.share), ("ulps", one.ulps))
-        }
-        for one in sorted(related, key=lambda one: (one.subject, one.relation))
-    ]
+    """For machines."""
+    told = sorted(related, key=lambda one: (one.subject, one.relation))
+    return [asdict(one) | {"share": wording.finite(one.share), "ulps": wording.finite(one.ulps)} for one in told]
 
 
 def _kept(name: str, related: Sequence[Related]) -> Kept:

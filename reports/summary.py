@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from logitmus.backend import Subject
-from logitmus.convention import Convention
+from logitmus.detection import Power
 from logitmus.events import (
     BackendFailed,
     BackendReady,
@@ -26,7 +26,7 @@ from logitmus.events import (
 )
 from logitmus.finding import Finding, Grade, Judgement, Severity, Verdict
 from logitmus.problem import Problem
-from logitmus.reports import exploration, relations, wording
+from logitmus.reports import wording
 from logitmus.separation import Doubts, candidates
 
 
@@ -174,9 +174,14 @@ def _fold(finding: Finding) -> _Key:
 
 
 class Summary:
-    """See the module. Feed it with `add`; read it when the events have ended."""
+    """See the module. Feed it with `add`; read it when the events have ended.
 
-    def __init__(self) -> None:
+    Args:
+        power: how good a judge told these events, where that was measured.
+    """
+
+    def __init__(self, power: Power | None = None) -> None:
+        self.power = power
         self.started: RunStarted | None = None
         self.finished: RunFinished | None = None
         self.backends: dict[str, Backend] = {}
@@ -314,89 +319,3 @@ class Summary:
             f"{wording.plural(len(self.problems), 'problem')}, {wording.plural(self.rows, 'row')}, "
             f"{wording.plural(self.calls, 'call')}"
         )
-
-    def as_dict(self) -> dict[str, Any]:
-        """For machines; the schema is versioned."""
-        return {
-            "schema": 1,
-            "headline": self.headline(),
-            "settings": dict(self.started.settings) if self.started else {},
-            "seconds": self.finished.seconds if self.finished else None,
-            "interrupted": self.finished.interrupted if self.finished else None,
-            "problems": len(self.problems),
-            "rows": self.rows,
-            "calls": self.calls,
-            "absorbed": self.absorbed,
-            "undecided": self.undecided,
-            "verdicts": {verdict.value: self.verdicts[verdict] for verdict in Verdict},
-            "not_run": dict(sorted(self.not_run.items())),
-            "harness": dict(self.started.environment) if self.started else {},
-            "backends": [
-                {"name": b.name, "failed": b.failed, "hint": b.hint, "environment": dict(b.environment)}
-                for _, b in sorted(self.backends.items())
-            ],
-            "subjects": [
-                {"id": s, "convention": _declared(self.subjects.get(s)), "docs": _docs(self.subjects.get(s))}
-                for s in self.subject_ids()
-            ],
-            "matrix": [_cell_dict(key, self.cells[key]) for key in sorted(self.cells)],
-            "relations": relations.as_dicts(self.related),
-            "explored": exploration.as_dict(self.explored),
-            "findings": [_group_dict(group) for group in self.groups()],
-        }
-
-
-def _declared(subject: Subject | None) -> dict[str, str]:
-    return {} if subject is None else {k: mine for k, (mine, _) in subject.convention.differences(Convention()).items()}
-
-
-def _docs(subject: Subject | None) -> dict[str, str]:
-    return {} if subject is None else dict(subject.docs)
-
-
-def _cell_dict(key: tuple[str, str], cell: Cell) -> dict[str, Any]:
-    return {
-        "subject": key[0],
-        "family": key[1],
-        "grade": cell.grade.value if cell.grade else None,
-        "severity": cell.severity.value if cell.severity else None,
-        "counts": {verdict.value: cell.counts[verdict] for verdict in Verdict if cell.counts[verdict]},
-        "share": _finite(cell.share),
-        "ulps": _finite(cell.ulps),
-    }
-
-
-def _group_dict(group: Group) -> dict[str, Any]:
-    finding = group.finding
-    return {
-        "id": finding.id,
-        "kind": finding.kind.value,
-        "severity": finding.severity.value,
-        "cause": finding.cause,
-        "summary": finding.summary,
-        "dependences": list(group.dependences),
-        "subjects": sorted(group.subjects),
-        "families": sorted(group.families),
-        "dtypes": sorted(group.dtypes),
-        "parts": sorted(filter(None, group.parts)),
-        "count": group.count,
-        "example": {
-            "subject": finding.subject,
-            "problem": finding.problem,
-            "question": wording.question(group.problem, finding.row),
-            "part": finding.part,
-            "row": finding.row,
-            "index": finding.index,
-            "expected": finding.expected,
-            "observed": finding.observed,
-            "ulps": _finite(finding.ulps),
-            "share": _finite(finding.share),
-            "detail": finding.detail,
-            "alternatives": list(finding.alternatives),
-        },
-    }
-
-
-def _finite(value: float | None) -> float | str | None:
-    """JSON has no infinity."""
-    return value if value is None or abs(value) < float("inf") else "infinite"

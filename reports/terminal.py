@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from logitmus.finding import Finding, Severity, Verdict
-from logitmus.reports import exploration, relations, wording
+from logitmus.reports import detection, exploration, relations, wording
 from logitmus.reports.summary import Cell, Group, Summary
 
 _COLOURS = {
@@ -215,6 +215,8 @@ def _totals(summary: Summary, console: Console) -> None:
         f"{summary.verdicts[Verdict.NOT_RUN]:,} not run",
     ]
     console.print(Text(", ".join(said)))
+    for line in (detection.headline(summary.power), *detection.shortfalls(summary.power)):
+        console.print(text(line, "dim"))
     for reason, count in summary.why_not()[:3]:
         console.print(text(f"  not run, {wording.plural(count, 'time')}: {reason}", "dim"))
     if summary.finished:

@@ -27,7 +27,7 @@ LEVELS = [
     ["backend", "question", "manner"],
     ["adopted"],
     ["present", "wire", "environment", "arb_tier", "events", "cases"],
-    ["oracle", "misreadings", "worker", "bootstrap", "messages", "registry", "backends"],
+    ["oracle", "misreadings", "detection", "worker", "bootstrap", "messages", "registry", "backends", "planting"],
     [
         "budget",
         "verdict",
@@ -41,7 +41,7 @@ LEVELS = [
         "local",
     ],
     ["assess", "drive", "record", "phrases", "run_file"],
-    ["criterion", "mechanisms", "pool", "store", "stack", "contract", "separation"],
+    ["criterion", "integrity", "mechanisms", "pool", "store", "stack", "contract", "separation"],
     ["diagnosis", "merge", "inquiry", "trial", "stage"],
     ["gradient_faults"],
     ["judge", "worlds", "card", "reading", "judging"],
@@ -52,7 +52,7 @@ LEVELS = [
     ["measurement"],
     ["run", "expectations", "identification", "interview", "differences", "port", "claims"],
     ["compare", "reproduction"],
-    ["reports", "casting", "tally", "checking"],
+    ["reports", "casting", "tally", "checking", "selftest"],
     ["cli", "__main__", "pytest_plugin"],
 ]
 LEVEL = {name: n for n, names in enumerate(LEVELS) for name in names}

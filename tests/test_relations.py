@@ -20,7 +20,7 @@ from logitmus.events import Related
 from logitmus.observation import Answered, Outcome
 from logitmus.oracle import reference
 from logitmus.problem import FLOAT_DTYPES, Problem
-from logitmus.reports import html, markdown
+from logitmus.reports import html, machine, markdown
 from logitmus.reports.relations import brief, grid, lines
 from logitmus.reports.summary import Summary
 from logitmus.run import judge_run, run
@@ -208,7 +208,7 @@ def test_every_report_shows_them_and_json_has_no_infinity() -> None:
     summary = Summary()
     for one in MANY:
         summary.add(one)
-    assert json.loads(json.dumps(summary.as_dict(), allow_nan=False))["relations"][1]["ulps"] == "infinite"
+    assert json.loads(json.dumps(machine.as_dict(summary), allow_nan=False))["relations"][1]["ulps"] == "infinite"
     assert "a number added to all logits changes nothing" in html.render(summary)
     assert "a number added to all logits changes nothing" in markdown.text(summary)
     assert grid(MANY)[1][0] == ("torch:broken@cpu", ["broken, 9 ulps"])

@@ -25,6 +25,7 @@ from logitmus.cli.port import port
 from logitmus.cli.report import report
 from logitmus.cli.repro import repro
 from logitmus.cli.run import run
+from logitmus.cli.selftest import selftest
 
 app = typer.Typer(
     help="Every framework's cross-entropy, the same adversarial questions, exact answers.",
@@ -50,6 +51,7 @@ for verb in (
     port,
     backends,
     families,
+    selftest,
 ):
     app.command()(verb)
 
@@ -86,8 +88,9 @@ def _is_explained(error: Exception) -> bool:
     from logitmus.explanation import ExplainError
     from logitmus.registry import RegistryError
     from logitmus.reproduction import ReproError
+    from logitmus.selftest import SelftestError
     from logitmus.store import StoreError
     from logitmus.target import TargetError
 
     wrong = RegistryError | TargetError | SuiteError | ExpectationsError | ExplainError | ClaimsError
-    return isinstance(error, wrong | ReproError | StoreError | OSError)
+    return isinstance(error, wrong | ReproError | SelftestError | StoreError | OSError)

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from logitmus.cli.exits import Exit, FailOn
 from logitmus.cli.options import STDOUT, Outputs
+from logitmus.detection import known
 from logitmus.events import BackendFailed, BackendReady, Event, Judged, RunFinished
 from logitmus.expectations import Acceptance, load
 from logitmus.finding import Severity
@@ -48,7 +49,7 @@ def deliver(
         quiet: no summary on the terminal.
         store: the run's file, for what no event carries.
     """
-    summary = Summary()
+    summary = Summary(known())
     missing: set[str] = set()
     ready: set[str] = set()
     interrupted = False

@@ -1,0 +1,97 @@
+"""What a summary holds, for machines: plain values that JSON has."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from logitmus.backend import Subject
+from logitmus.convention import PORTABLE
+from logitmus.finding import Verdict
+from logitmus.reports import exploration, relations, wording
+from logitmus.reports.summary import Cell, Group, Summary
+from logitmus.reports.wording import finite
+
+SCHEMA: Final = 1
+
+
+def as_dict(summary: Summary) -> dict[str, Any]:
+    """All of it; the schema is versioned."""
+    return {
+        "schema": SCHEMA,
+        "headline": summary.headline(),
+        "settings": dict(summary.started.settings) if summary.started else {},
+        "seconds": summary.finished.seconds if summary.finished else None,
+        "interrupted": summary.finished.interrupted if summary.finished else None,
+        "problems": len(summary.problems),
+        "rows": summary.rows,
+        "calls": summary.calls,
+        "absorbed": summary.absorbed,
+        "undecided": summary.undecided,
+        "verdicts": {verdict.value: summary.verdicts[verdict] for verdict in Verdict},
+        "not_run": dict(sorted(summary.not_run.items())),
+        "harness": dict(summary.started.environment) if summary.started else {},
+        "backends": [
+            {"name": b.name, "failed": b.failed, "hint": b.hint, "environment": dict(b.environment)}
+            for _, b in sorted(summary.backends.items())
+        ],
+        "subjects": [
+            {"id": s, "convention": _declared(summary.subjects.get(s)), "docs": _docs(summary.subjects.get(s))}
+            for s in summary.subject_ids()
+        ],
+        "matrix": [_cell(key, summary.cells[key]) for key in sorted(summary.cells)],
+        "relations": relations.as_dicts(summary.related),
+        "detection": None if summary.power is None else summary.power.as_dict(),
+        "explored": exploration.as_dict(summary.explored),
+        "findings": [_group(group) for group in summary.groups()],
+    }
+
+
+def _cell(key: tuple[str, str], record: Cell) -> dict[str, Any]:
+    return {
+        "subject": key[0],
+        "family": key[1],
+        "grade": record.grade.value if record.grade else None,
+        "severity": record.severity.value if record.severity else None,
+        "counts": {verdict.value: record.counts[verdict] for verdict in Verdict if record.counts[verdict]},
+        "share": finite(record.share),
+        "ulps": finite(record.ulps),
+    }
+
+
+def _group(told: Group) -> dict[str, Any]:
+    finding = told.finding
+    return {
+        "id": finding.id,
+        "kind": finding.kind.value,
+        "severity": finding.severity.value,
+        "cause": finding.cause,
+        "summary": finding.summary,
+        "dependences": list(told.dependences),
+        "subjects": sorted(told.subjects),
+        "families": sorted(told.families),
+        "dtypes": sorted(told.dtypes),
+        "parts": sorted(filter(None, told.parts)),
+        "count": told.count,
+        "example": {
+            "subject": finding.subject,
+            "problem": finding.problem,
+            "question": wording.question(told.problem, finding.row),
+            "part": finding.part,
+            "row": finding.row,
+            "index": finding.index,
+            "expected": finding.expected,
+            "observed": finding.observed,
+            "ulps": finite(finding.ulps),
+            "share": finite(finding.share),
+            "detail": finding.detail,
+            "alternatives": list(finding.alternatives),
+        },
+    }
+
+
+def _declared(subject: Subject | None) -> dict[str, str]:
+    return {} if subject is None else {k: mine for k, (mine, _) in subject.convention.differences(PORTABLE).items()}
+
+
+def _docs(subject: Subject | None) -> dict[str, str]:
+    return {} if subject is None else dict(subject.docs)
