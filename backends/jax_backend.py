@@ -5,13 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
-from logitmus.backend import REPEATED, Backend, Function, Inputs, Offer, Outputs, Precision, Usage, same_precision
+from logitmus.backend import (
+    ALL_MANNERS,
+    Backend,
+    Function,
+    Inputs,
+    Offer,
+    Outputs,
+    Precision,
+    Usage,
+    differentiated,
+    same_precision,
+)
 from logitmus.convention import Convention
+from logitmus.problem import ONCE, Array
 
 
 def _integer_labels(logits: Any, labels: Any, _options: Mapping[str, Any]) -> Any:
@@ -60,19 +72,28 @@ def _devices() -> Sequence[str]:
 
 
 def _evaluate(function: Function, mode: str, device: str, inputs: Inputs) -> Outputs:
+    return _ask(function, mode, device, inputs, ONCE, inputs.cotangent)
+
+
+def _differentiate(function: Function, mode: str, device: str, inputs: Inputs, manner: str) -> Outputs:
+    return differentiated(inputs, manner, partial(_ask, function, mode, device, inputs, manner))
+
+
+def _ask(function: Function, mode: str, device: str, inputs: Inputs, manner: str, seed: Array | None) -> Outputs:
+    """The loss, and what comes of `seed`: an upstream gradient, or in forward mode a direction."""
     import jax
 
     place = jax.devices(device)[0]
-    options, upstream = inputs.given, inputs.cotangent
+    options = inputs.given
     if inputs.weight is not None:
         options["weight"] = jax.device_put(inputs.weight, place)
     if mode == "jit":
-        if upstream is None:  # an argument all the same: one compilation serves problems with and without one
-            upstream = np.ones(inputs.logits.shape[:-1], inputs.logits.dtype)
-        run = _compiled(function.call, tuple(options.items()))
+        if seed is None:  # an argument all the same: one compilation serves problems with and without one
+            seed = np.ones(inputs.logits.shape[:-1], inputs.logits.dtype)
+        run = _compiled(function.call, tuple(options.items()), manner)
     else:
-        run = _differentiated(function.call, options)
-    placed = (None if a is None else jax.device_put(a, place) for a in (inputs.logits, inputs.targets, upstream))
+        run = _differentiated(function.call, options, manner)
+    placed = (None if a is None else jax.device_put(a, place) for a in (inputs.logits, inputs.targets, seed))
     loss, gradients = run(*placed)
     if not isinstance(loss, jax.Array):
         return Outputs(loss=loss)
@@ -84,11 +105,15 @@ def _evaluate(function: Function, mode: str, device: str, inputs: Inputs) -> Out
     )
 
 
-def _differentiated(call: Callable[..., Any], options: Mapping[str, Any]) -> Callable[..., tuple[Any, tuple[Any, ...]]]:
-    """(logits, targets, upstream) -> the loss and its gradients; one function, so that jit compiles both at once."""
+# (logits, targets, seed) -> the loss, and its gradients or its derivative along the seed.
+_Run = Callable[..., tuple[Any, tuple[Any, ...]]]
+
+
+def _differentiated(call: Callable[..., Any], options: Mapping[str, Any], manner: str) -> _Run:
+    """The call and its derivatives as one function, so that jit compiles both at once."""
     import jax
 
-    def run(logits: Any, targets: Any, upstream: Any) -> tuple[Any, tuple[Any, ...]]:
+    def reverse(logits: Any, targets: Any, upstream: Any) -> tuple[Any, tuple[Any, ...]]:
         if jax.numpy.issubdtype(targets.dtype, jax.numpy.floating):
             loss, pull_back = jax.vjp(lambda x, q: call(x, q, options), logits, targets)
         else:
@@ -96,18 +121,27 @@ def _differentiated(call: Callable[..., Any], options: Mapping[str, Any]) -> Cal
         if not isinstance(loss, jax.Array) or (upstream is not None and upstream.shape != loss.shape):
             return loss, ()
         seed = jax.numpy.ones_like(loss) if upstream is None else upstream.astype(loss.dtype)
+        if manner == "backward_twice":
+            pull_back(seed)
         return loss, pull_back(seed)
 
-    return run
+    def forward(logits: Any, targets: Any, direction: Any) -> tuple[Any, tuple[Any, ...]]:
+        try:
+            loss, along = jax.jvp(lambda x: call(x, targets, options), (logits,), (direction,))
+        except TypeError as error:
+            if "custom_vjp" not in str(error):
+                raise
+            raise NotImplementedError(str(error)) from error
+        return loss, (along.astype(logits.dtype),)
+
+    return forward if manner == "forward_mode" else reverse
 
 
 @lru_cache(maxsize=256)
-def _compiled(
-    call: Callable[..., Any], options: tuple[tuple[str, Any], ...]
-) -> Callable[..., tuple[Any, tuple[Any, ...]]]:
+def _compiled(call: Callable[..., Any], options: tuple[tuple[str, Any], ...], manner: str) -> _Run:
     import jax
 
-    compiled: Callable[..., tuple[Any, tuple[Any, ...]]] = jax.jit(_differentiated(call, dict(options)))
+    compiled: _Run = jax.jit(_differentiated(call, dict(options), manner))
     return compiled
 
 
@@ -131,8 +165,8 @@ _PRECISION = {
     **same_precision(half_storage="result"),
     "float64": Precision("float32", "float32", "float32"),  # without x64; with it, see `variant_precision`
 }
-_LABEL_OFFER = Offer(targets="labels", manners=REPEATED, gradients=frozenset({"logits"}))
-_PROBABILITY_OFFER = Offer(targets="probabilities", manners=REPEATED)
+_LABEL_OFFER = Offer(targets="labels", manners=ALL_MANNERS, gradients=frozenset({"logits"}))
+_PROBABILITY_OFFER = Offer(targets="probabilities", manners=ALL_MANNERS)
 
 _HELPERS = {
     "one_hot": "jax.nn.one_hot({targets}, K)",
@@ -177,6 +211,7 @@ BACKEND = Backend(
     name="jax",
     distributions=("jax", "optax"),
     evaluate=_evaluate,
+    differentiate=_differentiate,
     start=_start,
     devices=_devices,
     adopt=lambda call: call,

@@ -5,11 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
-from logitmus.backend import REPEATED, Backend, Function, Inputs, Offer, Outputs, Precision, Usage, same_precision
+from logitmus.backend import (
+    ALL_MANNERS,
+    Backend,
+    Function,
+    Inputs,
+    Offer,
+    Outputs,
+    Precision,
+    Usage,
+    differentiated,
+    same_precision,
+)
 from logitmus.convention import Convention
+from logitmus.problem import ONCE, Array
 
 _DEVICES: Final = {"cpu": "CPU", "cuda": "GPU"}
 # Keras' mean is called so in every version of Keras 3.
@@ -80,20 +92,29 @@ def _devices() -> Sequence[str]:
 
 
 def _evaluate(function: Function, mode: str, device: str, inputs: Inputs) -> Outputs:
+    return _ask(function, mode, device, inputs, ONCE, inputs.cotangent)
+
+
+def _differentiate(function: Function, mode: str, device: str, inputs: Inputs, manner: str) -> Outputs:
+    return differentiated(inputs, manner, partial(_ask, function, mode, device, inputs, manner))
+
+
+def _ask(function: Function, mode: str, device: str, inputs: Inputs, manner: str, seed: Array | None) -> Outputs:
+    """The loss, and what comes of `seed`: an upstream gradient, or in forward mode a direction."""
     import tensorflow as tf
 
     options = inputs.given
     with tf.device(f"/{_DEVICES[device]}:0"):
         logits, targets = tf.constant(inputs.logits), tf.constant(inputs.targets)
-        upstream = None if inputs.cotangent is None else tf.constant(inputs.cotangent)
+        along = None if seed is None else tf.constant(seed)
         if inputs.weight is not None:
             options["weight"] = tf.constant(inputs.weight)
         run = (
-            _compiled(function.call, tuple(options.items()), (device, *inputs.signature))
+            _compiled(function.call, tuple(options.items()), manner, (device, *inputs.signature))
             if mode == "xla"
-            else _differentiated(function.call, options)
+            else _differentiated(function.call, options, manner)
         )
-        loss, gradients = run(logits, targets, upstream)
+        loss, gradients = run(logits, targets, along)
     if not tf.is_tensor(loss):
         return Outputs(loss=loss)
     # Converted, for the gradient of a gather may come as slices.
@@ -101,33 +122,49 @@ def _evaluate(function: Function, mode: str, device: str, inputs: Inputs) -> Out
     return Outputs(loss=loss.numpy(), grad_logits=arrays[0], grad_targets=arrays[1] if len(arrays) > 1 else None)
 
 
-def _differentiated(call: Callable[..., object], options: _Options) -> Callable[..., tuple[Any, list[Any]]]:
-    """(logits, targets, upstream) -> the loss and its gradients."""
+# (logits, targets, seed) -> the loss, and its gradients or its derivative along the seed.
+_Run = Callable[..., tuple[Any, list[Any]]]
+
+
+def _differentiated(call: Callable[..., object], options: _Options, manner: str) -> _Run:
     import tensorflow as tf
 
-    def run(logits: Any, targets: Any, upstream: Any) -> tuple[Any, list[Any]]:
+    def reverse(logits: Any, targets: Any, upstream: Any) -> tuple[Any, list[Any]]:
         watched = [logits, targets] if targets.dtype.is_floating else [logits]
-        with tf.GradientTape() as tape:
+        twice = manner == "backward_twice"
+        with tf.GradientTape(persistent=twice) as tape:
             tape.watch(watched)
             loss: Any = call(logits, targets, options)
         if not tf.is_tensor(loss) or (upstream is not None and loss.shape != upstream.shape):
             return loss, [None] * len(watched)
         seed = None if upstream is None else tf.cast(upstream, loss.dtype)  # Keras' losses have a dtype of their own
+        if twice:
+            tape.gradient(loss, watched, output_gradients=seed)
         return loss, tape.gradient(loss, watched, output_gradients=seed)
 
-    return run
+    def forward(logits: Any, targets: Any, direction: Any) -> tuple[Any, list[Any]]:
+        try:
+            with tf.autodiff.ForwardAccumulator(logits, direction) as accumulator:
+                loss: Any = call(logits, targets, options)
+            along = accumulator.jvp(loss)
+        except LookupError as error:
+            if isinstance(error, KeyError | IndexError):
+                raise
+            # It differentiates the gradient, which may have none.
+            raise NotImplementedError(str(error)) from error
+        return loss, [None if along is None else tf.cast(along, logits.dtype)]
+
+    return forward if manner == "forward_mode" else reverse
 
 
 @lru_cache(maxsize=256)
 def _compiled(
-    call: Callable[..., object], options: tuple[tuple[str, Any], ...], _signature: tuple[object, ...]
-) -> Callable[..., tuple[Any, list[Any]]]:
+    call: Callable[..., object], options: tuple[tuple[str, Any], ...], manner: str, _signature: tuple[object, ...]
+) -> _Run:
     """The same compiled by XLA. One tf.function a signature: it keeps every trace, and only here can one be dropped."""
     import tensorflow as tf
 
-    compiled: Callable[..., tuple[Any, list[Any]]] = tf.function(
-        _differentiated(call, dict(options)), jit_compile=True, autograph=False
-    )
+    compiled: _Run = tf.function(_differentiated(call, dict(options), manner), jit_compile=True, autograph=False)
     return compiled
 
 
@@ -221,8 +258,8 @@ def _keras(
 
 
 _REDUCTIONS = ("none", "sum", "mean")
-_SPARSE_OFFER = Offer(targets="labels", manners=REPEATED, gradients=frozenset({"logits"}))
-_DENSE_OFFER = Offer(targets="probabilities", manners=REPEATED)
+_SPARSE_OFFER = Offer(targets="labels", manners=ALL_MANNERS, gradients=frozenset({"logits"}))
+_DENSE_OFFER = Offer(targets="probabilities", manners=ALL_MANNERS)
 _KERAS_SPARSE_OFFER = replace(_SPARSE_OFFER, options=frozenset({"ignore_index"}), reductions=_REDUCTIONS)
 _KERAS_DENSE_OFFER = replace(_DENSE_OFFER, options=frozenset({"label_smoothing"}), reductions=_REDUCTIONS)
 _KERAS_SPARSE = _SPARSE.but(**_KERAS_FIELDS, mean_denominator="kept")
@@ -232,6 +269,7 @@ BACKEND = Backend(
     name="tensorflow",
     distributions=("tensorflow", "keras"),
     evaluate=_evaluate,
+    differentiate=_differentiate,
     start=_start,
     devices=_devices,
     adopt=lambda call: call,

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from logitmus.backend import REPEATED, Backend, Function, Inputs, Offer, Outputs, Usage, same_precision
+from logitmus.backend import (
+    ALL_MANNERS,
+    Backend,
+    Function,
+    Inputs,
+    NotAskedError,
+    Offer,
+    Outputs,
+    Usage,
+    differentiated,
+    same_precision,
+)
 from logitmus.convention import Convention
-from logitmus.problem import FLOAT_DTYPES, Array
+from logitmus.problem import FLOAT_DTYPES, ONCE, Array
 
 
 def _functional(logits: Any, targets: Any, options: Mapping[str, Any]) -> Any:
@@ -32,28 +44,50 @@ def _two_steps(logits: Any, targets: Any, options: Mapping[str, Any]) -> Any:
 
 
 def _evaluate(function: Function, mode: str, device: str, inputs: Inputs) -> Outputs:
-    del mode  # eager is the only one
-    import torch
+    return _ask(function, mode, device, inputs, ONCE, inputs.cotangent)
 
-    logits = _tensor(inputs.logits, device).requires_grad_()
-    targets = _tensor(inputs.targets, device)
-    wanted = [logits, targets.requires_grad_()] if targets.is_floating_point() else [logits]
+
+def _differentiate(function: Function, mode: str, device: str, inputs: Inputs, manner: str) -> Outputs:
+    return differentiated(inputs, manner, partial(_ask, function, mode, device, inputs, manner))
+
+
+def _ask(function: Function, mode: str, device: str, inputs: Inputs, manner: str, seed: Array | None) -> Outputs:
+    """The loss, and what comes of `seed`: an upstream gradient, or in forward mode a direction."""
+    del mode  # eager is the only one
+    logits, targets = _tensor(inputs.logits, device), _tensor(inputs.targets, device)
     options = inputs.given
     if inputs.weight is not None:
         options["weight"] = _tensor(inputs.weight, device)
-    loss: Any = function.call(logits, targets, options)
-    if not isinstance(loss, torch.Tensor):
-        return Outputs(loss=loss)
-    gradients = _gradients(loss, wanted, None if inputs.cotangent is None else _tensor(inputs.cotangent, device))
+    along = None if seed is None else _tensor(seed, device)
+
+    def call(x: Any) -> Any:
+        return function.call(x, targets, options)
+
+    if manner == "forward_mode":
+        outputs = _forward(call, logits, along)
+    else:
+        outputs = _reverse(call, logits, targets, along, twice=manner == "backward_twice")
     if device != "cpu":  # on the CPU the tensors are the arrays; elsewhere what was written must be carried back
         for array, tensor in ((inputs.logits, logits), (inputs.targets, targets)):
             _write_back(array, _array(tensor))
+    return outputs
+
+
+def _reverse(call: Callable[..., Any], logits: Any, targets: Any, upstream: Any, *, twice: bool) -> Outputs:
+    import torch
+
+    logits.requires_grad_()
+    wanted = [logits, targets.requires_grad_()] if targets.is_floating_point() else [logits]
+    loss = call(logits)
+    if not isinstance(loss, torch.Tensor):
+        return Outputs(loss=loss)
+    gradients = _gradients(loss, wanted, upstream, twice=twice)
     return Outputs(
         loss=_array(loss), grad_logits=gradients[0], grad_targets=gradients[1] if len(gradients) > 1 else None
     )
 
 
-def _gradients(loss: Any, wanted: Sequence[Any], upstream: Any) -> list[Array | None]:
+def _gradients(loss: Any, wanted: Sequence[Any], upstream: Any, *, twice: bool) -> list[Array | None]:
     import torch
 
     if upstream is None:
@@ -61,8 +95,26 @@ def _gradients(loss: Any, wanted: Sequence[Any], upstream: Any) -> list[Array | 
     if not loss.requires_grad or upstream.shape != loss.shape:
         return [None] * len(wanted)
     # What a function does not look at has no gradient; that is no error.
-    found = torch.autograd.grad(loss, wanted, upstream.to(loss.dtype), allow_unused=True)
-    return [None if gradient is None else _array(gradient) for gradient in found]
+    pull_back = partial(torch.autograd.grad, loss, wanted, upstream.to(loss.dtype), allow_unused=True)
+    if twice:
+        pull_back(retain_graph=True)
+    return [None if gradient is None else _array(gradient) for gradient in pull_back()]
+
+
+def _forward(call: Callable[..., Any], logits: Any, direction: Any) -> Outputs:
+    import torch
+
+    forward_ad: Any = torch.autograd.forward_ad
+    with forward_ad.dual_level():
+        try:
+            dual = forward_ad.make_dual(logits, direction)
+        except RuntimeError as error:  # not where rows share their memory
+            raise NotAskedError(f"there are no dual numbers of these logits: {error}") from error
+        loss = call(dual)
+        if not isinstance(loss, torch.Tensor):
+            return Outputs(loss=loss)
+        primal, tangent = forward_ad.unpack_dual(loss)
+        return Outputs(loss=_array(primal), grad_logits=None if tangent is None else _array(tangent.to(logits.dtype)))
 
 
 def _tensor(array: Array, device: str) -> Any:
@@ -178,7 +230,7 @@ def _of_labels(name: str, page: str, call: Callable[..., Any], usage: Usage, *op
             reductions=_REDUCTIONS,
             label_dtypes=_LABEL_DTYPES,
             layouts=_LAYOUTS,
-            manners=REPEATED,
+            manners=ALL_MANNERS,
             gradients=frozenset({"logits"}),
         ),
         convention=_LABELS,
@@ -197,7 +249,7 @@ def _of_probabilities(name: str, page: str, call: Callable[..., Any], usage: Usa
             options=frozenset({"weight", "ignore_index", "label_smoothing"}),
             reductions=_REDUCTIONS,
             layouts=_LAYOUTS,
-            manners=REPEATED,
+            manners=ALL_MANNERS,
         ),
         convention=_PROBABILITIES,
         precision=same_precision(half_storage="result"),
@@ -210,6 +262,7 @@ BACKEND = Backend(
     name="torch",
     distributions=("torch",),
     evaluate=_evaluate,
+    differentiate=_differentiate,
     devices=_devices,
     adopt=lambda call: call,
     functions=(

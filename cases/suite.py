@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Final, cast
 
 from logitmus.cases.families import (
+    asked_again,
     bad_labels,
     big_gap,
     block_edges,
@@ -77,6 +78,7 @@ FAMILIES: Final[tuple[Family, ...]] = tuple(
         spatial,
         layouts,
         degenerate,
+        asked_again,
         relations,
         convention_probes,
     )

@@ -6,14 +6,14 @@ A framework author writes one module with a `Backend` value and names it in the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from logitmus.convention import Convention
-from logitmus.problem import DEFAULT_REDUCTION, FLOAT_DTYPES, LABEL_DTYPES, LAYOUTS, ONCE, Array, Problem
+from logitmus.problem import DEFAULT_REDUCTION, FLOAT_DTYPES, LABEL_DTYPES, LAYOUTS, MANNERS, ONCE, Array, Problem
 
 TargetKind = Literal["labels", "probabilities"]
 # (logits, targets, options that are given) -> what a function returns, all in the framework's own arrays.
@@ -261,7 +261,8 @@ class Backend:
             can be asked (`logitmus.adopted`); None: it takes none.
         autodiff: whether the framework differentiates a user's function.
         differentiate: (function, mode, device, inputs, manner) -> outputs, as `evaluate`, with the gradients of one of
-            `problem.DERIVATIVES`; raises NotAskedError, with the reason, where that is not to be had.
+            `problem.DERIVATIVES`; raises NotAskedError, with the reason, where that is not to be had. `differentiated`
+            makes it of one call.
     """
 
     name: str
@@ -312,6 +313,48 @@ class Backend:
         )
 
 
+def differentiated(inputs: Inputs, manner: str, ask: Callable[[Array | None], Outputs]) -> Outputs:
+    """What `Backend.differentiate` gives, made of calls of one kind.
+
+    Args:
+        ask: makes a call. It takes the upstream gradient and gives the gradients; in forward mode it takes a direction
+            in the logits, and gives in the place of `grad_logits` the derivative of the loss along it. It may raise
+            NotImplementedError where there is none.
+
+    Raises:
+        NotAskedError: where forward mode cannot give the gradient by the logits.
+    """
+    if manner != "forward_mode":
+        return ask(inputs.cotangent)
+    if inputs.cotangent is not None:
+        raise NotAskedError("forward mode takes no upstream gradient")
+    rows = np.moveaxis(inputs.logits, inputs.class_axis, -1).shape[:-1]
+    loss, columns = None, []
+    for direction in _unit_vectors(inputs):
+        try:
+            along = ask(direction)
+        except NotImplementedError as error:
+            raise NotAskedError(f"has no forward-mode derivative: {error}") from error
+        if np.size(along.loss) != np.prod(rows):
+            raise NotAskedError("forward mode gives the gradient of a loss for each row; this is one for several")
+        if along.grad_logits is None:
+            raise NotAskedError("has no forward-mode derivative: its loss carries no tangent")
+        columns.append(along.grad_logits.reshape(rows))
+        loss = along.loss if loss is None else loss
+    if loss is None:
+        raise NotAskedError("forward mode takes a class at a time, and there is none")
+    return Outputs(loss=loss, grad_logits=np.stack(columns, axis=inputs.class_axis))
+
+
+def _unit_vectors(inputs: Inputs) -> Iterator[Array]:
+    """That of one class after another, the same for every row: along it the losses have one column of the gradient."""
+    for label in range(inputs.logits.shape[inputs.class_axis]):
+        direction = np.zeros(inputs.logits.shape, inputs.logits.dtype)
+        np.moveaxis(direction, inputs.class_axis, -1)[..., label] = 1
+        yield direction
+
+
 ALL_LAYOUTS = tuple(LAYOUTS)
+ALL_MANNERS = tuple(manner for manner in MANNERS if manner != ONCE)
 REPEATED = ("again", "after_others")
 """The manners that need nothing of a framework."""

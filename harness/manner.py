@@ -6,9 +6,9 @@ the worker imports it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from logitmus.problem import DERIVATIVES, ONCE, Array, Problem, float_array, lit
 
 _REPEATS: Final = 2
 _PARTS: Final = ("loss", "grad_logits", "grad_targets")
+_FORWARD_PARTS: Final = ("loss", "grad_logits")  # it is not asked for the gradient by targets
 _LARGE: Final = 16384.0  # inside float16
 
 
@@ -45,9 +46,10 @@ def perform(problem: Problem, inputs: str, call: Call) -> Called:
         return Called(first, seconds)
     plain = _copied(first)  # what it gave out may be a buffer of its own, and change under later calls
     kept: Outcome = plain
+    parts = _FORWARD_PARTS if problem.manner == "forward_mode" else _PARTS
     for later, took in _later(problem, inputs, first, call):
         seconds += took
-        kept = _beside(plain, later)
+        kept = _beside(plain, later, parts)
         if not isinstance(kept, Answered) or kept.changed:
             break
     return Called(kept, seconds)
@@ -91,15 +93,15 @@ def _twice(array: Array) -> Array:
 
 
 def _copied(answer: Answered) -> Answered:
-    copies = {name: None if (part := getattr(answer, name)) is None else part.copy() for name in _PARTS}
+    copies: dict[str, Any] = {name: None if (part := getattr(answer, name)) is None else part.copy() for name in _PARTS}
     return replace(answer, **copies)
 
 
-def _beside(plain: Answered, later: Outcome) -> Outcome:
+def _beside(plain: Answered, later: Outcome, parts: Sequence[str]) -> Outcome:
     """The later answer, with what it does otherwise than the plain one."""
     match later:
         case Answered():
-            changed = tuple(name for name in _PARTS if not _alike(getattr(plain, name), getattr(later, name)))
+            changed = tuple(name for name in parts if not _alike(getattr(plain, name), getattr(later, name)))
             return replace(later, changed=changed, written=tuple(dict.fromkeys((*plain.written, *later.written))))
         case Raised(name, message):
             return Raised(name, message, answered_before=True)

@@ -4,12 +4,13 @@ import fnmatch
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import import_module
 
 import numpy as np
 import pytest
 
-from logitmus.backend import Inputs
+from logitmus.backend import Inputs, NotAskedError, Outputs, differentiated
 from logitmus.convention import FIELDS, PORTABLE
 from logitmus.problem import FLOAT_DTYPES
 
@@ -129,3 +130,58 @@ def test_the_textbook_formula_refuses_a_label_outside_the_classes():
     for bad in (4, -1):
         with pytest.raises(IndexError, match=r"\[0, 4\)"):
             backend("numpy").evaluate(labels, "", "cpu", question("float32", [0, bad]))
+
+
+# --- forward mode, a class at a time ----------------------------------------------------------------------------------
+
+LINEAR = np.arange(12.0).reshape(2, 3, 2)  # the slopes of a loss that is linear in its logits, classes in the middle
+
+
+def linear(**changes):
+    """The inputs of such a loss, and the call that `differentiated` makes."""
+    inputs = question("float64", [3, 0])
+    inputs = replace(inputs, **{"logits": np.ones(LINEAR.shape), "cotangent": None, "class_axis": 1, **changes})
+
+    def ask(direction):
+        return Outputs(loss=(LINEAR * inputs.logits).sum(1), grad_logits=(LINEAR * direction).sum(1))
+
+    return inputs, ask
+
+
+def test_forward_mode_puts_the_columns_where_the_classes_are():
+    inputs, ask = linear()
+    outputs = differentiated(inputs, "forward_mode", ask)
+    np.testing.assert_array_equal(outputs.grad_logits, LINEAR)
+    np.testing.assert_array_equal(outputs.loss, LINEAR.sum(1))
+    assert outputs.grad_targets is None
+
+
+def test_of_a_single_row_forward_mode_may_ask_for_a_sum():
+    inputs, _ = linear(logits=np.ones((1, 3)))
+    outputs = differentiated(inputs, "forward_mode", lambda d: Outputs(loss=np.array(6.0), grad_logits=d.sum() * 2))
+    assert outputs.grad_logits.tolist() == [[2, 2, 2]]
+
+
+def test_reverse_mode_gets_the_upstream_gradient():
+    inputs, _ = linear(cotangent=np.array([3.0]))
+    assert differentiated(inputs, "backward_twice", lambda seed: Outputs(loss=seed)).loss is inputs.cotangent
+
+
+def refuses(_direction):
+    raise NotImplementedError("nobody wrote it")
+
+
+@pytest.mark.parametrize(
+    ("changes", "ask", "reason"),
+    [
+        ({"cotangent": np.ones((2, 2))}, None, "no upstream gradient"),
+        ({"logits": np.ones((2, 0, 2))}, None, "there is none"),
+        ({}, refuses, "no forward-mode derivative: nobody wrote it"),
+        ({}, lambda _: Outputs(loss=np.ones((2, 2))), "carries no tangent"),
+        ({}, lambda _: Outputs(loss=np.array(1.0), grad_logits=np.array(1.0)), "a loss for each row"),
+    ],
+)
+def test_forward_mode_says_why_it_cannot_be_asked(changes, ask, reason):
+    inputs, linear_ask = linear(**changes)
+    with pytest.raises(NotAskedError, match=reason):
+        differentiated(inputs, "forward_mode", ask or linear_ask)

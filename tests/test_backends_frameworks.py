@@ -71,9 +71,9 @@ ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "bfloat16": 2.0**-8, "floa
 RUNS = [("numpy", ""), ("torch", ""), ("tensorflow", ""), ("jax", ""), ("jax", "x64")]
 
 
-def answers(name, variant):
+def answers(name, variant, script=SCRIPT):
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, name, variant], capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, "-c", script, name, variant], capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
@@ -111,3 +111,149 @@ def test_every_subject_answers_the_seed_question_in_every_dtype(name, variant):
         if one["targets"] is not None:
             assert one["targets"][0] == own, one
             assert near(one["targets"][1], [exact, -2 * exact], 2 * roundoff), one
+
+
+# --- the gradient taken twice, and by forward mode --------------------------------------------------------------------
+
+ASKED = """
+import json, sys, warnings
+from importlib import import_module
+import numpy as np
+from logitmus.adopted import adopt
+from logitmus.judge import Judge
+from logitmus.problem import DERIVATIVES, Problem, float_array
+from logitmus.worker import observe
+
+def asked(backend, subject, manner, dtype, **changes):
+    x = [[0, 0, 0, 1], [3, -1, 2, 0]]
+    if subject.convention.inputs == "probabilities":
+        x = [[0.125, 0.25, 0.125, 0.5], [0.25, 0.5, 0.125, 0.125]]
+    targets = float_array(np.eye(4)[[3, 0]], dtype) if subject.offer.targets == "probabilities" else np.array([3, 0])
+    upstream = float_array([0.75, -2], dtype) if manner == "backward_twice" else None
+    problem = Problem(
+        **{"logits": float_array(x, dtype), "targets": targets, "cotangent": upstream, "manner": manner, **changes}
+    )
+    assert subject.why_not(problem) is None, (subject.id, subject.why_not(problem))
+    function = next(f for f in backend.functions if f.name == subject.function)
+    with warnings.catch_warnings(record=True) as caught:
+        outcome, _ = observe(problem, subject, function, backend, caught)
+    judgement = Judge().judge(problem, subject, outcome)
+    print(json.dumps({
+        "subject": subject.id, "manner": manner, "dtype": dtype, "outcome": type(outcome).__name__,
+        "verdict": judgement.verdict.value, "reason": getattr(outcome, "reason", ""),
+        "changed": getattr(outcome, "changed", ()), "causes": [f.cause for f in judgement.findings],
+    }))
+
+name, variant = sys.argv[1:]
+backend = import_module(f"logitmus.backends.{name}_backend").BACKEND
+backend.start(variant)
+"""
+OWN = """
+for subject in backend.subjects(("cpu",)):
+    for manner in DERIVATIVES if subject.variant == variant else ():
+        for dtype in {"float32", "bfloat16"} & {*subject.offer.dtypes} or {"float64"}:
+            asked(backend, subject, manner, dtype)
+"""
+PLANTED_IN_TORCH = """
+import torch
+
+def fused(scale, jvp=None):
+    # As fused kernels do it: the gradient is made in forward, and saved.
+    class Fused(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, logits, labels):
+            log_p = logits.log_softmax(-1)
+            ctx.gradient = log_p.exp() - torch.nn.functional.one_hot(labels, 4)
+            return -log_p.gather(-1, labels[:, None])[:, 0]
+
+        @staticmethod
+        def backward(ctx, upstream):
+            return scale(ctx.gradient, upstream[:, None]), None
+
+    if jvp:
+        Fused.jvp = staticmethod(lambda ctx, direction, _: jvp((ctx.gradient * direction).sum(-1)))
+    def loss(logits, labels, *, reduction):
+        return Fused.apply(logits, labels)
+    return loss
+
+planted = {
+    "right": fused(torch.mul, lambda along: along),
+    "in_place": fused(torch.Tensor.mul_),
+    "nan": fused(torch.mul, lambda along: along * torch.inf * 0),
+}
+for name, function in planted.items():
+    backend_of_it = adopt(function, backend, name=name)
+    subject = backend_of_it.subjects(("cpu",))[0]
+    for manner in DERIVATIVES:
+        asked(backend_of_it, subject, manner, "float32")
+asked(backend, backend.subjects(("cpu",))[0], "forward_mode", "float32", layout="expanded", logits=np.ones((2, 4), "f"))
+"""
+REVERSE_ONLY = {
+    "jax": """
+import jax
+@jax.custom_vjp
+def fused(logits, labels):
+    return -jax.nn.log_softmax(logits)[jax.numpy.arange(2), labels]
+fused.defvjp(
+    lambda x, t: (fused(x, t), (x, t)),
+    lambda saved, upstream: (upstream[:, None] * (jax.nn.softmax(saved[0]) - jax.nn.one_hot(saved[1], 4)), None),
+)
+def loss(logits, labels, *, reduction):
+    return fused(logits, labels)
+""",
+    "tensorflow": """
+import tensorflow as tf
+@tf.custom_gradient
+def taken_once(losses):
+    return losses, lambda upstream: tf.raw_ops.PreventGradient(input=upstream, message="nobody wrote it")
+def loss(labels, logits, *, reduction):
+    return taken_once(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
+""",
+}
+
+
+def manners(script, name, variant=""):
+    return answers(name, variant, ASKED + script)
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize(("name", "variant"), RUNS[1:])
+def test_every_subject_gives_its_gradient_twice_and_by_forward_mode(name, variant):
+    """Judged as any answer is, against the exact one; the second gradient has the bits of the first."""
+    found = manners(OWN, name, variant)
+    assert {one["manner"] for one in found} == {"backward_twice", "forward_mode"}
+    for one in found:
+        assert one["outcome"] == "Answered", one
+        # No number is wrong: nothing is found but that a subject takes probabilities, or is coarse in half precision.
+        assert all(cause.startswith(("convention:", "effective_precision:")) for cause in one["causes"]), one
+        assert one["manner"] == "forward_mode" or not one["changed"], one
+
+
+@pytest.mark.frameworks
+def test_what_only_a_second_gradient_or_forward_mode_shows_is_found():
+    found = manners(PLANTED_IN_TORCH, "torch")
+    verdicts = [(one["subject"].partition("@")[0], one["manner"], one["outcome"], one["verdict"]) for one in found]
+    assert verdicts == [
+        ("torch:right", "backward_twice", "Answered", "pass"),
+        ("torch:right", "forward_mode", "Answered", "pass"),
+        ("torch:in_place", "backward_twice", "Answered", "finding"),
+        ("torch:in_place", "forward_mode", "NotRun", "not run"),
+        ("torch:nan", "backward_twice", "Answered", "pass"),
+        ("torch:nan", "forward_mode", "Answered", "finding"),
+        ("torch:cross_entropy", "forward_mode", "NotRun", "not run"),
+    ]
+    twice, no_jvp, forward, shared = found[2], found[3], found[5], found[6]
+    for one in (twice, forward):
+        assert one["changed"] == ["grad_logits"]
+        assert one["causes"] == [f"changes:{one['manner']}"]
+    assert "has no forward-mode derivative: You must implement the jvp" in no_jvp["reason"]
+    assert "no dual numbers" in shared["reason"]
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize("name", REVERSE_ONLY)
+def test_a_function_need_have_no_forward_mode(name):
+    own = 'own = adopt(loss, backend, name="loss")\nasked(own, own.subjects(("cpu",))[0], "forward_mode", "float32")'
+    (one,) = manners(REVERSE_ONLY[name] + own, name)
+    assert one["outcome"] == "NotRun", one
+    assert one["reason"].startswith("has no forward-mode derivative: "), one

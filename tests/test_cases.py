@@ -77,14 +77,14 @@ def test_the_default_profile_is_large_and_cheap_to_compile(default) -> None:
             if problem.target_kind == kind and problem.logits.ndim == 2 and problem.rows > 1
         }
         assert len(shapes) <= 20
-    assert len(counted) <= 205
+    assert len(counted) <= 220  # a manner is a signature of its own; half of them cost no compilation
     assert sum(problem.classes >= 30_000 for problem in default) <= 20
 
 
 def test_the_quick_profile_is_quick() -> None:
     problems = list(suite("quick"))
     assert 100 <= len(problems) <= 200
-    assert len(signatures(problems)) <= 30
+    assert len(signatures(problems)) <= 40
     assert {problem.dtype for problem in problems} == {"float32", "bfloat16"}
 
 
@@ -231,6 +231,7 @@ def test_only_the_families_about_special_values_have_them(default) -> None:
     assert special == {
         "masked-classes",
         "non-finite",
+        "asked-again",
         "log-probability-inputs",
         "ignored-rows",
         "class-weights",

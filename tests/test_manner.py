@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -138,3 +139,14 @@ def test_what_is_not_offered_is_not_run() -> None:
         return right(problem, how) if how == ONCE else NotRun("no forward mode")
 
     assert asked("forward_mode", reverse_only)[0] == NotRun("no forward mode")
+
+
+def test_forward_mode_is_not_asked_for_the_gradient_by_targets() -> None:
+    def gives(problem: Problem, how: str) -> Answered:
+        answer = right(problem, how)
+        return replace(answer, grad_targets=answer.grad_logits if how == ONCE else None)
+
+    for manner, changed in (("forward_mode", ()), ("backward_twice", ("grad_targets",))):
+        outcome, _ = asked(manner, gives)
+        assert isinstance(outcome, Answered)
+        assert outcome.changed == changed
