@@ -191,7 +191,8 @@ def _recast(problem: Problem, form: Form, draws: Draws) -> tuple[Array, Array]:
     if problem.target_kind == "probabilities":
         return x, problem.targets.reshape(problem.rows, problem.classes)[rows][:, classes]
     t = problem.targets.reshape(-1)[rows].astype(np.int64)
-    return x, t if "ignore_index" in form.options else t % form.classes
+    ignored = "ignore_index" in form.options and t == problem.ignore_index
+    return x, np.where(ignored, _IGNORED, t % form.classes)
 
 
 def _weight(problem: Problem, form: Form, draws: Draws) -> Array | None:

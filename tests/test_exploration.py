@@ -1,0 +1,482 @@
+"""Exploring: what it finds that the fixed suite does not, how it steers, and what of it a file holds."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import FakePool, specs
+from implementations import observe, shifted, subject, with_log1p
+from typer.testing import CliRunner
+
+from logitmus.asking import EXPLORED
+from logitmus.cases.exploring import FAMILY, Form, bred, drawn, forms
+from logitmus.cases.suite import suite
+from logitmus.checking import check
+from logitmus.cli import app
+from logitmus.convention import PORTABLE
+from logitmus.events import Event, Examined, Explored, Judged, RunFinished, RunStarted
+from logitmus.exploration import Explorer
+from logitmus.finding import Finding, Judgement
+from logitmus.judge import Judge
+from logitmus.problem import FLOAT_DTYPES, Array, Problem, float_array
+from logitmus.registry import RegistryError
+from logitmus.reports import exploration as words
+from logitmus.run import judge_run, run
+from logitmus.store import Store
+
+Rows = Callable[[Array, Array], tuple[Array, Array]]
+
+MOST_ROUNDS = 40  # ten are enough for most seeds
+SUBJECT = subject(PORTABLE, dtypes=("float32",), options=frozenset(), reductions=("none",))
+
+
+def right(x: Array, labels: Array) -> tuple[Array, Array]:
+    """With a single +inf, the limit: probability 1 there."""
+    met = np.isposinf(x)
+    limit = (met.sum(axis=-1, keepdims=True) == 1) & ~np.isnan(x)
+    return with_log1p(np.where(limit, np.where(met, 0, -np.inf), x).astype(x.dtype), labels)
+
+
+def at_one_magnitude(x: Array, labels: Array) -> tuple[Array, Array]:
+    """As a table of exp might: wrong by 2^-14 where the largest logit lies in [66, 79)."""
+    loss, gradient = right(x, labels)
+    struck = (x.max(axis=-1) >= 66) & (x.max(axis=-1) < 79)
+    return np.where(struck, loss * np.float32(1 + 2.0**-14), loss), gradient
+
+
+def near_one_gap(x: Array, labels: Array) -> tuple[Array, Array]:
+    """Wrong where the two largest logits lie 27.1 apart, and a little the more so the nearer they come to that."""
+    loss, gradient = right(x, labels)
+    if x.shape[-1] < 2:
+        return loss, gradient
+    second, first = np.moveaxis(np.sort(x.astype(np.float64), axis=-1)[..., -2:], -1, 0)
+    off = np.abs(first - second - 27.1)
+    size = np.where(np.isfinite(off), np.maximum(2 - 0.16 * np.log2(1 + off * 2**10), 0), 0)
+    return (loss * (1 + size * 2.0**-20)).astype(x.dtype), gradient
+
+
+class Answering:
+    """The seam of `logitmus.asking`, for a function in this process."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.subjects = {SUBJECT.id: SUBJECT}
+        self._rows, self._judge = rows, Judge()
+        self.asked: list[Problem] = []
+
+    def ask(self, pairs: list[tuple[Problem, str]]) -> list[Judgement]:
+        self.asked += [problem for problem, _ in pairs]
+        return [self._judge.judge(problem, SUBJECT, observe(self._rows, problem)) for problem, _ in pairs]
+
+
+@cache
+def plain_suite() -> list[Problem]:
+    """All problems of the default profile in float32 that a plain function of logits and labels can be asked."""
+    return [
+        problem
+        for problem in suite("default", dtypes=["float32"])
+        if SUBJECT.why_not(problem) is None
+        and len(problem.batch) == 1
+        and problem.rows
+        and problem.targets.min() >= 0
+        and problem.targets.max() < problem.classes
+        and problem.reduction == "none"
+    ]
+
+
+@cache
+def judged(rows: Rows) -> list[Judged]:
+    """The fixed suite."""
+    problems = plain_suite()
+    return [
+        Judged(one, said) for one, said in zip(problems, Answering(rows).ask([(p, "") for p in problems]), strict=True)
+    ]
+
+
+def explored(
+    rows: Rows,
+    rounds: int = MOST_ROUNDS,
+    *,
+    seed: int = 0,
+    steer: bool = True,
+    until_new: bool = False,
+    before: Iterable[Judged] | None = None,
+) -> tuple[list[Explored], list[Problem]]:
+    """What is told round by round, and what was asked, after the fixed suite."""
+    explorer = Explorer({"explore": {"minutes": 10, "rounds": rounds}, "seed": seed, "dtypes": ["float32"]})
+    for _ in explorer.watching(judged(rows) if before is None else before):
+        pass
+    asking, told = Answering(rows), []
+    for event in explorer.explore(asking, steer=steer):
+        told += [event] if isinstance(event, Explored) else []
+        if until_new and told and told[-1].new:
+            break
+    return told, asking.asked
+
+
+def ids(problems: Iterable[Problem]) -> list[str]:
+    return [problem.id for problem in problems]
+
+
+# --- the problems ------------------------------------------------------------------------------------------------
+
+KEYS_BY_HAND = """
+from logitmus.cases.exploring import bred, drawn, forms
+form = forms("labels")[0]
+parents = drawn(form, "float32", 3, 0, 0)
+print(*(one.id for one in (*parents, bred(parents, form, "float32", 0, 0))))
+"""
+
+
+def parents_of(targets: str, dtype: str) -> list[Problem]:
+    """Of other forms than any offspring: more classes, one row, an ignored label, a batch of two axes."""
+    x = np.arange(2 * 40, dtype=np.float64).reshape(2, 40) % 7
+    if targets == "probabilities":
+        q = np.eye(40)[[39, 3]] / 2 + np.eye(40)[[0, 20]] / 2
+        wide = Problem(logits=float_array(x, dtype), targets=float_array(q, dtype))
+        return [wide, wide.but(logits=wide.logits[:1], targets=wide.targets[:1], reduction="mean")]
+    wide = Problem(logits=float_array(x, dtype), targets=np.array([39, 25]))
+    ignoring = wide.but(targets=np.array([-1, 33]), ignore_index=-1, weight=float_array(np.ones(40), dtype))
+    spatial = wide.but(logits=wide.logits.reshape(2, 2, 20), targets=np.array([[1, 19], [0, 2]], np.uint8))
+    return [wide, ignoring, spatial, wide.but(logits=wide.logits[0], targets=np.array(17))]
+
+
+def misfit(problem: Problem, form: Form, dtype: str) -> str:
+    """What of a problem is not as its form has it."""
+    allowed = {-100} if "ignore_index" in form.options else set()
+    seen = set(problem.targets.ravel().tolist()) if problem.target_kind == "labels" else set()
+    x = problem.logits.astype(np.float64)
+    domain = {
+        "logits": True,
+        "log_probabilities": bool((x <= 0).all()),
+        "probabilities": bool(((x >= 0) & (x <= 1)).all()),
+    }
+    shape = () if form.reduction != "none" else (form.rows,)
+    fits = {
+        "family": problem.family == FAMILY == EXPLORED,
+        "dtype": problem.dtype == dtype,
+        "shape": problem.logits.shape == (form.rows, form.classes),
+        "targets": problem.target_kind == form.targets,
+        "options": problem.options == frozenset(form.options),
+        "reduction": problem.reduction == form.reduction,
+        "labels": seen <= {*range(form.classes), *allowed},
+        "inputs": domain[form.inputs],
+        "upstream": problem.cotangent is None or (form.upstream and problem.cotangent.shape == shape),
+    }
+    return ", ".join(name for name, fit in fits.items() if not fit)
+
+
+@pytest.mark.parametrize("targets", ["labels", "probabilities"])
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+def test_problems_are_of_the_form_that_is_asked_for(targets: Any, dtype: str) -> None:
+    asked = [
+        *forms(targets),
+        forms(targets, (), reductions=("mean",), upstream=False)[0],
+        *(forms(targets, (), inputs=inputs)[0] for inputs in ("log_probabilities", "probabilities")),
+    ]
+    for form in asked:
+        (own,) = drawn(form, dtype, 1, 0)
+        made = [own, *(bred(parents_of(targets, dtype)[n % 2 :], form, dtype, n) for n in range(12))]
+        assert [misfit(problem, form, dtype) for problem in made] == [""] * len(made), form
+
+
+def test_the_key_says_all() -> None:
+    form = forms("labels")[0]
+    some = drawn(form, "float32", 6, 0, 1)
+    assert len({*ids(some)}) == 6
+    assert ids(drawn(form, "float32", 6, 0, 1)) == ids(some)
+    for other in ((1, 1), (0, 2)):
+        assert not {*ids(drawn(form, "float32", 6, *other))} & {*ids(some)}
+    children = [bred(some, form, "float32", seed, child) for seed, child in product(range(2), range(6))]
+    again = [bred(some, form, "float32", seed, child) for seed, child in product(range(2), range(6))]
+    assert ids(again) == ids(children)
+    assert len({*ids(children)} - {*ids(some)}) == 12
+
+
+def test_another_process_draws_the_same() -> None:
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", KEYS_BY_HAND],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+        for seed in ("1", "2")
+    ]
+    form = forms("labels")[0]
+    parents = drawn(form, "float32", 3, 0, 0)
+    here = ids([*parents, bred(parents, form, "float32", 0, 0)])
+    assert told == [here, here]
+
+
+@pytest.mark.parametrize(
+    ("offered", "reductions"),
+    [
+        ((), ("none",)),
+        (("weight",), ("none", "sum", "mean")),
+        (("label_smoothing", "ignore_index"), ("mean",)),
+        (("weight", "ignore_index", "label_smoothing"), ("sum",)),
+    ],
+)
+@pytest.mark.parametrize("targets", ["labels", "probabilities"])
+def test_what_is_not_offered_is_in_no_form(targets: Any, offered: tuple[str, ...], reductions: tuple[str, ...]) -> None:
+    found = forms(targets, offered, reductions=reductions)
+    assert len({*found}) == len(found) > 0
+    named = {option for form in found for option in form.options}
+    assert named == {*offered} - ({"ignore_index"} if targets == "probabilities" else set())
+    assert {form.reduction for form in found} <= {*reductions}
+    # Rows hide behind one another in a sum: of those who give nothing else most are asked one by one.
+    assert found[0].rows == (8 if "none" in reductions else 1)
+
+
+# --- what it finds -----------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_found_in_what_is_right() -> None:
+    assert [finding.cause for one in judged(right) for finding in one.judgement.findings] == []
+    told, asked = explored(right, 8)
+    assert len(told) == 8
+    assert told[-1].new == ()
+    assert told[-1].problems == told[-1].calls == len(asked) == len({*ids(asked)}) > 200
+    (reached,) = told[-1].reached
+    assert (reached.subject, reached.dtype, reached.calls) == (SUBJECT.id, "float32", len(asked))
+    assert reached.suite == max(one.judgement.share for one in judged(right))
+    assert 0 < reached.share <= 1
+    assert not {*ids(asked)} & {*ids(plain_suite())}
+
+
+@pytest.mark.parametrize("rows", [at_one_magnitude, near_one_gap])
+def test_what_the_suite_does_not_show_is_found(rows: Rows) -> None:
+    assert [finding.cause for one in judged(rows) for finding in one.judgement.findings] == []
+    told, asked = explored(rows, until_new=True)
+    assert told[-1].new, told[-1]
+    by_id = {problem.id: problem for problem in asked}
+    for finding in told[-1].new:
+        problem = by_id[finding.problem]
+        again = Judge().judge(problem, SUBJECT, observe(rows, problem))
+        assert finding.id in {one.id for one in again.findings}
+        assert problem.family == EXPLORED
+        assert finding.part == "loss"
+
+
+def test_steering_comes_where_drawing_alone_does_not() -> None:
+    def came(seed: int, *, steer: bool) -> float:
+        last = explored(near_one_gap, 5, seed=seed, steer=steer, until_new=True)[0][-1]
+        return math.inf if last.new else last.reached[0].share
+
+    alone = came(1, steer=False)
+    steered = sorted(came(seed, steer=True) for seed in range(4))
+    assert steered[1] > 2 * alone, (steered, alone)  # one of four may have little luck
+
+
+def test_what_is_known_is_not_new_and_what_is_new_is_told_once() -> None:
+    new, _ = explored(shifted, before=judged(right), until_new=True)
+    known, _ = explored(shifted, len(new))
+    assert known[-1].new == ()
+    causes = [finding.cause for finding in new[-1].new]
+    assert "convention:infinite_logits=nan" in causes
+    assert len({finding.key for finding in new[-1].new}) == len(causes)
+
+
+def test_a_seed_gives_a_sequence_whatever_was_judged_first() -> None:
+    _, asked = explored(right, 3)
+    _, again = explored(right, 3, before=reversed(judged(right)))
+    assert ids(again) == ids(asked)
+    _, other = explored(right, 3, seed=1)
+    assert len({*ids(other)} & {*ids(asked)}) < len(asked) / 10
+
+
+def test_it_ends_when_it_is_told_to_or_its_time_is_up() -> None:
+    minutes = {"minutes": 1e-9}
+    assert [*Explorer({"explore": minutes}).explore(Answering(right))] == []
+    endless = Explorer({"explore": {"minutes": 10}, "dtypes": ["float32"]})
+    answers = iter((False, False, True))
+    assert len([*endless.explore(Answering(right), enough=lambda: next(answers))]) == 2
+
+
+# --- what a file holds -------------------------------------------------------------------------------------------
+
+SETTINGS = {
+    "explore": {"minutes": 10, "rounds": 5}, "seed": 1, "dtypes": ["float32"], "examine": {"calls": 24},
+}  # fmt: skip
+
+
+def some() -> list[Problem]:
+    return plain_suite()[::4]
+
+
+def told_live(store: Store, pool: FakePool) -> list[Event]:
+    return list(run(some(), specs("test"), store, pool=pool, judge=Judge()))
+
+
+def answering(rows: Rows, **more: Any) -> FakePool:
+    return FakePool({"test": [SUBJECT]}, answer=lambda problem, _: observe(rows, problem), **more)
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[Event], Store, FakePool]]:
+    """A run that explored and found."""
+    pool = answering(at_one_magnitude)
+    with Store.create(tmp_path_factory.mktemp("explored") / "run", settings=SETTINGS) as store:
+        yield told_live(store, pool), store, pool
+
+
+def of_exploring(events: Iterable[Event]) -> tuple[Explored, list[Judged], list[Examined]]:
+    """What was said at last, what showed something new, and to what that was reduced."""
+    every = list(events)
+    return (
+        [event for event in every if isinstance(event, Explored)][-1],
+        [event for event in every if isinstance(event, Judged) and event.problem.family == EXPLORED],
+        [event for event in every if isinstance(event, Examined)],
+    )
+
+
+def test_the_file_tells_the_same_without_asking(told) -> None:
+    events, store, pool = told
+    asked = len(pool.asked)
+    again = list(judge_run(store, judge=Judge()))
+    assert len(pool.asked) == asked
+    assert of_exploring(again) == of_exploring(events)
+    assert [e.problems for e in (*events, *again) if isinstance(e, RunStarted)] == [len(some())] * 2
+
+
+def test_a_finding_is_reduced_and_its_problems_are_in_the_file(told) -> None:
+    events, store, _ = told
+    last, shown, examined = of_exploring(events)
+    assert last.new
+    assert {f.id for f in last.new} <= {f.id for one in shown for f in one.judgement.findings}
+    held = {*store.problem_ids()}
+    by_of = {one.of.key: one for one in examined}
+    for finding in last.new:
+        assert finding.problem in held
+        assert store.problem(finding.problem).family == EXPLORED
+        smallest = by_of[finding.key]
+        assert smallest.problem.rows == 1
+        assert smallest.problem.classes < store.problem(finding.problem).classes
+        shown_by: list[tuple[Finding, str]] = [(finding, finding.problem), (smallest.finding, smallest.problem.id)]
+        for one, where in shown_by:
+            assert one.problem == where in held
+            problem = store.problem(where)
+            replayed = Judge().judge(problem, SUBJECT, observe(at_one_magnitude, problem))
+            assert one.id in {other.id for other in replayed.findings}
+
+
+def test_rounds_give_the_length_and_a_seed_the_same_run(told, tmp_path: Path) -> None:
+    events, store, pool = told
+    assert len([e for e in events if isinstance(e, Explored)]) == SETTINGS["explore"]["rounds"]
+    with Store.create(tmp_path / "again", settings=SETTINGS) as other:
+        second = answering(at_one_magnitude)
+        assert of_exploring(told_live(other, second)) == of_exploring(events)
+        assert second.asked == pool.asked
+        assert other.problem_ids() == store.problem_ids()
+
+
+def test_an_interrupted_exploration_goes_on(told, tmp_path: Path) -> None:
+    events, _, pool = told
+    with Store.create(tmp_path / "run", settings=SETTINGS) as store:
+        first = answering(at_one_magnitude, interrupt=len(some()) + 40)
+        stopped = told_live(store, first)
+        assert [e.interrupted for e in stopped if isinstance(e, RunFinished)] == [True]
+        second = answering(at_one_magnitude)
+        assert of_exploring(told_live(store, second)) == of_exploring(events)
+    assert [*first.asked, *second.asked] == pool.asked
+
+
+def test_without_the_setting_nothing_is_explored(tmp_path: Path) -> None:
+    with Store.create(tmp_path / "run", settings={"seed": 1, "dtypes": ["float32"]}) as store:
+        events = list(run(some()[:8], specs("test"), store, pool=answering(right), judge=Judge()))
+        assert len(store) == 8
+    assert [e for e in events if isinstance(e, Explored)] == []
+
+
+# --- by those who use it -----------------------------------------------------------------------------------------
+
+LOSSES = """
+import numpy as np
+
+
+def right(logits, targets):
+    if targets.size and not 0 <= targets.min() <= targets.max() < logits.shape[-1]:
+        raise IndexError("no such class")
+    x = logits.astype(np.float64)
+    d = x - x.max(axis=-1, keepdims=True)
+    log_p = d - np.log(np.exp(d).sum(axis=-1, keepdims=True))
+    return -np.take_along_axis(log_p, targets[..., None].astype(int), axis=-1)[..., 0].astype(logits.dtype)
+
+
+def at_one_magnitude(logits, targets):
+    rows = right(logits, targets)
+    top = logits.max(axis=-1, initial=-np.inf)
+    return np.where((top >= 66) & (top < 79), rows * 1.001, rows).astype(rows.dtype)
+"""
+COMMAND = [
+    "--framework", "numpy", "--like", "numpy:textbook", "--dtype", "float32", "--profile", "quick",
+]  # fmt: skip
+
+
+@pytest.fixture
+def losses(tmp_path: Path) -> Path:
+    path = tmp_path / "losses.py"
+    path.write_text(LOSSES)
+    return path
+
+
+def test_check_says_what_exploring_came_to(losses: Path) -> None:
+    said = CliRunner().invoke(app, ["check", f"{losses}:right", *COMMAND, "--explore", "0.01"])
+    assert said.exit_code == 0, said.output
+    (line,) = [line for line in said.stdout.splitlines() if "beyond the suite" in line]
+    assert line.endswith("nothing new"), line
+    assert "float32: up to " in said.stdout
+
+
+def test_check_fails_on_what_only_exploring_shows(losses: Path, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"like": "numpy:textbook", "dtypes": ["float32"], "profile": "quick"}
+    function = f"{losses}:at_one_magnitude"
+    assert check(function, "numpy", **settings).conforms
+    out = tmp_path / "a.logitmus"
+    # Two minutes are ample; the first finding ends it.
+    result = check(function, "numpy", **settings, explore=2, fail_fast=True, out=out)
+    assert not result.conforms
+    assert result.stopped
+    assert result.seconds < 60
+    said = result.summary.explored
+    assert said is not None
+    assert "new finding" in words.headline(said)
+    assert any(line.startswith("new: bug: ") for line in words.lines(said)), words.lines(said)
+    data = result.as_dict()["run"]["explored"]
+    assert json.loads(json.dumps(data, allow_nan=False)) == words.as_dict(said)
+    assert {one["id"] for one in data["new"]} == {finding.id for finding in said.new}
+    with Store.open(out) as store:
+        assert {finding.problem for finding in said.new} <= {*store.problem_ids()}
+    again = CliRunner().invoke(app, ["judge", str(out)])
+    assert f"Exploration: {words.headline(said)}" in " ".join(again.stdout.split()), again.output
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf"])
+@pytest.mark.parametrize("verb", ["check", "run"])
+def test_no_time_is_told_in_words(verb: str, minutes: str, losses: Path) -> None:
+    said = CliRunner().invoke(
+        app,
+        ["check", f"{losses}:right", *COMMAND, "--explore", minutes]
+        if verb == "check"
+        else ["run", "--explore", minutes],
+    )
+    assert said.exit_code == 2
+    assert "no time to explore" in " ".join(said.output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("minutes", [-1.0, float("nan"), float("inf")])
+def test_nor_does_check_take_it(minutes: float, losses: Path) -> None:
+    with pytest.raises(RegistryError, match="no time to explore"):
+        check(f"{losses}:right", "numpy", like="numpy:textbook", explore=minutes)
