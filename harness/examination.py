@@ -44,7 +44,8 @@ class Suspects:
     """The findings to examine: of each backend, kind, severity and cause the one on the smallest problem.
 
     Args:
-        settings: the run's own; they say how many calls each may cost, and of which subjects (ids; none: of all).
+        settings: the run's own; they say how many calls each may cost, and which subjects (ids) are examined, each for
+            itself; where none is named, one of each backend stands for all that have the finding.
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
@@ -58,8 +59,8 @@ class Suspects:
         for finding in judgement.findings:
             if finding.severity is Severity.NOTE or (self._subjects and finding.subject not in self._subjects):
                 continue
-            backend = finding.subject.split(":", 1)[0]
-            key = (backend, finding.kind.value, finding.severity.value, finding.cause, finding.alternatives)
+            who = finding.subject if self._subjects else finding.subject.split(":", 1)[0]
+            key = (who, finding.kind.value, finding.severity.value, finding.cause, finding.alternatives)
             known = self._smallest.get(key)
             if known is None or smallness(finding, problem) < smallness(*known):
                 self._smallest[key] = Suspect(finding, problem)

@@ -67,9 +67,9 @@ def shrinking(problem: Problem, row: int | None, calls: int) -> Generator[list[P
                 spent = sum(_effort(one.problem) for one in fresh)
                 left, allowance = left - spent, allowance - spent
                 answers = yield [one.problem for one in fresh]
-                hit = next((one for one, failed in zip(fresh, answers, strict=True) if failed), None)
-                if hit is not None:
-                    current, improved = hit, True
+                failing = [one for one, failed in zip(fresh, answers, strict=True) if failed]
+                if failing:  # the others are larger, and are not asked again
+                    current, improved = min(failing, key=lambda one: size(one.problem)), True
     return current
 
 
