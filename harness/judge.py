@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from logitmus import diagnosis, gradient_faults, phrases
+from logitmus import contradiction, diagnosis, gradient_faults, phrases
 from logitmus.assess import Assessment, Bench, assess
 from logitmus.backend import Precision, Subject
 from logitmus.contract import breaches
-from logitmus.convention import FIELDS, PORTABLE
+from logitmus.convention import PORTABLE
 from logitmus.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.integrity import beside_plain
 from logitmus.observation import Answered, Crashed, Garbled, NotRun, Outcome, OutOfMemory, Raised, TimedOut
@@ -125,13 +125,13 @@ def _judge_raised(about: _About, outcome: Raised) -> Judgement:
     """An exception is right where the declared convention expects one."""
     subject, problem = about.subject, about.problem
     question = about.bench.question(subject.convention)
-    if question.refused is not None or question.unjudged.all():
+    if question.refused is not None or not question.classes or (question.rows and question.unjudged.all()):
         return about.judgement(Verdict.PASS, rows=problem.rows)
     observed = f"{outcome.type}: {outcome.message}"[:400]
     flip = diagnosis.refusing_field(about.bench, subject.convention)
     if flip is not None:
         name, value = flip
-        kind, severity = _contradiction(subject, name)
+        kind, severity = contradiction.weight(subject, name)
         if subject.held_to and getattr(PORTABLE, name) == value:  # refuses what the other lets pass
             severity = Severity.NOTE
         cause = f"convention:{name}={value}"
@@ -145,16 +145,6 @@ def _judge_raised(about: _About, outcome: Raised) -> Judgement:
             Kind.CONTRACT, severity, f"raised:{outcome.type}", expected="an answer", observed=observed
         )
     return about.judgement(Verdict.FINDING, findings=[found], rows=problem.rows, grade=Grade.F)
-
-
-def _contradiction(subject: Subject, name: str) -> tuple[Kind, Severity]:
-    """Against what its documentation says: a false claim. Where that is silent: a difference of convention.
-
-    A function that is held to another's convention has claimed nothing itself.
-    """
-    if name in subject.docs:
-        return Kind.CONVENTION if subject.held_to else Kind.CLAIM, Severity.BUG
-    return Kind.CONVENTION, Severity.DIFFERENCE
 
 
 def _judge_answered(about: _About, outcome: Answered) -> Judgement:
@@ -228,11 +218,9 @@ def _failed(about: _About, part: Assessment, outcome: Answered, parts: list[Asse
     fault = gradient_faults.named(about.bench, subject, outcome, parts, part, explained)
     if fault is None and explained is not None and not (graded and explained.flip.name == "wide_inputs"):
         flip = explained.flip
-        kind, severity = _contradiction(subject, flip.name)
+        kind, severity = contradiction.weight(subject, flip.name)
         found = _worst_element(about, part, part.failing, kind, severity, f"convention:{flip}")
-        declared = phrases.chosen(subject.convention, flip.name)
-        said = f"{subject.held_to} has" if subject.held_to else "declared is"
-        summary = f"{said} {declared}; measured: {FIELDS[flip.name].values[flip.value]}"
+        summary = contradiction.words(subject, flip.name, flip.value)
         return [replace(found, summary=summary, alternatives=explained.others)]
     findings: list[Finding] = []
     left = part.failing

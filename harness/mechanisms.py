@@ -29,7 +29,12 @@ def _log(x: Array) -> Array:
     return np.log(x.astype(np.float32) if x.dtype.itemsize < 4 else x).astype(x.dtype)
 
 
-def _sequential(terms: Array) -> Array:
+def _sequential(d: Array) -> Array:
+    return _added(_exp(d))
+
+
+def _added(terms: Array) -> Array:
+    """One after the other."""
     total = np.zeros(terms.shape[0], terms.dtype)
     for k in range(terms.shape[1]):
         total = (total + terms[:, k]).astype(terms.dtype)
@@ -40,17 +45,30 @@ def _pairwise(terms: Array) -> Array:
     return terms.sum(axis=1, dtype=np.float64 if terms.dtype == np.float64 else np.float32).astype(terms.dtype)
 
 
+def _online(d: Array) -> Array:
+    """One after the other, each shifted by the largest so far; the sum is rescaled when that grows."""
+    largest = np.full(d.shape[0], -np.inf, d.dtype)
+    total = np.zeros(d.shape[0], d.dtype)
+    for k in range(d.shape[1]):
+        new = np.maximum(largest, d[:, k])
+        rescaled = np.where(total == 0, total, total * _exp(largest - new)).astype(d.dtype)
+        total = (rescaled + _exp(d[:, k] - new)).astype(d.dtype)
+        largest = new
+    return total
+
+
 def _lanes(width: int) -> Callable[[Array], Array]:
     """`width` partial sums, each sequential, as vector units make them."""
 
-    def total(terms: Array) -> Array:
+    def total(d: Array) -> Array:
+        terms = _exp(d)
         rows, classes = terms.shape
         padded = np.zeros((rows, -(-classes // width) * width), terms.dtype)
         padded[:, :classes] = terms
         lanes = np.zeros((rows, width), terms.dtype)
         for block in padded.reshape(rows, -1, width).swapaxes(0, 1):
             lanes = (lanes + block).astype(terms.dtype)
-        return _sequential(lanes)
+        return _added(lanes)
 
     return total
 
@@ -63,9 +81,8 @@ def _dot(q: Array, values: Array) -> Array:
 
 def _shifted(x: Array, q: Array, total: Callable[[Array], Array]) -> tuple[Array, Array]:
     d = x - x.max(axis=1, keepdims=True)
-    e = _exp(d)
-    sums = total(e)
-    return _dot(q, _log(sums)[:, None] - d), e / sums[:, None]
+    sums = total(d)
+    return _dot(q, _log(sums)[:, None] - d), _exp(d) / sums[:, None]
 
 
 def _unshifted(x: Array, q: Array, _: np.dtype) -> tuple[Array, Array]:
@@ -97,8 +114,9 @@ def _clipped(epsilon: float) -> Emulation:
     return emulate
 
 
+# Each takes the shifted logits, and gives the sums of their exponentials.
 WEAK_SUMS: Final[Mapping[str, Callable[[Array], Array]]] = MappingProxyType(
-    {"sequential_sum": _sequential, **{f"sum_in_{n}_lanes": _lanes(n) for n in (4, 8, 16, 32)}}
+    {"sequential_sum": _sequential, "online_sum": _online, **{f"sum_in_{n}_lanes": _lanes(n) for n in (4, 8, 16, 32)}}
 )
 MECHANISMS: Final[Mapping[str, Emulation]] = MappingProxyType(
     {

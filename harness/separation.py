@@ -14,11 +14,13 @@ from typing import Final
 from logitmus.backend import Subject
 from logitmus.cases.suite import suite
 from logitmus.convention import Convention
-from logitmus.finding import Finding, Judgement
+from logitmus.finding import Finding, Judgement, Verdict
 from logitmus.problem import Problem
 from logitmus.question import ask
 
 SEPARATING: Final = "separating"  # the family of problems that are in a run for this sake alone
+_FAMILY: Final = "convention-probes"
+_PROBES: Final = (SEPARATING, _FAMILY)
 _NAMED = ("convention:", "accepted:")
 _CAUSES = ("gradient:", "gradient_of:")  # told apart by the problems of the suite, not by probes
 
@@ -37,9 +39,16 @@ class Doubts:
     def __init__(self) -> None:
         self._open: dict[str, set[frozenset[str]]] = {}
         self._certain: dict[str, set[str]] = {}
+        self._kept: dict[str, dict[str, Problem]] = {}
 
-    def add(self, judgement: Judgement) -> None:
-        """Take in what the findings of one judgement leave open, and what they settle."""
+    def add(self, judgement: Judgement, problem: Problem | None = None) -> None:
+        """Take in what the findings of one judgement leave open, and what they settle.
+
+        problem: what was asked; a probe that was answered as declared speaks against what would have it otherwise.
+        """
+        as_declared = judgement.verdict is Verdict.PASS and not judgement.findings
+        if as_declared and problem is not None and problem.family in _PROBES:
+            self._kept.setdefault(judgement.subject, {})[problem.id] = problem
         for finding in judgement.findings:
             fitting = candidates(finding)
             if len(fitting) == 1:
@@ -57,6 +66,16 @@ class Doubts:
         certain = sorted(fitting & self._certain.get(subject, set()))
         return certain[0] if len(certain) == 1 else None
 
+    def not_refuted(self, subject: Subject, fitting: frozenset[str]) -> list[str]:
+        """The candidates ("field=value") by which no probe that was answered as declared asks anything else."""
+        probes = [(probe, ask(probe, subject.convention)) for probe in self._kept.get(subject.id, {}).values()]
+        judged = [(probe, question.key) for probe, question in probes if not question.unjudged.any()]
+        return [
+            text
+            for text in sorted(fitting)
+            if all(ask(probe, _with(subject.convention, text)).key == key for probe, key in judged)
+        ]
+
     def problems(self, subjects: Mapping[str, Subject]) -> Iterator[tuple[Problem, str]]:
         """Problems that separate what is left, each with the id of the subject to ask."""
         for identity in sorted(self._open):
@@ -68,23 +87,27 @@ class Doubts:
 def separating(subject: Subject, fitting: Iterable[str]) -> list[Problem]:
     """Probes that `subject` can be asked and on which the candidates ("field=value") give different answers.
 
-    As few as tell every two of them apart; what none tells apart is left together. On each, the answer of what is
-    declared is a third one, so that whichever candidate is right, the answer is a finding which names it.
+    As few as tell every two of them apart; what none tells apart is left together. Best is one on which the answer of
+    what is declared is a third one: whichever candidate is right, the answer is a finding which names it. Else one
+    candidate asks what is declared, and its answer refutes the other.
     """
     conventions = {text: _with(subject.convention, text) for text in sorted(fitting)}
     left = set(combinations(conventions, 2))
-    found = []
-    for probe in suite("full", families=["convention-probes"]):
-        if not left:
-            break
-        if subject.why_not(probe) is not None:
-            continue
-        declared = ask(probe, subject.convention).key
-        keys = {text: ask(probe, convention).key for text, convention in conventions.items()}
-        apart = {(one, other) for one, other in left if len({declared, keys[one], keys[other]}) == 3}
-        if apart:
+    asked: list[tuple[Problem, object, dict[str, object]]] = []
+    for probe in suite("full", families=[_FAMILY]):
+        if subject.why_not(probe) is None:
+            keys: dict[str, object] = {text: ask(probe, convention).key for text, convention in conventions.items()}
+            asked.append((probe.but(family=SEPARATING), ask(probe, subject.convention).key, keys))
+    found: list[Problem] = []
+    for answers in (3, 2):
+        for probe, declared, keys in asked:
+            apart = {
+                (one, other)
+                for one, other in left
+                if keys[one] != keys[other] and len({declared, keys[one], keys[other]}) >= answers
+            }
             left -= apart
-            found.append(probe.but(family=SEPARATING))
+            found += [probe] if apart else []
     return found
 
 

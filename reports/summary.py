@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from logitmus import contradiction
 from logitmus.backend import Subject
 from logitmus.detection import Power
 from logitmus.events import (
@@ -236,7 +237,7 @@ class Summary:
         if problem.id not in self.problems:
             self.problems.add(problem.id)
             self.rows += problem.rows
-        self._doubts.add(judgement)
+        self._doubts.add(judgement, problem)
         for finding in judgement.findings:
             key = (*finding.key, finding.alternatives)
             group = self._groups.get(key)
@@ -276,23 +277,25 @@ class Summary:
         """Findings of one backend with one kind, severity and cause, worst first.
 
         Where several conventions explain a finding, and another finding of the same subject names one of them alone,
-        it is counted with that one.
+        it is counted with that one; where all but one are refuted by what is as declared, it names the one.
         """
         folded: dict[_Key, Group] = {}
         for key in sorted(self._groups, key=lambda key: (bool(key[-1]), key)):
             subject, kind, severity, cause, alternatives = key
-            settled = self._doubts.settled(subject, candidates(self._groups[key].finding)) if alternatives else None
-            fold = (subject.split(":", 1)[0], kind, severity, cause, alternatives)
+            group = self._groups[key].copy()
+            settled = self._doubts.settled(subject, candidates(group.finding)) if alternatives else None
             if settled is not None:
                 named = settled if ":" in settled else f"{cause.partition(':')[0]}:{settled}"
-                certain = (fold[0], kind, severity, named, ())
+                certain = (subject.split(":", 1)[0], kind, severity, named, ())
                 if certain in folded:
-                    folded[certain].absorb(self._groups[key], as_example=False)
+                    folded[certain].absorb(group, as_example=False)
                     continue
-            if fold in folded:
-                folded[fold].absorb(self._groups[key])
+            if alternatives:
+                self._settle(group)
+            if _fold(group.finding) in folded:
+                folded[_fold(group.finding)].absorb(group)
             else:
-                folded[fold] = self._groups[key].copy()
+                folded[_fold(group.finding)] = group
         told: dict[_Key, Group] = {}
         for fold, group in folded.items():
             if fold in self._examined:
@@ -305,6 +308,24 @@ class Summary:
             told.values(),
             key=lambda g: (g.finding.severity.rank, g.finding.kind.value, g.finding.cause, min(g.subjects)),
         )
+
+    def _settle(self, group: Group) -> None:
+        """Name the one convention that is left, where all others that would explain it are refuted."""
+        subject = self.subjects.get(group.finding.subject)
+        fitting = candidates(group.finding)
+        if subject is None or not group.finding.cause.startswith("convention:") or any(":" in text for text in fitting):
+            return
+        left = self._doubts.not_refuted(subject, fitting)
+        if len(left) == 1:
+            if _fold(group.finding) in self._examined:
+                group.show(self._examined[_fold(group.finding)])
+            name, _, value = left[0].partition("=")
+            kind, severity = contradiction.weight(subject, name)
+            words = contradiction.words(subject, name, value)
+            cause = f"convention:{left[0]}"
+            group.finding = replace(
+                group.finding, kind=kind, severity=severity, cause=cause, summary=words, alternatives=()
+            )
 
     def tally(self) -> dict[Severity, int]:
         """How many groups of each severity."""
