@@ -26,7 +26,7 @@ from logitmus.cases.planted.catalogue import DYING, IN_NUMPY, IN_TORCH
 from logitmus.cases.suite import FAMILIES
 from logitmus.detection import Result, Score
 from logitmus.environment import harness_environment
-from logitmus.events import BackendFailed, Event
+from logitmus.events import BackendFailed, BackendReady, Event, Examined, Judged, RunFinished
 from logitmus.examination import SETTING
 from logitmus.pool import Limits, Pool, Ready
 from logitmus.problem import FLOAT_DTYPES
@@ -93,10 +93,9 @@ def selftest(*, seed: int = 0, only: Sequence[str] = (), watch: Watch = iter) ->
         stack.callback(cast.stage.close)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         faults = [identity for identity, one in cast.planted.items() if one.kind != CORRECT]
-        _ask(cast, faults, *_QUICK, folder / f"quick{SUFFIX}", seed, watch)
+        _ask(cast, faults, *_QUICK, folder, seed, watch)
         left = [one for one in cast.planted if one not in cast.results or not cast.results[one].as_it_should_be]
-        if left:
-            _ask(cast, left, *_ALL, folder / f"default{SUFFIX}", seed, watch)
+        _ask(cast, left, *_ALL, folder, seed, watch)
     return Score(
         results=tuple(cast.results[identity] for identity in cast.planted),
         seconds=time.monotonic() - start,
@@ -176,9 +175,19 @@ def _held(
 
 
 def _ask(
+    cast: _Cast, chosen: Sequence[str], profile: str, dtypes: Sequence[str], folder: Path, seed: int, watch: Watch
+) -> None:
+    """Some of the planted functions, one framework after the other: without autodiff there are other problems."""
+    for framework in _BACKENDS:
+        own = [identity for identity in chosen if cast.planted[identity].framework == framework]
+        if own:
+            _ask_in(cast, own, profile, dtypes, folder / f"{framework}-{profile}{SUFFIX}", seed, watch)
+
+
+def _ask_in(
     cast: _Cast, chosen: Sequence[str], profile: str, dtypes: Sequence[str], path: Path, seed: int, watch: Watch
 ) -> None:
-    """One run over some of the planted functions; what it comes to stands in `cast.results`."""
+    """One run; what it comes to stands in `cast.results`."""
     asked = {identity: _in_dtypes(cast, identity, dtypes) for identity in chosen}
     beside = {identity: cast.flagship[one.offer.targets] for identity, one in asked.items() if cast.flagship}
     cast.stage.ready = [
@@ -190,18 +199,31 @@ def _ask(
     problems = trial.problems(
         asked.values(), beside=list(cast.flagship.values()), profile=profile, seed=seed, dtypes=dtypes
     )
-    tally = Tally(asked.values(), beside, None)
+    tallies = {one.id: Tally([one], beside, None) for one in asked.values()}
     with Store.create(path, environment=harness_environment(), settings=settings) as store:
         pool: Callable[..., Any] = lambda *_: typed(Pool, cast.stage)  # noqa: E731
         for event in watch(engine.run(problems, cast.specs, store, pool=pool)):
-            tally.add(event)
+            for tally in _concerned(event, tallies, beside):
+                tally.add(event)
         cast.problems += len(store.problem_ids())
         cast.calls += len(store)
-    by_subject: dict[str, list[Group]] = {}
-    for group in tally.groups:
-        by_subject.setdefault(group.finding.subject, []).append(group)
-    for identity in asked:
-        cast.results[identity] = _result(cast.planted[identity], by_subject.get(identity, []), profile)
+    for identity, tally in tallies.items():
+        cast.results[identity] = _result(cast.planted[identity], tally.groups, profile)
+
+
+def _concerned(event: Event, tallies: Mapping[str, Tally], beside: Mapping[str, Subject]) -> Iterable[Tally]:
+    """Whom an event tells anything: one function, or all that are held to the flagship that it is about."""
+    match event:
+        case Judged(_, judgement) if judgement.subject in tallies:
+            return (tallies[judgement.subject],)
+        case Judged(_, judgement):
+            return [tally for one, tally in tallies.items() if one in beside and beside[one].id == judgement.subject]
+        case Examined(of) if of.subject in tallies:
+            return (tallies[of.subject],)
+        case BackendReady() | RunFinished():
+            return tallies.values()
+        case _:
+            return ()
 
 
 def _in_dtypes(cast: _Cast, identity: str, dtypes: Sequence[str]) -> Subject:

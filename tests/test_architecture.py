@@ -41,7 +41,7 @@ LEVELS = [
         "local",
     ],
     ["assess", "drive", "record", "phrases", "run_file"],
-    ["criterion", "integrity", "mechanisms", "pool", "store", "stack", "contract", "separation"],
+    ["contradiction", "criterion", "integrity", "mechanisms", "pool", "store", "stack", "contract", "separation"],
     ["diagnosis", "merge", "inquiry", "trial", "stage"],
     ["gradient_faults"],
     ["judge", "worlds", "card", "reading", "judging"],

@@ -246,7 +246,7 @@ def test_infinities_are_json(large: Summary) -> None:
     def refuse(name: str) -> float:
         raise AssertionError(name)
 
-    read = json.loads(json.dumps(large.as_dict()), parse_constant=refuse)
+    read = json.loads(json.dumps(machine.as_dict(large)), parse_constant=refuse)
     assert "infinite" in {f["example"]["ulps"] for f in read["findings"]}
 
 

@@ -36,7 +36,7 @@ def confident_rows_by_log1p(logits, targets, **options) -> Result:
             return shifted(x)
         top = np.arange(x.shape[-1]) == x.argmax(axis=-1)[..., None]
         d = x - x.max(axis=-1, keepdims=True)
-        others = np.where(top, x.dtype.type(0), np.exp(d)).sum(axis=-1, keepdims=True)
+        others = np.where(top, np.expm1(d), np.exp(d)).sum(axis=-1, keepdims=True)  # 0 for the largest; NaN stays
         return np.log1p(others) - d, np.exp(d) / (1 + others)
 
     return cross_entropy(logits, targets, **options, nats=nats)
@@ -47,11 +47,11 @@ def online_softmax(logits, targets, **options) -> Result:
     """One pass with a running maximum and a sum that is rescaled when it grows."""
 
     def nats(x: Array) -> Result:
-        m, s = x[..., :1], np.ones_like(x[..., :1])
-        for k in range(1, x.shape[-1]):
+        m, s = np.full_like(x[..., :1], -np.inf), np.zeros_like(x[..., :1])
+        for k in range(x.shape[-1]):
             new = np.maximum(m, x[..., k : k + 1])
-            grown = np.where(m == new, s, s * np.exp(m - new))  # -inf - -inf is no factor
-            s = grown + np.exp(x[..., k : k + 1] - new)
+            shift = np.where(np.isneginf(new), 0, new).astype(x.dtype)  # nothing but -inf so far: no -inf - -inf
+            s = s * np.exp(m - shift) + np.exp(x[..., k : k + 1] - shift)
             m = new
         return np.log(s) - (x - m), np.exp(x - m) / s
 

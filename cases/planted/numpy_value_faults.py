@@ -97,7 +97,7 @@ def always_float64(logits, targets, *, reduction="mean") -> Result:
     return loss.astype(np.float64), gradient
 
 
-@BED.fault("contract", "the gradient has the shape of the transposed logits", "shape:grad_logits")
+@BED.fault("contract", "the gradient has the shape of the transposed logits", "shape:grad_logits", "garbled")
 def gradient_transposed(logits, targets, *, reduction="mean") -> Result:
     loss, gradient = cross_entropy(logits, targets, reduction=reduction)
     return loss, gradient.T

@@ -45,7 +45,8 @@ def log_softmax_then_nll(logits, targets, *, weight=None, ignore_index=IGNORED, 
     """In two steps."""
     from torch.nn import functional
 
-    log_p = classes_second(logits.log_softmax(-1))
+    x = classes_second(logits)
+    log_p = x.log_softmax(min(1, x.ndim - 1))
     return functional.nll_loss(log_p, targets, weight, ignore_index=ignore_index, reduction=reduction)
 
 
