@@ -26,7 +26,10 @@ _AGAIN: Final = "again"
 _MOST_CALLS: Final[Mapping[Kind, int]] = {Kind.TIMEOUT: 0, Kind.CRASH: 6}
 _SHARE: Final = {Severity.DIFFERENCE: 2}  # nobody has to mend these: half the calls will do
 # An answer may hang on none of these; where it does, that is the fault.
-_FAULTS: Final = ("chance", "earlier_calls", "other_rows", "memory_layout")
+_OF_TIME: Final = ("chance", "earlier_calls")
+_OTHER_ROWS: Final = "other_rows"
+_LAYOUT: Final = "memory_layout"
+_FAULTS: Final = (*_OF_TIME, _OTHER_ROWS, _LAYOUT)
 _RIGHT: Final = (Verdict.PASS, Verdict.ABSORBED)
 
 _Key = tuple[str, str, str, str, tuple[str, ...]]
@@ -155,6 +158,8 @@ def _examination(suspect: Suspect, subject: Subject, calls: int) -> _Dialogue:
     if lacking:
         known.update(zip((one.id for one in lacking), (yield lacking), strict=True))
     dependences = tuple(name for name, one in contrasts.items() if known[one.id].verdict in _RIGHT)
+    if _LAYOUT in dependences:  # a row alone lies in memory otherwise, too; beside the same rows, the layout told
+        dependences = tuple(name for name in dependences if name != _OTHER_ROWS)
     return _told(finding, Suspect(found, smallest), dependences)
 
 
@@ -180,15 +185,19 @@ def _remembering(
 def _contrasts(problem: Problem, row: int | None) -> Iterator[tuple[str, Problem]]:
     """The problem without each thing that its answer may depend on."""
     if problem.rows > 1 and row is not None and problem.reduction == "none":
-        yield "other_rows", alone(problem, row)
+        yield _OTHER_ROWS, alone(problem, row)
     for name, one in without(problem):
-        yield {"layout": "memory_layout"}.get(name, name), one
+        yield {"layout": _LAYOUT}.get(name, name), one
 
 
 def _told(of: Finding, shown: Suspect, dependences: tuple[str, ...]) -> Examined:
-    """Where what it depends on is the fault, the finding says that."""
+    """Where what it depends on is the fault, the finding says that.
+
+    Other roundings beside other rows, or laid out otherwise, are no more than that: there, it takes a bug.
+    """
     finding, fault = shown.finding, next((name for name in _FAULTS if name in dependences), None)
-    if fault is not None and finding.kind in (Kind.ACCURACY, Kind.SPECIAL) and finding.severity is Severity.BUG:
+    faulty = fault in _OF_TIME or finding.severity is Severity.BUG
+    if fault is not None and faulty and finding.kind in (Kind.ACCURACY, Kind.SPECIAL):
         cause = f"depends_on:{fault}"
         detail = "; ".join(filter(None, (finding.summary, finding.detail)))
         finding = replace(

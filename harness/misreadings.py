@@ -19,8 +19,10 @@ from logitmus.question import Question
 Misread = Callable[[Question, Problem], Iterator[Question]]
 
 
-def _upstream_ignored(question: Question, _: Problem) -> Iterator[Question]:
+def _upstream_ignored(question: Question, problem: Problem) -> Iterator[Question]:
     """That of the result; or that of the rows, which a mean's divisor is a part of."""
+    if problem.cotangent is None:
+        return
     ones = np.ones(question.rows)
     yield replace(question, upstream=ones)
     if question.reduction == "mean":

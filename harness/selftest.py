@@ -42,9 +42,9 @@ _BACKENDS: Final = {
     "torch": BackendSpec(name="planted-torch", target="logitmus.planting:TORCH"),
 }
 _FLAGSHIP: Final = "torch"
-# What hangs or dies does so at once; a healthy function of NumPy answers within milliseconds.
+# A healthy function of NumPy answers within milliseconds; one that eats the memory is given the time to.
 _TIGHT: Final = Limits(
-    compile_seconds=2.0, call_seconds=1.0, patience=20.0, memory_bytes=1 << 30, give_up_after=3, lost_seconds=4.0
+    compile_seconds=4.0, call_seconds=4.0, patience=20.0, memory_bytes=1 << 30, give_up_after=3, lost_seconds=7.0
 )
 _CALLS: Final = 24  # for each group of like findings of a fault of integrity: what it depends on is to be named
 _QUICK: Final = ("quick", ("float32",))
@@ -208,7 +208,8 @@ def _ask_in(
         cast.problems += len(store.problem_ids())
         cast.calls += len(store)
     for identity, tally in tallies.items():
-        cast.results[identity] = _result(cast.planted[identity], tally.groups, profile)
+        before = cast.results.get(identity, Result(planted=cast.planted[identity]))
+        cast.results[identity] = _with(before, tally.groups, profile)
 
 
 def _concerned(event: Event, tallies: Mapping[str, Tally], beside: Mapping[str, Subject]) -> Iterable[Tally]:
@@ -233,17 +234,16 @@ def _in_dtypes(cast: _Cast, identity: str, dtypes: Sequence[str]) -> Subject:
     return replace(subject, offer=replace(subject.offer, dtypes=taken))
 
 
-def _result(one: Planted, groups: Sequence[Group], profile: str) -> Result:
-    causes = tuple(dict.fromkeys(cause for group in groups for cause in _causes(group)))
+def _with(before: Result, groups: Sequence[Group], profile: str) -> Result:
+    """What was found before, and what these groups add."""
+    causes = tuple(dict.fromkeys((*before.causes, *(cause for group in groups for cause in _causes(group)))))
+    found = replace(before, causes=causes, explained=any(before.planted.explains(cause) for cause in causes))
+    if before.found or not groups:
+        return found
     order = [family.name for family in FAMILIES]
     shown = {family for group in groups for _, family in group.cells}
-    return Result(
-        planted=one,
-        causes=causes,
-        explained=any(fnmatchcase(cause, pattern) for cause in causes for pattern in one.right),
-        profile=profile if causes else "",
-        family=min(shown, key=lambda name: order.index(name) if name in order else len(order), default=""),
-    )
+    first = min(shown, key=lambda name: order.index(name) if name in order else len(order), default="")
+    return replace(found, profile=profile, family=first)
 
 
 def _causes(group: Group) -> Iterator[str]:

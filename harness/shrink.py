@@ -354,7 +354,11 @@ def _length(array: Array) -> int:
 
 @cache
 def _digits(text: str) -> int:
-    return 0 if text in ("0", "-0", "0.0", "-0.0") else 2 * len(text.lstrip("-")) + text.startswith("-")
+    """Of one number; a zero at its end is read more easily than another digit."""
+    if text in ("0", "-0", "0.0", "-0.0"):
+        return 0
+    magnitude = text.lstrip("-")
+    return len(magnitude) + len(magnitude.rstrip("0")) + text.startswith("-")
 
 
 _PASSES: Final[tuple[tuple[_Pass, int], ...]] = (

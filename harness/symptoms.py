@@ -12,6 +12,7 @@ from logitmus.backend import Precision, Subject, outside_domain
 from logitmus.card import Mechanism
 from logitmus.convention import Convention
 from logitmus.finding import Finding, Kind, Severity
+from logitmus.gradient_faults import GRADIENT, GRADIENT_OF
 from logitmus.judge import Judge
 from logitmus.observation import Answered
 from logitmus.problem import FLOAT_DTYPES
@@ -55,6 +56,9 @@ def _faults(declared: Subject, observed: Sequence[Observed]) -> tuple[Mechanism,
         for finding in judgement.findings
         if _is_fault(finding)
     ]
+    # What a gradient is right for is told beside a loss that is right: where that is wrong elsewhere, it was a chance.
+    if any(finding.part == "loss" for _, finding, _ in faults):
+        faults = [fault for fault in faults if not fault[1].cause.startswith((GRADIENT, GRADIENT_OF))]
     # One mechanism for as much as possible: an infinity has often more than one cause, and NaN alone tells nothing.
     votes = Counter(name for _, finding, names in faults if finding.cause != "lost" for name in names)
     found: dict[str, Mechanism] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, Final, Literal, TypeVar
 
 CORRECT: Final = "correct"
@@ -44,6 +45,10 @@ class Planted:
     targets: Targets = "labels"
     incident: str = ""
     right: tuple[str, ...] = ()
+
+    def explains(self, cause: str) -> bool:
+        """Whether this cause says rightly what is wrong."""
+        return any(fnmatchcase(cause, pattern) for pattern in self.right)
 
 
 @dataclass
