@@ -17,9 +17,14 @@ help:
 	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[torch,tensorflow,jax,dev]" -c constraints.txt
 	touch $@
 
-# Exits with 0 when the run itself went well, whatever it found.
-run: .venv/.stamp
+# Every report tells how good a judge wrote it: measured once, and anew when the harness has changed.
+out/selftest.json: .venv/.stamp $(shell find harness backends cases -name '*.py')
 	@mkdir -p out
+	@echo "First, once for each version of the harness: does it see? (About two minutes.)"
+	-$(BIN)/logitmus selftest --json $@
+
+# Exits with 0 when the run itself went well, whatever it found.
+run: out/selftest.json
 	@rm -f out/run.logitmus out/run.logitmus-wal out/run.logitmus-shm
 	$(BIN)/logitmus run --backend torch --backend tensorflow --backend jax --backend numpy \
 		--out out/run.logitmus --html out/report.html --fail-on never

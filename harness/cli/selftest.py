@@ -36,6 +36,13 @@ def selftest(
             typer.echo(f"{one.framework}:{one.name}  {one.kind}  {one.incident}")
         return
     score = testing.selftest(seed=seed, only=names or (), watch=shown)
+    if json != STDOUT:
+        report.render(score, Console(), every=every)
+    if not names and seed == 0:
+        try:
+            detection.keep(score.power)
+        except OSError as error:
+            typer.echo(f"reports will not tell this score, for it could not be kept: {error}", err=True)
     if json is not None:
         text = json_module.dumps(report.as_dict(score), indent=1, allow_nan=False)
         if json == STDOUT:
@@ -43,8 +50,4 @@ def selftest(
         else:
             json.write_text(text + "\n", encoding="utf-8")
             typer.echo(f"wrote {json}", err=True)
-    if json != STDOUT:
-        report.render(score, Console(), every=every)
-    if not names and seed == 0:
-        detection.keep(score.power)
     raise typer.Exit(Exit.OK if score.perfect else Exit.FINDINGS)
