@@ -40,6 +40,7 @@ class Tally:
         self.grades: dict[str, Grade] = {}
         self.model_grades: dict[str, Grade] = {}
         self.asked = 0
+        self._answered = False
         self.not_asked: Counter[str] = Counter()
 
     def add(self, event: Event) -> bool:
@@ -60,7 +61,9 @@ class Tally:
 
     @property
     def groups(self) -> tuple[Group, ...]:
-        return tuple(self._against.groups())
+        found = tuple(self._against.groups())
+        # What raises whatever it is asked chooses nothing: not even to refuse an empty batch.
+        return found if self._answered else tuple(one for one in found if not _chooses_to_raise(one.finding)) or found
 
     @property
     def excused(self) -> tuple[Group, ...]:
@@ -84,6 +87,7 @@ class Tally:
                     self.not_asked[event.judgement.reason] += 1
                 continue
             self.asked += 1
+            self._answered |= _answers(event.judgement)
             _grade(self.grades, event.judgement)
             if not model:
                 found |= self._hold(event, _NONE)
@@ -115,6 +119,16 @@ class Tally:
 
 def _key(finding: Finding) -> _Key:
     return finding.kind, finding.cause, finding.part
+
+
+def _answers(judgement: Judgement) -> bool:
+    """Whether it came back with numbers."""
+    raised = any(one.cause.startswith("raised:") or _chooses_to_raise(one) for one in judgement.findings)
+    return judgement.grade is not None and not raised
+
+
+def _chooses_to_raise(finding: Finding) -> bool:
+    return finding.cause.startswith("convention:") and finding.cause.endswith("=error")
 
 
 def _grade(grades: dict[str, Grade], judgement: Judgement) -> None:
