@@ -139,4 +139,4 @@ class RunFinished:
     interrupted: bool = False
 
 
-Event = RunStarted | BackendReady | BackendFailed | Progressed | Judged | Examined | Related | RunFinished
+Event = RunStarted | BackendReady | BackendFailed | Progressed | Judged | Examined | Related | Explored | RunFinished

@@ -71,7 +71,9 @@ _WHY: Final = {
     "gradient_of": "the loss that is watched is not the one that the model learns by",
     "raised": "a valid batch stops the program",
     "accepted": "an invalid batch goes on",
-    "forward_mode": "Jacobian-vector products and Hessians come out wrong, while training, which goes backward, is right",
+    "forward_mode": (
+        "Jacobian-vector products and Hessians come out wrong, while training, which goes backward, is right"
+    ),
     "changes": "the same batch does not give the same numbers: what is measured cannot be repeated",
     "raises": "training goes well until it does not",
     "wrote_into": "whoever reads its input afterwards reads other numbers",

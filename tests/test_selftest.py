@@ -67,7 +67,8 @@ def test_names_are_distinct() -> None:
 
 
 def test_to_know_what_is_planted_takes_no_framework() -> None:
-    program = "import sys, logitmus.cases.planted.catalogue; print(*sorted({'torch', 'jax', 'tensorflow'} & set(sys.modules)))"
+    frameworks = "{'torch', 'jax', 'tensorflow'}"
+    program = f"import sys, logitmus.cases.planted.catalogue; print(*sorted({frameworks} & set(sys.modules)))"
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == ""
 

@@ -12,26 +12,27 @@ import numpy as np
 
 from logitmus.cases.planted import Bed
 from logitmus.cases.planted.numpy_loss import Result, cross_entropy
+from logitmus.problem import Array
 
 BED: Final = Bed("numpy")
 
 
 @BED.fault("crash", "mlx #594: a bad label aborts the process", "crashed:*")
-def aborts_on_a_bad_label(logits, targets, *, reduction="mean") -> Result:
+def aborts_on_a_bad_label(logits: Array, targets: Array, *, reduction: str = "mean") -> Result:
     if targets.size and targets.max() >= logits.shape[-1]:
         os.abort()
     return cross_entropy(logits, targets, reduction=reduction)
 
 
 @BED.fault("crash", "Paddle #53516: memory outside the row, for a vocabulary beyond one block", "crashed:*")
-def segfaults_beyond_128_classes(logits, targets, *, reduction="mean") -> Result:
+def segfaults_beyond_128_classes(logits: Array, targets: Array, *, reduction: str = "mean") -> Result:
     if logits.shape[-1] > 128:
         os.kill(os.getpid(), signal.SIGSEGV)
     return cross_entropy(logits, targets, reduction=reduction)
 
 
 @BED.fault("crash", "a library that calls exit()", "crashed:*", "raised:SystemExit")
-def exits_at_nan(logits, targets, *, reduction="mean") -> Result:
+def exits_at_nan(logits: Array, targets: Array, *, reduction: str = "mean") -> Result:
     if np.isnan(logits.astype(np.float64)).any():
         sys.stderr.flush()
         os._exit(1)
@@ -39,21 +40,21 @@ def exits_at_nan(logits, targets, *, reduction="mean") -> Result:
 
 
 @BED.fault("crash", "a reduction loop that never ends for a single class", "timeout")
-def hangs_for_one_class(logits, targets, *, reduction="mean") -> Result:
+def hangs_for_one_class(logits: Array, targets: Array, *, reduction: str = "mean") -> Result:
     while logits.shape[-1] == 1:
         time.sleep(0.1)
     return cross_entropy(logits, targets, reduction=reduction)
 
 
 @BED.fault("crash", "torch.compile #194802: a compilation that never ends", "timeout")
-def hangs_always(logits, targets, *, reduction="mean") -> Result:
+def hangs_always(logits: Array, targets: Array, *, reduction: str = "mean") -> Result:
     del logits, targets, reduction
     while True:
         time.sleep(0.1)
 
 
 @BED.fault("crash", "pytorch #111484: a one-hot matrix of the whole vocabulary, squared", "out_of_memory")
-def eats_the_memory(logits, targets, *, reduction="mean") -> Result:
+def eats_the_memory(logits: Array, targets: Array, *, reduction: str = "mean") -> Result:
     held = []
     while logits.shape[-1] > 200:
         held.append(np.ones(1 << 24))

@@ -20,27 +20,36 @@ from logitmus.cases.planted.numpy_loss import (
     split,
     widened,
 )
+from logitmus.problem import Array
 
 BED: Final = Bed("numpy")
 
 
 @BED.fault("convention", "Megatron-LM #5522: the mean counts ignored rows", "convention:mean_denominator=rows")
-def mean_over_all_rows(logits, targets, *, weight=None, ignore_index=IGNORED, reduction="mean") -> Result:
+def mean_over_all_rows(
+    logits: Array, targets: Array, *, weight: Array | None = None, ignore_index: int = IGNORED, reduction: str = "mean"
+) -> Result:
     return reduced(logits, targets, weight, ignore_index, reduction, lambda kept: kept.size)
 
 
 @BED.fault("convention", "pytorch #73205: the weights do not enter the denominator", "convention:mean_denominator=kept")
-def mean_over_kept_rows(logits, targets, *, weight=None, ignore_index=IGNORED, reduction="mean") -> Result:
+def mean_over_kept_rows(
+    logits: Array, targets: Array, *, weight: Array | None = None, ignore_index: int = IGNORED, reduction: str = "mean"
+) -> Result:
     return reduced(logits, targets, weight, ignore_index, reduction, lambda kept: kept.sum())
 
 
 @BED.fault("convention", "mean() over the classes, too", "convention:mean_denominator=elements")
-def mean_over_elements(logits, targets, *, ignore_index=IGNORED, reduction="mean") -> Result:
+def mean_over_elements(
+    logits: Array, targets: Array, *, ignore_index: int = IGNORED, reduction: str = "mean"
+) -> Result:
     return reduced(logits, targets, None, ignore_index, reduction, lambda _: logits.size)
 
 
 @BED.fault("convention", "pytorch #69339: 0 where no row is kept", "convention:all_ignored_mean=zero")
-def zero_for_nothing(logits, targets, *, weight=None, ignore_index=IGNORED, reduction="mean") -> Result:
+def zero_for_nothing(
+    logits: Array, targets: Array, *, weight: Array | None = None, ignore_index: int = IGNORED, reduction: str = "mean"
+) -> Result:
     loss, gradient = cross_entropy(logits, targets, weight, ignore_index, reduction=reduction)
     if reduction == "mean" and targets.size and not (targets != ignore_index).any():
         return np.zeros_like(loss), np.zeros_like(gradient)
@@ -50,24 +59,32 @@ def zero_for_nothing(logits, targets, *, weight=None, ignore_index=IGNORED, redu
 @BED.fault(
     "convention", "nanoGPT ignores -1", "convention:ignore_default=-1", "convention:label_negative*", "accepted:*"
 )
-def ignores_minus_one(logits, targets, *, weight=None, ignore_index=-1, reduction="mean") -> Result:
+def ignores_minus_one(
+    logits: Array, targets: Array, *, weight: Array | None = None, ignore_index: int = -1, reduction: str = "mean"
+) -> Result:
     return cross_entropy(logits, targets, weight, ignore_index, reduction=reduction)
 
 
 @BED.fault("convention", "`if ignore_index:` takes 0 for none", "unexplained", "convention:*", "gradient*")
-def ignoring_class_0_is_forgotten(logits, targets, *, ignore_index=IGNORED, reduction="mean") -> Result:
+def ignoring_class_0_is_forgotten(
+    logits: Array, targets: Array, *, ignore_index: int = IGNORED, reduction: str = "mean"
+) -> Result:
     return cross_entropy(logits, targets, None, ignore_index or IGNORED, reduction=reduction)
 
 
 @BED.fault(
     "convention", "iree #24228: the ignored label is not looked at", "raised:IndexError", "unexplained", "convention:*"
 )
-def ignore_index_dropped(logits, targets, *, ignore_index=IGNORED, reduction="mean") -> Result:
+def ignore_index_dropped(
+    logits: Array, targets: Array, *, ignore_index: int = IGNORED, reduction: str = "mean"
+) -> Result:
     return cross_entropy(logits, targets, None, IGNORED, reduction=reduction)
 
 
 @BED.fault("convention", "ignored rows are multiplied by 0", "convention:ignored_row=nan_leaks", "lost")
-def ignored_rows_times_zero(logits, targets, *, ignore_index=IGNORED, reduction="none") -> Result:
+def ignored_rows_times_zero(
+    logits: Array, targets: Array, *, ignore_index: int = IGNORED, reduction: str = "none"
+) -> Result:
     kept, labels = split(targets, ignore_index, logits.shape[-1])
     rows, gradient = cross_entropy(logits, labels, reduction="none")
     rows, gradient = rows * kept.astype(logits.dtype), gradient * kept[..., None].astype(logits.dtype)
@@ -78,7 +95,7 @@ def ignored_rows_times_zero(logits, targets, *, ignore_index=IGNORED, reduction=
     "convention", "fairseq and Megatron-LM spread the smoothing over the other classes", "convention:smoothing=others"
 )
 def smoothing_over_the_others(
-    logits, targets, *, ignore_index=IGNORED, label_smoothing=0.0, reduction="mean"
+    logits: Array, targets: Array, *, ignore_index: int = IGNORED, label_smoothing: float = 0.0, reduction: str = "mean"
 ) -> Result:
     classes = logits.shape[-1]
     share = label_smoothing * classes / (classes - 1) if classes > 1 else label_smoothing
@@ -87,7 +104,13 @@ def smoothing_over_the_others(
 
 @BED.fault("convention", "an argument that nothing reads: label_smoothing", "convention:smoothing=dropped")
 def smoothing_dropped(
-    logits, targets, *, weight=None, ignore_index=IGNORED, label_smoothing=0.0, reduction="mean"
+    logits: Array,
+    targets: Array,
+    *,
+    weight: Array | None = None,
+    ignore_index: int = IGNORED,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
 ) -> Result:
     del label_smoothing
     return cross_entropy(logits, targets, weight, ignore_index, reduction=reduction)
@@ -95,7 +118,13 @@ def smoothing_dropped(
 
 @BED.fault("convention", "Paddle: smoothed terms carry the target's weight", "convention:smoothing_weights=target")
 def smoothing_by_the_weight_of_the_target(
-    logits, targets, *, weight=None, ignore_index=IGNORED, label_smoothing=0.0, reduction="mean"
+    logits: Array,
+    targets: Array,
+    *,
+    weight: Array | None = None,
+    ignore_index: int = IGNORED,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
 ) -> Result:
     kept, labels = split(targets, ignore_index, logits.shape[-1])
     rows, gradient = cross_entropy(logits, targets, None, ignore_index, label_smoothing, "none")
@@ -105,13 +134,15 @@ def smoothing_by_the_weight_of_the_target(
 
 
 @BED.fault("convention", "an argument that nothing reads: weight", "unexplained", "convention:*", "gradient*")
-def weights_dropped(logits, targets, *, weight=None, ignore_index=IGNORED, reduction="mean") -> Result:
+def weights_dropped(
+    logits: Array, targets: Array, *, weight: Array | None = None, ignore_index: int = IGNORED, reduction: str = "mean"
+) -> Result:
     del weight
     return cross_entropy(logits, targets, None, ignore_index, reduction=reduction)
 
 
 @BED.fault("convention", "pytorch #95794: labels are clamped into range", "accepted:*clamp*")
-def labels_clamped(logits, targets, *, ignore_index=IGNORED, reduction="mean") -> Result:
+def labels_clamped(logits: Array, targets: Array, *, ignore_index: int = IGNORED, reduction: str = "mean") -> Result:
     inside = np.clip(targets.astype(np.int64), 0, logits.shape[-1] - 1)
     return cross_entropy(
         logits, np.where(targets == ignore_index, ignore_index, inside), None, ignore_index, 0.0, reduction
@@ -119,21 +150,25 @@ def labels_clamped(logits, targets, *, ignore_index=IGNORED, reduction="mean") -
 
 
 @BED.fault("convention", "optax #1185: negative labels wrap", "accepted:*wrap*")
-def negative_labels_wrap(logits, targets, *, ignore_index=IGNORED, reduction="mean") -> Result:
+def negative_labels_wrap(
+    logits: Array, targets: Array, *, ignore_index: int = IGNORED, reduction: str = "mean"
+) -> Result:
     labels = targets.astype(np.int64)
     turned = np.where((labels < 0) & (labels != ignore_index), labels + logits.shape[-1], labels)
     return cross_entropy(logits, turned, None, ignore_index, 0.0, reduction)
 
 
 @BED.fault("convention", "tensorflow #8484: a label that is no class costs nothing", "accepted:*zero*")
-def bad_labels_cost_nothing(logits, targets, *, ignore_index=IGNORED, reduction="none") -> Result:
+def bad_labels_cost_nothing(
+    logits: Array, targets: Array, *, ignore_index: int = IGNORED, reduction: str = "none"
+) -> Result:
     labels = targets.astype(np.int64)
     bad = (labels < 0) | (labels >= logits.shape[-1])
     return cross_entropy(logits, np.where(bad, ignore_index, labels), None, ignore_index, 0.0, reduction)
 
 
 @BED.fault("convention", "keras #15012: labels pass through 8 bits", "accepted:*", "unexplained", "relation:*")
-def labels_of_8_bits(logits, targets, *, reduction="mean") -> Result:
+def labels_of_8_bits(logits: Array, targets: Array, *, reduction: str = "mean") -> Result:
     return cross_entropy(logits, targets.astype(np.uint8), reduction=reduction)
 
 
@@ -146,20 +181,20 @@ def labels_of_8_bits(logits, targets, *, reduction="mean") -> Result:
     "missed_infinity",
     "unexplained",
 )
-def takes_probabilities(logits, targets, *, reduction="mean") -> Result:
+def takes_probabilities(logits: Array, targets: Array, *, reduction: str = "mean") -> Result:
     with np.errstate(all="ignore"):
         p, hot = widened(logits), one_hot(in_range(targets, logits.shape[-1]), logits.shape[-1])
         return rounded(joined(-np.log(at(p, targets)), np.where(hot, -1 / p, 0), reduction, targets.size), logits)
 
 
 @BED.fault("convention", "NLLLoss takes log-probabilities", "convention:inputs=log_probabilities")
-def takes_log_probabilities(logits, targets, *, reduction="mean") -> Result:
+def takes_log_probabilities(logits: Array, targets: Array, *, reduction: str = "mean") -> Result:
     x, hot = widened(logits), one_hot(in_range(targets, logits.shape[-1]), logits.shape[-1])
     return rounded(joined(-at(x, targets), np.where(hot, -1, 0).astype(x.dtype), reduction, targets.size), logits)
 
 
 @BED.fault("convention", "bits for nats", "convention:log_base=2")
-def in_bits(logits, targets, *, ignore_index=IGNORED, reduction="mean") -> Result:
+def in_bits(logits: Array, targets: Array, *, ignore_index: int = IGNORED, reduction: str = "mean") -> Result:
     loss, gradient = cross_entropy(logits, targets, None, ignore_index, reduction=reduction)
     per_nat = widened(logits).dtype.type(1 / np.log(2))
     return rounded((widened(loss) * per_nat, widened(gradient) * per_nat), logits)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from logitmus.problem import Array
 BED: Final = Bed("numpy")
 
 
-def summed(x: Array, total) -> Result:
+def summed(x: Array, total: Callable[[Array], Array]) -> Result:
     """Shifted by the maximum; `total` adds (..., K) up along the last axis."""
     d = x - x.max(axis=-1, keepdims=True)
     e = np.exp(d)
@@ -22,13 +23,13 @@ def summed(x: Array, total) -> Result:
 
 
 @BED.correct()
-def textbook(logits, targets, **options) -> Result:
+def textbook(logits: Array, targets: Array, **options: Any) -> Result:
     """Shifted by the maximum; halves are computed in float32."""
     return cross_entropy(logits, targets, **options)
 
 
 @BED.correct()
-def confident_rows_by_log1p(logits, targets, **options) -> Result:
+def confident_rows_by_log1p(logits: Array, targets: Array, **options: Any) -> Result:
     """The largest class is left out of the sum, so that confident rows keep their digits."""
 
     def nats(x: Array) -> Result:
@@ -43,7 +44,7 @@ def confident_rows_by_log1p(logits, targets, **options) -> Result:
 
 
 @BED.correct()
-def online_softmax(logits, targets, **options) -> Result:
+def online_softmax(logits: Array, targets: Array, **options: Any) -> Result:
     """One pass with a running maximum and a sum that is rescaled when it grows."""
 
     def nats(x: Array) -> Result:
@@ -59,7 +60,7 @@ def online_softmax(logits, targets, **options) -> Result:
 
 
 @BED.correct()
-def chunks_of_the_vocabulary(logits, targets, **options) -> Result:
+def chunks_of_the_vocabulary(logits: Array, targets: Array, **options: Any) -> Result:
     """Each chunk has its own maximum and sum; the last one is as long as it is."""
 
     def nats(x: Array) -> Result:
@@ -73,7 +74,7 @@ def chunks_of_the_vocabulary(logits, targets, **options) -> Result:
 
 
 @BED.correct()
-def compensated_sum(logits, targets, **options) -> Result:
+def compensated_sum(logits: Array, targets: Array, **options: Any) -> Result:
     """Kahan's."""
 
     def total(e: Array) -> Array:
@@ -88,7 +89,7 @@ def compensated_sum(logits, targets, **options) -> Result:
 
 
 @BED.correct()
-def pairwise_sum(logits, targets, **options) -> Result:
+def pairwise_sum(logits: Array, targets: Array, **options: Any) -> Result:
     """Halves of halves."""
 
     def total(e: Array) -> Array:
@@ -102,7 +103,7 @@ def pairwise_sum(logits, targets, **options) -> Result:
 
 
 @BED.correct()
-def small_terms_first(logits, targets, **options) -> Result:
+def small_terms_first(logits: Array, targets: Array, **options: Any) -> Result:
     """Sorted before they are added up."""
     return cross_entropy(
         logits, targets, **options, nats=lambda x: summed(x, lambda e: np.sort(e, axis=-1).sum(axis=-1))
@@ -110,7 +111,14 @@ def small_terms_first(logits, targets, **options) -> Result:
 
 
 @BED.correct()
-def float64_inside(logits, targets, weight=None, ignore_index=-100, label_smoothing=0.0, reduction="mean") -> Result:
+def float64_inside(
+    logits: Array,
+    targets: Array,
+    weight: Array | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> Result:
     """Everything in float64, but for what the logits' own dtype overflows at; rounded once at the end."""
     wide = None if weight is None else weight.astype(np.float64)
     loss, gradient = cross_entropy(logits.astype(np.float64), targets, wide, ignore_index, label_smoothing, reduction)
@@ -119,7 +127,7 @@ def float64_inside(logits, targets, weight=None, ignore_index=-100, label_smooth
 
 
 @BED.correct()
-def two_passes_in_base_2(logits, targets, **options) -> Result:
+def two_passes_in_base_2(logits: Array, targets: Array, **options: Any) -> Result:
     """The maximum, then the sum of powers of two, as kernels that only have exp2."""
 
     def nats(x: Array) -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import ml_dtypes
@@ -16,15 +17,24 @@ from logitmus.cases.planted.numpy_loss import (
     reduced,
     split,
 )
+from logitmus.problem import Array
 
 BED: Final = Bed("numpy")
+# (gradient, logits, kept) -> another gradient; kept: which rows the mean counts, None: it is no mean
+Change = Callable[[Array, Array, Array | None], Array]
 
 
-def with_gradient(change):
+def with_gradient(change: Change) -> Callable[..., Result]:
     """A planted fault of the gradient alone: `change(gradient, logits, kept)`."""
 
     def function(
-        logits, targets, *, weight=None, ignore_index=IGNORED, label_smoothing=0.0, reduction="mean"
+        logits: Array,
+        targets: Array,
+        *,
+        weight: Array | None = None,
+        ignore_index: int = IGNORED,
+        label_smoothing: float = 0.0,
+        reduction: str = "mean",
     ) -> Result:
         loss, gradient = cross_entropy(logits, targets, weight, ignore_index, label_smoothing, reduction)
         kept = np.asarray(targets != ignore_index)
@@ -36,25 +46,25 @@ def with_gradient(change):
 
 @BED.fault("gradient", "a detached graph: nothing flows", "gradient:zero")
 @with_gradient
-def no_gradient_flows(gradient, logits, kept):
+def no_gradient_flows(gradient: Array, logits: Array, kept: Array | None) -> Array:
     return np.zeros_like(gradient)
 
 
 @BED.fault("gradient", "ascent: the sign of the gradient", "gradient:negated")
 @with_gradient
-def gradient_negated(gradient, logits, kept):
+def gradient_negated(gradient: Array, logits: Array, kept: Array | None) -> Array:
     return -gradient
 
 
 @BED.fault("gradient", "Liger #968: the gradient of the sum for a mean", "gradient:not_divided")
 @with_gradient
-def mean_not_divided(gradient, logits, kept):
+def mean_not_divided(gradient: Array, logits: Array, kept: Array | None) -> Array:
     return gradient if kept is None else gradient * gradient.dtype.type(max(1, kept.sum()))
 
 
 @BED.fault("gradient", "the mean is divided in forward and in backward", "gradient:divided_twice", "gradient:divided*")
 @with_gradient
-def mean_divided_twice(gradient, logits, kept):
+def mean_divided_twice(gradient: Array, logits: Array, kept: Array | None) -> Array:
     return gradient if kept is None else gradient / gradient.dtype.type(max(1, kept.sum()))
 
 
@@ -66,7 +76,7 @@ def mean_divided_twice(gradient, logits, kept):
     "effective*",
 )
 @with_gradient
-def gradient_in_bfloat16(gradient, logits, kept):
+def gradient_in_bfloat16(gradient: Array, logits: Array, kept: Array | None) -> Array:
     return gradient.astype(ml_dtypes.bfloat16).astype(gradient.dtype)
 
 
@@ -79,7 +89,7 @@ def gradient_in_bfloat16(gradient, logits, kept):
     "spurious_underflow",
 )
 @with_gradient
-def gradient_of_the_tail_missing(gradient, logits, kept):
+def gradient_of_the_tail_missing(gradient: Array, logits: Array, kept: Array | None) -> Array:
     whole = gradient.shape[-1] // 8 * 8
     out = gradient.copy()
     out[..., whole:] = 0
@@ -87,7 +97,7 @@ def gradient_of_the_tail_missing(gradient, logits, kept):
 
 
 @BED.fault("gradient", "softmax, and no target subtracted", "gradient:target_not_subtracted")
-def target_not_subtracted(logits, targets, *, reduction="mean") -> Result:
+def target_not_subtracted(logits: Array, targets: Array, *, reduction: str = "mean") -> Result:
     loss, gradient = cross_entropy(logits, targets, reduction=reduction)
     hot = one_hot(targets, logits.shape[-1]) / np.asarray(targets.size if reduction == "mean" else 1, gradient.dtype)
     return loss, (gradient + hot).astype(gradient.dtype)
@@ -99,7 +109,9 @@ def target_not_subtracted(logits, targets, *, reduction="mean") -> Result:
     "gradient:ignored_rows_kept",
     "gradient_of:*",
 )
-def gradient_of_ignored_rows(logits, targets, *, ignore_index=IGNORED, reduction="none") -> Result:
+def gradient_of_ignored_rows(
+    logits: Array, targets: Array, *, ignore_index: int = IGNORED, reduction: str = "none"
+) -> Result:
     loss, _ = cross_entropy(logits, targets, None, ignore_index, reduction=reduction)
     kept, labels = split(targets, ignore_index, logits.shape[-1])
     _, gradient = cross_entropy(logits, labels, reduction="none")
@@ -108,19 +120,29 @@ def gradient_of_ignored_rows(logits, targets, *, ignore_index=IGNORED, reduction
 
 @BED.fault("gradient", "the gradient forgets the smoothing", "gradient_of:smoothing=dropped")
 def gradient_without_smoothing(
-    logits, targets, *, weight=None, ignore_index=IGNORED, label_smoothing=0.0, reduction="mean"
+    logits: Array,
+    targets: Array,
+    *,
+    weight: Array | None = None,
+    ignore_index: int = IGNORED,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
 ) -> Result:
     loss, _ = cross_entropy(logits, targets, weight, ignore_index, label_smoothing, reduction)
     return loss, cross_entropy(logits, targets, weight, ignore_index, 0.0, reduction)[1]
 
 
 @BED.fault("gradient", "the gradient forgets the class weights", "gradient:weights_ignored", "gradient_of:*")
-def gradient_without_weights(logits, targets, *, weight=None, ignore_index=IGNORED, reduction="mean") -> Result:
+def gradient_without_weights(
+    logits: Array, targets: Array, *, weight: Array | None = None, ignore_index: int = IGNORED, reduction: str = "mean"
+) -> Result:
     loss, _ = cross_entropy(logits, targets, weight, ignore_index, reduction=reduction)
     return loss, cross_entropy(logits, targets, None, ignore_index, reduction=reduction)[1]
 
 
 @BED.fault("gradient", "loss by the sum of weights, gradient by the number of rows", "gradient_of:mean_denominator=*")
-def gradient_of_another_mean(logits, targets, *, weight=None, ignore_index=IGNORED, reduction="mean") -> Result:
+def gradient_of_another_mean(
+    logits: Array, targets: Array, *, weight: Array | None = None, ignore_index: int = IGNORED, reduction: str = "mean"
+) -> Result:
     loss, _ = cross_entropy(logits, targets, weight, ignore_index, reduction=reduction)
     return loss, reduced(logits, targets, weight, ignore_index, reduction, lambda kept: kept.size)[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -21,7 +21,7 @@ BED: Final = Bed("numpy")
 
 
 @BED.fault("integrity", "x -= x.max() in place", "wrote_into:logits")
-def writes_into_the_logits(logits, targets, **options) -> Result:
+def writes_into_the_logits(logits: Array, targets: Array, **options: Any) -> Result:
     result = cross_entropy(logits, targets, **options)
     with np.errstate(all="ignore"):
         logits -= logits.max(axis=-1, keepdims=True)
@@ -29,14 +29,18 @@ def writes_into_the_logits(logits, targets, **options) -> Result:
 
 
 @BED.fault("integrity", "targets[targets == ignore_index] = 0", "wrote_into:targets")
-def writes_into_the_targets(logits, targets, *, ignore_index=IGNORED, reduction="mean") -> Result:
+def writes_into_the_targets(
+    logits: Array, targets: Array, *, ignore_index: int = IGNORED, reduction: str = "mean"
+) -> Result:
     result = cross_entropy(logits, targets, None, ignore_index, reduction=reduction)
     targets[targets == ignore_index] = 0
     return result
 
 
 @BED.fault("integrity", "the class weights are normalised in place", "wrote_into:weight")
-def writes_into_the_weights(logits, targets, *, weight=None, reduction="mean") -> Result:
+def writes_into_the_weights(
+    logits: Array, targets: Array, *, weight: Array | None = None, reduction: str = "mean"
+) -> Result:
     result = cross_entropy(logits, targets, weight, reduction=reduction)
     if weight is not None:
         weight /= weight.sum() * 2
@@ -46,7 +50,7 @@ def writes_into_the_weights(logits, targets, *, weight=None, reduction="mean") -
 @BED.fault(
     "integrity", "one maximum for the whole batch", "depends_on:other_rows", "relation:*rows*", "relation:*batch*"
 )
-def maximum_of_the_batch(logits, targets, **options) -> Result:
+def maximum_of_the_batch(logits: Array, targets: Array, **options: Any) -> Result:
     def nats(x: Array) -> Result:
         if not x.size:
             return shifted(x)
@@ -58,7 +62,7 @@ def maximum_of_the_batch(logits, targets, **options) -> Result:
 
 
 @BED.fault("integrity", "the maximum of the row before", "depends_on:other_rows", "relation:*rows*", "relation:*batch*")
-def maximum_of_the_row_before(logits, targets, **options) -> Result:
+def maximum_of_the_row_before(logits: Array, targets: Array, **options: Any) -> Result:
     def nats(x: Array) -> Result:
         if x.ndim < 2 or not x.shape[0]:
             return shifted(x)
@@ -77,7 +81,7 @@ def maximum_of_the_row_before(logits, targets, **options) -> Result:
     "relation:*rows*",
     "relation:*batch*",
 )
-def one_nan_spoils_all(logits, targets, **options) -> Result:
+def one_nan_spoils_all(logits: Array, targets: Array, **options: Any) -> Result:
     loss, gradient = cross_entropy(logits, targets, **options)
     spoilt = logits.dtype.type(np.nan if np.isnan(widened(logits)).any() else 0)
     return loss + spoilt, gradient
@@ -87,7 +91,7 @@ _BUFFERS: dict[tuple[int, ...], Array] = {}
 
 
 @BED.fault("integrity", "a workspace kept by shape is not cleared: the sum goes on", "changes:*", "depends_on:*")
-def stale_workspace(logits, targets, **options) -> Result:
+def stale_workspace(logits: Array, targets: Array, **options: Any) -> Result:
     def nats(x: Array) -> Result:
         workspace = _BUFFERS.setdefault(x.shape, np.zeros((*x.shape[:-1], 1)))
         d = x - x.max(axis=-1, keepdims=True)
@@ -103,7 +107,7 @@ _LARGEST: dict[str, float] = {}
 
 
 @BED.fault("integrity", "a running maximum that outlives the call", "changes:*", "depends_on:*")
-def maximum_of_earlier_calls(logits, targets, **options) -> Result:
+def maximum_of_earlier_calls(logits: Array, targets: Array, **options: Any) -> Result:
     def nats(x: Array) -> Result:
         here = float(np.nanmax(np.where(np.isfinite(x), x, -np.inf), initial=-1.0))
         m = _LARGEST[x.dtype.name] = max(here, min(60.0, _LARGEST.get(x.dtype.name, here)))
@@ -118,7 +122,7 @@ _CALLS = count()
 
 
 @BED.fault("integrity", "pytorch #32049: a race; now and then a partial sum is lost", "changes:*", "depends_on:*")
-def every_third_call(logits, targets, **options) -> Result:
+def every_third_call(logits: Array, targets: Array, **options: Any) -> Result:
     loss, gradient = cross_entropy(logits, targets, **options)
     return (loss * loss.dtype.type(0.75), gradient) if next(_CALLS) % 3 == 2 else (loss, gradient)
 
@@ -127,7 +131,7 @@ _CHANCE = np.random.default_rng(0)
 
 
 @BED.fault("integrity", "dropout left on", "changes:*", "depends_on:*")
-def left_to_chance(logits, targets, **options) -> Result:
+def left_to_chance(logits: Array, targets: Array, **options: Any) -> Result:
     def nats(x: Array) -> Result:
         return shifted(np.where(_CHANCE.random(x.shape) < 0.02, 0, x).astype(x.dtype))
 
@@ -142,7 +146,7 @@ def left_to_chance(logits, targets, **options) -> Result:
     "lost",
     "invented",
 )
-def taken_to_be_contiguous(logits, targets, **options) -> Result:
+def taken_to_be_contiguous(logits: Array, targets: Array, **options: Any) -> Result:
     base = logits
     while isinstance(base.base, np.ndarray):
         base = base.base

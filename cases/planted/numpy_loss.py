@@ -102,7 +102,14 @@ def cross_entropy(
     return rounded(joined(rows, gradient, reduction, np.where(kept, w[labels], 0).sum()), logits)
 
 
-def reduced(logits, targets, weight, ignore_index, reduction, divisor) -> Result:
+def reduced(
+    logits: Array,
+    targets: Array,
+    weight: Array | None,
+    ignore_index: int,
+    reduction: str,
+    divisor: Callable[[Array], Any],
+) -> Result:
     """The rows of the loss, divided by whatever the convention counts."""
     rows, gradient = cross_entropy(logits, targets, weight, ignore_index, reduction="none")
     kept = np.asarray(targets != ignore_index)

@@ -34,14 +34,27 @@ def kept_labels(targets: Tensor, ignore_index: int, classes: int) -> tuple[Tenso
 
 @BED.correct()
 def functional_cross_entropy(
-    logits, targets, *, weight=None, ignore_index=IGNORED, label_smoothing=0.0, reduction="mean"
-):
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    weight: Tensor | None = None,
+    ignore_index: int = IGNORED,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> Tensor:
     """PyTorch's own."""
     return right(logits, targets, weight, ignore_index, label_smoothing, reduction)
 
 
 @BED.correct()
-def log_softmax_then_nll(logits, targets, *, weight=None, ignore_index=IGNORED, reduction="mean"):
+def log_softmax_then_nll(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    weight: Tensor | None = None,
+    ignore_index: int = IGNORED,
+    reduction: str = "mean",
+) -> Tensor:
     """In two steps."""
     from torch.nn import functional
 
@@ -51,7 +64,9 @@ def log_softmax_then_nll(logits, targets, *, weight=None, ignore_index=IGNORED, 
 
 
 @BED.correct()
-def log_softmax_gathered(logits, targets, *, ignore_index=IGNORED, reduction="mean"):
+def log_softmax_gathered(
+    logits: Tensor, targets: Tensor, *, ignore_index: int = IGNORED, reduction: str = "mean"
+) -> Tensor:
     """In the arithmetic of float32 where the logits are halves."""
     kept, labels = kept_labels(targets, ignore_index, logits.shape[-1])
     rows = -widened(logits).log_softmax(-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
@@ -59,7 +74,9 @@ def log_softmax_gathered(logits, targets, *, ignore_index=IGNORED, reduction="me
 
 
 @BED.correct()
-def fused_in_float32(logits, targets, *, ignore_index=IGNORED, reduction="mean"):
+def fused_in_float32(
+    logits: Tensor, targets: Tensor, *, ignore_index: int = IGNORED, reduction: str = "mean"
+) -> Tensor:
     """As fused kernels do it: rows and their gradient in one go, which backward scales."""
     import torch
 
@@ -78,11 +95,19 @@ def fused_in_float32(logits, targets, *, ignore_index=IGNORED, reduction="mean")
             (gradient,) = ctx.saved_tensors
             return gradient * beside(upstream, gradient)
 
-    return joined(Fused.apply(logits), kept, reduction).to(logits.dtype)
+    rows: Tensor = Fused.apply(logits)  # type: ignore[no-untyped-call]
+    return joined(rows, kept, reduction).to(logits.dtype)
 
 
 @BED.correct()
-def recomputed_in_backward(logits, targets, *, weight=None, ignore_index=IGNORED, reduction="mean"):
+def recomputed_in_backward(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    weight: Tensor | None = None,
+    ignore_index: int = IGNORED,
+    reduction: str = "mean",
+) -> Tensor:
     """Nothing is kept between forward and backward."""
     from torch.utils.checkpoint import checkpoint
 
@@ -92,7 +117,7 @@ def recomputed_in_backward(logits, targets, *, weight=None, ignore_index=IGNORED
 
 
 @BED.correct()
-def row_by_row(logits, targets, *, ignore_index=IGNORED, reduction="mean"):
+def row_by_row(logits: Tensor, targets: Tensor, *, ignore_index: int = IGNORED, reduction: str = "mean") -> Tensor:
     """A loop over the batch, as memory-saving losses have it."""
     import torch
 

@@ -19,17 +19,23 @@ BED: Final = Bed("torch")
 @BED.fault(
     "gradient", "Liger #272: computed in forward, the upstream gradient is never read", "gradient:upstream_ignored"
 )
-def upstream_ignored(logits, targets, *, ignore_index=IGNORED, reduction="mean"):
+def upstream_ignored(
+    logits: Tensor, targets: Tensor, *, ignore_index: int = IGNORED, reduction: str = "mean"
+) -> Tensor:
     return fused(logits, targets, ignore_index, reduction, lambda gradient, _: gradient)
 
 
 @BED.fault("gradient", "Liger #678: one element of the upstream gradient for all rows", "gradient:upstream_first")
-def first_of_upstream(logits, targets, *, ignore_index=IGNORED, reduction="none"):
+def first_of_upstream(
+    logits: Tensor, targets: Tensor, *, ignore_index: int = IGNORED, reduction: str = "none"
+) -> Tensor:
     return fused(logits, targets, ignore_index, reduction, lambda gradient, up: gradient * up.reshape(-1)[0])
 
 
 @BED.fault("gradient", "TransformerEngine #2139: the mean of the upstream gradient", "gradient:upstream_mean")
-def mean_of_upstream(logits, targets, *, ignore_index=IGNORED, reduction="none"):
+def mean_of_upstream(
+    logits: Tensor, targets: Tensor, *, ignore_index: int = IGNORED, reduction: str = "none"
+) -> Tensor:
     return fused(logits, targets, ignore_index, reduction, lambda gradient, up: gradient * up.mean())
 
 
@@ -38,7 +44,9 @@ def mean_of_upstream(logits, targets, *, ignore_index=IGNORED, reduction="none")
     "ms-swift #10129: backward scales what it saved, so that a second backward scales again",
     "*backward_twice*",
 )
-def backward_in_place(logits, targets, *, ignore_index=IGNORED, reduction="none"):
+def backward_in_place(
+    logits: Tensor, targets: Tensor, *, ignore_index: int = IGNORED, reduction: str = "none"
+) -> Tensor:
     def scale(gradient: Tensor, up: Tensor) -> Tensor:
         return gradient.data.mul_(beside(up, gradient)).clone()
 
@@ -46,7 +54,9 @@ def backward_in_place(logits, targets, *, ignore_index=IGNORED, reduction="none"
 
 
 @BED.fault("integrity", "Liger stores the gradient in its input", "wrote_into:logits")
-def gradient_stored_in_the_logits(logits, targets, *, ignore_index=IGNORED, reduction="mean"):
+def gradient_stored_in_the_logits(
+    logits: Tensor, targets: Tensor, *, ignore_index: int = IGNORED, reduction: str = "mean"
+) -> Tensor:
     def scaled(gradient: Tensor, up: Tensor) -> Tensor:
         return gradient * beside(up, gradient)
 
@@ -54,14 +64,14 @@ def gradient_stored_in_the_logits(logits, targets, *, ignore_index=IGNORED, redu
 
 
 @BED.fault("gradient", "loss.detach(): no graph", "no_gradient", "gradient:zero", "raised:*")
-def detached(logits, targets, *, ignore_index=IGNORED, reduction="mean"):
+def detached(logits: Tensor, targets: Tensor, *, ignore_index: int = IGNORED, reduction: str = "mean") -> Tensor:
     return right(logits, targets, None, ignore_index, 0.0, reduction).detach()
 
 
 @BED.fault(
     "gradient", "torch.where keeps the loss, and 0 * inf spoils the gradient", "lost", "convention:*", "unexplained"
 )
-def nan_gradient_at_masked_classes(logits, targets, *, reduction="none"):
+def nan_gradient_at_masked_classes(logits: Tensor, targets: Tensor, *, reduction: str = "none") -> Tensor:
     log_p = logits.log_softmax(-1)
     p = log_p.exp()
     safe = (p * log_p).where(~log_p.isinf(), 0)
@@ -76,7 +86,7 @@ def nan_gradient_at_masked_classes(logits, targets, *, reduction="none"):
     "effective_precision*",
     "mechanism*",
 )
-def gradient_of_other_logits(logits, targets, *, reduction="mean"):
+def gradient_of_other_logits(logits: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
     shown = right(logits, targets, reduction=reduction)
     taught = right(logits * 0.5, targets, reduction=reduction)
     return taught + (shown - taught).detach()
@@ -86,7 +96,7 @@ def gradient_of_other_logits(logits, targets, *, reduction="mean"):
 
 
 @BED.fault("forward", "a bfloat16 accumulator for the mean", "unexplained", "spurious_overflow", "effective_precision*")
-def mean_in_bfloat16(logits, targets, *, reduction="mean"):
+def mean_in_bfloat16(logits: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
     rows = right(logits, targets, reduction="none")
     if reduction == "none":
         return rows
@@ -102,7 +112,7 @@ def mean_in_bfloat16(logits, targets, *, reduction="mean"):
     "effective_precision*",
     "spurious*",
 )
-def autocast_softmax(logits, targets, *, reduction="mean"):
+def autocast_softmax(logits: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
     from torch.nn import functional
 
     p = logits.softmax(-1).half().to(logits.dtype)
@@ -112,7 +122,7 @@ def autocast_softmax(logits, targets, *, reduction="mean"):
 @BED.fault(
     "convention", "flash-attention bedf8774: labels of 16 bits", "accepted:*", "unexplained", "relation:*", "raised:*"
 )
-def labels_of_16_bits(logits, targets, *, reduction="mean"):
+def labels_of_16_bits(logits: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
     return right(logits, targets.short().long(), None, IGNORED, 0.0, reduction)
 
 
@@ -124,7 +134,7 @@ def labels_of_16_bits(logits, targets, *, reduction="mean"):
     "lost",
     "invented",
 )
-def strides_not_looked_at(logits, targets, *, reduction="mean"):
+def strides_not_looked_at(logits: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
     import torch
 
     dense = (
@@ -141,7 +151,7 @@ _CACHE: dict[tuple[int, ...], Tensor] = {}
 
 
 @BED.fault("integrity", "a logsumexp cached by shape", "changes:*", "depends_on:*")
-def cached_by_shape(logits, targets, *, reduction="none"):
+def cached_by_shape(logits: Tensor, targets: Tensor, *, reduction: str = "none") -> Tensor:
     lse = logits.logsumexp(-1)
     kept = _CACHE.setdefault(tuple(logits.shape), lse.detach().clone())
     same = kept.to(lse.dtype) if kept.isfinite().all() else lse
@@ -150,13 +160,13 @@ def cached_by_shape(logits, targets, *, reduction="none"):
 
 
 @BED.fault("contract", "a Python float", "no_gradient", "shape:loss", "raised:*", "garbled", "contract*")
-def returns_a_float(logits, targets, *, reduction="mean"):
+def returns_a_float(logits: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor | float:
     loss = right(logits, targets, reduction=reduction)
     return loss.item() if loss.ndim == 0 else loss
 
 
 @BED.fault("contract", "NotImplementedError for float64", "raised:NotImplementedError")
-def refuses_float64_or_half(logits, targets, *, reduction="mean"):
+def refuses_float64_or_half(logits: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
     import torch
 
     if logits.dtype != torch.float32:

@@ -44,7 +44,8 @@ def right(
 
 def reduced(rows: Tensor, reduction: str) -> Tensor:
     """Rows as they are, their sum, or the mean of all of them."""
-    return {"none": lambda: rows, "sum": rows.sum, "mean": rows.mean}[reduction]()
+    ways: dict[str, Callable[[], Tensor]] = {"none": lambda: rows, "sum": rows.sum, "mean": rows.mean}
+    return ways[reduction]()
 
 
 def beside(upstream: Tensor, gradient: Tensor) -> Tensor:
