@@ -7,6 +7,7 @@ put to it, kept in the run's file and judged like all others.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from typing import Final
@@ -38,7 +39,7 @@ class Doubts:
 
     def __init__(self) -> None:
         self._open: dict[str, set[frozenset[str]]] = {}
-        self._certain: dict[str, set[str]] = {}
+        self._certain: dict[str, Counter[str]] = {}
         self._kept: dict[str, dict[str, Problem]] = {}
 
     def add(self, judgement: Judgement, problem: Problem | None = None) -> None:
@@ -52,19 +53,20 @@ class Doubts:
         for finding in judgement.findings:
             fitting = candidates(finding)
             if len(fitting) == 1:
-                self._certain.setdefault(finding.subject, set()).update(fitting)
+                self._certain.setdefault(finding.subject, Counter()).update(fitting)
             elif fitting:
                 self._open.setdefault(finding.subject, set()).add(fitting)
 
     def left(self, subject: str) -> list[frozenset[str]]:
         """The doubts about a subject (an id) that no other finding settles, in a fixed order."""
-        certain = self._certain.get(subject, set())
-        return sorted((fitting for fitting in self._open.get(subject, ()) if not fitting & certain), key=sorted)
+        certain = self._certain.get(subject, Counter())
+        return sorted((one for one in self._open.get(subject, ()) if one.isdisjoint(certain)), key=sorted)
 
     def settled(self, subject: str, fitting: frozenset[str]) -> str | None:
-        """The one candidate that another finding of the subject names alone; None: none does, or several do."""
-        certain = sorted(fitting & self._certain.get(subject, set()))
-        return certain[0] if len(certain) == 1 else None
+        """The candidate that other findings of the subject name alone, most of them; None: there is no such one."""
+        certain = self._certain.get(subject, Counter())
+        first, second = [*sorted(((certain[one], one) for one in fitting), reverse=True), (0, "")][:2]
+        return first[1] if first[0] > second[0] else None
 
     def not_refuted(self, subject: Subject, fitting: frozenset[str]) -> list[str]:
         """The candidates ("field=value") by which no probe that was answered as declared asks anything else."""

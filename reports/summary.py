@@ -174,6 +174,11 @@ def _fold(finding: Finding) -> _Key:
     return finding.subject.split(":", 1)[0], kind, severity, cause, finding.alternatives
 
 
+def _names(fold: _Key, subject: str, cause: str) -> bool:
+    """Whether it tells of this subject's backend, and names this cause alone."""
+    return (fold[0], fold[3], fold[4]) == (subject.split(":", 1)[0], cause, ())
+
+
 class Summary:
     """See the module. Feed it with `add`; read it when the events have ended.
 
@@ -286,9 +291,9 @@ class Summary:
             settled = self._doubts.settled(subject, candidates(group.finding)) if alternatives else None
             if settled is not None:
                 named = settled if ":" in settled else f"{cause.partition(':')[0]}:{settled}"
-                certain = (subject.split(":", 1)[0], kind, severity, named, ())
-                if certain in folded:
-                    folded[certain].absorb(group, as_example=False)
+                certain = next((one for fold, one in folded.items() if _names(fold, subject, named)), None)
+                if certain is not None:
+                    certain.absorb(group, as_example=False)
                     continue
             if alternatives:
                 self._settle(group)
