@@ -30,9 +30,10 @@ run: out/selftest.json
 		--out out/run.logitmus --html out/report.html --fail-on never
 	@echo "Open $(CURDIR)/out/report.html in a browser."
 
-# One run, so that pytest's closing line tells of all; tests/conftest.py puts the fast ones first.
+# One run, so that pytest's closing line tells of all; tests/conftest.py puts the fast ones first. Most tests wait for
+# workers of their own: more processes than a few would only get into each other's way.
 test: .venv/.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 bench: .venv/.stamp
 	$(BIN)/python tests/bench
