@@ -124,11 +124,12 @@ def test_every_table_has_headers_and_every_region_a_name(browser: Any, page_file
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone(browser: Any, page_file: Path, scheme: str) -> None:
-    page, complaints = opened(browser, page_file, viewport={"width": 400, "height": 800}, color_scheme=scheme)
+@pytest.mark.parametrize("width", [400, 1200])
+def test_it_fits_a_phone_and_a_desk(browser: Any, page_file: Path, scheme: str, width: int) -> None:
+    page, complaints = opened(browser, page_file, viewport={"width": width, "height": 800}, color_scheme=scheme)
     page.click("#unfold")
     page.locator("details").evaluate_all("all => all.forEach(one => { one.open = true; })")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
     colours = page.evaluate("(s => [s.color, s.backgroundColor])(getComputedStyle(document.body))")
     ink, paper = (sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in colours)
     assert (ink > paper) == (scheme == "dark")

@@ -21,7 +21,7 @@ from logitmus.backend import Subject
 from logitmus.cases.suite import suite
 from logitmus.compare import BitsChange, Comparison, EnvironmentChange, FindingChange, GradeChange
 from logitmus.convention import PORTABLE
-from logitmus.events import BackendFailed, BackendReady, Event, Examined, Judged, RunFinished, RunStarted
+from logitmus.events import BackendFailed, BackendReady, Event, Examined, Judged, Related, RunFinished, RunStarted
 from logitmus.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.judge import Judge
 from logitmus.observation import NotRun, Outcome, Raised
@@ -66,8 +66,25 @@ def events() -> list[Event]:
         BackendReady("evil", (evil,), {}, 1),
         BackendFailed("missing", EVIL, "pip install it"),
         *made,
+        _related(twin.id, broken=3, share=7.0, ulps=3.2e13, why=("spurious_underflow", "unexplained")),
+        _related(subjects["shifted"].id, broken=0, share=0.2, ulps=1.0),
         RunFinished(seconds=1.0),
     ]
+
+
+def _related(subject: str, *, broken: int, share: float, ulps: float, why: tuple[str, ...] = ()) -> Related:
+    return Related(
+        subject=subject,
+        relation="gradient_sum",
+        pairs=9,
+        identical=1,
+        broken=broken,
+        by_convention=0,
+        share=share,
+        ulps=ulps,
+        why=why,
+        example=("one problem", "another") if why else (),
+    )
 
 
 def gathered(of: Iterable[Event]) -> Summary:
