@@ -42,6 +42,8 @@ _BACKENDS: Final = {
     "torch": BackendSpec(name="planted-torch", target="logitmus.planting:TORCH"),
 }
 _FLAGSHIP: Final = "torch"
+# What is slow, on a busy machine too, is no fault: what hangs has a worker of its own.
+_PATIENT: Final = Limits(compile_seconds=120.0, call_seconds=120.0)
 # A healthy function of NumPy answers within milliseconds; one that eats the memory is given the time to.
 _TIGHT: Final = Limits(
     compile_seconds=4.0, call_seconds=4.0, patience=20.0, memory_bytes=1 << 30, give_up_after=3, lost_seconds=7.0
@@ -134,7 +136,7 @@ def _cast(only: Sequence[str]) -> tuple[_Cast, list[str]]:
     together = {one.framework for one in wanted if one not in DYING}
     specs = [_BACKENDS[framework] for framework in sorted(together)]
     flagship = registry.parse(_FLAGSHIP)
-    pools = [Pool([*specs, flagship], trial.LIMITS)]
+    pools = [Pool([*specs, flagship], _PATIENT)]
     if apart:
         pools.append(Pool(apart, _TIGHT))
     return _held(Stage(pools), (*specs, *apart, flagship), flagship, by_name)
