@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import keyword
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,6 +62,7 @@ class Reproduction:
     Attributes:
         finding, problem, subject, outcome: what was seen. dependences: what it depends on (`phrases.dependence`).
         framework: the registered name of its backend. function: what that backend declares (None: it is `own`).
+        part: the result that the finding is about, "" for the whole call.
         right: what the value concerned may be; None: the finding is about no value.
         versions: of the framework's distributions and of Python, by name.
     """
@@ -74,6 +75,7 @@ class Reproduction:
     framework: str
     function: Function | None
     own: OwnFunction | None
+    part: str
     right: Criterion | None
     versions: Mapping[str, str]
 
@@ -93,6 +95,7 @@ def reproduction(store: Store, wanted: str) -> Reproduction:
     framework = _framework(store.settings, subject, of_subject)
     is_own = of_subject.backend != subject.backend and SETTING in store.settings
     own = _own(store.settings, subject) if is_own else None
+    part, right = _right(problem, subject, outcome, finding)
     return Reproduction(
         finding=finding,
         problem=problem,
@@ -102,7 +105,8 @@ def reproduction(store: Store, wanted: str) -> Reproduction:
         framework=framework,
         function=None if own else _function(framework, subject),
         own=own,
-        right=criterion(problem, subject, outcome, finding) if isinstance(outcome, Answered) else None,
+        part=part,
+        right=right,
         versions=_versions(framework, of_subject),
     )
 
@@ -149,6 +153,22 @@ def _which(wanted: str, hits: Mapping[str, Examined], known: Mapping[str, Examin
 
 def _rank(one: Examined) -> tuple[object, ...]:
     return one.finding.severity.rank, one.finding.subject, one.finding.cause, one.finding.id
+
+
+def _right(problem: Problem, subject: Subject, outcome: Outcome, finding: Finding) -> tuple[str, Criterion | None]:
+    """The part that the finding is about, and what its value may be.
+
+    Forward mode is held to the exact answer, not to the bits of the plain call (`logitmus.integrity`): of the parts
+    that differ from that call's, the first that is wrong is meant.
+    """
+    if not isinstance(outcome, Answered):
+        return finding.part, None
+    parts = outcome.changed if finding.cause == "changes:forward_mode" else (finding.part,)
+    for part in parts:
+        right = criterion(problem, subject, outcome, replace(finding, part=part))
+        if right is not None:
+            return part, right
+    return finding.part, None
 
 
 # --- what is called ----------------------------------------------------------------------------------------------

@@ -6,11 +6,10 @@ that is no `Code`, made here, is written as the literal of its value.
 
 from __future__ import annotations
 
-import base64
 import re
 import textwrap
-import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any, Final
 
@@ -19,27 +18,21 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from logitmus import __version__, phrases
 from logitmus.finding import Finding
-from logitmus.observation import Crashed, OutOfMemory, TimedOut
-from logitmus.problem import DEFAULT_REDUCTION, DERIVATIVES, Array, Problem
+from logitmus.observation import Crashed, OutOfMemory, Raised, TimedOut
+from logitmus.problem import DEFAULT_REDUCTION, DERIVATIVES, Problem
 from logitmus.reports import wording
+from logitmus.reports.repro_literals import WRITTEN_OUT, Code, exact, literal
+from logitmus.reports.repro_manners import asking, scenario
 from logitmus.reproduction import OwnFunction, Reproduction, ReproError
 from logitmus.translation import argument, written
 
 FRAMEWORKS: Final = ("torch", "tensorflow", "jax", "numpy")
-_WRITTEN_OUT: Final = 128  # numbers: a larger array is given by its bits, compressed
-_REPEATED: Final = 40  # calls, where chance decides
 _CRASH_SECONDS: Final = 300.0
 _COMMENT: Final = 116
 # What a call needs to be there: the dotted names at its head.
 _NAMES: Final = re.compile(r"\b(?:torch|tf|keras|optax|jnp|jax)(?:\.\w+)+(?=\()")
 _GIVEN: Final = '{"logits": logits, "targets": targets}'
 _GRADIENTS: Final = ("grad_logits", "grad_targets")
-
-
-class Code(str):
-    """Text that stands in a script as it is; made of constants of this package and of names that were checked."""
-
-    __slots__ = ()
 
 
 def script(one: Reproduction) -> str:
@@ -51,7 +44,8 @@ def script(one: Reproduction) -> str:
     if one.framework not in FRAMEWORKS:
         raise ReproError(f"{one.subject.id}: scripts are made for {', '.join(FRAMEWORKS)}, not for {one.framework!r}")
     mode, more = _mode(one)
-    return _template().render(**{**_asked(one), "again": 0, "others": False, "mode": mode, **more})
+    values = {**_asked(one), **asking(one, mode), "again": 0, "others": False, "mode": mode, **more}
+    return _template().render(**values)
 
 
 @cache
@@ -59,22 +53,14 @@ def _template() -> Template:
     """Its engine writes every value as a literal."""
     engine = Environment(
         loader=PackageLoader("logitmus.reports", "templates"),
-        autoescape=False,  # noqa: S701  (the scripts are no pages; see `_literal`)
+        autoescape=False,  # noqa: S701  (the scripts are no pages; see `literal`)
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        finalize=_literal,
+        finalize=literal,
     )
     return engine.get_template("repro.py.jinja")
-
-
-def _literal(value: object) -> str:
-    if isinstance(value, Code):
-        return str(value)
-    if not isinstance(value, str | int | float | tuple | list | dict | None):
-        raise TypeError(f"a {type(value).__name__} is no literal")
-    return ascii(value)
 
 
 # --- what is right -----------------------------------------------------------------------------------------------
@@ -89,17 +75,19 @@ def _mode(one: Reproduction) -> tuple[str, dict[str, Any]]:
         return "dies", {"seconds": seconds, "memory": outcome.limit if isinstance(outcome, OutOfMemory) else None}
     if head == "wrote_into":
         return "wrote_into", {"name": tail}
-    if head in ("changes", "raises"):
-        return "changes", _scenario(one)
+    if head == "raises" and tail in DERIVATIVES:
+        return "raises", {}
+    if head == "raises" or (head == "changes" and tail != "forward_mode"):
+        return "changes", scenario(one)
     if head in ("shape", "dtype", "no_gradient", "garbled"):
         return "form", {"part": finding.part or "loss", "misshapen": _misshapen(one, head)}
     if head == "negative_zero":
         return "negative_zero", {}
     if one.right is not None:
-        return "value", {"right": one.right, **_value(one), **_scenario(one)}
+        return "value", {"right": one.right, **_value(one), **scenario(one)}
     if finding.expected.startswith("an exception"):
         return "accepts", {}
-    if type(outcome).__name__ == "Raised":
+    if isinstance(outcome, Raised):
         return "raises", {}
     raise ReproError(f"{finding.id} ({finding.summary}) speaks of many answers together; no single call shows it")
 
@@ -123,7 +111,7 @@ def _misshapen(one: Reproduction, head: str) -> Code:
 
 def _value(one: Reproduction) -> dict[str, Any]:
     """Where the value is, and what it may be."""
-    finding, right = one.finding, one.right
+    finding, right = replace(one.finding, part=one.part), one.right
     assert right is not None  # noqa: S101  (it is a finding about a value)
     place = "values.reshape(-1)[0]"
     if finding.row is not None:
@@ -140,30 +128,6 @@ def _value(one: Reproduction) -> dict[str, Any]:
         "lowest": Code(repr(right.lowest)),
         "highest": Code(repr(right.highest)),
         "is_right": Code(" or ".join(tests) or "False"),
-    }
-
-
-def _scenario(one: Reproduction) -> dict[str, Any]:
-    """What is called beside the question itself, where the answer hangs on that (as `logitmus.manner` has it)."""
-    problem = one.problem
-    told = {problem.manner, one.finding.cause.partition(":")[2], *one.dependences}
-    if told & set(DERIVATIVES):
-        raise ReproError(
-            f"{one.finding.id} ({one.finding.summary}): of derivatives beside the gradient no scripts are made yet"
-        )
-    # What a function of a user's own remembers, it need not remember in a process that has just begun.
-    others = bool(told & {"after_others", "earlier_calls"}) or one.own is not None
-    by_chance = bool(told & {"chance", "again"})
-    place = f"np.linspace(-1, 1, {problem.classes})"
-    large = {"logits": f"16384 * {place}", "probabilities": f"(1 + {place}) / 2"}
-    twice = ["np.concatenate([LOGITS[::-1]] * 2)", "np.concatenate([TARGETS[::-1]] * 2)"]
-    if problem.cotangent is not None:
-        twice.append("np.concatenate([UPSTREAM] * 2)" if problem.cotangent.ndim else "UPSTREAM")
-    return {
-        "others": others,
-        "again": _REPEATED if by_chance else 2 if others else 0,
-        "large": Code(large.get(one.subject.convention.inputs, f"8192 * ({place} - 1)")),
-        "twice": Code(", ".join(twice)) if problem.batch else None,
     }
 
 
@@ -196,20 +160,18 @@ def _asked(one: Reproduction) -> dict[str, Any]:
         "compiled": bool(subject.mode),
         "ml_dtypes": problem.dtype == "bfloat16" and not in_torch,
         "bfloat16": Code(".view(torch.bfloat16)" if problem.dtype == "bfloat16" else ""),
-        "packed": any(array is not None and array.size > _WRITTEN_OUT for array in arrays),
-        "logits": _array(problem.logits),
-        "targets": _array(problem.targets),
-        "weight": None if problem.weight is None else _array(problem.weight),
-        "upstream": None if problem.cotangent is None else _array(problem.cotangent),
+        "packed": any(array is not None and array.size > WRITTEN_OUT for array in arrays),
+        "logits": exact(problem.logits),
+        "targets": exact(problem.targets),
+        "weight": None if problem.weight is None else exact(problem.weight),
+        "upstream": None if problem.cotangent is None else exact(problem.cotangent),
         "dense": dense,
         "layout": problem.layout,
         "moved": _moved(one),
         "axis": 1 if _moved(one) else -1,
         "tensor": Code("torch.from_numpy" if plain else "tensor"),
         "targets_tensor": Code("tensor" if dense and not plain else "torch.from_numpy"),
-        "targets_more": Code(
-            ".requires_grad_()" if dense else "" if subject.device == "cpu" else f".to({subject.device!a})"
-        ),
+        "targets_there": Code("" if dense or at_home else f".to({subject.device!a})"),
         "wanted": Code("[logits, targets]" if dense else "[logits]"),
         "gradients": _GRADIENTS if dense else _GRADIENTS[:1],
         "given": Code(_GIVEN if problem.weight is None else f'{_GIVEN[:-1]}, "weight": weight}}'),
@@ -223,7 +185,6 @@ def _handed_over(one: Reproduction) -> dict[str, Any]:
     dense = problem.target_kind == "probabilities"
     arrangement = [f"laid out {problem.layout}"] if problem.layout != "contiguous" else []
     arrangement += ["its classes on axis 1"] if _moved(one) else []
-    names = ["LOGITS", "TARGETS", *(["UPSTREAM"] if problem.cotangent is not None else [])]
 
     def arranged(expression: str, *, by_layout: bool = True) -> str:
         return f"arranged({expression})" if arrangement and by_layout else expression
@@ -236,9 +197,8 @@ def _handed_over(one: Reproduction) -> dict[str, Any]:
         "targets_out": Code("targets.copy()" if targets_out == "targets" else targets_out),
         "weight_out": Code(_stored("WEIGHT", problem.dtype, one.framework)),
         "upstream_out": Code(_stored("upstream", problem.dtype, one.framework)),
+        "direction_out": Code(arranged(_stored("direction", problem.dtype, one.framework))),
         "upstream_argument": Code(", upstream" if problem.cotangent is not None else ""),
-        "question": Code(", ".join(names)),
-        "rest": Code("".join(f", {name}" for name in names[1:])),
     }
 
 
@@ -312,29 +272,6 @@ def _stored(values: str, dtype: str, framework: str) -> str:
     if framework == "torch":  # NumPy has no bfloat16: the upper half of a float32's bits
         return f"({values}.astype(np.float32).view(np.int32) >> 16).astype(np.int16)"
     return f"{values}.astype(ml_dtypes.bfloat16)"
-
-
-def _array(array: Array) -> Code:
-    """The exact values: in hexadecimal; as bits, where there are many."""
-    shape = "".join(f", {int(length)}" for length in array.shape)
-    whole = array.dtype.kind in "iu"
-    if array.size > _WRITTEN_OUT:
-        kind = array.dtype.str.replace("=", "<") if whole else "<f8"
-        bits = zlib.compress(np.ascontiguousarray(array.astype(kind)).tobytes(), 9)
-        lines = textwrap.wrap(base64.b64encode(bits).decode(), 100)
-        return Code(
-            "packed(\n    {}\n    {!a}{},\n)".format("\n    ".join(f'"{line}"' for line in lines) + ",", kind, shape)
-        )
-    if whole:
-        return Code(f"np.array({array.tolist()}, np.{array.dtype.name})")
-    values = array.astype(np.float64).reshape(-1).tolist()
-    decimals = ", ".join(f"{value!r}" for value in values)
-    hexes = " ".join(value.hex() for value in values)
-    if len(hexes) < 80:
-        return Code(f'numbers("{hexes}"{shape or ", *()"})  # {decimals}')
-    lines = textwrap.wrap(hexes, 100)
-    inside = "\n".join(f'    "{line} "' for line in lines)
-    return Code(f"numbers(\n{inside}{shape},\n)")
 
 
 # --- what is told ------------------------------------------------------------------------------------------------

@@ -46,11 +46,13 @@ def declared(name: str) -> Subject:
     return next(s for b in backends if b for s in b.subjects(["cpu", "cuda"]) if s.id == name)
 
 
-def recorded(path: Path, problem: Problem, subject: Subject, outcome: Outcome, **settings: object) -> list[Finding]:
+def recorded(
+    path: Path, problem: Problem, subject: Subject, outcome: Outcome, *, backend: str = "", **settings: object
+) -> list[Finding]:
     """A run's file of this one observation, and its findings."""
     with Store.create(path, settings=settings) as store:
         store.add_problems([problem])
-        store.add_backend(BackendReady(subject.backend, (subject,), {"packages": packages()}, 1))
+        store.add_backend(BackendReady(backend or subject.backend, (subject,), {"packages": packages()}, 1))
         store.add(Observation(subject.id, problem.id, outcome), seconds=0.0, first=True)
         store.commit()
         return [f for e in judge_run(store) if isinstance(e, Judged) for f in e.judgement.findings]
@@ -240,6 +242,171 @@ def test_a_function_of_ones_own(cause: str, tmp_path: Path) -> None:
     assert (status, "has no attribute 'loss'" in told) == (UNKNOWN, True)
     file.unlink()
     assert ran(text, tmp_path)[0] == UNKNOWN
+
+
+# --- differentiated otherwise -----------------------------------------------------------------------------------
+
+MASKED = [[0, 0, -np.inf, 1], [1, 2, 3, 4]]
+SOFT = probabilities(MASKED, [[0.25, 0.25, 0, 0.5], [0.25] * 4], manner="forward_mode")
+HARD = labels(MASKED, 3, manner="forward_mode")
+PIXELS = HARD.but(logits=HARD.logits[:, None].repeat(3, 1), targets=HARD.targets[:, None].repeat(3, 1))
+TWICE = HARD.but(manner="backward_twice", cotangent=float_array([0.75, -2], "float32"))
+
+# (subject, problem, what its script says): on record is NaN in the place of every derivative.
+DERIVED = [
+    ("jax:optax.safe_softmax_cross_entropy@cpu", SOFT, THERE),
+    ("jax:optax.safe_softmax_cross_entropy+jit@cpu", SOFT, THERE),
+    ("jax:optax.softmax_cross_entropy_with_integer_labels+jit@cpu", HARD, GONE),
+    ("jax:optax.softmax_cross_entropy_with_integer_labels@cpu", TWICE, GONE),
+    ("tensorflow:nn.softmax_cross_entropy_with_logits@cpu", SOFT, THERE),
+    ("tensorflow:nn.softmax_cross_entropy_with_logits+xla@cpu", SOFT, THERE),
+    ("tensorflow:keras.losses.CategoricalCrossentropy.from_logits@cpu", SOFT, THERE),
+    ("tensorflow:nn.sparse_softmax_cross_entropy_with_logits@cpu", HARD, GONE),
+    ("tensorflow:nn.sparse_softmax_cross_entropy_with_logits+xla@cpu", TWICE, GONE),
+    ("torch:cross_entropy@cpu", HARD, GONE),
+    ("torch:cross_entropy@cpu", PIXELS.but(layout="sliced", weight=float_array([1, 2, 1, 0.5], "float32")), GONE),
+    ("torch:cross_entropy@cpu", HARD.but(logits=float_array(MASKED, "bfloat16"), layout="transposed"), GONE),
+    ("torch:cross_entropy.probabilities@cpu", SOFT, GONE),
+    ("torch:cross_entropy@cpu", TWICE, GONE),
+]
+
+
+def changed(problem: Problem, subject: Subject) -> Answered:
+    """A right loss beside a gradient that is not the plain call's."""
+    logits = problem.logits.astype(np.float64)
+    minus_log_p = np.log(np.exp(logits).sum(-1, keepdims=True)) - logits
+    p = problem.targets.astype(np.float64)
+    if problem.target_kind == "labels":
+        p = np.eye(problem.classes)[problem.targets] * (1 if problem.weight is None else problem.weight)
+    loss = np.multiply(p, minus_log_p, where=p > 0, out=np.zeros_like(p)).sum(-1)
+    gradient = float_array(np.full(logits.shape, NAN), problem.dtype)
+    by_targets = gradient if problem.target_kind == "probabilities" else None
+    dtype = subject.precision[problem.dtype].result
+    return Answered(float_array(loss, dtype), gradient, by_targets, changed=("grad_logits",))
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize(("name", "problem", "says"), DERIVED, ids=[f"{s}-{p.manner}={n}" for s, p, n in DERIVED])
+def test_derivatives_of_frameworks(name: str, problem: Problem, says: int, tmp_path: Path) -> None:
+    subject = declared(name)
+    found = recorded(tmp_path / "a.logitmus", problem, subject, changed(problem, subject))
+    finding = next(one for one in found if one.cause == f"changes:{problem.manner}")
+    status, told = ran(written(tmp_path / "a.logitmus", finding.id), tmp_path)
+    assert status == says, told
+    assert ("the fault is there" if says else "the fault is gone") in told
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize(
+    ("outcome", "cause"),
+    [
+        (Raised("RuntimeError", "no", answered_before=True), "raises:forward_mode"),
+        (Raised("RuntimeError", "no"), "raised:RuntimeError"),
+        (Crashed("SIGSEGV"), "crashed:SIGSEGV"),
+        (Garbled("loss: a value of type str"), "garbled"),
+        (replace(changed(HARD, declared("torch:cross_entropy@cpu")), written=("logits",)), "wrote_into:logits"),
+        (replace(changed(HARD, declared("torch:cross_entropy@cpu")), grad_logits=None), "no_gradient"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+@pytest.mark.parametrize("problem", [HARD, TWICE], ids=lambda one: one.manner)
+def test_what_else_happened_there_is_gone(outcome: Outcome, cause: str, problem: Problem, tmp_path: Path) -> None:
+    found = recorded(tmp_path / "a.logitmus", problem, declared("torch:cross_entropy@cpu"), outcome)
+    finding = next(one for one in found if one.cause == cause.replace("forward_mode", problem.manner))
+    status, told = ran(written(tmp_path / "a.logitmus", finding.id), tmp_path)
+    assert status == GONE, told
+
+
+# A function of a user's own whose gradient is made in forward, and saved; FAULTY is what its backward does with it.
+SAVED = {
+    "torch": """
+import torch
+
+class Fused(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, logits, labels):
+        log_p = logits.log_softmax(-1)
+        ctx.gradient = log_p.exp() - torch.nn.functional.one_hot(labels, 4)
+        return -log_p.gather(-1, labels[:, None])[:, 0]
+
+    @staticmethod
+    def backward(ctx, upstream):
+        return FAULTY(ctx.gradient, upstream[:, None]), None
+
+    @staticmethod
+    def jvp(ctx, direction, _):
+        return FAULTY((ctx.gradient * direction).sum(-1), torch.tensor(1.0))
+
+def loss(logits, targets, reduction):
+    return Fused.apply(logits, targets)
+""",
+    "tensorflow": """
+import tensorflow as tf
+
+def loss(logits, targets):
+    @tf.custom_gradient
+    def fused(logits):
+        gradient = tf.Variable(tf.nn.softmax(logits) - tf.one_hot(targets, 4))
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits), lambda up: FAULTY(gradient, up[:, None])
+    return fused(logits)
+""",
+    "jax": """
+import jax, numpy as np
+
+@jax.custom_vjp
+def loss(logits, targets):
+    return -jax.nn.log_softmax(logits)[jax.numpy.arange(len(targets)), targets]
+
+CALLS = []
+
+def scaled(saved, upstream):
+    CALLS.append(1)
+    return FAULTY(saved, upstream[:, None]), None
+
+loss.defvjp(
+    lambda x, t: (loss(x, t), jax.nn.softmax(x) - jax.nn.one_hot(t, 4)),
+    scaled,
+)
+""",
+}
+RAISES = "torch.no_such_function"
+OF_TENSORFLOW = "tensorflow:nn.sparse_softmax_cross_entropy_with_logits@cpu"
+OF_JAX = "jax:optax.softmax_cross_entropy_with_integer_labels@cpu"
+# (the subject that it is taken for, the problem, the fault, what is right)
+SAVED_FAULTS = [
+    ("torch:cross_entropy@cpu", TWICE, "torch.Tensor.mul_", "torch.mul"),
+    ("torch:cross_entropy@cpu", HARD, "(lambda one, two: one * two * torch.inf * 0)", "torch.mul"),
+    ("torch:cross_entropy@cpu", HARD, RAISES, "torch.mul"),
+    ("torch:cross_entropy@cpu", TWICE, RAISES, "torch.mul"),
+    (OF_TENSORFLOW, TWICE, "(lambda one, two: one.assign(one * two) * 1)", "tf.multiply"),
+    (OF_JAX, TWICE, "(lambda one, two: one * two ** len(CALLS))", "jax.numpy.multiply"),
+]
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize(("name", "problem", "fault", "right"), SAVED_FAULTS)
+def test_derivatives_of_a_function_of_ones_own(
+    name: str, problem: Problem, fault: str, right: str, tmp_path: Path
+) -> None:
+    framework = name.partition(":")[0]
+    file, run, subject = tmp_path / "losses.py", tmp_path / "a.logitmus", declared(name)
+    setting = {"framework": framework, "target": f"{file}:loss", "options": {}}
+    outcome = changed(problem, subject) if fault != RAISES else Raised("RuntimeError", "no", answered_before=True)
+    file.write_text(SAVED[framework].replace("FAULTY", fault))
+    found = recorded(run, problem, subject, outcome, backend="own", function=setting)
+    text = written(run, next(one.id for one in found if one.cause.endswith(problem.manner)))
+    status, told = ran(text, tmp_path)
+    assert status == THERE, told
+    file.write_text(SAVED[framework].replace("FAULTY", right))
+    status, told = ran(text, tmp_path)
+    assert status == GONE, told
+
+
+def test_no_script_differentiates_numpy(tmp_path: Path) -> None:
+    subject = declared("numpy:textbook@cpu")
+    found = recorded(tmp_path / "a.logitmus", HARD, subject, changed(HARD, subject))
+    with pytest.raises(ReproError, match="no scripts of numpy are made for the manner forward_mode"):
+        written(tmp_path / "a.logitmus", found[0].id)
 
 
 # --- which finding, and what is said of others ------------------------------------------------------------------
