@@ -93,19 +93,17 @@ def _ask(function: Function, mode: str, device: str, inputs: Inputs, manner: str
         run = _compiled(function.call, tuple(options.items()), manner)
     else:
         run = _differentiated(function.call, options, manner)
-    placed = (None if a is None else jax.device_put(a, place) for a in (inputs.logits, inputs.targets, seed))
-    loss, gradients = run(*placed)
+    direction = inputs.at_labels if manner == "second_order" else None
+    given = (inputs.logits, inputs.targets, seed, direction)
+    loss, gradients = run(*(None if a is None else jax.device_put(a, place) for a in given))
     if not isinstance(loss, jax.Array):
         return Outputs(loss=loss)
-    arrays = [np.asarray(gradient) for gradient in gradients]
-    return Outputs(
-        loss=np.asarray(loss),
-        grad_logits=arrays[0] if arrays else None,
-        grad_targets=arrays[1] if len(arrays) > 1 else None,
-    )
+    names = ("grad_logits", "grad_targets" if direction is None else "second_logits")
+    return Outputs(loss=np.asarray(loss), **dict(zip(names, map(np.asarray, gradients), strict=False)))
 
 
-# (logits, targets, seed) -> the loss, and its gradients or its derivative along the seed.
+# (logits, targets, seed, direction) -> the loss, and its gradients or its derivative along the seed; with the gradient
+# by the logits goes its own derivative along the direction.
 _Run = Callable[..., tuple[Any, tuple[Any, ...]]]
 
 
@@ -113,7 +111,7 @@ def _differentiated(call: Callable[..., Any], options: Mapping[str, Any], manner
     """The call and its derivatives as one function, so that jit compiles both at once."""
     import jax
 
-    def reverse(logits: Any, targets: Any, upstream: Any) -> tuple[Any, tuple[Any, ...]]:
+    def reverse(logits: Any, targets: Any, upstream: Any, _: None = None) -> tuple[Any, tuple[Any, ...]]:
         if jax.numpy.issubdtype(targets.dtype, jax.numpy.floating):
             loss, pull_back = jax.vjp(lambda x, q: call(x, q, options), logits, targets)
         else:
@@ -125,7 +123,14 @@ def _differentiated(call: Callable[..., Any], options: Mapping[str, Any], manner
             pull_back(seed)
         return loss, pull_back(seed)
 
-    def forward(logits: Any, targets: Any, direction: Any) -> tuple[Any, tuple[Any, ...]]:
+    def second(logits: Any, targets: Any, upstream: Any, direction: Any) -> tuple[Any, tuple[Any, ...]]:
+        loss, gradients = reverse(logits, targets, upstream)
+        if not gradients:
+            return loss, ()
+        gradient, pull_back = jax.vjp(lambda x: reverse(x, targets, upstream)[1][0], logits)
+        return loss, (gradient, *pull_back(direction.astype(gradient.dtype)))
+
+    def forward(logits: Any, targets: Any, direction: Any, _: None) -> tuple[Any, tuple[Any, ...]]:
         try:
             loss, along = jax.jvp(lambda x: call(x, targets, options), (logits,), (direction,))
         except TypeError as error:
@@ -134,7 +139,8 @@ def _differentiated(call: Callable[..., Any], options: Mapping[str, Any], manner
             raise NotImplementedError(str(error)) from error
         return loss, (along.astype(logits.dtype),)
 
-    return forward if manner == "forward_mode" else reverse
+    others: Mapping[str, _Run] = {"forward_mode": forward, "second_order": second}
+    return others.get(manner, reverse)
 
 
 @lru_cache(maxsize=256)

@@ -107,6 +107,7 @@ def _ask(function: Function, mode: str, device: str, inputs: Inputs, manner: str
     with tf.device(f"/{_DEVICES[device]}:0"):
         logits, targets = tf.constant(inputs.logits), tf.constant(inputs.targets)
         along = None if seed is None else tf.constant(seed)
+        direction = tf.constant(inputs.at_labels) if manner == "second_order" else None
         if inputs.weight is not None:
             options["weight"] = tf.constant(inputs.weight)
         run = (
@@ -114,22 +115,24 @@ def _ask(function: Function, mode: str, device: str, inputs: Inputs, manner: str
             if mode == "xla"
             else _differentiated(function.call, options, manner)
         )
-        loss, gradients = run(logits, targets, along)
+        loss, gradients = run(logits, targets, along, direction)
     if not tf.is_tensor(loss):
         return Outputs(loss=loss)
     # Converted, for the gradient of a gather may come as slices.
     arrays = [None if gradient is None else tf.convert_to_tensor(gradient).numpy() for gradient in gradients]
-    return Outputs(loss=loss.numpy(), grad_logits=arrays[0], grad_targets=arrays[1] if len(arrays) > 1 else None)
+    names = ("grad_logits", "grad_targets" if direction is None else "second_logits")
+    return Outputs(loss=loss.numpy(), **dict(zip(names, arrays, strict=False)))
 
 
-# (logits, targets, seed) -> the loss, and its gradients or its derivative along the seed.
+# (logits, targets, seed, direction) -> the loss, and its gradients or its derivative along the seed; with the gradient
+# by the logits goes its own derivative along the direction.
 _Run = Callable[..., tuple[Any, list[Any]]]
 
 
 def _differentiated(call: Callable[..., object], options: _Options, manner: str) -> _Run:
     import tensorflow as tf
 
-    def reverse(logits: Any, targets: Any, upstream: Any) -> tuple[Any, list[Any]]:
+    def reverse(logits: Any, targets: Any, upstream: Any, _: None = None) -> tuple[Any, list[Any]]:
         watched = [logits, targets] if targets.dtype.is_floating else [logits]
         twice = manner == "backward_twice"
         with tf.GradientTape(persistent=twice) as tape:
@@ -142,7 +145,17 @@ def _differentiated(call: Callable[..., object], options: _Options, manner: str)
             tape.gradient(loss, watched, output_gradients=seed)
         return loss, tape.gradient(loss, watched, output_gradients=seed)
 
-    def forward(logits: Any, targets: Any, direction: Any) -> tuple[Any, list[Any]]:
+    def second(logits: Any, targets: Any, upstream: Any, direction: Any) -> tuple[Any, list[Any]]:
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            loss, (gradient,) = reverse(logits, targets, upstream)
+            if gradient is None:
+                return loss, [None]
+            gradient = tf.convert_to_tensor(gradient)
+        along = tf.cast(direction, gradient.dtype)
+        return loss, [gradient, tape.gradient(gradient, logits, along, unconnected_gradients="zero")]
+
+    def forward(logits: Any, targets: Any, direction: Any, _: None) -> tuple[Any, list[Any]]:
         try:
             with tf.autodiff.ForwardAccumulator(logits, direction) as accumulator:
                 loss: Any = call(logits, targets, options)
@@ -154,7 +167,8 @@ def _differentiated(call: Callable[..., object], options: _Options, manner: str)
             raise NotImplementedError(str(error)) from error
         return loss, [None if along is None else tf.cast(along, logits.dtype)]
 
-    return forward if manner == "forward_mode" else reverse
+    others: Mapping[str, _Run] = {"forward_mode": forward, "second_order": second}
+    return others.get(manner, reverse)
 
 
 @lru_cache(maxsize=256)

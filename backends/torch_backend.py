@@ -59,6 +59,7 @@ def _ask(function: Function, mode: str, device: str, inputs: Inputs, manner: str
     if inputs.weight is not None:
         options["weight"] = _tensor(inputs.weight, device)
     along = None if seed is None else _tensor(seed, device)
+    direction = _tensor(inputs.at_labels, device) if manner == "second_order" else None
 
     def call(x: Any) -> Any:
         return function.call(x, targets, options)
@@ -66,14 +67,16 @@ def _ask(function: Function, mode: str, device: str, inputs: Inputs, manner: str
     if manner == "forward_mode":
         outputs = _forward(call, logits, along)
     else:
-        outputs = _reverse(call, logits, targets, along, twice=manner == "backward_twice")
+        outputs = _reverse(call, logits, targets, along, direction, twice=manner == "backward_twice")
     if device != "cpu":  # on the CPU the tensors are the arrays; elsewhere what was written must be carried back
         for array, tensor in ((inputs.logits, logits), (inputs.targets, targets)):
             _write_back(array, _array(tensor))
     return outputs
 
 
-def _reverse(call: Callable[..., Any], logits: Any, targets: Any, upstream: Any, *, twice: bool) -> Outputs:
+def _reverse(
+    call: Callable[..., Any], logits: Any, targets: Any, upstream: Any, direction: Any, *, twice: bool
+) -> Outputs:
     import torch
 
     logits.requires_grad_()
@@ -81,24 +84,40 @@ def _reverse(call: Callable[..., Any], logits: Any, targets: Any, upstream: Any,
     loss = call(logits)
     if not isinstance(loss, torch.Tensor):
         return Outputs(loss=loss)
-    gradients = _gradients(loss, wanted, upstream, twice=twice)
-    return Outputs(
-        loss=_array(loss), grad_logits=gradients[0], grad_targets=gradients[1] if len(gradients) > 1 else None
-    )
+    gradients = _gradients(loss, wanted, upstream, twice=twice, differentiable=direction is not None)
+    if direction is not None:
+        gradients += [None, _again(gradients[0], logits, direction)]
+    parts = zip(("grad_logits", "grad_targets", "second_logits"), gradients, strict=False)
+    arrays = {name: _array(gradient) for name, gradient in parts if gradient is not None}
+    return Outputs(loss=_array(loss), **arrays)
 
 
-def _gradients(loss: Any, wanted: Sequence[Any], upstream: Any, *, twice: bool) -> list[Array | None]:
+def _gradients(loss: Any, wanted: Sequence[Any], upstream: Any, *, twice: bool, differentiable: bool) -> list[Any]:
     import torch
 
     if upstream is None:
         upstream = torch.ones_like(loss)
     if not loss.requires_grad or upstream.shape != loss.shape:
         return [None] * len(wanted)
+    # What refuses to be differentiated twice (once_differentiable) says so where the upstream gradient wants it.
+    upstream = upstream.to(loss.dtype).requires_grad_(differentiable)
     # What a function does not look at has no gradient; that is no error.
-    pull_back = partial(torch.autograd.grad, loss, wanted, upstream.to(loss.dtype), allow_unused=True)
+    pull_back = partial(torch.autograd.grad, loss, wanted, upstream, allow_unused=True)
     if twice:
         pull_back(retain_graph=True)
-    return [None if gradient is None else _array(gradient) for gradient in pull_back()]
+    return list(pull_back(create_graph=differentiable))
+
+
+def _again(gradient: Any, logits: Any, direction: Any) -> Any:
+    """The derivative of a gradient along a direction; where nothing of it leads to the logits, it is 0."""
+    import torch
+
+    if gradient is None:
+        return None
+    if gradient.requires_grad:
+        # Through the whole graph, as in training: what refuses (once_differentiable) is no way to the logits.
+        torch.autograd.backward(gradient, direction.to(gradient.dtype))
+    return torch.zeros_like(logits) if logits.grad is None else logits.grad
 
 
 def _forward(call: Callable[..., Any], logits: Any, direction: Any) -> Outputs:

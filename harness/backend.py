@@ -126,11 +126,17 @@ class Subject:
             return f"does not offer the layout {problem.layout}"
         if problem.manner not in (*offer.manners, ONCE):
             return f"cannot be asked in the manner {problem.manner}"
+        if problem.manner == "second_order" and not _has_second_order(problem, self.convention.inputs):
+            return "second derivatives are asked of logits and labels, without options"
         if len(problem.batch) > 1 and not offer.spatial:
             return "takes one batch axis"
         if len(problem.batch) == 0 and not offer.single_row:
             return "takes batches, not a single row"
         return outside_domain(self.convention.inputs, problem)
+
+
+def _has_second_order(problem: Problem, inputs: str) -> bool:
+    return inputs == "logits" and problem.target_kind == "labels" and not problem.options
 
 
 def outside_domain(inputs: str, problem: Problem) -> str | None:
@@ -174,6 +180,14 @@ class Inputs:
         }
         return {name: value for name, value in options.items() if value is not None}
 
+    @property
+    def at_labels(self) -> Array:
+        """The indicator of each row's label, laid out as the logits; 0 where the label is no class."""
+        direction = np.zeros(self.logits.shape, self.logits.dtype)
+        classes = np.arange(self.logits.shape[self.class_axis])
+        np.moveaxis(direction, self.class_axis, -1)[...] = classes == self.targets[..., None]
+        return direction
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
@@ -182,6 +196,7 @@ class Outputs:
     loss: Array
     grad_logits: Array | None = None
     grad_targets: Array | None = None
+    second_logits: Array | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,7 +277,7 @@ class Backend:
         autodiff: whether the framework differentiates a user's function.
         differentiate: (function, mode, device, inputs, manner) -> outputs, as `evaluate`, with the gradients of one of
             `problem.DERIVATIVES`; raises NotAskedError, with the reason, where that is not to be had. `differentiated`
-            makes it of one call.
+            makes it of one call. What of a gradient does not depend on the logits has the derivative 0.
     """
 
     name: str
@@ -322,8 +337,11 @@ def differentiated(inputs: Inputs, manner: str, ask: Callable[[Array | None], Ou
             NotImplementedError where there is none.
 
     Raises:
-        NotAskedError: where forward mode cannot give the gradient by the logits.
+        NotAskedError: where forward mode cannot give the gradient by the logits, or there are no labels along which
+            to differentiate it.
     """
+    if manner == "second_order" and inputs.targets.dtype.kind not in "iu":
+        raise NotAskedError("second derivatives are taken along labels")
     if manner != "forward_mode":
         return ask(inputs.cotangent)
     if inputs.cotangent is not None:

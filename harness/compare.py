@@ -289,7 +289,7 @@ def _difference(old: Outcome, new: Outcome) -> tuple[int, set[str]]:
         left, right = _called(old), _called(new)
         return 0, {f"{left} -> {right}"} if left != right else set()
     ulps, other = 0, set()
-    for name in ("loss", "grad_logits", "grad_targets"):
+    for name in ("loss", "grad_logits", "grad_targets", "second_logits"):
         left, right = getattr(old, name), getattr(new, name)
         if left is None and right is None:
             continue

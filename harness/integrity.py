@@ -18,9 +18,10 @@ from logitmus.problem import Problem
 # What the numbers show, and what an answer that differs from the plain one explains; a convention is no such thing.
 _EFFECTS: Final = (Kind.ACCURACY, Kind.SPECIAL, Kind.INTEGRITY)
 # Its arithmetic is another one: other bits are no fault, as long as they are right.
-_OWN_ARITHMETIC: Final = ("forward_mode",)
+_OWN_ARITHMETIC: Final = ("forward_mode", "second_order")
 # A function may refuse it, as long as it says so.
-_REFUSABLE: Final = ("backward_twice",)
+_REFUSABLE: Final = ("backward_twice", "second_order")
+NO_SECOND_ORDER: Final = "raises:second_order"
 
 
 def beside_plain(problem: Problem, outcome: Answered | Raised, judgement: Judgement) -> Judgement:

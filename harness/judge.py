@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from logitmus import contradiction, diagnosis, gradient_faults, phrases
+from logitmus import contradiction, diagnosis, gradient_faults, phrases, second_derivative
 from logitmus.assess import Assessment, Bench, assess
 from logitmus.backend import Precision, Subject
 from logitmus.contract import breaches
@@ -180,6 +180,9 @@ def _judge_answered(about: _About, outcome: Answered) -> Judgement:
             if not part.passes:
                 findings += _failed(about, part, outcome, parts)
     findings += _negative_zero(about, parts)
+    second = second_derivative.fault(about.bench, question, outcome, parts)
+    if second is not None:
+        findings.append(about.finding(Kind.INTEGRITY, Severity.BUG, **vars(second)))
     if all(part.passes for part in parts):
         findings += _unlike_portable(about, question, outcome)
     return _sum_up(about, parts, findings)

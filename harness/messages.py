@@ -46,6 +46,7 @@ class WireAnswered(_Struct, frozen=True, tag_field="kind", tag="answered"):
     written: tuple[Literal["logits", "targets", "weight", "cotangent"], ...] = ()
     warnings: tuple[Text, ...] = ()
     changed: tuple[Literal["loss", "grad_logits", "grad_targets"], ...] = ()
+    second_logits: WireArray | None = None
 
 
 class WireRaised(_Struct, frozen=True, tag_field="kind", tag="raised"):
@@ -158,6 +159,7 @@ def to_outcome(message: WireOutcome, problem: Problem | None = None) -> Outcome:
                 written=message.written,
                 warnings=message.warnings,
                 changed=message.changed,
+                second_logits=_gradient("second_logits", message.second_logits, like_logits),
             )
         case WireRaised():
             return Raised(message.type, message.message, message.answered_before)

@@ -14,6 +14,8 @@ class Answered:
     Attributes:
         loss: exactly the bits and shape returned.
         grad_logits, grad_targets: from the framework's own autodiff, in the canonical layout; None: none offered.
+        second_logits: the derivative by the logits of the sum of `grad_logits` at each row's label, in the same layout;
+            only for a problem that is asked in the manner second_order.
         written: the inputs whose bits the call changed ("logits", "targets", "weight").
         changed: the parts ("loss", "grad_logits", "grad_targets") whose bits are not those of the plain call that the
             worker made first; only for a problem that is asked in another manner than once.
@@ -26,6 +28,7 @@ class Answered:
     written: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
+    second_logits: Array | None = None
 
 
 @dataclass(frozen=True)

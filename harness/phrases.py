@@ -27,6 +27,10 @@ _CAUSES: Final = {
     "out_of_memory": "took more memory than allowed",
     "garbled": "answered something that is not an answer",
     "no_gradient": "offers no gradient",
+    "second_derivative:not_finite": "the gradient is right, its own derivative is not: it is NaN or infinite",
+    "second_derivative:zero": "the gradient is right, its own derivative is not: it is 0, as that of a constant",
+    "second_derivative:wrong_sign": "the gradient is right, its own derivative is not: it is 0 or has the wrong sign "
+    "where it is large",
 }
 # Causes that name something: {} is its name.
 _ABOUT: Final = {
@@ -40,6 +44,7 @@ _MANNERS: Final = {
     "after_others": "other questions come between",
     "backward_twice": "its gradient is taken a second time",
     "forward_mode": "it is differentiated forward",
+    "second_order": "its gradient is differentiated",
 }
 # What an answer may hang on, where without it the answer is right.
 _DEPENDENCES: Final = {
@@ -108,7 +113,7 @@ def summary(cause: str) -> str:
             return f"result has the exact bits of: {tail.replace('_', ' ')}"
     if head in _ABOUT:
         return _ABOUT[head].format(tail)
-    return _CAUSES.get(head, head.replace("_", " "))
+    return _CAUSES.get(cause) or _CAUSES.get(head, head.replace("_", " "))
 
 
 def gradient(cause: str) -> str:

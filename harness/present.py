@@ -45,6 +45,7 @@ def canonical(outputs: Outputs, problem: Problem, subject: Subject) -> Outputs:
         outputs,
         grad_logits=_inward(outputs.grad_logits, problem, subject),
         grad_targets=_inward(outputs.grad_targets, problem, subject),
+        second_logits=_inward(outputs.second_logits, problem, subject),
     )
 
 

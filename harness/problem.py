@@ -57,10 +57,11 @@ MANNERS: Final = MappingProxyType(
         "after_others": "the call, then calls with other logits and another number of rows, then the call again",
         "backward_twice": "one call, differentiated twice; the second gradient counts",
         "forward_mode": "the gradient by the logits by forward-mode differentiation",
+        "second_order": "the gradient by the logits, differentiated once more along the indicator of each row's label",
     }
 )
 # Those for which the framework differentiates otherwise (`Backend.differentiate`); the others are calls of any kind.
-DERIVATIVES: Final = ("backward_twice", "forward_mode")
+DERIVATIVES: Final = ("backward_twice", "forward_mode", "second_order")
 
 
 class ProblemError(ValueError):

@@ -10,6 +10,7 @@ from typing import Final
 from logitmus.backend import Subject
 from logitmus.events import Event, Judged, RunFinished
 from logitmus.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
+from logitmus.integrity import NO_SECOND_ORDER
 from logitmus.reports.summary import Group, Summary
 
 _Key = tuple[Kind, str, str]
@@ -19,8 +20,9 @@ _NONE: Final[Collection[_Key]] = frozenset()
 class Tally:
     """Reads the events of a check.
 
-    Not held against a function are notes, numbers within the grade that was asked for, and what the function beside
-    it does on the same problem for the same cause; or in the same dtype, where it could not be asked that problem.
+    Not held against a function are notes, numbers within the grade that was asked for, that it refuses to be
+    differentiated twice, and what the function beside it does on the same problem for the same cause; or in the same
+    dtype, where it could not be asked that problem.
 
     Args:
         subjects: what is checked.
@@ -106,7 +108,7 @@ class Tally:
         return bool(counts) or self._below(judgement)
 
     def _counts(self, finding: Finding, judgement: Judgement) -> bool:
-        if finding.severity is Severity.NOTE:
+        if finding.severity is Severity.NOTE or finding.cause == NO_SECOND_ORDER:
             return False
         graded = self.require is not None and judgement.grade not in (None, Grade.COARSE)
         return not (graded and finding.kind is Kind.ACCURACY and not self._below(judgement))

@@ -230,6 +230,7 @@ def encode_outcome(outcome: Outcome) -> Message:
                 "written": list(outcome.written),
                 "warnings": [plain_text(text) for text in outcome.warnings],
                 "changed": list(outcome.changed),
+                **({} if outcome.second_logits is None else {"second_logits": encode_array(outcome.second_logits)}),
             }
         case Raised():
             later = {"answered_before": True} if outcome.answered_before else {}

@@ -42,6 +42,7 @@ from logitmus.wire import (
 )
 
 _WRITABLE = ("logits", "targets", "weight", "cotangent")
+_PARTS = ("loss", "grad_logits", "grad_targets", "second_logits")
 
 
 @dataclass(frozen=True)
@@ -247,13 +248,13 @@ def _answered(
         result = canonical(outputs, problem, subject)
     except Exception as error:
         return Garbled(f"{type(error).__name__}: {error}")
-    parts = {"loss": result.loss, "grad_logits": result.grad_logits, "grad_targets": result.grad_targets}
+    parts = {name: getattr(result, name) for name in _PARTS}
     for name, part in parts.items():
         wrong = _wrong(name, part, problem)
         if wrong:
             return Garbled(f"{name}: {wrong}")
-    by_logits, by_targets = (None if g is None else np.asarray(g) for g in (result.grad_logits, result.grad_targets))
-    return Answered(np.asarray(result.loss), by_logits, by_targets, written, texts)
+    arrays: dict[str, Any] = {name: np.asarray(part) for name, part in parts.items() if part is not None}
+    return Answered(**arrays, written=written, warnings=texts)
 
 
 def _wrong(name: str, part: object, problem: Problem) -> str:

@@ -38,7 +38,7 @@ class CheckResult:
         subjects: its subjects as they were held, by the kind of targets. models: the ids of what they are held to.
         require: the grade that was asked for, if one was.
         groups: what speaks against it, by cause, worst first, each with the smallest problem that shows it.
-        excused: what does not: notes, what the required grade allows, and what the model does no better.
+        excused: what does not (see `Tally`): notes, say, and what the model does no better.
         grades, model_grades: the worst grade by dtype.
         problems, calls, seconds: what it was asked, with all calls made and how long they took.
         not_asked: how many problems were not put to it, by reason.

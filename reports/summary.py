@@ -286,7 +286,7 @@ class Summary:
         """
         folded: dict[_Key, Group] = {}
         for key in sorted(self._groups, key=lambda key: (bool(key[-1]), key)):
-            subject, kind, severity, cause, alternatives = key
+            subject, _, _, cause, alternatives = key
             group = self._groups[key].copy()
             settled = self._doubts.settled(subject, candidates(group.finding)) if alternatives else None
             if settled is not None:

@@ -74,12 +74,16 @@ _WHY: Final = {
     "forward_mode": (
         "Jacobian-vector products and Hessians come out wrong, while training, which goes backward, is right"
     ),
+    "second_derivative": "gradient penalties, influence functions and second-order optimisers are taught wrongly, and "
+    "nothing is said",
     "changes": "the same batch does not give the same numbers: what is measured cannot be repeated",
     "raises": "training goes well until it does not",
     "wrote_into": "whoever reads its input afterwards reads other numbers",
     "depends_on": "the same row gives another number elsewhere; it may be right in every test that was written",
     "timeout": "the program waits for ever",
 }
+# How a question is asked, where that is not what its manner is called.
+_ASKED: Final = {"forward_mode": "in forward mode", "second_order": "to second order"}
 
 
 def why(finding: Finding) -> str:
@@ -115,7 +119,7 @@ def question(problem: Problem, row: int | None) -> str:
     if problem.layout != "contiguous":
         said.append(f"layout {problem.layout}")
     if problem.manner != ONCE:
-        said.append(f"asked {problem.manner.replace('_', ' ')}")
+        said.append(f"asked {_ASKED.get(problem.manner) or problem.manner.replace('_', ' ')}")
     return ", ".join(said)
 
 

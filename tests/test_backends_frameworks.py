@@ -113,7 +113,7 @@ def test_every_subject_answers_the_seed_question_in_every_dtype(name, variant):
             assert near(one["targets"][1], [exact, -2 * exact], 2 * roundoff), one
 
 
-# --- the gradient taken twice, and by forward mode --------------------------------------------------------------------
+# --- the gradient taken twice, by forward mode, and differentiated ----------------------------------------------------
 
 ASKED = """
 import json, sys, warnings
@@ -121,6 +121,7 @@ from importlib import import_module
 import numpy as np
 from logitmus.adopted import adopt
 from logitmus.judge import Judge
+from logitmus.observation import Answered
 from logitmus.problem import DERIVATIVES, Problem, float_array
 from logitmus.worker import observe
 
@@ -129,10 +130,12 @@ def asked(backend, subject, manner, dtype, **changes):
     if subject.convention.inputs == "probabilities":
         x = [[0.125, 0.25, 0.125, 0.5], [0.25, 0.5, 0.125, 0.125]]
     targets = float_array(np.eye(4)[[3, 0]], dtype) if subject.offer.targets == "probabilities" else np.array([3, 0])
-    upstream = float_array([0.75, -2], dtype) if manner == "backward_twice" else None
+    upstream = None if manner == "forward_mode" else float_array([0.75, -2], dtype)
     problem = Problem(
         **{"logits": float_array(x, dtype), "targets": targets, "cotangent": upstream, "manner": manner, **changes}
     )
+    if manner == "second_order" and subject.why_not(problem):
+        return  # it takes probabilities
     assert subject.why_not(problem) is None, (subject.id, subject.why_not(problem))
     function = next(f for f in backend.functions if f.name == subject.function)
     with warnings.catch_warnings(record=True) as caught:
@@ -142,6 +145,8 @@ def asked(backend, subject, manner, dtype, **changes):
         "subject": subject.id, "manner": manner, "dtype": dtype, "outcome": type(outcome).__name__,
         "verdict": judgement.verdict.value, "reason": getattr(outcome, "reason", ""),
         "changed": getattr(outcome, "changed", ()), "causes": [f.cause for f in judgement.findings],
+        "second": getattr(outcome, "second_logits", np.zeros(0)).astype("float64").tolist()
+        if manner == "second_order" and isinstance(outcome, Answered) else [], "said": getattr(outcome, "message", ""),
     }))
 
 name, variant = sys.argv[1:]
@@ -184,10 +189,99 @@ planted = {
 for name, function in planted.items():
     backend_of_it = adopt(function, backend, name=name)
     subject = backend_of_it.subjects(("cpu",))[0]
-    for manner in DERIVATIVES:
+    for manner in ("backward_twice", "forward_mode"):
         asked(backend_of_it, subject, manner, "float32")
 asked(backend, backend.subjects(("cpu",))[0], "forward_mode", "float32", layout="expanded", logits=np.ones((2, 4), "f"))
 """
+# By hand, for the logits and the upstream gradient that `asked` has: u p_t (e_t - p).
+P = np.exp([[0, 0, 0, 1], [3, -1, 2, 0]])
+P /= P.sum(axis=1, keepdims=True)
+SECOND = np.array([[0.75], [-2]]) * P[[0, 1], [3, 0]][:, None] * (np.eye(4)[[3, 0]] - P)
+
+SECOND_ORDER = {
+    "torch": """
+import torch
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+def fused(backward):
+    class Fused(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, logits, labels):
+            log_p = logits.log_softmax(-1)
+            ctx.saved = log_p.exp() - functional.one_hot(labels, 4)
+            ctx.save_for_backward(logits, labels)
+            return -log_p.gather(-1, labels[:, None])[:, 0]
+    Fused.backward = staticmethod(backward)
+    return lambda logits, labels, *, reduction: Fused.apply(logits, labels)
+
+def saved(ctx, upstream):
+    return upstream[:, None] * ctx.saved, None
+
+def recomputed(ctx, upstream):
+    logits, labels = ctx.saved_tensors
+    return upstream[:, None] * (logits.softmax(-1) - functional.one_hot(labels, 4)), None
+
+def half_saved(ctx, upstream):
+    logits, labels = ctx.saved_tensors
+    p = logits.softmax(-1)
+    return upstream[:, None] * (p.detach() * (2 - p / p.detach()) - functional.one_hot(labels, 4)), None
+
+def singular(logits, labels, *, reduction):
+    nothing = logits - logits.detach()  # its power 1.5 has the first derivative 0, and no second one
+    return functional.cross_entropy(logits, labels, reduction="none") + nothing.pow(1.5).sum(-1)
+
+planted = {
+    "recomputed": fused(recomputed), "saved": fused(saved), "refused": fused(once_differentiable(saved)),
+    "turned": fused(half_saved), "singular": singular,
+}
+""",
+    "jax": """
+import jax
+
+def fused(stop):
+    @jax.custom_vjp
+    def loss(logits, labels):
+        return -jax.nn.log_softmax(logits)[jax.numpy.arange(2), labels]
+    loss.defvjp(
+        lambda x, t: (loss(x, t), stop(jax.nn.softmax(x) - jax.nn.one_hot(t, 4))),
+        lambda saved, upstream: (upstream[:, None] * saved, None),
+    )
+    return lambda logits, labels, *, reduction: loss(logits, labels)
+
+planted = {"recomputed": fused(lambda g: g), "saved": fused(jax.lax.stop_gradient)}
+""",
+    "tensorflow": """
+import tensorflow as tf
+
+def fused(saved):
+    def loss(labels, logits, *, reduction):
+        @tf.custom_gradient
+        def of(logits):
+            gradient = tf.nn.softmax(saved(logits)) - tf.one_hot(labels, 4)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+            return losses, lambda upstream: upstream[:, None] * gradient
+        return of(logits)
+    return loss
+
+def prevented(logits):
+    return tf.raw_ops.PreventGradient(input=logits, message="nobody wrote it")
+
+planted = {"recomputed": fused(tf.identity), "saved": fused(tf.stop_gradient), "refused": fused(prevented)}
+""",
+}
+ASK_SECOND_ORDER = """
+for name, function in planted.items():
+    own = adopt(function, backend, name=name)
+    asked(own, own.subjects(("cpu",))[0], "second_order", "float32")
+"""
+TOLD = {
+    "recomputed": ("Answered", []),
+    "saved": ("Answered", ["second_derivative:zero"]),
+    "refused": ("Raised", ["raises:second_order"]),
+    "turned": ("Answered", ["second_derivative:wrong_sign"]),
+    "singular": ("Answered", ["second_derivative:not_finite"]),
+}
 REVERSE_ONLY = {
     "jax": """
 import jax
@@ -218,15 +312,17 @@ def manners(script, name, variant=""):
 
 @pytest.mark.frameworks
 @pytest.mark.parametrize(("name", "variant"), RUNS[1:])
-def test_every_subject_gives_its_gradient_twice_and_by_forward_mode(name, variant):
+def test_every_subject_gives_its_gradient_twice_and_by_forward_mode_and_differentiates_it(name, variant):
     """Judged as any answer is, against the exact one; the second gradient has the bits of the first."""
     found = manners(OWN, name, variant)
-    assert {one["manner"] for one in found} == {"backward_twice", "forward_mode"}
+    assert {one["manner"] for one in found} == {"backward_twice", "forward_mode", "second_order"}
     for one in found:
+        if one["manner"] == "second_order":
+            assert near(one["second"], SECOND, ROUNDOFF["float32" if one["dtype"] == "float64" else one["dtype"]]), one
         assert one["outcome"] == "Answered", one
         # No number is wrong: nothing is found but that a subject takes probabilities, or is coarse in half precision.
         assert all(cause.startswith(("convention:", "effective_precision:")) for cause in one["causes"]), one
-        assert one["manner"] == "forward_mode" or not one["changed"], one
+        assert one["manner"] != "backward_twice" or not one["changed"], one
 
 
 @pytest.mark.frameworks
@@ -257,3 +353,12 @@ def test_a_function_need_have_no_forward_mode(name):
     (one,) = manners(REVERSE_ONLY[name] + own, name)
     assert one["outcome"] == "NotRun", one
     assert one["reason"].startswith("has no forward-mode derivative: "), one
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize("name", SECOND_ORDER)
+def test_what_only_the_second_derivative_shows_is_found(name):
+    found = manners(SECOND_ORDER[name] + ASK_SECOND_ORDER, name)
+    told = {one["subject"].partition(":")[2].partition("@")[0]: (one["outcome"], one["causes"]) for one in found}
+    assert told == {planted: TOLD[planted] for planted in told}, found
+    assert {"recomputed", "saved"} <= set(told)

@@ -35,7 +35,7 @@ def same(left: object, right: object) -> bool:
     if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
         return (left.dtype, left.shape, left.tobytes()) == (right.dtype, right.shape, right.tobytes())
     if isinstance(left, Answered) and isinstance(right, Answered):
-        names = ("loss", "grad_logits", "grad_targets", "written", "warnings")
+        names = ("loss", "grad_logits", "grad_targets", "second_logits", "written", "warnings")
         return all(same(getattr(left, name), getattr(right, name)) for name in names)
     return left == right
 
@@ -45,6 +45,7 @@ OUTCOMES = [
     Answered(NAN_PAYLOADS),
     Answered(np.array(3, ml_dtypes.bfloat16), np.zeros((0, 3)), np.ones((2, 2), np.float16), ("logits",), ("careful",)),
     Answered(np.arange(6, dtype=np.int64).reshape(2, 3).T),
+    Answered(np.ones(1), np.ones((1, 2)), second_logits=NAN_PAYLOADS[:2].reshape(1, 2)),
     Raised("ValueError", "no\x00 'quotes' \N{SNOWMAN}"),
     Crashed("SIGSEGV", "last words"),
     TimedOut(20.0),

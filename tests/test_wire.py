@@ -129,6 +129,7 @@ OUTCOMES = st.one_of(
         loss=arrays(),
         grad_logits=st.none() | arrays(),
         grad_targets=st.none() | arrays(),
+        second_logits=st.none() | arrays(),
         written=st.lists(st.sampled_from(("logits", "targets", "weight")), unique=True).map(tuple),
         warnings=st.lists(TEXT, max_size=2).map(tuple),
     ),

@@ -1,4 +1,4 @@
-"""The same question once more, its gradient taken once more, and by the other way of differentiation."""
+"""The same question once more; its gradient once more, by the other way of differentiation, and differentiated."""
 
 from collections.abc import Iterator
 
@@ -51,6 +51,21 @@ def forward_mode(canvas: Canvas) -> Iterator[Problem]:
         yield canvas.problem(rows, targets, idea=f"gradient by forward mode: {words}").but(manner="forward_mode")
 
 
+def second_order(canvas: Canvas, *, mean: bool) -> Iterator[Problem]:
+    """The gradient differentiated, of ordinary rows and of rows with a masked class."""
+    rows = rows_of(canvas)
+    rows[4::8, -1] = -np.inf
+    (words, targets), _ = _targets(canvas, np.isneginf(rows))
+    asked = canvas.problem(
+        rows,
+        targets,
+        cotangent=_UPSTREAM if mean else cotangent(canvas),
+        reduction="mean" if mean else "none",
+        idea=f"gradient{' of a mean' if mean else ''} differentiated: {words}",
+    )
+    yield asked.but(manner="second_order")
+
+
 def _targets(canvas: Canvas, dead: Array | None = None) -> tuple[tuple[str, Array], ...]:
     chosen = labels(canvas)
     if dead is not None:  # a masked class is never asked for
@@ -59,6 +74,10 @@ def _targets(canvas: Canvas, dead: Array | None = None) -> tuple[tuple[str, Arra
 
 
 def build(plan: Plan) -> Iterator[Problem]:
+    if plan.quick:  # every other way of differentiation is another compilation, for every function
+        for canvas in plan.option_canvases():
+            yield from repeated(canvas)
+        return
     for canvas in plan.option_canvases():
         leading = canvas.dtype == plan.lead or plan.full
         if leading or canvas.dtype == "bfloat16":
@@ -67,16 +86,20 @@ def build(plan: Plan) -> Iterator[Problem]:
         if leading:  # what every dtype has is drawn first: the rest leaves it as it is
             yield from backward_twice(canvas, mean=True)
             yield from repeated(canvas)
+            yield from second_order(canvas, mean=True)
+        if leading or canvas.dtype == "float64":
+            yield from second_order(canvas, mean=False)
 
 
 FAMILY = Family(
     name="asked-again",
-    idea="the same question again, after others, its gradient taken twice, and by forward mode",
+    idea="the same question again, after others, its gradient taken twice, differentiated, and by forward mode",
     rationale=(
         "A function is asked more than once: at every step, for an auxiliary loss, in a retained graph. One that "
         "scales the gradient it has saved, writes into a buffer that it keeps, or remembers the shape or the maximum "
         "of the last call is right the first time only. Forward mode goes through formulas of its own, where 0 * -inf "
-        "may stand beside a gradient that reverse mode gets right."
+        "may stand beside a gradient that reverse mode gets right. A kernel that saves "
+        "its gradient in forward has a constant for a gradient, and the derivative of that is silently 0."
     ),
     incidents=(
         issue("modelscope/ms-swift", 10129),

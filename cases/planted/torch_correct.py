@@ -77,8 +77,9 @@ def log_softmax_gathered(
 def fused_in_float32(
     logits: Tensor, targets: Tensor, *, ignore_index: int = IGNORED, reduction: str = "mean"
 ) -> Tensor:
-    """As fused kernels do it: rows and their gradient in one go, which backward scales."""
+    """As fused kernels do it: rows and their gradient in one go, which backward scales and declares constant."""
     import torch
+    from torch.autograd.function import once_differentiable
 
     kept, labels = kept_labels(targets, ignore_index, logits.shape[-1])
 
@@ -91,6 +92,7 @@ def fused_in_float32(
             return -log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1).where(kept, 0)
 
         @staticmethod
+        @once_differentiable
         def backward(ctx: Any, upstream: Tensor) -> Tensor:
             (gradient,) = ctx.saved_tensors
             return gradient * beside(upstream, gradient)

@@ -69,6 +69,20 @@ def detached(logits: Tensor, targets: Tensor, *, ignore_index: int = IGNORED, re
 
 
 @BED.fault(
+    "gradient",
+    "Liger and other fused kernels: computed in forward and saved, so that its own derivative is silently 0",
+    "second_derivative:zero",
+)
+def gradient_saved_in_forward(
+    logits: Tensor, targets: Tensor, *, ignore_index: int = IGNORED, reduction: str = "mean"
+) -> Tensor:
+    def scaled(gradient: Tensor, up: Tensor) -> Tensor:
+        return gradient * beside(up, gradient)
+
+    return fused(logits, targets, ignore_index, reduction, scaled, silent=True)
+
+
+@BED.fault(
     "gradient", "torch.where keeps the loss, and 0 * inf spoils the gradient", "lost", "convention:*", "unexplained"
 )
 def nan_gradient_at_masked_classes(logits: Tensor, targets: Tensor, *, reduction: str = "none") -> Tensor:

@@ -61,9 +61,17 @@ def fused(
     backward: Backward,
     *,
     stored_in_the_logits: bool = False,
+    silent: bool = False,
 ) -> Tensor:
-    """As fused kernels do it: forward computes the gradient of the sum of the loss too, and backward only scales it."""
+    """As fused kernels do it: forward computes the gradient of the sum of the loss too, and backward only scales it.
+
+    silent: it does not say that what backward gives is not to be differentiated.
+    """
     import torch
+    from torch.autograd.function import once_differentiable
+
+    def scaled(ctx: Any, upstream: Tensor) -> Tensor:
+        return backward(ctx.saved_tensors[0], upstream)
 
     class Fused(torch.autograd.Function):
         @staticmethod
@@ -77,9 +85,7 @@ def fused(
             ctx.save_for_backward(gradient)
             return loss.detach()
 
-        @staticmethod
-        def backward(ctx: Any, upstream: Tensor) -> Tensor:
-            return backward(ctx.saved_tensors[0], upstream)
+        backward = staticmethod(scaled if silent else once_differentiable(scaled))  # type: ignore[assignment]
 
     loss: Tensor = Fused.apply(logits)  # type: ignore[no-untyped-call]
     return loss

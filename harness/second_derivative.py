@@ -1,0 +1,97 @@
+"""Second derivatives: a gradient that is right, and what comes where it is differentiated once more.
+
+The Hessian of a loss -log p_t by its logits is diag(p) - p p^T. Along the indicator e_t of the row's label, with the
+upstream gradient u of the row, it is u p_t (e_t - p) = -p_t g, where g = u (p - e_t) is the gradient: above 0 at the
+label, below 0 elsewhere (for u > 0).
+
+There is no budget for it, and no tolerance: what is said follows from a zero, a sign or a NaN. An element of more than
+sqrt(unit roundoff) |u| is neither lost nor turned over by roundings, whatever the formula: p, 1 - p and their products
+are at most 1, so that they are off by a few unit roundoffs times |u|, and half of the digits are left. Only rows are
+looked at whose gradient is itself within its budget, so that what makes p inaccurate is not held against them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from logitmus import phrases
+from logitmus.assess import Assessment, Bench
+from logitmus.observation import Answered
+from logitmus.problem import Array
+from logitmus.question import Question
+from logitmus.rounding import format_of
+
+CAUSE: Final = "second_derivative:"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a second derivative, and where; the fields of a finding."""
+
+    cause: str
+    row: int
+    index: int
+    expected: str
+    observed: str
+    detail: str
+
+
+def fault(bench: Bench, question: Question, outcome: Answered, parts: Sequence[Assessment]) -> Fault | None:
+    """What is wrong with `Answered.second_logits`, in one word; None: nothing is, or it was not asked for.
+
+    Args:
+        parts: what came back, beside the exact answer to `question`.
+    """
+    part = next((each for each in parts if each.part == "grad_logits"), None)
+    if part is None or outcome.second_logits is None or not _covers(question):
+        return None
+    compared = part.compared
+    result = outcome.second_logits.reshape(compared.r.shape).astype(np.float64)
+    loss = _losses(bench, question)
+    with np.errstate(invalid="ignore"):
+        exact = -np.exp(-loss)[:, None] * compared.y
+    sound = (part.within & part.judged & compared.numeric).all(axis=1) & np.isfinite(loss) & ~part.coarse_rows
+    firm = sound[:, None] & (np.abs(exact) >= _least(question, compared.dtype)[:, None])
+    finite = np.isfinite(result)
+    constant = firm.any(axis=1) & ~result.any(axis=1)
+    wrong = {
+        "not_finite": sound[:, None] & ~finite,
+        "zero": firm & constant[:, None],
+        "wrong_sign": firm & finite & (np.sign(result) != np.sign(exact)),
+    }
+    for name, where in wrong.items():
+        if where.any():
+            row, index = divmod(int(np.where(where, np.abs(exact), -1.0).argmax()), question.classes)
+            return Fault(
+                CAUSE + name,
+                row,
+                index,
+                expected=phrases.number(exact[row, index], compared.dtype),
+                observed=phrases.number(result[row, index], compared.dtype),
+                detail=f"{int(where.any(axis=1).sum())} of {question.rows} rows",
+            )
+    return None
+
+
+def _covers(question: Question) -> bool:
+    plain = question.weight is None and not question.eps
+    return question.inputs == "logits" and question.labels is not None and plain
+
+
+def _losses(bench: Bench, question: Question) -> Array:
+    """(R,): -log p_t, whatever the reduction and the base."""
+    by_rows = replace(question, reduction="none", log_base="e", fixed=None, key=(*question.key, "by rows"))
+    return bench.answer(by_rows).loss.mid
+
+
+def _least(question: Question, dtype: str) -> Array:
+    """(R,): what no rounding makes 0 or turns over, and no underflow takes."""
+    f = format_of(dtype)
+    divisor = abs(question.denominator) if question.reduction == "mean" else 1.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = np.abs(question.upstream) / divisor
+    return np.maximum(np.sqrt(f.u) * scale, f.lam / f.u)
