@@ -89,6 +89,8 @@ def _mode(one: Reproduction) -> tuple[str, dict[str, Any]]:
         return "accepts", {}
     if isinstance(outcome, Raised):
         return "raises", {}
+    if head == "second_derivative":
+        raise ReproError(f"{finding.id} ({finding.summary}): scripts differentiate once; this takes a second time")
     raise ReproError(f"{finding.id} ({finding.summary}) speaks of many answers together; no single call shows it")
 
 
