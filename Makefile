@@ -20,7 +20,7 @@ help:
 # Every report tells how good a judge wrote it: measured once, and anew when the harness has changed.
 out/selftest.json: .venv/.stamp $(shell find harness backends cases -name '*.py')
 	@mkdir -p out
-	@echo "First, once for each version of the harness: does it see? (About two minutes.)"
+	@echo "First, once for each version of the harness: does it see? (About three minutes.)"
 	-$(BIN)/logitmus selftest --json $@
 
 # Exits with 0 when the run itself went well, whatever it found.
