@@ -33,7 +33,7 @@ run: out/selftest.json
 # One run, so that pytest's closing line tells of all; tests/conftest.py puts the fast ones first. Most tests wait for
 # workers of their own: more processes than a few would only get into each other's way.
 test: .venv/.stamp
-	$(BIN)/python -m pytest -n auto --maxprocesses 4
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 bench: .venv/.stamp
 	$(BIN)/python tests/bench

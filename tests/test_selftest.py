@@ -178,6 +178,7 @@ def test_a_few_by_name(cli, cache: Path) -> None:
     assert not cache.exists()  # the score of a few is none of the whole
 
 
+@pytest.mark.long
 @pytest.mark.frameworks
 def test_every_planted_fault_is_found_and_rightly_explained_and_nothing_else_is() -> None:
     whole = selftest.selftest()
