@@ -113,9 +113,7 @@ def suite(
     """
     if profile not in PROFILES:
         raise SuiteError(_unknown("profile", profile, PROFILES))
-    for dtype in dtypes or ():
-        if dtype not in FLOAT_DTYPES:
-            raise SuiteError(_unknown("dtype", dtype, FLOAT_DTYPES))
+    check_dtypes(dtypes or ())
     asked = Profile(cast(ProfileName, profile), seed, tuple(dict.fromkeys(dtypes or ())))
     return _deduplicated(select(families), asked)
 
@@ -150,6 +148,13 @@ def _deduplicated(families: Iterable[Family], profile: Profile) -> Iterator[Prob
             if problem.id not in seen:
                 seen.add(problem.id)
                 yield problem
+
+
+def check_dtypes(dtypes: Iterable[str]) -> None:
+    """Raises SuiteError for the first that there is not."""
+    for dtype in dtypes:
+        if dtype not in FLOAT_DTYPES:
+            raise SuiteError(_unknown("dtype", dtype, FLOAT_DTYPES))
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> str:

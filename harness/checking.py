@@ -20,6 +20,7 @@ from typing import cast as typed
 from logitmus import detection, registry, trial
 from logitmus import run as engine
 from logitmus.backend import TargetKind
+from logitmus.cases.suite import check_dtypes
 from logitmus.casting import Cast, Wanted, cast
 from logitmus.environment import harness_environment
 from logitmus.events import Event
@@ -59,7 +60,7 @@ def check(
     fail_fast: bool = False,
     compare: bool = True,
     isolated: bool | None = None,
-    out: Path | None = None,
+    out: Path | str | None = None,
     limits: Limits = trial.LIMITS,
     watch: Watch = iter,
 ) -> CheckResult:
@@ -108,6 +109,8 @@ def check(
     if not 0 <= explore < math.inf:
         raise registry.RegistryError(f"explore={explore}: is no time to explore; use minutes, e.g. 2 or 0.5")
     registry.parse(framework)
+    dtypes = (dtypes,) if isinstance(dtypes, str) else tuple(dtypes)
+    check_dtypes(dtypes)
     wanted = Wanted(
         function=function,
         framework=framework,
@@ -115,22 +118,23 @@ def check(
         class_axis=trial.class_axis(framework, class_axis),
         device=device,
         models=trial.models(framework, like, targets),
-        dtypes=tuple(dtypes) or (_NUMPY_DTYPES if trial.backend_name(framework) == "numpy" else _DTYPES),
+        dtypes=dtypes or (_NUMPY_DTYPES if trial.backend_name(framework) == "numpy" else _DTYPES),
     )
     with ExitStack() as stack:
         asked = cast(wanted, limits, compare=compare, isolated=isolated)
         stack.callback(asked.stage.close)
-        path = out or Path(stack.enter_context(tempfile.TemporaryDirectory())) / f"check{SUFFIX}"
+        kept = Path(out) if out else None
+        path = kept or Path(stack.enter_context(tempfile.TemporaryDirectory())) / f"check{SUFFIX}"
         ask = partial(_ask, asked, path, seed=seed, require=Grade(require) if require else None, watch=watch)
         if fail_fast and profile != "quick":
             # Most faults show on the quick problems in one dtype; only who passes them is asked the others.
             lead = "float32" if "float32" in wanted.dtypes else wanted.dtypes[0]
             result = ask("quick", (lead,), fail_fast=True)
             if not result.conforms:
-                return replace(result, seconds=time.monotonic() - start, file=out)
+                return replace(result, seconds=time.monotonic() - start, file=kept)
             path.unlink()
         result = ask(profile, wanted.dtypes, fail_fast=fail_fast, explore=explore)
-    return replace(result, seconds=time.monotonic() - start, file=out)
+    return replace(result, seconds=time.monotonic() - start, file=kept)
 
 
 def _ask(

@@ -117,7 +117,8 @@ def fitting_flips(
         if name in _SWEEPING and bench.problem.logits.size > _SMALL:
             continue
         question = bench.question(convention)
-        if question.key != mine.key and question.refused is None and _of_its_shape(bench.problem, question, outcome):
+        answerable = question.refused is None and question.classes > 0  # without classes no exact answer exists
+        if question.key != mine.key and answerable and _of_its_shape(bench.problem, question, outcome):
             questions.setdefault(question.key, []).append((name, value, convention))
     for same in questions.values():
         name, value, convention = same[0]

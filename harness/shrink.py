@@ -323,9 +323,10 @@ def _rounded(array: Array, dtype: str) -> list[Array]:
     finite = np.isfinite(values) & (values != 0)
     safe = np.where(finite, values, 1.0)
     magnitude = 10.0 ** np.floor(np.log10(np.abs(safe)))
-    digits = (np.rint(safe / magnitude) * magnitude, np.rint(10 * safe / magnitude) / 10 * magnitude)
-    forms = (np.rint(safe), *digits, np.trunc(safe / 10))
-    return [float_array(np.where(finite, form, values), dtype) for form in forms]
+    with np.errstate(over="ignore"):  # rounded upwards, the largest numbers become infinite: that is no simpler one
+        digits = (np.rint(safe / magnitude) * magnitude, np.rint(10 * safe / magnitude) / 10 * magnitude)
+        forms = [np.where(np.isfinite(form), form, safe) for form in (np.rint(safe), *digits, np.trunc(safe / 10))]
+        return [float_array(np.where(finite, form, values), dtype) for form in forms]
 
 
 def _with(array: Array, places: set[int], other: Array) -> Array:

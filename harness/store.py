@@ -75,7 +75,7 @@ class Store:
         try:
             path.open("xb").close()
         except FileExistsError as error:
-            raise StoreError(path, "exists already", "Continue it with --resume, or name another file") from error
+            raise StoreError(path, "exists already", "Continue a run with --resume, or name another file") from error
         except OSError as error:
             hint = "Name a file in a folder that exists and can be written"
             raise StoreError(path, f"cannot be written ({error.strerror})", hint) from error

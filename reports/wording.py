@@ -41,6 +41,8 @@ KINDS: Final = {
     Kind.TIMEOUT: "did not come back",
     Kind.CLAIM: "its declaration is false",
 }
+_FEW_ROWS: Final = 4
+_FEW_CLASSES: Final = 8
 _WHY: Final = {
     "lost": "one such row turns the whole mean, and with it every weight of the model, into NaN",
     "spurious_overflow": "an infinite loss where training could have gone on",
@@ -100,11 +102,15 @@ def question(problem: Problem, row: int | None) -> str:
     said = [f"{problem.dtype}[{shape}]"]
     if rows and classes:
         chosen = telling_row(problem, row)
-        said.append(f"logits {short(problem.logits.reshape(rows, classes)[chosen])}")
+        few = 1 < rows <= _FEW_ROWS and classes <= _FEW_CLASSES  # then the others are told too: they may be the cause
+        shown = list(range(rows)) if few else [chosen]
+        logits = [short(one) for one in problem.logits.reshape(rows, classes)[shown]]
         if problem.target_kind == "labels":
-            said.append(f"target {problem.targets.reshape(rows)[chosen]}")
+            targets = [str(one) for one in problem.targets.reshape(rows)[shown].tolist()]
         else:
-            said.append(f"targets {short(problem.targets.reshape(rows, classes)[chosen])}")
+            targets = [short(one) for one in problem.targets.reshape(rows, classes)[shown]]
+        plural = "s" if few or problem.target_kind != "labels" else ""
+        said += [f"logits {_listed(logits, few)}", f"target{plural} {_listed(targets, few)}"]
         if rows > 1:
             said.append(f"row {chosen} of {rows:,}")
     if problem.weight is not None:
@@ -121,6 +127,10 @@ def question(problem: Problem, row: int | None) -> str:
     if problem.manner != ONCE:
         said.append(f"asked {_ASKED.get(problem.manner) or problem.manner.replace('_', ' ')}")
     return ", ".join(said)
+
+
+def _listed(told: list[str], several: bool) -> str:
+    return f"[{', '.join(told)}]" if several else told[0]
 
 
 def telling_row(problem: Problem, row: int | None) -> int:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import logitmus
 from logitmus import trial
 from logitmus.backend import Offer
+from logitmus.cases.suite import SuiteError
 from logitmus.checking import check
 from logitmus.cli import app
 from logitmus.convention import PORTABLE
@@ -424,3 +425,27 @@ def test_pytorch_s_own_function_conforms_to_itself(tmp_path: Path) -> None:
     assert result.conforms, str(result)
     assert result.grades == dict.fromkeys(("float64", "float32", "bfloat16", "float16"), Grade.B_PLUS)
     assert result.seconds < 60
+
+
+def test_a_function_may_answer_where_there_are_no_classes(losses: Path) -> None:
+    """Such a question has no exact answer, and a label is outside of it: nothing can be fitted to what came."""
+    losses.write_text(
+        "import numpy as np\n\n"
+        "def one_hot(logits, labels):\n"
+        "    hot = np.arange(logits.shape[-1]) == labels[..., None]\n"
+        "    largest = logits.max(-1, keepdims=True, initial=-np.inf)\n"
+        "    return np.log(np.exp(logits - largest).sum(-1)) + largest[..., 0] - (logits * hot).sum(-1)\n"
+    )
+    assert "separate_logsumexp" in causes(check(f"{losses}:one_hot", **SETTINGS))
+
+
+@pytest.mark.parametrize("dtypes", ["float8", ["float32", "float8"]])
+def test_a_dtype_that_there_is_not_is_named(losses: Path, dtypes) -> None:
+    with pytest.raises(SuiteError, match="unknown dtype 'float8'"):
+        check(f"{losses}:right", **{**SETTINGS, "dtypes": dtypes})
+
+
+def test_the_verdict_comes_before_a_file_that_cannot_be_written(losses: Path, tmp_path: Path) -> None:
+    asked = CliRunner().invoke(app, ["check", f"{losses}:right", *COMMAND, "--html", str(tmp_path / "no" / "a.html")])
+    assert "right conforms to numpy:textbook" in asked.stdout
+    assert isinstance(asked.exception, FileNotFoundError)

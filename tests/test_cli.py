@@ -74,7 +74,18 @@ def test_help_names_every_verb_and_the_exit_codes(cli):
     code, out, _ = cli("--help")
     assert code == 0
     for word in ("run", "judge", "report", "compare", "merge", "backends", "families", "130 interrupted"):
-        assert word in out
+        assert word in " ".join(out.split())
+
+
+def test_a_fault_of_its_own_is_no_verdict(cli, monkeypatch):
+    def broken() -> None:
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr("logitmus.cli.app", broken)
+    code, _, err = cli("check")
+    assert code == 70
+    assert "ZeroDivisionError: ours" in err
+    assert err.endswith("a fault of Logitmus itself, and says nothing of what was asked\n")
 
 
 def test_help_loads_no_engine():
@@ -122,7 +133,7 @@ def test_an_existing_file_is_refused(cli, tmp_path):
     path.write_text("precious")
     code, _, err = cli("run", *MINI[2:], "--out", path)
     assert code == 2
-    assert "exists already. Continue it with --resume, or name another file" in err
+    assert "exists already. Continue a run with --resume, or name another file" in err
     assert path.read_text() == "precious"
 
 

@@ -297,6 +297,8 @@ def test_a_problem_in_a_line() -> None:
     logits = np.zeros((3, 50_257), np.float16)
     logits[2, 7] = 2.1875
     wide = Problem(logits=logits, targets=np.array([0, 1, -5]), reduction="mean")
+    two = seed.but(logits=np.array([[0, 0], [0, 1000]], np.float32), targets=np.array([0, -100]))
+    assert wording.question(two, 0) == "float32[2x2], logits [[0, 0], [0, 1000]], targets [0, -100], row 0 of 2"
     assert wording.question(wide, None) == (
         "float16[3x50257], logits [50,256 times 0; 2.1875 at class 7], target -5, row 2 of 3, reduction mean"
     )

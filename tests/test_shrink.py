@@ -137,3 +137,12 @@ def test_every_dtype_and_probabilities(dtype: str) -> None:
     found = shrunk(problem, lambda p: bool((p.targets.astype(np.float64) > 0.2).any()) and p.classes > 1)
     assert size(found)[:3] == (1, 2, 0)
     assert found.dtype == dtype
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_largest_numbers_are_made_simpler_without_a_warning() -> None:
+    largest = np.array([[np.finfo(np.float64).max, 0.0]])
+    problem = Problem(logits=largest, targets=np.array([0]))
+    assert np.isfinite(
+        shrink(problem, 0, lambda asked: [bool((one.logits > 1e300).any()) for one in asked]).logits
+    ).all()

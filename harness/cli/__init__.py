@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -30,7 +31,7 @@ from logitmus.cli.selftest import selftest
 app = typer.Typer(
     help="Every framework's cross-entropy, the same adversarial questions, exact answers.",
     epilog="Exit codes: 0 nothing unaccepted, 1 unaccepted findings, 2 usage, 3 a backend that was asked for could "
-    "not run, 130 interrupted (the file can be resumed).",
+    "not run, 70 a fault of Logitmus itself, 130 interrupted (the file can be resumed).",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
@@ -74,8 +75,10 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        if not _is_explained(error):
-            raise
+        if not _is_explained(error):  # no verdict: CI must not take it for one
+            traceback.print_exc()
+            sys.stderr.write("logitmus: this is a fault of Logitmus itself, and says nothing of what was asked\n")
+            sys.exit(Exit.FAULT)
         sys.stderr.write(f"logitmus: {error}\n")
         sys.exit(Exit.USAGE)
 

@@ -72,7 +72,9 @@ def check(
     profile: Annotated[ProfileChoice, typer.Option(help="How much is asked.")] = ProfileChoice.DEFAULT,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the random numbers.")] = 0,
     explore: Explore = None,
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first finding.")] = False,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Begin with the quick problems, and stop where any shows a finding.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep the run's file, for `logitmus repro` and `report`.")
     ] = None,
@@ -125,9 +127,9 @@ def check(
     except InquiryError as error:
         typer.echo(f"logitmus: {error}", err=True)
         raise typer.Exit(Exit.BACKEND) from None
-    _write(result, json, html)
     if json != STDOUT:
         report.render(result, Console())
+    _write(result, json, html)
     raise typer.Exit(Exit.OK if result.conforms else Exit.FINDINGS)
 
 

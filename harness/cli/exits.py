@@ -12,6 +12,7 @@ class Exit(IntEnum):
     FINDINGS = 1
     USAGE = 2
     BACKEND = 3
+    FAULT = 70
     INTERRUPTED = 130
 
 
