@@ -80,10 +80,9 @@ def build(plan: Plan) -> Iterator[Problem]:
         return
     for canvas in plan.option_canvases():
         leading = canvas.dtype == plan.lead or plan.full
-        if leading or canvas.dtype == "bfloat16":
+        if leading:  # the others are hardly another question, and as many compilations
             yield from backward_twice(canvas, mean=False)
             yield from forward_mode(canvas)
-        if leading:  # what every dtype has is drawn first: the rest leaves it as it is
             yield from backward_twice(canvas, mean=True)
             yield from repeated(canvas)
             yield from second_order(canvas, mean=True)
