@@ -13,11 +13,10 @@ from typing import Final, Protocol
 from logitmus.backend import Subject
 from logitmus.events import BackendFailed
 from logitmus.finding import Judgement, Verdict
-from logitmus.judging import TOGETHER, SupportsJudge
-from logitmus.observation import NotRun
+from logitmus.judge_process import Judging
+from logitmus.judging import Wanted
 from logitmus.pool import Ask, BatchEnded, Observed, Plan, PoolEvent
 from logitmus.problem import Problem
-from logitmus.stack import Call
 from logitmus.store import Store
 
 Pair = tuple[Problem, str]
@@ -43,30 +42,32 @@ class Asking(Protocol):
 class OnFile:
     """Answers from the file alone."""
 
-    def __init__(self, store: Store, judge: SupportsJudge) -> None:
+    def __init__(self, store: Store, judging: Judging) -> None:
         self._store = store
-        self._judge = judge
+        self._judging = judging
         self._judgements: dict[tuple[str, str], Judgement] = {}
         self.subjects: Mapping[str, Subject] = store.subjects()
 
     def ask(self, pairs: Sequence[Pair]) -> list[Judgement]:
         """See `Asking`."""
-        for start in range(0, len(pairs), TOGETHER):
-            self._know(pairs[start : start + TOGETHER])
+        self._know(pairs)
         return [self._judgements.get((problem.id, one)) or self._unknown(problem, one) for problem, one in pairs]
 
     def _know(self, pairs: Sequence[Pair]) -> None:
         """Judge what the file holds of these and what has not been judged yet."""
-        wanted = [(p, s) for p, s in dict.fromkeys(pairs) if (p.id, s) not in self._judgements and s in self.subjects]
-        raw = {problem.id: self._store.raw_outcomes(problem.id) for problem, _ in wanted}
-        calls = [
-            Call(problem, self.subjects[one], self._store.outcome(*raw[problem.id][one]))
-            for problem, one in wanted
-            if one in raw[problem.id]
-        ]
-        for call, judgement in zip(calls, self._judge.judge_all(calls), strict=True):
-            if not isinstance(call.outcome, NotRun):  # it may be asked again
-                self._judgements[call.problem.id, call.subject.id] = judgement
+        problems: dict[str, Problem] = {}
+        wanted: dict[str, list[str]] = {}
+        for problem, one in dict.fromkeys(pairs):
+            if (problem.id, one) not in self._judgements and one in self.subjects:
+                problems[problem.id] = problem
+                wanted.setdefault(problem.id, []).append(one)
+        largest_first = sorted(wanted, key=lambda identity: -problems[identity].logits.size)
+        held = [identity for identity in largest_first if self._store.answered(identity)]
+        self._judging.submit(Wanted(identity, tuple(wanted[identity])) for identity in held)
+        for judged in self._judging.ready(wait=True):
+            judgement = judged.judgement
+            if judgement.verdict is not Verdict.NOT_RUN:  # it may be asked again
+                self._judgements[judgement.problem, judgement.subject] = judgement
 
     def _unknown(self, problem: Problem, subject: str) -> Judgement:
         known = self.subjects.get(subject)
@@ -91,12 +92,12 @@ class Live(OnFile):
     def __init__(
         self,
         store: Store,
-        judge: SupportsJudge,
+        judging: Judging,
         run: Callable[[Plan], Iterator[PoolEvent]],
         subjects: Sequence[str],
         heard: Callable[[BackendFailed], None] = lambda _: None,
     ) -> None:
-        super().__init__(store, judge)
+        super().__init__(store, judging)
         self.subjects = {identity: one for identity, one in self.subjects.items() if identity in set(subjects)}
         self._run = run
         self._heard = heard

@@ -19,7 +19,7 @@ from logitmus.enclosure import Enclosure
 from logitmus.finding import Grade
 from logitmus.observation import Answered
 from logitmus.oracle import ARB_BITS, FAST, WIDE, Answer, answer
-from logitmus.problem import Array, Problem
+from logitmus.problem import Array, Problem, dtype_name
 from logitmus.question import Question, ask, concerned
 from logitmus.verdict import Compared, compare
 
@@ -59,7 +59,7 @@ class Bench:
         key = (id(result), exact.question.key, exact.bits, part, flushing)
         if key not in self._compared:
             enclosure = getattr(exact, part)
-            made = compare(result.reshape(enclosure.shape), enclosure, result.dtype.name, flushing=flushing)
+            made = compare(result.reshape(enclosure.shape), enclosure, dtype_name(result), flushing=flushing)
             self._compared[key] = result, made  # with the result, so that its id stays its own
         return self._compared[key][1]
 
@@ -68,18 +68,6 @@ class Bench:
         if key not in self._budgets:
             self._budgets[key] = Budget(exact, roundoffs, grade)
         return self._budgets[key]
-
-
-def _by_rows(compute: Callable[[Assessment], Array]) -> cached_property[Array]:
-    """An array computed when asked for; an assessment that was cut from a larger one takes its rows of that one's."""
-
-    def get(self: Assessment) -> Array:
-        if self.whole is None:
-            return compute(self)
-        of_all: Array = getattr(self.whole, compute.__name__)
-        return of_all[self.rows]
-
-    return cached_property(get)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,7 +81,6 @@ class Assessment:
         within: elements inside B+ for sure (or not judged). judged: elements that count.
         undecided: elements on which the ends of the enclosure disagree at the highest precision.
         exact, compared: the evidence. answer: where the exact values come from.
-        whole, rows: the assessment that this one was cut from, and where; None: it stands by itself.
     """
 
     part: str
@@ -105,25 +92,25 @@ class Assessment:
     answer: Answer
     roundoffs: Roundoffs
     bench: Bench = field(repr=False)
-    whole: Assessment | None = field(default=None, repr=False)
-    rows: slice | None = field(default=None, repr=False)
 
-    def cut(self, rows: slice) -> Assessment:
-        """The assessment of some rows, as if they had been asked alone; of the rows of reduction "none" only."""
-        return replace(
-            self,
-            within=self.within[rows],
-            judged=self.judged[rows],
-            undecided=self.undecided[rows],
-            exact=self.exact.cut(rows),
-            compared=self.compared.cut(rows),
-            whole=self,
-            rows=rows,
-        )
+    @property
+    def holds(self) -> bool:
+        """Whether every element is inside B+ for sure, or not judged."""
+        return bool(self.within.all())
+
+    @property
+    def decided(self) -> bool:
+        """Whether this precision of the oracle decided every element."""
+        return not self.undecided.any()
+
+    @property
+    def judges(self) -> bool:
+        """Whether any element is judged."""
+        return bool(self.judged.any())
 
     @property
     def passes(self) -> bool:
-        return bool(self.within.all()) or self.coarse
+        return self.holds or self.coarse
 
     @property
     def failing(self) -> Array:
@@ -131,7 +118,7 @@ class Assessment:
 
     # --- elementwise, or by row ----------------------------------------------------------------------------------
 
-    @_by_rows
+    @cached_property
     def shares(self) -> Array:
         """|r - y| over the B+ budget."""
         compared = self.compared
@@ -139,24 +126,24 @@ class Assessment:
             share = compared.distance / self._allowed(Grade.B_PLUS)
         return np.where(compared.same | (compared.distance == 0), 0.0, share)
 
-    @_by_rows
+    @cached_property
     def share_rows(self) -> Array:
         """(R,): the worst share of B+ in each row, over finite elements; of a reduction, ()."""
         return _worst(self.shares, self.judged)
 
-    @_by_rows
+    @cached_property
     def ulps_rows(self) -> Array:
         """(R,): the worst distance in each row, over finite elements, in ulps of the exact value; or ()."""
         return _worst(self.compared.ulps(), self.judged & self.compared.numeric)
 
-    @_by_rows
+    @cached_property
     def absorbed_rows(self) -> Array:
         """(R,) or (): losses that are 0 where the exact one is not, inside the budget."""
         if self.part != "loss":
             return np.zeros(self.judged.shape[:1], bool)
         return np.asarray(self.compared.absorbed(self._allowed(Grade.B_PLUS)) & self.judged)
 
-    @_by_rows
+    @cached_property
     def coarse_rows(self) -> Array:
         """(R,): the budget would let any number pass: v S > 1/16, a divisor that may be 0, or no finite bound at all.
 
@@ -171,7 +158,7 @@ class Assessment:
             )
         return (budget.coarse & question.kept & ~question.unjudged) | boundless | budget.ill_posed
 
-    @_by_rows
+    @cached_property
     def clearly_accurate(self) -> Array:
         """Well inside the part of A's budget that needs no work, 8u |y| + 2 th_u."""
         compared, r = self.compared, self.roundoffs
@@ -179,15 +166,15 @@ class Assessment:
             close = compared.distance + compared.uncertainty <= 7 * r.u * np.abs(compared.y) + r.th_u
         return np.asarray(close | compared.same)
 
-    @_by_rows
+    @cached_property
     def inside_a(self) -> Array:
         return self._inside(Grade.A)
 
-    @_by_rows
+    @cached_property
     def inside_b(self) -> Array:
         return self._inside(Grade.B)
 
-    @_by_rows
+    @cached_property
     def inside_c(self) -> Array:
         return self._inside(Grade.C)
 
@@ -221,12 +208,10 @@ class Assessment:
         return self._grade(self.judged & self.compared.numeric) if self.grade is Grade.F else self.grade
 
     def _grade(self, judged: Array) -> Grade:
-        def holds(inside: Array) -> bool:
-            return bool((inside | ~judged).all())
+        def holds(name: str) -> bool:
+            return bool((getattr(self, name) | ~judged).all())
 
-        if holds(self.within):
-            return Grade.A if holds(self.clearly_accurate) or holds(self.inside_a) else Grade.B_PLUS
-        return Grade.B if holds(self.inside_b) else Grade.C if holds(self.inside_c) else Grade.F
+        return graded(holds)
 
     def _allowed(self, grade: Grade) -> Array:
         allowed: Array = getattr(self.bench.budget(self.answer, self.roundoffs, grade), self.part)
@@ -235,6 +220,13 @@ class Assessment:
     def _inside(self, grade: Grade) -> Array:
         surely, _ = self.compared.within(self._allowed(grade))
         return surely
+
+
+def graded(holds: Callable[[str], bool]) -> Grade:
+    """The best budget that holds all that counts; `holds` is asked of arrays of an `Assessment`, cheap ones first."""
+    if holds("within"):
+        return Grade.A if holds("clearly_accurate") or holds("inside_a") else Grade.B_PLUS
+    return Grade.B if holds("inside_b") else Grade.C if holds("inside_c") else Grade.F
 
 
 def assess_part(
@@ -252,7 +244,7 @@ def assess_part(
     Args:
         ladder: the oracle's precisions to try until every element is decided; None is the fast tier.
     """
-    dtype = result.dtype.name
+    dtype = dtype_name(result)
     roundoffs = Roundoffs.of(replace(precision, result=dtype), flushes=flushes)
     for bits in ladder:
         exact = bench.answer(question, bits)

@@ -13,7 +13,17 @@ from typing import Any, Literal
 import numpy as np
 
 from logitmus.convention import Convention
-from logitmus.problem import DEFAULT_REDUCTION, FLOAT_DTYPES, LABEL_DTYPES, LAYOUTS, MANNERS, ONCE, Array, Problem
+from logitmus.problem import (
+    DEFAULT_REDUCTION,
+    FLOAT_DTYPES,
+    LABEL_DTYPES,
+    LAYOUTS,
+    MANNERS,
+    ONCE,
+    Array,
+    Problem,
+    dtype_name,
+)
 
 TargetKind = Literal["labels", "probabilities"]
 # (logits, targets, options that are given) -> what a function returns, all in the framework's own arrays.
@@ -120,8 +130,8 @@ class Subject:
             return f"does not offer reduction={problem.reduction!r}"
         if problem.dtype not in offer.dtypes:
             return f"does not take {problem.dtype}"
-        if problem.target_kind == "labels" and problem.targets.dtype.name not in offer.label_dtypes:
-            return f"does not take {problem.targets.dtype.name} labels"
+        if problem.target_kind == "labels" and dtype_name(problem.targets) not in offer.label_dtypes:
+            return f"does not take {dtype_name(problem.targets)} labels"
         if problem.layout not in offer.layouts:
             return f"does not offer the layout {problem.layout}"
         if problem.manner not in (*offer.manners, ONCE):

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from logitmus.backend import Subject
 from logitmus.finding import Kind, Severity
 from logitmus.observation import Answered
-from logitmus.problem import FLOAT_DTYPES, Problem
-from logitmus.question import Question
+from logitmus.problem import FLOAT_DTYPES, Problem, dtype_name
+from logitmus.question import reduction_of
 
 
 class Breach(NamedTuple):
@@ -23,9 +23,9 @@ class Breach(NamedTuple):
     observed: str
 
 
-def breaches(problem: Problem, subject: Subject, question: Question, outcome: Answered) -> Iterator[Breach]:
+def breaches(problem: Problem, subject: Subject, outcome: Answered) -> Iterator[Breach]:
     """All of them, part by part."""
-    loss_shape = problem.batch if question.reduction == "none" else ()
+    loss_shape = problem.batch if reduction_of(problem, subject.convention) == "none" else ()
     declared = subject.precision[problem.dtype].result
     no_float64 = problem.dtype == "float64" and subject.convention.result_dtype == "at_most_float32"
     narrowed = "float32" if no_float64 else problem.dtype
@@ -37,7 +37,7 @@ def breaches(problem: Problem, subject: Subject, question: Question, outcome: An
     ):
         if result is None:
             continue
-        name = result.dtype.name
+        name = dtype_name(result)
         if result.shape != shape or name not in FLOAT_DTYPES:
             expected, observed = f"{dtype}{list(shape)}", f"{name}{list(result.shape)}"
             yield Breach(Kind.CONTRACT, Severity.BUG, f"shape:{part}", part, expected, observed)

@@ -65,13 +65,14 @@ class Enclosure:
     def reshape(self, shape: tuple[int, ...]) -> Enclosure:
         return Enclosure(self.mid.reshape(shape), self.rest.reshape(shape), self.radius.reshape(shape))
 
-    def cut(self, rows: slice) -> Enclosure:
-        """Some of the rows."""
+    def cut(self, rows: slice | tuple[int, ...]) -> Enclosure:
+        """Some of the rows, or one element."""
         return Enclosure(self.mid[rows], self.rest[rows], self.radius[rows])
 
     def contains(self, value: float, index: tuple[int, ...] = ()) -> bool:
         """Whether a float64 lies in the interval at `index` (NaN lies where the exact value is NaN)."""
-        lo, hi = float(self.lo[index]), float(self.hi[index])
+        one = self.cut(index)
+        lo, hi = float(one.lo), float(one.hi)
         return bool(np.isnan(value) and np.isnan(lo)) or lo <= value <= hi
 
     def rounded(self, dtype: str) -> Array:
@@ -93,7 +94,8 @@ class Enclosure:
 
     def describe(self, index: tuple[int, ...] = ()) -> str:
         """The interval at `index` for a person: the digits that are certain, and one more at each end."""
-        lo, hi = float(self.lo[index]), float(self.hi[index])
+        one = self.cut(index)
+        lo, hi = float(one.lo), float(one.hi)
         if np.isnan(lo) or lo == hi:
             return repr(lo)
         if np.isinf(lo) or np.isinf(hi):  # an end beyond float64's largest number

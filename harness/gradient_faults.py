@@ -6,7 +6,7 @@ compared by a tolerance, and nothing is looked up (docs/accuracy.md, section 5).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -49,7 +49,7 @@ def named(
     bench: Bench,
     subject: Subject,
     outcome: Answered,
-    parts: list[Assessment],
+    parts: Sequence[Assessment],
     part: Assessment,
     explained: Explanation | None,
 ) -> Fault | None:

@@ -1,7 +1,7 @@
 """The judge in processes of its own: they read a run's file while the engine still writes to it.
 
 Judging costs as much as many a framework's calls, and the engine has workers to serve. What crosses the pipe is
-MessagePack (floats as their bits) behind a length: ids of problems one way, `Verdicts` the other. What a process that
+MessagePack (floats as their bits) behind a length: what is `Wanted` one way, `Verdicts` the other. What a process that
 died was asked, the engine judges by itself: nothing is lost but time.
 """
 
@@ -13,38 +13,53 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, Protocol
 
 import msgspec
 
 from logitmus.events import Judged
-from logitmus.judging import TOGETHER, SupportsJudge, Verdicts, judge_problems, judged, judged_subjects, verdicts
+from logitmus.judging import TOGETHER, SupportsJudge, Verdicts, Wanted, judged, judged_subjects, verdicts
 from logitmus.store import Store
 
 _LENGTH: Final = struct.Struct("<Q")
 _LONGEST: Final = 1 << 30
 _AHEAD: Final = 2  # batches with one process: one that it judges, and one that it need not wait for
+_LEAST: Final = 2  # problems in a share of what is waited for
+
+
+class Judging(Protocol):
+    """Who judges what is in the file."""
+
+    def submit(self, wanted: Iterable[Wanted]) -> None:
+        """Take in problems whose answers are all in the file."""
+
+    def ready(self, *, wait: bool = False) -> Iterator[Judged]:
+        """What has been judged; with `wait`, all that was submitted."""
+
+    def close(self) -> None:
+        """Ends what was started for it; what has not been said yet is not waited for."""
 
 
 class InProcess:
-    """The same without a process: judged when asked for."""
+    """Judges without a process of its own, when asked for."""
 
     def __init__(self, store: Store, judge: SupportsJudge) -> None:
         self._store = store
         self._judge = judge
-        self._asked: list[str] = []
+        self._asked: list[Wanted] = []
 
-    def submit(self, problems: Sequence[str]) -> None:
-        self._asked.extend(problems)
+    def submit(self, wanted: Iterable[Wanted]) -> None:
+        self._asked.extend(wanted)
 
     def ready(self, *, wait: bool = False) -> Iterator[Judged]:
         if not wait and len(self._asked) < TOGETHER:
             return
         asked, self._asked = self._asked, []
-        yield from judge_problems(self._store, asked, judged_subjects(self._store), self._judge)
+        for problem, said in verdicts(self._store, asked, judged_subjects(self._store), self._judge):
+            yield from judged(problem, said)
 
     def close(self) -> None:
         return None
@@ -59,32 +74,31 @@ class Judges:
 
     def __init__(self, store: Store, processes: int | None = None) -> None:
         self._store = store
-        self._waiting: list[str] = []
+        self._waiting: deque[Wanted] = deque()
         self._news = threading.Condition()
         self._judges = [_Judge(store.path, self._news) for _ in range(processes or _processes())]
 
-    def submit(self, problems: Sequence[str]) -> None:
+    def submit(self, wanted: Iterable[Wanted]) -> None:
         """Problems whose answers are all in the file; asked `TOGETHER` at a time, or once they are waited for."""
-        self._waiting.extend(problems)
-        self._ask(TOGETHER)
+        self._waiting.extend(wanted)
+        self._ask()
 
     def ready(self, *, wait: bool = False) -> Iterator[Judged]:
         """What has been judged; with `wait`, all that was submitted, for which the caller judges, too."""
         while True:
-            self._ask(1 if wait else TOGETHER)
+            self._ask(wait=wait)
             told = [judge for judge in self._judges if judge.asked and (judge.answers or judge.gone)]
             for judge in told:
-                problems = judge.asked.popleft()
+                wanted = judge.asked.popleft()
                 if judge.answers:
                     for said in judge.answers.popleft():
                         yield from judged(self._store.problem(said.problem), said)
                 else:
-                    yield from self._by_hand(problems)
+                    yield from self._by_hand(wanted)
             if told:
                 continue
             if wait and self._waiting:
-                mine, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
-                yield from self._by_hand(mine)
+                yield from self._by_hand(self._share())
             elif wait and any(judge.asked for judge in self._judges):
                 with self._news:
                     self._news.wait_for(
@@ -94,25 +108,32 @@ class Judges:
                 return
 
     def close(self) -> None:
-        """Ends the processes; what they have not said yet is not waited for."""
         for judge in self._judges:
             judge.close()
 
-    def _ask(self, least: int) -> None:
-        """Keep the processes busy, as long as at least so many problems wait."""
+    def _ask(self, *, wait: bool = False) -> None:
+        """Keep the processes busy: with full batches, or with shares of what is waited for."""
         for judge in sorted(self._judges, key=lambda judge: len(judge.asked)):
-            while len(self._waiting) >= least and len(judge.asked) < _AHEAD and not judge.gone:
-                asked, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
+            while not judge.gone and self._waiting and len(judge.asked) < (1 if wait else _AHEAD):
+                if not wait and len(self._waiting) < TOGETHER:
+                    return
+                asked = self._share() if wait else self._next(TOGETHER)
                 self._store.commit()  # the process reads what is in the file
                 judge.ask(asked)
 
-    def _said(self) -> bool:
-        return any(judge.answers or judge.gone for judge in self._judges if judge.asked)
+    def _share(self) -> list[Wanted]:
+        """A part of what waits, ever smaller, so that all who judge are done at about the same time."""
+        return self._next(min(TOGETHER, max(_LEAST, len(self._waiting) // (2 * len(self._judges) + 2))))
 
-    def _by_hand(self, problems: Sequence[str]) -> Iterator[Judged]:
+    def _next(self, count: int) -> list[Wanted]:
+        return [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]
+
+    def _by_hand(self, wanted: Sequence[Wanted]) -> Iterator[Judged]:
         from logitmus.judge import Judge  # noqa: PLC0415  (the oracle is loaded only where something is judged)
 
-        yield from judge_problems(self._store, problems, judged_subjects(self._store), Judge())
+        here = InProcess(self._store, Judge())
+        here.submit(wanted)
+        yield from here.ready(wait=True)
 
 
 def _processes() -> int:
@@ -123,7 +144,7 @@ class _Judge:
     """One process: what it was asked and has not been read of, in order, and what it answered."""
 
     def __init__(self, path: Path, news: threading.Condition) -> None:
-        self.asked: deque[Sequence[str]] = deque()
+        self.asked: deque[Sequence[Wanted]] = deque()
         self.answers: deque[list[Verdicts]] = deque()
         self.gone = False
         self._news = news
@@ -138,11 +159,11 @@ class _Judge:
         self._reader = threading.Thread(target=self._read, name="logitmus-judge", daemon=True)
         self._reader.start()
 
-    def ask(self, problems: Sequence[str]) -> None:
-        self.asked.append(problems)
+    def ask(self, wanted: Sequence[Wanted]) -> None:
+        self.asked.append(wanted)
         if not self.gone and self._process.stdin is not None:
             try:
-                _send(self._process.stdin, msgspec.msgpack.encode(problems))
+                _send(self._process.stdin, msgspec.msgpack.encode(wanted))
             except OSError:
                 self.gone = True
 
@@ -181,9 +202,9 @@ def main(argv: Sequence[str]) -> int:
     questions, answers = sys.stdin.buffer, sys.stdout.buffer
     judge = Judge()
     while (frame := _receive(questions)) is not None:
-        problems = msgspec.msgpack.decode(frame, type=list[str])
+        wanted = msgspec.msgpack.decode(frame, type=list[Wanted])
         with Store.open(Path(argv[0]), check=False) as store:
-            said = [one for _, one in verdicts(store, problems, judged_subjects(store), judge)]
+            said = [one for _, one in verdicts(store, wanted, judged_subjects(store), judge)]
         _send(answers, msgspec.msgpack.encode(said))
     return 0
 

@@ -55,6 +55,13 @@ class JudgedSubject(NamedTuple):
     declaration: str
 
 
+class Wanted(NamedTuple):
+    """A problem (its id) to be judged, beside all subjects or beside these (ids)."""
+
+    problem: str
+    subjects: tuple[str, ...] = ()
+
+
 class Verdicts(NamedTuple):
     """What is said of one problem (its id): the distinct judgements, each with the ids of those it holds for."""
 
@@ -87,7 +94,7 @@ def judge_problems(
     store: Store, identities: Iterable[str], subjects: Iterable[JudgedSubject], judge: SupportsJudge
 ) -> Iterator[Judged]:
     """Each problem beside all of `subjects`, in their order: what is in the file is judged, the rest was not run."""
-    for problem, said in verdicts(store, identities, subjects, judge):
+    for problem, said in verdicts(store, map(Wanted, identities), subjects, judge):
         yield from judged(problem, said)
 
 
@@ -99,15 +106,15 @@ def judged(problem: Problem, said: Verdicts) -> Iterator[Judged]:
 
 
 def verdicts(
-    store: Store, identities: Iterable[str], subjects: Iterable[JudgedSubject], judge: SupportsJudge
+    store: Store, wanted: Iterable[Wanted], subjects: Iterable[JudgedSubject], judge: SupportsJudge
 ) -> Iterator[tuple[Problem, Verdicts]]:
-    """The same, with each distinct judgement once."""
+    """What is wanted of `subjects`, with each distinct judgement once."""
     subjects = tuple(subjects)
     cases: list[_Case] = []
     calls: list[Call] = []
     held = 0
-    for identity in identities:
-        case = _gather(store, identity, subjects, calls)
+    for identity, only in wanted:
+        case = _gather(store, identity, tuple(one for one in subjects if not only or one.subject.id in only), calls)
         cases.append(case)
         held += case.problem.logits.size
         if len(cases) >= TOGETHER or held >= _VALUES:

@@ -40,9 +40,10 @@ def perform(problem: Problem, inputs: str, call: Call) -> Called:
     Args:
         inputs: what the subject takes its logits for (`Convention.inputs`).
     """
-    once = problem.but(manner=ONCE)
-    first, seconds = call(once, ONCE)
-    if problem.manner == ONCE or not isinstance(first, Answered):
+    if problem.manner == ONCE:
+        return call(problem, ONCE)
+    first, seconds = call(problem.but(manner=ONCE), ONCE)
+    if not isinstance(first, Answered):
         return Called(first, seconds)
     plain = _copied(first)  # what it gave out may be a buffer of its own, and change under later calls
     kept: Outcome = plain

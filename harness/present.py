@@ -54,13 +54,15 @@ def _class_axis(subject: Subject, ndim: int) -> int:
 
 
 def _outward(array: Array, subject: Subject) -> Array:
-    return np.moveaxis(array, -1, _class_axis(subject, array.ndim))
+    axis = _class_axis(subject, array.ndim)
+    return array if axis in (-1, array.ndim - 1) else np.moveaxis(array, -1, axis)
 
 
 def _inward(array: Array | None, problem: Problem, subject: Subject) -> Array | None:
     if array is None or array.ndim != problem.logits.ndim:
         return array
-    return np.ascontiguousarray(np.moveaxis(array, _class_axis(subject, array.ndim), -1))
+    axis = _class_axis(subject, array.ndim)
+    return np.ascontiguousarray(array if axis in (-1, array.ndim - 1) else np.moveaxis(array, axis, -1))
 
 
 def _laid_out(array: Array, layout: str) -> Array:

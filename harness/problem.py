@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
@@ -112,7 +112,7 @@ class Problem:
     @cached_property
     def dtype(self) -> str:
         """The name of the logits' dtype."""
-        return self.logits.dtype.name
+        return dtype_name(self.logits)
 
     @property
     def classes(self) -> int:
@@ -143,13 +143,13 @@ class Problem:
         }
         return frozenset(name for name, is_given in given.items() if is_given)
 
-    @property
+    @cached_property
     def signature(self) -> tuple[object, ...]:
         """What a compiler sees: problems of one signature share a compilation."""
         return (
             self.logits.shape,
             self.dtype,
-            self.targets.dtype.name,
+            dtype_name(self.targets),
             self.targets.ndim,
             self.weight is not None,
             self.ignore_index,
@@ -168,7 +168,8 @@ class Problem:
             "layout": self.layout,
             "reduction": self.reduction,
             "arrays": {
-                name: None if array is None else [array.dtype.name, list(array.shape)] for name, array in self._arrays()
+                name: None if array is None else [dtype_name(array), list(array.shape)]
+                for name, array in self._arrays()
             },
             **({} if self.manner == ONCE else {"manner": self.manner}),
         }
@@ -201,6 +202,16 @@ class Problem:
         return replace(self, **changes)
 
 
+def dtype_name(array: npt.NDArray[Any] | np.generic[Any]) -> str:
+    """`array.dtype.name`, remembered: NumPy makes it anew each time, which takes longer than encoding a small array."""
+    return _name_of(array.dtype)
+
+
+@cache
+def _name_of(dtype: np.dtype[Any]) -> str:
+    return dtype.name
+
+
 def little_endian_bytes(array: Array) -> bytes:
     """The array's exact bits, row-major, little-endian whatever the machine."""
     array = np.ascontiguousarray(array)
@@ -226,7 +237,7 @@ def _frozen(array: npt.ArrayLike) -> Array:
 
 def _validate(problem: Problem) -> None:
     logits, targets = problem.logits, problem.targets
-    if logits.dtype.name not in FLOAT_DTYPES:
+    if dtype_name(logits) not in FLOAT_DTYPES:
         raise ProblemError(f"logits: dtype {logits.dtype}; use one of {', '.join(FLOAT_DTYPES)}")
     if logits.ndim == 0:
         raise ProblemError("logits: a scalar; use shape (*batch, K), classes last")

@@ -33,6 +33,7 @@ _CHUNK: Final = 1 << 20
 _STDERR_TAIL: Final = 8 << 10
 _LAST_WORDS_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 0.5
+_RELATIVES_SECONDS: Final = 1.0  # between searches for children: each reads of every process of the machine
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +81,8 @@ class WorkerProcess:
         self._lines: deque[bytes] = deque()
         self._stderr = b""
         self._ended = False
+        self._family: list[psutil.Process] = []
+        self._relatives_due = 0.0
         self._process: subprocess.Popen[bytes] = subprocess.Popen(
             command(spec, variant, device),
             stdin=subprocess.PIPE,
@@ -206,7 +209,9 @@ class WorkerProcess:
 
     def watch_memory(self) -> None:
         """Kills it if it and its children hold more than the limit."""
-        if _resident_bytes(self.pid) > self.limits.memory_bytes:
+        if time.monotonic() >= self._relatives_due:
+            self._family, self._relatives_due = _family(self.pid), time.monotonic() + _RELATIVES_SECONDS
+        if sum(map(_resident_bytes, self._family)) > self.limits.memory_bytes:
             self.kill(OutOfMemory(self.limits.memory_bytes))
 
     def kill(self, outcome: Outcome | None = None) -> None:
@@ -309,13 +314,16 @@ def _status(status: int) -> str:
         return f"signal {-status}"
 
 
-def _resident_bytes(pid: int) -> int:
-    """Resident memory of a process and all its descendants; 0 where it is gone."""
-    total = 0
+def _family(pid: int) -> list[psutil.Process]:
+    """A process and all its descendants; empty where it is gone."""
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(pid)
-        total += process.memory_info().rss
-        for child in process.children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                total += child.memory_info().rss
-    return total
+        return [process, *process.children(recursive=True)]
+    return []
+
+
+def _resident_bytes(process: psutil.Process) -> int:
+    """Resident memory; 0 where it is gone."""
+    with contextlib.suppress(psutil.Error):
+        return int(process.memory_info().rss)
+    return 0

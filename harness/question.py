@@ -76,6 +76,11 @@ class Question:
     def classes(self) -> int:
         return int(self.x.shape[1])
 
+    @property
+    def has_answer(self) -> bool:
+        """Whether any row has a value that the convention names (an empty batch has one, too)."""
+        return self.classes > 0 and not (self.rows and bool(self.unjudged.all()))
+
     @cached_property
     def denominator(self) -> float:
         """What a mean divides by, correctly rounded: exactly 0 iff the exact sum is 0."""
@@ -175,6 +180,11 @@ def _occasions(problem: Problem) -> list[str]:
     return names
 
 
+def reduction_of(problem: Problem, convention: Convention) -> str:
+    """How the rows of a problem are reduced: as it says, or as the convention does by default."""
+    return convention.default_reduction if problem.reduction == DEFAULT_REDUCTION else problem.reduction
+
+
 def ask(problem: Problem, convention: Convention) -> Question:
     """The question that `problem` is under `convention`."""
     narrowed = convention.wide_inputs == "narrowed" and problem.dtype == "float64"
@@ -183,7 +193,7 @@ def ask(problem: Problem, convention: Convention) -> Question:
     labels, q, kept, forced, unjudged, refused = _targets(problem, convention)
     weight = None if problem.weight is None else _exactly(problem.weight, narrowed=narrowed)
     eps = 0.0 if convention.smoothing == "dropped" else problem.label_smoothing
-    reduction = convention.default_reduction if problem.reduction == DEFAULT_REDUCTION else problem.reduction
+    reduction = reduction_of(problem, convention)
     divisor = _divisor(problem, convention, reduction, labels, weight, kept)
     fixed = _fixed(problem, convention, divisor) if reduction == "mean" else None
     if fixed == "error":

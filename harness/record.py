@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from logitmus.observation import Outcome
-from logitmus.problem import FLOAT_DTYPES, Array, little_endian_bytes
+from logitmus.problem import FLOAT_DTYPES, Array, dtype_name, little_endian_bytes
 
 T = TypeVar("T")
 Put = Callable[[bytes], str]
@@ -68,7 +68,7 @@ def encode(value: object, put: Put) -> bytes:
 
     def other(part: Any) -> Any:
         if isinstance(part, np.ndarray):
-            return {"dtype": part.dtype.name, "shape": list(part.shape), "blob": put(little_endian_bytes(part))}
+            return {"dtype": dtype_name(part), "shape": list(part.shape), "blob": put(little_endian_bytes(part))}
         if isinstance(part, Mapping):
             return dict(part)
         raise TypeError(f"a {type(part).__name__} cannot be recorded")

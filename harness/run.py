@@ -21,8 +21,8 @@ from logitmus.backend import Subject
 from logitmus.events import BackendFailed, BackendReady, Event, Judged, Progressed, RunFinished, RunStarted
 from logitmus.examination import Suspects, examine
 from logitmus.exploration import Explorer
-from logitmus.judge_process import InProcess, Judges
-from logitmus.judging import SupportsJudge, judge_problems, judged_subjects
+from logitmus.judge_process import InProcess, Judges, Judging
+from logitmus.judging import SupportsJudge, Wanted, judge_problems, judged_subjects
 from logitmus.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready
 from logitmus.problem import Problem
 from logitmus.registry import BackendSpec
@@ -83,7 +83,7 @@ def run(
                 suspects, explorer = Suspects(store.settings), Explorer(store.settings)
                 judged = _run(problems, specs, store, workers, selection or Selection(), judging)
                 yield from relations.watching(suspects.watching(explorer.watching(judged)))
-                yield from _ask_on(store, workers, suspects, explorer, selection or Selection(), judge, enough)
+                yield from _ask_on(store, workers, suspects, explorer, selection or Selection(), judging, enough)
         except KeyboardInterrupt:
             interrupted = True
         store.commit()
@@ -102,7 +102,7 @@ def judge_run(store: Store, *, judge: SupportsJudge | None = None) -> Iterator[E
     suspects, explorer, relations = Suspects(store.settings), Explorer(store.settings), Relations()
     judged = judge_problems(store, identities, judged_subjects(store), judge)
     yield from relations.watching(suspects.watching(explorer.watching(judged)))
-    asking = OnFile(store, judge)
+    asking = OnFile(store, InProcess(store, judge))
     if explorer.minutes:
         yield from suspects.watching(explorer.of_file(asking, _explored(store)))
     yield from examine(asking, suspects.worst_first(), suspects.calls)
@@ -144,7 +144,7 @@ def _run(
     store: Store,
     workers: Pool,
     selection: Selection,
-    judging: InProcess | Judges,
+    judging: Judging,
 ) -> Iterator[Event]:
     described = workers.describe()  # they start while the problems are made
     order = _add_problems(problems, store)
@@ -162,14 +162,14 @@ def _run(
             yield Progressed(of_backend.backend, work.answered[of_backend.backend])
         else:
             yield of_backend
-    judging.submit([identity for identity in order if identity not in work.asks])
+    judging.submit(Wanted(identity) for identity in order if identity not in work.asks)
     doubts = Doubts()
     for event in chain(_ask(workers, store, work, judging), judging.ready(wait=True)):
         if isinstance(event, Judged):
             doubts.add(event.judgement)
         yield event
     work = _to_separate(doubts, store, backends)
-    judging.submit([identity for identity in work.separating if identity not in work.asks])
+    judging.submit(Wanted(identity) for identity in work.separating if identity not in work.asks)
     yield from _ask(workers, store, work, judging) if work.asks else ()
     yield from judging.ready(wait=True)
 
@@ -180,14 +180,14 @@ def _ask_on(
     suspects: Suspects,
     explorer: Explorer,
     selection: Selection,
-    judge: SupportsJudge | None,
+    judging: Judging,
     enough: Callable[[], bool],
 ) -> Iterator[Event]:
     """What the answers give occasion to ask, while the workers live."""
     lost: list[BackendFailed] = []
     taken = [subject.id for subject in store.subjects().values() if selection.takes(subject)]
     if suspects.calls or explorer.minutes:
-        asking = Live(store, judge or _default_judge(), workers.run, taken, heard=lost.append)
+        asking = Live(store, judging, workers.run, taken, heard=lost.append)
         yield from suspects.watching(explorer.explore(asking, enough=enough))
         yield from examine(asking, suspects.worst_first(), suspects.calls)
     yield from lost
@@ -206,7 +206,7 @@ def _explored(store: Store) -> list[Problem]:
     return [problem for problem in problems if problem.family == EXPLORED]
 
 
-def _ask(workers: Pool, store: Store, work: _Work, judging: InProcess | Judges) -> Iterator[Event]:
+def _ask(workers: Pool, store: Store, work: _Work, judging: Judging) -> Iterator[Event]:
     """Put the work to the workers; keep each answer, and judge each problem once its last one has come."""
     for said in workers.run(lambda own: _plan(store, work, own)):
         match said:
@@ -223,7 +223,7 @@ def _ask(workers: Pool, store: Store, work: _Work, judging: InProcess | Judges) 
                 yield Progressed(name, work.answered[name])
                 work.lacking[problem.id] -= 1
                 if not work.lacking[problem.id]:
-                    judging.submit([problem.id])
+                    judging.submit([Wanted(problem.id)])
                 yield from judging.ready()
 
 
@@ -330,6 +330,6 @@ def _default_judge() -> SupportsJudge:
     return Judge()
 
 
-def _judging(store: Store, judge: SupportsJudge | None) -> InProcess | Judges:
+def _judging(store: Store, judge: SupportsJudge | None) -> Judging:
     """A judge that was given judges here; else there are some beside the workers."""
     return Judges(store) if judge is None else InProcess(store, judge)

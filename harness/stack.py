@@ -1,19 +1,22 @@
 """Stacks: rows do not know of each other, so problems that differ in nothing but their rows are assessed as one.
 
 NumPy's cost for a handful of rows is that of its calls. A stack makes the answers, budgets and comparisons of many
-problems together, the same arithmetic element by element as for each alone, and hands each problem its own rows.
+problems together, the same arithmetic element by element as for each alone, and hands each problem its own rows. What
+is said of a problem in one word is made for all of them at once, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import accumulate
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from logitmus.assess import Assessment, Bench, assess
+from logitmus.assess import Assessment, Bench, assess, graded
 from logitmus.backend import Subject
+from logitmus.finding import Grade
 from logitmus.observation import Answered, Outcome
 from logitmus.problem import Array, Problem
 
@@ -33,22 +36,129 @@ class Stack:
 
     def __init__(self, members: Sequence[tuple[Problem, Answered]]) -> None:
         ends = list(accumulate(problem.rows for problem, _ in members))
-        self._rows = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+        self._places = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
         self._bench = Bench(_together([problem for problem, _ in members]))
         self._outcome = _answers_together([outcome for _, outcome in members])
-        self._assessed: dict[tuple[object, ...], list[Assessment]] = {}
+        self._assessed: dict[tuple[object, ...], list[_Members]] = {}
 
-    def assess(self, subject: Subject, member: int) -> list[Assessment] | None:
-        """`assess` for one member, from the fast tier; None: some of its values need more precision than that."""
-        key = (subject.convention, subject.precision[self._bench.problem.dtype])
+    def assess(self, subject: Subject, member: int) -> Sequence[Assessment] | None:
+        """`assess` for one member, from the fast tier; None: some of its values need more precision than that.
+
+        An exception that is right for any member keeps all of them from being assessed here.
+        """
+        question = self._bench.question(subject.convention)
+        key = (question.key, subject.precision[self._bench.problem.dtype])
         if key not in self._assessed:
-            question = self._bench.question(subject.convention)
-            refused = question.refused is not None
-            self._assessed[key] = (
-                [] if refused else assess(self._bench, subject, question, self._outcome, ladder=_FIRST_TIER)
+            parts = (
+                assess(self._bench, subject, question, self._outcome, ladder=_FIRST_TIER)
+                if question.refused is None
+                else []
             )
-        parts = [part.cut(self._rows[member]) for part in self._assessed[key]]
-        return None if not parts or any(part.undecided.any() for part in parts) else parts
+            self._assessed[key] = [_Members(part, self._places) for part in parts]
+        found = [_Member(members, member) for members in self._assessed[key]]
+        return found if found and all(part.decided for part in found) else None
+
+
+class _Members:
+    """One part of a whole stack, and what is said of each member in one word: lists, by the member's place."""
+
+    def __init__(self, whole: Assessment, places: Sequence[slice]) -> None:
+        self.whole = whole
+        self.places = places
+        self._starts = [place.start for place in places]
+        self._inside: dict[str, list[bool]] = {}
+
+    @cached_property
+    def decided(self) -> list[bool]:
+        return self._each(np.logical_and, ~self.whole.undecided)
+
+    @cached_property
+    def judges(self) -> list[bool]:
+        return self._each(np.logical_or, self.whole.judged)
+
+    @cached_property
+    def coarse(self) -> list[bool]:
+        return self._each(np.logical_or, self.whole.coarse_rows)
+
+    @cached_property
+    def share(self) -> list[float]:
+        return self._each(np.maximum, self.whole.share_rows)
+
+    @cached_property
+    def ulps(self) -> list[float]:
+        return self._each(np.maximum, self.whole.ulps_rows)
+
+    @cached_property
+    def absorbed(self) -> list[int]:
+        return self._each(np.add, self.whole.absorbed_rows.astype(np.int64))
+
+    def inside(self, name: str) -> list[bool]:
+        """Whether all that counts is inside the budget of that name (`assess.graded`)."""
+        if name not in self._inside:
+            self._inside[name] = self._each(np.logical_and, getattr(self.whole, name) | ~self.whole.judged)
+        return self._inside[name]
+
+    def _each(self, together: np.ufunc, values: Array) -> list[Any]:
+        by_row = values if values.ndim == 1 else together.reduce(values, axis=1)
+        return together.reduceat(by_row, self._starts).tolist()
+
+
+def _rows_of(name: str) -> Any:
+    """Of a member: its own rows of something that the whole stack has."""
+
+    def get(self: _Member) -> Any:
+        value, rows = getattr(self.members.whole, name), self.members.places[self.place]
+        return value[rows] if isinstance(value, np.ndarray) else value.cut(rows)
+
+    return cached_property(get)
+
+
+def _word_of(name: str) -> Any:
+    """Of a member: its own of the words that were found for all."""
+    return property(lambda self: getattr(self.members, name)[self.place])
+
+
+class _Member(Assessment):
+    """The assessment of one member, as if it had been asked alone; its rows are cut out when they are looked at."""
+
+    members: _Members
+    place: int
+
+    def __init__(self, members: _Members, place: int) -> None:
+        of = members.whole
+        vars(self).update(  # it is frozen, as all assessments are
+            part=of.part, answer=of.answer, roundoffs=of.roundoffs, bench=of.bench, members=members, place=place
+        )
+
+    within = _rows_of("within")
+    judged = _rows_of("judged")
+    undecided = _rows_of("undecided")
+    exact = _rows_of("exact")
+    compared = _rows_of("compared")
+    shares = _rows_of("shares")
+    share_rows = _rows_of("share_rows")
+    ulps_rows = _rows_of("ulps_rows")
+    absorbed_rows = _rows_of("absorbed_rows")
+    coarse_rows = _rows_of("coarse_rows")
+    clearly_accurate = _rows_of("clearly_accurate")
+    inside_a = _rows_of("inside_a")
+    inside_b = _rows_of("inside_b")
+    inside_c = _rows_of("inside_c")
+
+    decided = _word_of("decided")
+    judges = _word_of("judges")
+    coarse = _word_of("coarse")
+    share = _word_of("share")
+    ulps = _word_of("ulps")
+    absorbed = _word_of("absorbed")
+
+    @property
+    def holds(self) -> bool:
+        return self.members.inside("within")[self.place]
+
+    @cached_property
+    def grade(self) -> Grade:
+        return graded(lambda name: self.members.inside(name)[self.place])
 
 
 def stacks(calls: Sequence[Call]) -> dict[int, tuple[Stack, int]]:

@@ -31,15 +31,13 @@ from logitmus.observation import (
     Raised,
     TimedOut,
 )
-from logitmus.problem import FLOAT_DTYPES, LABEL_DTYPES, ONCE, Array, Problem, little_endian_bytes
+from logitmus.problem import FLOAT_DTYPES, LABEL_DTYPES, ONCE, Array, Problem, dtype_name, little_endian_bytes
 
 PROTOCOL: Final = 1
 DTYPES: Final = MappingProxyType({**FLOAT_DTYPES, **LABEL_DTYPES})
 
 Message = dict[str, Any]
 
-# By dtype, in both byte orders: asking a dtype for its name takes NumPy longer than encoding a small array.
-_NAMES = {order: name for name, dtype in DTYPES.items() for order in (dtype, dtype.newbyteorder())}
 # Stands for the data of an array until the JSON around it is made; random, so that no text can hold it.
 _MARK = f"bits-{secrets.token_hex(16)}"
 _MARK_BYTES = json.dumps(_MARK).encode("ascii")
@@ -90,8 +88,8 @@ def encode_array(array: Array) -> Message:
     Raises:
         WireError: for a dtype that is not in `DTYPES`.
     """
-    name = _NAMES.get(array.dtype)
-    if name is None:
+    name = dtype_name(array)
+    if name not in DTYPES:
         raise WireError(f"an array of dtype {array.dtype}; the protocol carries {', '.join(DTYPES)}")
     data = binascii.b2a_base64(little_endian_bytes(array), newline=False)
     return {"dtype": name, "shape": array.shape, "data": Bits(data)}

@@ -28,7 +28,7 @@ from logitmus.environment import flushes_subnormals, process_environment
 from logitmus.manner import Called, perform
 from logitmus.observation import Answered, Garbled, NotRun, Outcome, Raised
 from logitmus.present import canonical, present
-from logitmus.problem import ONCE, Problem, little_endian_bytes
+from logitmus.problem import ONCE, Problem, dtype_name, little_endian_bytes
 from logitmus.wire import (
     DTYPES,
     PROTOCOL,
@@ -263,7 +263,7 @@ def _wrong(name: str, part: object, problem: Problem) -> str:
         return ""
     if not isinstance(part, np.ndarray | np.generic):
         return f"a value of type {type(part).__name__}; an array of the framework's own was due"
-    if part.dtype.name not in DTYPES:
+    if dtype_name(part) not in DTYPES:
         return f"an array of {part.dtype}; the protocol carries {', '.join(DTYPES)}"
     if name != "loss" and part.shape != problem.logits.shape:
         return f"shape {part.shape}, classes last; its problem's logits have {problem.logits.shape}"

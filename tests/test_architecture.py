@@ -42,7 +42,7 @@ LEVELS = [
     ],
     ["assess", "drive", "record", "phrases", "run_file"],
     ["contradiction", "criterion", "integrity", "mechanisms", "pool", "store", "stack", "contract", "separation"],
-    ["diagnosis", "merge", "inquiry", "trial", "stage"],
+    ["case", "diagnosis", "merge", "inquiry", "trial", "stage"],
     ["gradient_faults", "second_derivative"],
     ["judge", "worlds", "card", "reading", "judging"],
     ["judge_process", "asking", "relations"],

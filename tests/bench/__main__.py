@@ -15,21 +15,32 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+# The same calls as the harness makes, in each problem's manner, with nothing around them.
 BARE = """
-import sys
 from logitmus.backends.{name}_backend import BACKEND
 from logitmus.cases.suite import suite
+from logitmus.manner import Called, perform
+from logitmus.observation import Answered, Raised
 from logitmus.present import present
+from logitmus.problem import ONCE
 BACKEND.start("")
-subjects = BACKEND.subjects(["cpu"])
-functions = {{f.name: f for f in BACKEND.functions}}
+subjects = [subject for subject in BACKEND.subjects(["cpu"]) if not subject.variant]
+functions = {{function.name: function for function in BACKEND.functions}}
+
+def bare(problem, subject):
+    def call(asked, manner):
+        given = functions[subject.function], subject.mode, "cpu", present(asked, subject)
+        try:
+            outputs = BACKEND.evaluate(*given) if manner == ONCE else BACKEND.differentiate(*given, manner)
+        except Exception as error:
+            return Called(Raised(type(error).__name__, str(error)), 0.0)
+        return Called(Answered(loss=outputs.loss, grad_logits=outputs.grad_logits), 0.0)
+    perform(problem, subject.convention.inputs, call)
+
 for problem in suite("{profile}"):
     for subject in subjects:
-        if not subject.variant and subject.why_not(problem) is None:
-            try:
-                BACKEND.evaluate(functions[subject.function], subject.mode, "cpu", present(problem, subject))
-            except Exception:
-                pass
+        if subject.why_not(problem) is None:
+            bare(problem, subject)
 """
 MEMORY = """
 import itertools, resource, sys, tempfile

@@ -1,0 +1,106 @@
+"""A case: what a subject did with a problem, with all that the judge needs to say something of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from logitmus import phrases
+from logitmus.assess import Assessment, Bench, assess
+from logitmus.backend import Subject
+from logitmus.finding import Finding, Judgement, Kind, Severity, Verdict
+from logitmus.observation import Answered, Crashed, Garbled, OutOfMemory, TimedOut
+from logitmus.problem import Array, Problem
+from logitmus.question import Question
+from logitmus.stack import Stack
+
+
+@dataclass(frozen=True)
+class Case:
+    """One pair, and its place in a stack, if it is in one."""
+
+    problem: Problem
+    subject: Subject
+    bench: Bench
+    stack: Stack | None = None
+    place: int = 0
+
+    @cached_property
+    def question(self) -> Question:
+        """What it is asked under its declared convention."""
+        return self.bench.question(self.subject.convention)
+
+    def stacked(self, subject: Subject) -> Sequence[Assessment] | None:
+        """`assess` from the stack, for what many of its problems are likely to be asked; None: it has to be alone."""
+        return None if self.stack is None else self.stack.assess(subject, self.place)
+
+    def assess(self, subject: Subject, outcome: Answered) -> Sequence[Assessment]:
+        """`assess` from the stack, or alone."""
+        parts = self.stacked(subject)
+        if parts is None:
+            parts = assess(self.bench, subject, self.bench.question(subject.convention), outcome)
+        return parts
+
+    def judgement(self, verdict: Verdict, *, findings: list[Finding] | None = None, **more: object) -> Judgement:
+        ordered = tuple(sorted(findings or (), key=lambda f: f.severity.rank))
+        return Judgement(
+            subject=self.subject.id,
+            problem=self.problem.id,
+            family=self.problem.family,
+            dtype=self.problem.dtype,
+            verdict=verdict,
+            findings=ordered,
+            **more,  # type: ignore[arg-type]
+        )
+
+    def finding(self, kind: Kind, severity: Severity, cause: str, **more: object) -> Finding:
+        fields: dict[str, object] = {"summary": phrases.summary(cause), "part": "", **more}
+        return Finding(
+            kind=kind,
+            severity=severity,
+            subject=self.subject.id,
+            problem=self.problem.id,
+            family=self.problem.family,
+            dtype=self.problem.dtype,
+            cause=cause,
+            **fields,  # type: ignore[arg-type]
+        )
+
+    def lost(self, outcome: Crashed | TimedOut | OutOfMemory | Garbled) -> Finding:
+        match outcome:
+            case Crashed(status, stderr):
+                return self.finding(
+                    Kind.CRASH, Severity.BUG, f"crashed:{status}", detail=stderr[-600:], observed=status
+                )
+            case TimedOut(seconds):
+                text = f"no answer within {seconds:g} s"
+                return self.finding(Kind.TIMEOUT, Severity.BUG, "timeout", observed=text)
+            case OutOfMemory(limit):
+                text = f"passed {limit / 2**30:.1f} GiB of memory"
+                return self.finding(Kind.CRASH, Severity.BUG, "out_of_memory", observed=text)
+            case Garbled(reason):
+                return self.finding(Kind.CONTRACT, Severity.BUG, "garbled", detail=reason, observed=reason)
+
+    def worst_element(self, part: Assessment, where: Array, kind: Kind, severity: Severity, cause: str) -> Finding:
+        """A finding about that of the elements `where` which uses most of its budget (the first that is no number)."""
+        compared, enclosure = part.compared, part.exact
+        shares = np.where(compared.numeric, part.shares, np.inf)
+        score = np.where(where, shares, -1.0)
+        index = tuple(map(int, np.unravel_index(int(score.argmax()), score.shape))) if score.shape else ()
+        ulps, share = float(compared.cut(index).ulps()), float(part.shares[index])
+        return self.finding(
+            kind,
+            severity,
+            cause,
+            part=part.part,
+            detail=f"{int(where.sum())} of {where.size} values",
+            expected=enclosure.describe(index),
+            observed=phrases.number(compared.r[index], compared.dtype),
+            row=index[0] if index else None,
+            index=index[1] if len(index) > 1 else None,
+            ulps=None if np.isnan(ulps) else ulps,
+            share=share if compared.numeric[index] else None,
+        )
