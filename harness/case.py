@@ -13,7 +13,7 @@ from logitmus.assess import Assessment, Bench, assess
 from logitmus.backend import Subject
 from logitmus.finding import Finding, Judgement, Kind, Severity, Verdict
 from logitmus.observation import Answered, Crashed, Garbled, OutOfMemory, TimedOut
-from logitmus.problem import Array, Problem
+from logitmus.problem import ONCE, Array, Problem
 from logitmus.question import Question
 from logitmus.stack import Stack
 
@@ -72,17 +72,16 @@ class Case:
     def lost(self, outcome: Crashed | TimedOut | OutOfMemory | Garbled) -> Finding:
         match outcome:
             case Crashed(status, stderr):
-                return self.finding(
-                    Kind.CRASH, Severity.BUG, f"crashed:{status}", detail=stderr[-600:], observed=status
-                )
+                kind, cause, observed, detail = Kind.CRASH, f"crashed:{status}", status, stderr[-600:]
             case TimedOut(seconds):
-                text = f"no answer within {seconds:g} s"
-                return self.finding(Kind.TIMEOUT, Severity.BUG, "timeout", observed=text)
+                calls = "" if self.problem.manner == ONCE else " to all calls of this problem together"
+                kind, cause, observed, detail = Kind.TIMEOUT, "timeout", f"no answer within {seconds:g} s{calls}", ""
             case OutOfMemory(limit):
-                text = f"passed {limit / 2**30:.1f} GiB of memory"
-                return self.finding(Kind.CRASH, Severity.BUG, "out_of_memory", observed=text)
+                observed = f"passed {limit / 2**30:.1f} GiB of memory"
+                kind, cause, detail = Kind.CRASH, "out_of_memory", ""
             case Garbled(reason):
-                return self.finding(Kind.CONTRACT, Severity.BUG, "garbled", detail=reason, observed=reason)
+                kind, cause, observed, detail = Kind.CONTRACT, "garbled", reason, reason
+        return self.finding(kind, Severity.BUG, cause, expected="an answer", observed=observed, detail=detail)
 
     def worst_element(self, part: Assessment, where: Array, kind: Kind, severity: Severity, cause: str) -> Finding:
         """A finding about that of the elements `where` which uses most of its budget (the first that is no number)."""

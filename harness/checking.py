@@ -25,6 +25,7 @@ from logitmus.casting import Cast, Wanted, cast
 from logitmus.environment import harness_environment
 from logitmus.events import Event
 from logitmus.examination import SETTING
+from logitmus.expectations import Acceptance, Expectation, load
 from logitmus.exploration import SETTING as EXPLORE
 from logitmus.finding import Grade
 from logitmus.pool import Limits, Pool
@@ -60,6 +61,7 @@ def check(
     fail_fast: bool = False,
     compare: bool = True,
     isolated: bool | None = None,
+    expect: Path | str | None = None,
     out: Path | str | None = None,
     limits: Limits = trial.LIMITS,
     watch: Watch = iter,
@@ -86,12 +88,14 @@ def check(
             problem is not held against yours.
         isolated: whether it runs in a worker process, where a crash or a hang is a finding; None: if a worker can
             import it, which it can if it has a name in a module. In this process, a crash is a crash.
+        expect: a file of accepted findings (`logitmus.expectations`), which are not held against the function.
         out: where to keep the run's file; None: it is not kept.
         limits: of the workers.
         watch: sees every event of the run on its way, for progress.
 
     Raises:
-        RegistryError, TargetError, SuiteError: for what cannot be meant: a framework, a file, a function, a dtype.
+        RegistryError, TargetError, SuiteError, ExpectationsError: for what cannot be meant: a framework, a file, a
+            function, a dtype.
         InquiryError: where the framework is not installed or cannot start.
 
     Example:
@@ -111,6 +115,7 @@ def check(
     registry.parse(framework)
     dtypes = (dtypes,) if isinstance(dtypes, str) else tuple(dtypes)
     check_dtypes(dtypes)
+    accepted = load(Path(expect)) if expect else ()
     wanted = Wanted(
         function=function,
         framework=framework,
@@ -125,7 +130,8 @@ def check(
         stack.callback(asked.stage.close)
         kept = Path(out) if out else None
         path = kept or Path(stack.enter_context(tempfile.TemporaryDirectory())) / f"check{SUFFIX}"
-        ask = partial(_ask, asked, path, seed=seed, require=Grade(require) if require else None, watch=watch)
+        needed = Grade(require) if require else None
+        ask = partial(_ask, asked, path, seed=seed, require=needed, expectations=accepted, watch=watch)
         if fail_fast and profile != "quick":
             # Most faults show on the quick problems in one dtype; only who passes them is asked the others.
             lead = "float32" if "float32" in wanted.dtypes else wanted.dtypes[0]
@@ -145,6 +151,7 @@ def _ask(
     *,
     seed: int,
     require: Grade | None,
+    expectations: Sequence[Expectation],
     fail_fast: bool,
     watch: Watch,
     explore: float = 0.0,
@@ -161,7 +168,8 @@ def _ask(
         **({EXPLORE: {"minutes": explore}} if explore else {}),
     }
     summary = Summary(detection.known())
-    tally = Tally(asked.held.values(), beside, require)
+    accepted = Acceptance(expectations)
+    tally = Tally(asked.held.values(), beside, require, accepted)
     stopped = False
     with Store.create(path, environment=harness_environment(), settings=settings) as store:
         stage = typed(Pool, asked.stage)
@@ -179,7 +187,9 @@ def _ask(
         models=asked.models,
         require=require,
         groups=tally.groups,
+        below=tally.below,
         excused=tally.excused,
+        accepted=accepted,
         grades=_in_order(tally.grades),
         model_grades=_in_order(tally.model_grades),
         problems=tally.asked,

@@ -27,7 +27,6 @@ _SILENT = frozenset({"wrap", "clamp", "zero", "garbage"})
 
 
 # Mechanisms that form the logsumexp and then subtract: with the maximum taken out before, or without.
-_SUBTRACTING = ("no_max_shift", "logsumexp_formed_and_then_subtracted")
 # Fields that change every number. A lone part (a gradient of zeros, say) fits them too easily; and who takes logits
 # for probabilities does so on small problems too, so that large ones need not pay for Arb.
 _SWEEPING = frozenset({"inputs", "log_base", "probability_clip", "probability_scale"})
@@ -211,6 +210,8 @@ def accuracy_cause(problem: Problem, subject: Subject, outcome: Answered, part: 
         if name in mechanisms.WEAK_SUMS:
             return "weak_sum", Severity.NOTE
         return "unexplained_within_b", Severity.DIFFERENCE
-    if part.numeric_grade is Grade.C and name in (None, *_SUBTRACTING):
-        return "separate_logsumexp", Severity.BUG  # which is what budget C allows for, whatever the order of the sum
+    if part.numeric_grade is Grade.C and name is None:
+        return "unexplained_within_c", Severity.BUG
+    if part.numeric_grade is Grade.C and name in mechanisms.SUBTRACTING:
+        return "separate_logsumexp", Severity.BUG
     return (f"mechanism:{name}" if name else "unexplained"), Severity.BUG

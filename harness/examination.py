@@ -16,6 +16,7 @@ from logitmus.asking import EXAMINING, Asking
 from logitmus.backend import Subject
 from logitmus.events import Event, Examined, Judged
 from logitmus.finding import Finding, Judgement, Kind, Severity, Verdict
+from logitmus.integrity import OWN_ARITHMETIC
 from logitmus.problem import ONCE, Problem
 from logitmus.shrink import alone, shrinking, without
 
@@ -143,6 +144,12 @@ def _examination(suspect: Suspect, subject: Subject, calls: int) -> _Dialogue:
     finding, problem = suspect
     if calls <= 0:
         return Examined(finding, finding, problem)
+    if finding.kind is Kind.INTEGRITY and problem.manner in OWN_ARITHMETIC:
+        plain = problem.but(manner=ONCE)
+        (judgement,) = yield [plain]
+        fault = next((one for one in judgement.findings if _is_faulty_itself(one, finding)), None)
+        if fault is not None:
+            return Examined(finding, fault, plain)
     repeated = problem.but(manner=_AGAIN)
     if finding.kind is not Kind.CRASH and problem.manner == ONCE and subject.why_not(repeated) is None:
         (judgement,) = yield [repeated]
@@ -161,6 +168,11 @@ def _examination(suspect: Suspect, subject: Subject, calls: int) -> _Dialogue:
     if _LAYOUT in dependences:  # a row alone lies in memory otherwise, too; beside the same rows, the layout told
         dependences = tuple(name for name in dependences if name != _OTHER_ROWS)
     return _told(finding, Suspect(found, smallest), dependences)
+
+
+def _is_faulty_itself(plain: Finding, finding: Finding) -> bool:
+    """Whether the plain call has a fault already: then it is none of the other way of differentiating."""
+    return plain.kind in (Kind.ACCURACY, Kind.SPECIAL) and plain.severity.rank <= finding.severity.rank
 
 
 def _allowed(finding: Finding, calls: int) -> int:

@@ -105,6 +105,11 @@ class Acceptance:
             self._accepted += 1
         return accepted
 
+    def reason(self, finding: Finding) -> str:
+        """Why a finding that was counted is accepted; "" where it is not."""
+        taken = self._taken.get(finding.key)
+        return "" if taken is None else taken.reason
+
     def unaccepted(self, fail_on: Severity) -> int:
         """The number of findings at least as severe as `fail_on` that no expectation accepts."""
         return sum(count for severity, count in self._unaccepted.items() if severity.rank <= fail_on.rank)

@@ -18,7 +18,7 @@ from logitmus.problem import Problem
 # What the numbers show, and what an answer that differs from the plain one explains; a convention is no such thing.
 _EFFECTS: Final = (Kind.ACCURACY, Kind.SPECIAL, Kind.INTEGRITY)
 # Its arithmetic is another one: other bits are no fault, as long as they are right.
-_OWN_ARITHMETIC: Final = ("forward_mode", "second_order")
+OWN_ARITHMETIC: Final = ("forward_mode", "second_order")
 # A function may refuse it, as long as it says so.
 _REFUSABLE: Final = ("backward_twice", "second_order")
 NO_SECOND_ORDER: Final = "raises:second_order"
@@ -31,7 +31,7 @@ def beside_plain(problem: Problem, outcome: Answered | Raised, judgement: Judgem
     if not outcome.changed:
         return judgement
     effects = [finding for finding in judgement.findings if _is_effect(finding, outcome, judgement)]
-    if not effects and problem.manner in _OWN_ARITHMETIC:
+    if not effects and problem.manner in OWN_ARITHMETIC:
         return judgement
     others = [finding for finding in judgement.findings if finding not in effects]
     return _told(judgement, [_changes(problem, outcome, judgement, effects), *others])

@@ -92,7 +92,9 @@ def _judge_raised(case: Case, outcome: Raised) -> Judgement:
 def _judge_answered(case: Case, outcome: Answered) -> Judgement:
     subject, problem = case.subject, case.problem
     findings = [
-        case.finding(Kind.INTEGRITY, Severity.BUG, f"wrote_into:{name}", observed=f"{name} changed")
+        case.finding(
+            Kind.INTEGRITY, Severity.BUG, f"wrote_into:{name}", expected=f"{name} as before", observed=f"{name} changed"
+        )
         for name in outcome.written
     ]
     findings += [

@@ -1,7 +1,7 @@
 """Mechanisms: known ways of computing a cross-entropy badly, emulated in NumPy.
 
 A mechanism is named only where its emulation reproduces every failing value of the result to the bit (or, for the
-order of a sum, its excess to a quarter): a name is evidence, not a guess.
+order of a sum and for what subtracts large numbers, its excess to a quarter): a name is evidence, not a guess.
 """
 
 from __future__ import annotations
@@ -127,6 +127,8 @@ MECHANISMS: Final[Mapping[str, Emulation]] = MappingProxyType(
         "probabilities_clipped_to_1e-12": _clipped(1e-12),
     }
 )
+# What these lose is the rounding of a large number; beside that, how exp and the sum are rounded does not show.
+SUBTRACTING: Final = ("no_max_shift", "logsumexp_formed_and_then_subtracted")
 
 
 def reproducing(problem: Problem, subject: Subject, outcome: Answered, part: Assessment) -> str | None:
@@ -153,12 +155,13 @@ def _reproducing(problem: Problem, subject: Subject, outcome: Answered, part: As
         with np.errstate(all="ignore"):
             x, targets = question.x.astype(dtype), a.astype(dtype)
             for name, emulate in MECHANISMS.items():
-                losses, p = emulate(x, targets, dtype)
-                if _same_bits(_whole(question, part, losses, p).astype(seen.dtype), seen, part.failing):
+                made = _whole(question, part, *emulate(x, targets, dtype))
+                if _same_bits(made.astype(seen.dtype), seen, part.failing) or (
+                    name in SUBTRACTING and _same_excess(made, part)
+                ):
                     yield name
             for name, total in WEAK_SUMS.items() if weakly else ():
-                losses, p = _shifted(x, targets, total)
-                if _same_excess(_whole(question, part, losses, p), part):
+                if _same_excess(_whole(question, part, *_shifted(x, targets, total)), part):
                     yield name
 
 

@@ -22,6 +22,8 @@ _CAUSES: Final = {
     "unexplained": "outside every budget, and no convention or mechanism that is known here explains it",
     "unexplained_within_b": "beyond the budget of a well-made sum (B+), inside that of any order (B), and no emulated "
     "order of summation reproduces it",
+    "unexplained_within_c": "beyond the budgets of a shifted softmax (B+, B), inside that of a logsumexp formed and "
+    "then subtracted (C), but no emulation of that reproduces it",
     "negative_zero": "an exact zero comes back as -0.0",
     "timeout": "did not come back",
     "out_of_memory": "took more memory than allowed",

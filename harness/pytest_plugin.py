@@ -43,7 +43,9 @@ class Fixture:
 
     def check(self, function: Callable[..., Any] | str, framework: str = "", **settings: Any) -> CheckResult:
         """`logitmus.check`, reported in the summary."""
+        __tracebackhide__ = True
         from logitmus.checking import check  # noqa: PLC0415  (only where something is checked)
+        from logitmus.inquiry import InquiryError  # noqa: PLC0415
 
         chosen = {**self._settings, **settings}
         chosen["framework"] = framework or chosen.get("framework", "")
@@ -51,7 +53,10 @@ class Fixture:
             raise TypeError(
                 'which framework? logitmus.check(loss, framework="torch"), or @pytest.mark.logitmus(framework="torch")'
             )
-        result = check(function, **chosen)
+        try:
+            result = check(function, **chosen)
+        except (ValueError, InquiryError) as error:  # what cannot be meant: nobody needs to see where that was found
+            raise error.with_traceback(None) from None
         self._request.node.user_properties.append((_PROPERTY, _told(result)))
         return result
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from logitmus.backend import Subject
 from logitmus.events import Event, Judged, RunFinished
+from logitmus.expectations import Acceptance
 from logitmus.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.integrity import NO_SECOND_ORDER
 from logitmus.reports.summary import Group, Summary
@@ -21,19 +22,30 @@ class Tally:
     """Reads the events of a check.
 
     Not held against a function are notes, numbers within the grade that was asked for, that it refuses to be
-    differentiated twice, and what the function beside it does on the same problem for the same cause; or in the same
-    dtype, where it could not be asked that problem.
+    differentiated twice, what is accepted, and what the function beside it does on the same problem for the same cause;
+    or in the same dtype, where it could not be asked that problem.
+
+    Attributes:
+        below: by dtype, the smallest problem without a finding on which the grade that was asked for is not reached.
 
     Args:
         subjects: what is checked.
         beside: by id of a subject that is checked, the one beside it, if there is one.
         require: the grade asked for; None: what the judge says counts.
+        accepted: the findings that the user has accepted.
     """
 
-    def __init__(self, subjects: Iterable[Subject], beside: Mapping[str, Subject], require: Grade | None) -> None:
+    def __init__(
+        self,
+        subjects: Iterable[Subject],
+        beside: Mapping[str, Subject],
+        require: Grade | None = None,
+        accepted: Acceptance | None = None,
+    ) -> None:
         self._subjects = {subject.id: subject for subject in subjects}
         self._beside = {identity: beside[identity].id if identity in beside else "" for identity in self._subjects}
         self.require = require
+        self._accepted = accepted or Acceptance(())
         self._against, self._excused = Summary(), Summary()
         self._problem: list[Judged] = []
         self._identity = ""
@@ -42,6 +54,7 @@ class Tally:
         self.grades: dict[str, Grade] = {}
         self.model_grades: dict[str, Grade] = {}
         self.asked = 0
+        self.below: dict[str, Judged] = {}
         self._answered = False
         self.not_asked: Counter[str] = Counter()
 
@@ -105,10 +118,16 @@ class Tally:
         rest = [finding for finding in judgement.findings if finding not in counts]
         self._against.add(replace(event, judgement=replace(judgement, findings=tuple(counts))))
         self._excused.add(replace(event, judgement=replace(judgement, findings=tuple(rest))))
-        return bool(counts) or self._below(judgement)
+        below = self._below(judgement)
+        if below and not counts:
+            known = self.below.setdefault(judgement.dtype, event)
+            self.below[judgement.dtype] = min(known, event, key=_smallness)
+        return bool(counts) or below
 
     def _counts(self, finding: Finding, judgement: Judgement) -> bool:
         if finding.severity is Severity.NOTE or finding.cause == NO_SECOND_ORDER:
+            return False
+        if self._accepted.add(finding) is not None:
             return False
         graded = self.require is not None and judgement.grade not in (None, Grade.COARSE)
         return not (graded and finding.kind is Kind.ACCURACY and not self._below(judgement))
@@ -117,6 +136,11 @@ class Tally:
         if self.require is None or judgement.grade in (None, Grade.COARSE):
             return False
         return judgement.grade.rank > self.require.rank
+
+
+def _smallness(event: Judged) -> tuple[int, int, str, str]:
+    problem = event.problem
+    return problem.classes * problem.rows, len(problem.options), problem.id, event.judgement.subject
 
 
 def _key(finding: Finding) -> _Key:

@@ -13,6 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from logitmus.backend import Subject, TargetKind
+from logitmus.events import Judged
+from logitmus.expectations import Acceptance
 from logitmus.finding import Finding, Grade, Severity
 from logitmus.reports import detection, exploration, machine, relations, wording
 from logitmus.reports.summary import Group, Summary
@@ -38,8 +40,9 @@ class CheckResult:
         subjects: its subjects as they were held, by the kind of targets. models: the ids of what they are held to.
         require: the grade that was asked for, if one was.
         groups: what speaks against it, by cause, worst first, each with the smallest problem that shows it.
-        excused: what does not (see `Tally`): notes, say, and what the model does no better.
+        excused: what does not (see `Tally`): notes, say, and what the model does no better. accepted: and by whom.
         grades, model_grades: the worst grade by dtype.
+        below: by dtype, the smallest problem without a finding on which the required grade is not reached.
         problems, calls, seconds: what it was asked, with all calls made and how long they took.
         not_asked: how many problems were not put to it, by reason.
         remarks: what else a reader must know, such as a comparison that could not be made.
@@ -54,8 +57,10 @@ class CheckResult:
     require: Grade | None
     groups: tuple[Group, ...]
     excused: tuple[Group, ...]
+    accepted: Acceptance = field(default_factory=lambda: Acceptance(()), repr=False)
     grades: Mapping[str, Grade]
     model_grades: Mapping[str, Grade]
+    below: Mapping[str, Judged] = field(default_factory=dict)
     problems: int
     calls: int
     seconds: float
@@ -188,10 +193,20 @@ def evidence(group: Group) -> Iterator[tuple[str, str]]:
 
 def facts(result: CheckResult) -> Iterator[str]:
     """What was asked and what was not, and what was found that does not count."""
+    yield from _examples_below(result)
     for group in result.excused:
-        yield f"not held against it: {group.finding.summary} ({wording.plural(group.count, 'result')})"
+        reason = result.accepted.reason(group.finding)
+        because = f"; accepted: {reason}" if reason else ""
+        yield f"not held against it: {group.finding.summary} ({wording.plural(group.count, 'result')}){because}"
     if result.unnamed:
         yield f"not exercised, for it has no such argument: {', '.join(result.unnamed)}"
+    offers = [subject.offer for subject in result.subjects.values()]
+    if not any("logits" in offer.gradients for offer in offers):
+        yield "no gradient was judged: it gives none"
+    raised = sum(group.count for group in result.groups if group.finding.cause.startswith("raised:"))
+    if len(offers) == 1 and raised > result.problems / 2:
+        other = "probabilities" if offers[0].targets == "labels" else "labels"
+        yield f"it was asked with {offers[0].targets} alone; where it takes {other}: --targets {other}"
     reasons = sorted(result.not_asked.items(), key=lambda item: (-item[1], item[0]))
     if reasons:
         told = "; ".join(f"{reason} ({wording.plural(count, 'problem')})" for reason, count in reasons)
@@ -231,6 +246,15 @@ def _grade_lines(result: CheckResult) -> Iterator[str]:
     for name, *cells in _grade_rows(result) if result.grades else ():
         told = ", ".join(f"{cell} in {dtype}" for dtype, cell in zip(result.grades, cells, strict=True))
         yield f"{name}: grade {told}"
+
+
+def _examples_below(result: CheckResult) -> Iterator[str]:
+    """On what the required grade is not reached: nothing that a finding tells of."""
+    for dtype in result.short:
+        if dtype in result.below:
+            problem, judgement = result.below[dtype].problem, result.below[dtype].judgement
+            seen = f"grade {judgement.grade.value if judgement.grade else '?'}, up to {judgement.ulps:.3g} ulps"
+            yield f"not {result.require} in {dtype}, e.g. {wording.question(problem, None)}: {seen}"
 
 
 def _as_dict(group: Group) -> dict[str, Any]:

@@ -31,12 +31,17 @@ _VERDICTS = {
 _PACKAGES = "packages."
 
 
-def write(summary: Summary, path: Path, measured: Sequence[Claims] = ()) -> None:
-    """Write the report; `measured` is what the run says of conventions, where it asked for them."""
-    path.write_text(render(summary, measured), encoding="utf-8")
+def write(summary: Summary, path: Path, measured: Sequence[Claims] = (), verdict: str = "") -> None:
+    """Write the report.
+
+    Args:
+        measured: what the run says of conventions, where it asked for them.
+        verdict: of a check, in a sentence: it comes first.
+    """
+    path.write_text(render(summary, measured, verdict), encoding="utf-8")
 
 
-def render(summary: Summary, measured: Sequence[Claims] = ()) -> str:
+def render(summary: Summary, measured: Sequence[Claims] = (), verdict: str = "") -> str:
     """The report as text; everything from data is escaped by the template engine."""
     evidence = [
         Evidence.of(n, group, summary.subjects.get(group.finding.subject))
@@ -46,7 +51,8 @@ def render(summary: Summary, measured: Sequence[Claims] = ()) -> str:
     page = templates().get_template("report.html")
     text = page.render(
         summary=summary,
-        headline=summary.headline(),
+        headline=verdict or summary.headline(),
+        over=summary.headline(),
         tally={severity.value: count for severity, count in summary.tally().items() if count},
         verdicts=[(v.value, words, summary.verdicts[v]) for v, words in _VERDICTS.items() if summary.verdicts[v]],
         families=summary.family_names(),

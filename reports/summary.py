@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from logitmus import contradiction
 from logitmus.backend import Subject
@@ -166,6 +167,14 @@ class Backend:
 
 
 _Key = tuple[str, str, str, str, tuple[str, ...]]
+# What these allow for is a wider budget, inside which any small fault lies: by the causes that take precedence.
+_LESSER: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "unexplained_within_b": ("unexplained",),
+        "unexplained_within_c": ("separate_logsumexp", "unexplained"),
+        "convention:wide_inputs=narrowed": ("unexplained",),
+    }
+)
 
 
 def _fold(finding: Finding) -> _Key:
@@ -177,6 +186,39 @@ def _fold(finding: Finding) -> _Key:
 def _names(fold: _Key, subject: str, cause: str) -> bool:
     """Whether it tells of this subject's backend, and names this cause alone."""
     return (fold[0], fold[3], fold[4]) == (subject.split(":", 1)[0], cause, ())
+
+
+def _without_lesser(groups: list[Group]) -> list[Group]:
+    """Those, less what a wider budget alone explains of subjects of which more is told by a cause that goes before."""
+    left = []
+    for group in groups:
+        greater = next(
+            (
+                other
+                for cause in _LESSER.get(group.finding.cause, ())
+                for other in groups
+                if other.finding.cause == cause and group.subjects <= other.subjects and group.count < other.count
+            ),
+            None,
+        )
+        if greater is None:
+            left.append(group)
+        else:
+            greater.absorb(group, as_example=False)
+    return left
+
+
+def _worst_first(groups: list[Group]) -> list[Group]:
+    """By severity, then by how many findings have the cause, in whatever backend; what is alike stays together."""
+    frequent: Counter[tuple[str, str, str]] = Counter()
+    for group in groups:
+        frequent[group.finding.key[1:]] += group.count
+
+    def rank(group: Group) -> tuple[object, ...]:
+        alike = group.finding.key[1:]
+        return group.finding.severity.rank, -frequent[alike], alike, -group.count, min(group.subjects)
+
+    return sorted(groups, key=rank)
 
 
 class Summary:
@@ -279,7 +321,7 @@ class Summary:
         return self.cells.get((subject, family), Cell())
 
     def groups(self) -> list[Group]:
-        """Findings of one backend with one kind, severity and cause, worst first.
+        """Findings of one backend with one kind, severity and cause: the worst first, and of these the most frequent.
 
         Where several conventions explain a finding, and another finding of the same subject names one of them alone,
         it is counted with that one; where all but one are refuted by what is as declared, it names the one.
@@ -309,10 +351,7 @@ class Summary:
                 told[_fold(group.finding)].absorb(group)
             else:
                 told[_fold(group.finding)] = group
-        return sorted(
-            told.values(),
-            key=lambda g: (g.finding.severity.rank, g.finding.kind.value, g.finding.cause, min(g.subjects)),
-        )
+        return _worst_first(_without_lesser(list(told.values())))
 
     def _settle(self, group: Group) -> None:
         """Name the one convention that is left, where all others that would explain it are refuted."""

@@ -49,6 +49,7 @@ _WHY: Final = {
     "separate_logsumexp": "logits that drift by a common offset (they do: nothing pins them) lose their loss digit by "
     "digit, and a difference of 1 reads as 0",
     "unexplained": "nobody knows yet what it computes; do not compare losses across this",
+    "unexplained_within_c": "the larger the logits, the fewer digits are left",
     "invented": "a broken input goes unnoticed",
     "saturated": "a number that looks real hides that the loss left the dtype",
     "weak_sum": "harmless at small K; grows with the vocabulary",

@@ -18,6 +18,7 @@ from logitmus.cases.suite import SuiteError
 from logitmus.checking import check
 from logitmus.cli import app
 from logitmus.convention import PORTABLE
+from logitmus.expectations import ExpectationsError
 from logitmus.finding import Grade, Kind, Severity, Verdict
 from logitmus.problem import Problem, float_array
 from logitmus.registry import RegistryError
@@ -427,6 +428,17 @@ def test_pytorch_s_own_function_conforms_to_itself(tmp_path: Path) -> None:
     assert result.seconds < 60
 
 
+@pytest.mark.frameworks
+def test_one_small_fault_is_told_once_and_by_no_mechanism_that_merely_allows_for_it(tmp_path: Path) -> None:
+    """It lies inside budget C where logits are large, and forward mode repeats what the plain call does."""
+    file = tmp_path / "scaled.py"
+    loss = "torch.nn.functional.cross_entropy(1.001 * logits, targets, reduction='none')"
+    file.write_text(f"import torch\ndef scaled(logits, targets):\n    return {loss}\n")
+    found = check(f"{file}:scaled", "torch", dtypes=["float32"], profile="quick")
+    causes = {group.finding.cause for group in found.groups if group.finding.severity is Severity.BUG}
+    assert causes == {"unexplained", "lost", "spurious_overflow"}
+
+
 def test_a_function_may_answer_where_there_are_no_classes(losses: Path) -> None:
     """Such a question has no exact answer, and a label is outside of it: nothing can be fitted to what came."""
     losses.write_text(
@@ -445,7 +457,35 @@ def test_a_dtype_that_there_is_not_is_named(losses: Path, dtypes) -> None:
         check(f"{losses}:right", **{**SETTINGS, "dtypes": dtypes})
 
 
-def test_the_verdict_comes_before_a_file_that_cannot_be_written(losses: Path, tmp_path: Path) -> None:
-    asked = CliRunner().invoke(app, ["check", f"{losses}:right", *COMMAND, "--html", str(tmp_path / "no" / "a.html")])
-    assert "right conforms to numpy:textbook" in asked.stdout
-    assert isinstance(asked.exception, FileNotFoundError)
+@pytest.mark.parametrize(("place", "said"), [("no/a.html", "there is no folder"), ("", "is a folder")])
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_asked(
+    losses: Path, tmp_path: Path, place: str, said: str
+) -> None:
+    asked = CliRunner().invoke(app, ["check", f"{losses}:right", *COMMAND, "--html", str(tmp_path / place)])
+    assert asked.exit_code == 2
+    assert said in asked.stderr
+    assert asked.stdout == ""
+
+
+def test_what_is_accepted_is_not_held_against_it(losses: Path, tmp_path: Path) -> None:
+    file = tmp_path / "logitmus.toml"
+    accept = '[[expect]]\nsubject = "{}"\ncause = "spurious_overflow"\nreason = "ours are small"\n'
+    file.write_text(accept.format("numpy:*unshifted@cpu"))
+    alone = check(f"{losses}:unshifted", **SETTINGS)
+    accepted = check(f"{losses}:unshifted", **SETTINGS, expect=file)
+    assert causes(alone) - causes(accepted) == {"spurious_overflow"}
+    assert "accepted: ours are small" in str(accepted)
+    file.write_text(accept.format("torch:*"))
+    assert causes(check(f"{losses}:unshifted", **SETTINGS, expect=file)) == causes(alone)
+    file.write_text("[[expect]]\nsubject = 1\n")
+    with pytest.raises(ExpectationsError, match=r"logitmus\.toml"):
+        check(f"{losses}:right", **SETTINGS, expect=file)
+
+
+def test_a_grade_that_is_not_reached_is_shown_on_a_problem(losses: Path) -> None:
+    """The textbook is B+, of which no finding tells."""
+    found = check(f"{losses}:right", **SETTINGS, require="A")
+    assert found.short == ("float32",)
+    assert not found.groups
+    assert "not A in float32, e.g. float32[" in str(found)
+    assert "not A in" not in str(check(f"{losses}:right", **SETTINGS))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from logitmus.cli.exits import Exit, ProfileChoice
-from logitmus.cli.options import STDOUT, Explore, Html, Json
+from logitmus.cli.options import EXPECTATIONS, STDOUT, Expect, Explore, Html, Json
 
 if TYPE_CHECKING:
     from logitmus.reports.check import CheckResult
@@ -75,16 +75,17 @@ def check(
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Begin with the quick problems, and stop where any shows a finding.")
     ] = False,
+    expect: Expect = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep the run's file, for `logitmus repro` and `report`.")
     ] = None,
     json: Json = None,
     html: Html = None,
     compile_seconds: Annotated[
-        float, typer.Option(min=0, metavar="S", help="The first call of a signature may take so long.")
+        float, typer.Option(min=0.1, metavar="S", help="The first call of a signature may take so long.")
     ] = 20.0,
-    call_seconds: Annotated[float, typer.Option(min=0, metavar="S", help="... and any other call.")] = 5.0,
-    memory: Annotated[float, typer.Option(min=0, metavar="GIB", help="It may use so much memory.")] = 8.0,
+    call_seconds: Annotated[float, typer.Option(min=0.1, metavar="S", help="... and any other call.")] = 5.0,
+    memory: Annotated[float, typer.Option(min=0.1, metavar="GIB", help="It may use so much memory.")] = 8.0,
 ) -> None:
     """Hold a loss of yours to a well-known one: exit 0 if it conforms, 1 if not, with what shows it."""
     from dataclasses import replace
@@ -115,6 +116,7 @@ def check(
             seed=seed,
             explore=explore or 0.0,
             fail_fast=fail_fast,
+            expect=expect or (EXPECTATIONS if EXPECTATIONS.exists() else None),
             out=out,
             limits=replace(
                 LIMITS,
@@ -127,9 +129,11 @@ def check(
     except InquiryError as error:
         typer.echo(f"logitmus: {error}", err=True)
         raise typer.Exit(Exit.BACKEND) from None
-    if json != STDOUT:
-        report.render(result, Console())
-    _write(result, json, html)
+    try:
+        if json != STDOUT:
+            report.render(result, Console())
+    finally:  # also where nobody reads on (`| head`)
+        _write(result, json, html)
     raise typer.Exit(Exit.OK if result.conforms else Exit.FINDINGS)
 
 
@@ -140,7 +144,7 @@ def _write(result: CheckResult, json: Path | None, html: Path | None) -> None:
     if html is not None:
         from logitmus.reports.html import write
 
-        write(result.summary, html)
+        write(result.summary, html, verdict=result.headline)
     for path in (json, html):
         if path not in (None, STDOUT):
             typer.echo(f"wrote {path}", err=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from logitmus.cli.exits import Exit, FailOn
-from logitmus.cli.options import STDOUT, Outputs
+from logitmus.cli.options import EXPECTATIONS, STDOUT, Outputs
 from logitmus.detection import known
 from logitmus.events import BackendFailed, BackendReady, Event, Judged, RunFinished
 from logitmus.expectations import Acceptance, load
@@ -21,8 +21,6 @@ from logitmus.reports.summary import Summary
 if TYPE_CHECKING:
     from logitmus.claims import Claims
     from logitmus.store import Store
-
-EXPECTATIONS = Path("logitmus.toml")
 
 
 def acceptance(path: Path | None) -> Acceptance:

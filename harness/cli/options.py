@@ -5,19 +5,36 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from logitmus.cli.exits import FailOn
 
 STDOUT = Path("-")
+EXPECTATIONS = Path("logitmus.toml")
 
 RunFile = Annotated[Path, typer.Argument(metavar="RUN", help="The file of a run.", show_default=False)]
-Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a self-contained HTML report.")]
-Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON; - for stdout.")]
-JUnit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML, for CI.")]
-Markdown = Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Write a Markdown summary, for CI.")]
+
+
+def _writable(path: Path | None) -> Path | None:
+    """Told before anything is asked: what cannot be written would be lost once all is done."""
+    if path is not None and path != STDOUT:
+        if path.is_dir():
+            raise typer.BadParameter(f"{path} is a folder; name a file in it")
+        if not path.absolute().parent.is_dir():
+            raise typer.BadParameter(f"{path}: there is no folder {path.parent}; make it first, or name another")
+    return path
+
+
+def _file(option: str, what: str) -> Any:
+    return typer.Option(option, metavar="FILE", callback=_writable, help=f"Write {what}.")
+
+
+Html = Annotated[Path | None, _file("--html", "a self-contained HTML report")]
+Json = Annotated[Path | None, _file("--json", "the results as JSON; - for stdout")]
+JUnit = Annotated[Path | None, _file("--junit", "JUnit XML, for CI")]
+Markdown = Annotated[Path | None, _file("--markdown", "a Markdown summary, for CI")]
 Expect = Annotated[
     Path | None,
     typer.Option("--expect", metavar="FILE", help="Accepted findings.  [default: logitmus.toml, if there is one]"),

@@ -59,13 +59,13 @@ def run(
         typer.Option(min=1, metavar="N", help="Workers that compute at once.  [default: the number of CPUs]"),
     ] = None,
     start_seconds: Annotated[
-        float, typer.Option(min=0, metavar="S", help="A worker may take so long to start.")
+        float, typer.Option(min=0.1, metavar="S", help="A worker may take so long to start.")
     ] = 120.0,
     compile_seconds: Annotated[
-        float, typer.Option(min=0, metavar="S", help="... for the first call of a signature.")
+        float, typer.Option(min=0.1, metavar="S", help="... for the first call of a signature.")
     ] = 60.0,
-    call_seconds: Annotated[float, typer.Option(min=0, metavar="S", help="... for any other call.")] = 20.0,
-    memory: Annotated[float, typer.Option(min=0, metavar="GIB", help="A worker may use so much memory.")] = 8.0,
+    call_seconds: Annotated[float, typer.Option(min=0.1, metavar="S", help="... for any other call.")] = 20.0,
+    memory: Annotated[float, typer.Option(min=0.1, metavar="GIB", help="A worker may use so much memory.")] = 8.0,
 ) -> None:
     """Ask every backend every problem, and judge the answers."""
     from logitmus import run as engine
