@@ -199,7 +199,9 @@ def facts(result: CheckResult) -> Iterator[str]:
         because = f"; accepted: {reason}" if reason else ""
         yield f"not held against it: {group.finding.summary} ({wording.plural(group.count, 'result')}){because}"
     if result.unnamed:
-        yield f"not exercised, for it has no such argument: {', '.join(result.unnamed)}"
+        names = ", ".join(result.unnamed)
+        hint = f"(called otherwise? --option {result.unnamed[0]}=ITS_NAME)"
+        yield f"not exercised, for it has no such argument: {names} {hint}"
     offers = [subject.offer for subject in result.subjects.values()]
     if not any("logits" in offer.gradients for offer in offers):
         yield "no gradient was judged: it gives none"

@@ -53,10 +53,11 @@ def _facts(said: Ready | BackendFailed) -> dict[str, Any]:
 
 
 def _print(said: list[Ready | BackendFailed], *, subjects: bool) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from logitmus.cli.output import stdout
+
+    console = stdout()
     table = Table("backend", "devices", "subjects", "start", box=None)
     for facts in map(_facts, said):
         if facts["runs"]:

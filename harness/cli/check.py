@@ -90,10 +90,9 @@ def check(
     """Hold a loss of yours to a well-known one: exit 0 if it conforms, 1 if not, with what shows it."""
     from dataclasses import replace
 
-    from rich.console import Console
-
     from logitmus.checking import KINDS
     from logitmus.checking import check as checked
+    from logitmus.cli.output import stdout
     from logitmus.cli.progress import shown
     from logitmus.inquiry import InquiryError
     from logitmus.registry import named_options
@@ -131,7 +130,7 @@ def check(
         raise typer.Exit(Exit.BACKEND) from None
     try:
         if json != STDOUT:
-            report.render(result, Console())
+            report.render(result, stdout())
     finally:  # also where nobody reads on (`| head`)
         _write(result, json, html)
     raise typer.Exit(Exit.OK if result.conforms else Exit.FINDINGS)

@@ -20,8 +20,7 @@ def compare(
     bits: Annotated[bool, typer.Option("--bits", help="Exit with 1 on any changed bit, too.")] = False,
 ) -> None:
     """Tell what changed between two runs: findings, grades, bits. Exits with 1 on new findings."""
-    from rich.console import Console
-
+    from logitmus.cli.output import stdout
     from logitmus.compare import compare as compare_runs
     from logitmus.finding import Severity
     from logitmus.reports import comparison
@@ -32,7 +31,7 @@ def compare(
     if json:
         typer.echo(comparison.to_json(found))
     else:
-        comparison.render(found, Console())
+        comparison.render(found, stdout())
     if markdown is not None:
         markdown.write_text(comparison.to_markdown(found), encoding="utf-8")
     worse = [change for change in (*found.new, *found.changed) if change.appeared]

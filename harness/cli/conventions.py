@@ -121,13 +121,12 @@ def _measured(store: Store, selection: Selection) -> list[Claims]:
 
 
 def _show(found: Sequence[Claims], field: str | None, *, json: bool) -> None:
-    from rich.console import Console
-
+    from logitmus.cli.output import stdout
     from logitmus.reports import conventions as report
 
     if json:
         typer.echo(json_module.dumps(report.as_dict(found, [field] if field else None), indent=1))
     elif field is not None:
-        report.render_field(found, field, Console())
+        report.render_field(found, field, stdout())
     else:
-        report.render(found, Console())
+        report.render(found, stdout())

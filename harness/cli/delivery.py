@@ -11,6 +11,7 @@ from rich.console import Console
 
 from logitmus.cli.exits import Exit, FailOn
 from logitmus.cli.options import EXPECTATIONS, STDOUT, Outputs
+from logitmus.cli.output import stdout
 from logitmus.detection import known
 from logitmus.events import BackendFailed, BackendReady, Event, Judged, RunFinished
 from logitmus.expectations import Acceptance, load
@@ -67,7 +68,7 @@ def deliver(
                 pass
     written = _write(summary, outputs, store)
     if not (quiet or outputs.on_stdout):
-        terminal.render(summary, Console(), "RUN" if store is None else str(store.path))
+        terminal.render(summary, stdout(), "RUN" if store is None else str(store.path))
     _tell(accepted, written)
     if interrupted:
         return Exit.INTERRUPTED

@@ -17,11 +17,11 @@ def families(
     json: JsonFlag = False,
 ) -> None:
     """List the families of problems: the idea, why it hurts, real incidents."""
-    from rich.console import Console
     from rich.padding import Padding
 
     from logitmus.cases.family import Profile
     from logitmus.cases.suite import select
+    from logitmus.cli.output import stdout
 
     chosen = select(globs or None)
     counts = {family.name: sum(1 for _ in family.problems(Profile(profile.value))) for family in chosen}
@@ -38,7 +38,7 @@ def families(
         ]
         typer.echo(json_module.dumps({"schema": 1, "profile": profile.value, "families": facts}, indent=2))
         return
-    console = Console()
+    console = stdout()
     for family in chosen:
         console.print(
             f"[bold]{family.name}[/]  {family.idea}  [dim]({counts[family.name]} problems)[/]", highlight=False

@@ -46,6 +46,7 @@ def identify(
     """Measure the convention that a function of yours keeps: it is asked some hundred small problems."""
     from rich.console import Console
 
+    from logitmus.cli.output import stdout
     from logitmus.identification import KINDS
     from logitmus.identification import identify as measured
     from logitmus.inquiry import InquiryError
@@ -69,6 +70,6 @@ def identify(
     if json:
         typer.echo(json_module.dumps({"schema": 1, "cards": [card.as_dict() for card in cards]}, indent=1))
     else:
-        console = Console()
+        console = stdout()
         report.render(cards, console, why=why)
     raise typer.Exit(Exit.OK if report.understood(cards) else Exit.FINDINGS)

@@ -36,6 +36,7 @@ def port(
     from rich.console import Console
 
     from logitmus.cli.choices import chosen_backends
+    from logitmus.cli.output import stdout
     from logitmus.inquiry import InquiryError
     from logitmus.port import port as ported
     from logitmus.reports import port as report
@@ -50,4 +51,4 @@ def port(
     if json:
         typer.echo(json_module.dumps(report.as_dict(found), indent=1))
     else:
-        report.render(found, Console())
+        report.render(found, stdout())

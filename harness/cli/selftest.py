@@ -24,10 +24,9 @@ def selftest(
 
     What the whole of it comes to is remembered, and stands in every report.
     """
-    from rich.console import Console
-
     from logitmus import detection
     from logitmus import selftest as testing
+    from logitmus.cli.output import stdout
     from logitmus.cli.progress import shown
     from logitmus.reports import detection as report
 
@@ -37,7 +36,7 @@ def selftest(
         return
     score = testing.selftest(seed=seed, only=names or (), watch=shown)
     if json != STDOUT:
-        report.render(score, Console(), every=every)
+        report.render(score, stdout(), every=every)
     if not names and seed == 0:
         try:
             detection.keep(score.power)
