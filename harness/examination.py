@@ -15,7 +15,7 @@ from logitmus import phrases
 from logitmus.asking import EXAMINING, Asking
 from logitmus.backend import Subject
 from logitmus.events import Event, Examined, Judged
-from logitmus.finding import Finding, Judgement, Kind, Severity, Verdict
+from logitmus.finding import Finding, Judgement, Kind, Severity, Verdict, smallness
 from logitmus.integrity import OWN_ARITHMETIC
 from logitmus.problem import ONCE, Problem
 from logitmus.shrink import alone, shrinking, without
@@ -80,21 +80,6 @@ class Suspects:
         """In an order that does not depend on what came first."""
         keys = sorted(self._smallest, key=lambda key: (self._smallest[key].finding.severity.rank, key))
         return [self._smallest[key] for key in keys]
-
-
-def smallness(finding: Finding, problem: Problem) -> tuple[object, ...]:
-    """Fewer classes, fewer rows, float32 before the others; then anything that is the same on every machine."""
-    rows = 1 if problem.reduction == "none" and finding.row is not None else problem.rows
-    return (
-        problem.classes * rows,
-        problem.dtype != "float32",
-        len(problem.options),
-        problem.id,
-        finding.subject,
-        finding.part,
-        finding.row or 0,
-        finding.index or 0,
-    )
 
 
 def examine(asking: Asking, suspects: Iterable[Suspect], calls: int) -> Iterator[Examined]:

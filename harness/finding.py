@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
+from logitmus.problem import Problem
+
 
 class Kind(StrEnum):
     """What sort of difference it is (docs/accuracy.md says how each is told from the others)."""
@@ -131,3 +133,18 @@ class Judgement:
     ulps: float = 0.0
     reason: str = ""
     findings: tuple[Finding, ...] = ()
+
+
+def smallness(finding: Finding, problem: Problem) -> tuple[object, ...]:
+    """Fewer classes, fewer rows, float32 before the others; then anything that is the same on every machine."""
+    rows = 1 if problem.reduction == "none" and finding.row is not None else problem.rows
+    return (
+        problem.classes * rows,
+        problem.dtype != "float32",
+        len(problem.options),
+        problem.id,
+        finding.subject,
+        finding.part,
+        finding.row or 0,
+        finding.index or 0,
+    )

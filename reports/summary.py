@@ -26,7 +26,7 @@ from logitmus.events import (
     RunFinished,
     RunStarted,
 )
-from logitmus.finding import Finding, Grade, Judgement, Severity, Verdict
+from logitmus.finding import Finding, Grade, Judgement, Severity, Verdict, smallness
 from logitmus.problem import Problem
 from logitmus.reports import wording
 from logitmus.separation import Doubts, candidates
@@ -113,7 +113,7 @@ class Group:
         self.cells.add((finding.subject, finding.family))
         self.dtypes.add(finding.dtype)
         self.parts.add(finding.part)
-        if _size(finding, problem) < _size(self.finding, self.problem):
+        if smallness(finding, problem) < smallness(self.finding, self.problem):
             self.finding, self.problem = finding, problem
 
     def absorb(self, other: Group, *, as_example: bool = True) -> None:
@@ -122,7 +122,7 @@ class Group:
         self.cells |= other.cells
         self.dtypes |= other.dtypes
         self.parts |= other.parts
-        if as_example and _size(other.finding, other.problem) < _size(self.finding, self.problem):
+        if as_example and smallness(other.finding, other.problem) < smallness(self.finding, self.problem):
             self.finding, self.problem, self.dependences = other.finding, other.problem, other.dependences
 
     def copy(self) -> Group:
@@ -139,21 +139,6 @@ class Group:
     @property
     def families(self) -> set[str]:
         return {family for _, family in self.cells}
-
-
-def _size(finding: Finding, problem: Problem) -> tuple[object, ...]:
-    """Fewer classes, fewer rows, float32 before the others; then anything that is the same on every machine."""
-    rows = 1 if problem.reduction == "none" and finding.row is not None else problem.rows
-    return (
-        problem.classes * rows,
-        problem.dtype != "float32",
-        len(problem.options),
-        problem.id,
-        finding.subject,
-        finding.part,
-        finding.row or 0,
-        finding.index or 0,
-    )
 
 
 @dataclass(slots=True)
