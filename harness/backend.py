@@ -166,7 +166,9 @@ def outside_domain(inputs: str, problem: Problem) -> str | None:
 class Inputs:
     """What a backend gets for one call: NumPy arrays in the subject's own axis order and memory layout.
 
-    class_axis: where the classes of the logits (and of probabilities) lie. The other fields: as in `Problem`.
+    class_axis: where the classes of the logits (and of probabilities) lie.
+    cotangent: the upstream gradient, of the shape of the loss: () for a sum or a mean; None: ones.
+    The other fields: as in `Problem`.
     """
 
     logits: Array

@@ -26,7 +26,6 @@ from logitmus.verdict import Compared
 _SILENT = frozenset({"wrap", "clamp", "zero", "garbage"})
 
 
-# Mechanisms that form the logsumexp and then subtract: with the maximum taken out before, or without.
 # Fields that change every number. A lone part (a gradient of zeros, say) fits them too easily; and who takes logits
 # for probabilities does so on small problems too, so that large ones need not pay for Arb.
 _SWEEPING = frozenset({"inputs", "log_base", "probability_clip", "probability_scale"})
@@ -150,9 +149,14 @@ def _of_its_shape(problem: Problem, question: Question, outcome: Answered) -> bo
     )
 
 
-def neighbouring_convention(bench: Bench, subject: Subject, outcome: Answered, part: str) -> Explanation | None:
-    """The convention one field away that explains a failing part: the whole observation if one does, else the part."""
-    flips = list(fitting_flips(bench, subject, outcome, None, only=part))
+def neighbouring_convention(bench: Bench, subject: Subject, outcome: Answered, part: Assessment) -> Explanation | None:
+    """The convention one field away that explains a failing part: the whole observation if one does, else the part.
+
+    What changes every number is not told by infinities and NaN alone: other faults make those, too.
+    """
+    flips = list(fitting_flips(bench, subject, outcome, None, only=part.part))
+    if not np.isfinite(part.compared.r[part.failing]).any():
+        flips = [flip for flip in flips if flip.name not in _SWEEPING]
     whole = [flip for flip in flips if flip.fits_all]
     return explanation(whole or [flip for flip in flips if flip.name not in _SWEEPING])
 

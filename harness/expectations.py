@@ -40,10 +40,12 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     until: datetime.date | None = None
 
     def covers(self, finding: Finding) -> bool:
-        """Whether it speaks of this finding, whatever the day."""
+        """Whether it speaks of this finding, or of a cause that fits it as well, whatever the day."""
+        head = finding.cause.partition(":")[0]
+        causes = [finding.cause, *(text if ":" in text else f"{head}:{text}" for text in finding.alternatives)]
         return (
             fnmatchcase(finding.subject, self.subject)
-            and fnmatchcase(finding.cause, self.cause)
+            and any(fnmatchcase(cause, self.cause) for cause in causes)
             and self.kind in (None, finding.kind)
         )
 
@@ -91,14 +93,15 @@ class Acceptance:
     today: datetime.date = field(default_factory=datetime.date.today)
     _unaccepted: Counter[Severity] = field(default_factory=Counter, init=False)
     _accepted: int = field(default=0, init=False)
-    _taken: dict[tuple[str, str, str, str], Expectation | None] = field(default_factory=dict, init=False)
+    _taken: dict[tuple[object, ...], Expectation | None] = field(default_factory=dict, init=False)
     _used: set[Expectation] = field(default_factory=set, init=False)
 
     def add(self, finding: Finding) -> Expectation | None:
         """Count a finding; return the expectation that accepts it, if any."""
-        if finding.key not in self._taken:
-            self._taken[finding.key] = self._accepting(finding)
-        accepted = self._taken[finding.key]
+        key = (*finding.key, finding.alternatives)
+        if key not in self._taken:
+            self._taken[key] = self._accepting(finding)
+        accepted = self._taken[key]
         if accepted is None:
             self._unaccepted[finding.severity] += 1
         else:
@@ -107,7 +110,7 @@ class Acceptance:
 
     def reason(self, finding: Finding) -> str:
         """Why a finding that was counted is accepted; "" where it is not."""
-        taken = self._taken.get(finding.key)
+        taken = self._taken.get((*finding.key, finding.alternatives))
         return "" if taken is None else taken.reason
 
     def unaccepted(self, fail_on: Severity) -> int:

@@ -168,10 +168,12 @@ def explain(
         >>> found.expected[0].changes
         (('inputs', 'probabilities'),)
     """
+    if not 0 <= label_smoothing <= 1:
+        raise ExplainError(f"label smoothing: {label_smoothing:g}; it is a share, from 0 to 1")
     problem = _problem(logits, targets, weight, ignore_index, label_smoothing)
     if reduction not in (None, *REDUCTIONS):
         raise ExplainError(f"reduction: {reduction!r}; use one of {', '.join(REDUCTIONS)}")
-    for name, given in (("observed", observed), ("expected", expected)):
+    for name, given in (("observed", observed), ("expected", expected), ("upstream", upstream)):
         count = 0 if given is None else len(_numbers(given))
         if count not in (0, 1, problem.rows):
             raise ExplainError(f"{name}: {count} numbers for {problem.rows} rows; give one, or one a row")

@@ -75,6 +75,8 @@ def _judge_raised(case: Case, outcome: Raised) -> Judgement:
     flip = diagnosis.refusing_field(case.bench, subject.convention)
     if flip is not None:
         name, value = flip
+        if getattr(subject.convention, name) == "wrap" and bool(np.isnan(case.question.forced).any()):
+            return case.judgement(Verdict.PASS, rows=problem.rows)  # who counts from the other end does so once only
         kind, severity = contradiction.weight(subject, name)
         if subject.held_to and getattr(PORTABLE, name) == value:  # refuses what the other lets pass
             severity = Severity.NOTE
@@ -159,7 +161,7 @@ def _accepted(case: Case, question: Question, outcome: Answered) -> Finding:
 def _failed(case: Case, part: Assessment, outcome: Answered, parts: Sequence[Assessment]) -> list[Finding]:
     """The findings of one part that is outside B+: one for each class of difference."""
     subject = case.subject
-    explained = diagnosis.neighbouring_convention(case.bench, subject, outcome, part.part)
+    explained = diagnosis.neighbouring_convention(case.bench, subject, outcome, part)
     # Budgets B and C name a way of computing; nothing that loosens the precision itself is needed beside them.
     graded = part.numeric_grade in (Grade.B, Grade.C)
     fault = gradient_faults.named(case.bench, subject, outcome, parts, part, explained)

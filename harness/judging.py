@@ -22,7 +22,7 @@ from logitmus.store import Store
 TOGETHER: Final = 96  # problems: enough that the overhead of NumPy calls vanishes
 _VALUES: Final = 1 << 19  # logits: more than these are not held in memory at once for company's sake
 _ELSEWHERE = "was asked only where a doubt was to be settled"
-_NOT_ASKED = "was not asked: the run was interrupted"
+NOT_ASKED: Final = "was not asked: the run was interrupted"
 
 
 class SupportsJudge(Protocol):
@@ -139,7 +139,7 @@ def _gather(store: Store, identity: str, subjects: tuple[JudgedSubject, ...], ca
     for subject, declaration in subjects:
         raw = raw_outcomes.get(subject.id)
         if raw is None:
-            unasked = _ELSEWHERE if case.problem.family == SEPARATING else _NOT_ASKED
+            unasked = _ELSEWHERE if case.problem.family == SEPARATING else NOT_ASKED
             case.not_run.setdefault(subject.why_not(case.problem) or unasked, []).append(subject.id)
             continue
         # The same bits under the same declaration are judged once: many subjects are one kernel under several names.

@@ -100,6 +100,8 @@ def parse(text: str) -> BackendSpec:
     if text.startswith("cmd:"):
         return BackendSpec(name="", command=_command(text))
     target, at, python = text.partition("@")
+    if ".py:" in target:
+        raise RegistryError(f"--backend {text}: a module is named without .py: {target.replace('.py:', ':', 1)}")
     spec = _own(target) if _TARGET.fullmatch(target) else _registered(target)
     return replace(spec, python=_interpreter(python, text)) if at else spec
 

@@ -21,8 +21,9 @@ from logitmus.backend import Subject
 from logitmus.events import BackendFailed, BackendReady, Event, Judged, Progressed, RunFinished, RunStarted
 from logitmus.examination import Suspects, examine
 from logitmus.exploration import Explorer
+from logitmus.finding import Verdict
 from logitmus.judge_process import InProcess, Judges, Judging
-from logitmus.judging import SupportsJudge, Wanted, judge_problems, judged_subjects
+from logitmus.judging import NOT_ASKED, SupportsJudge, Wanted, judge_problems, judged_subjects
 from logitmus.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready
 from logitmus.problem import Problem
 from logitmus.registry import BackendSpec
@@ -100,14 +101,16 @@ def judge_run(store: Store, *, judge: SupportsJudge | None = None) -> Iterator[E
     yield RunStarted(len(identities), tuple(dict.fromkeys(b.backend for b in said)), store.environment, store.settings)
     yield from said
     suspects, explorer, relations = Suspects(store.settings), Explorer(store.settings), Relations()
-    judged = judge_problems(store, identities, judged_subjects(store), judge)
+    unasked = Counter[str]()
+    judged = _counting(judge_problems(store, identities, judged_subjects(store), judge), unasked)
     yield from relations.watching(suspects.watching(explorer.watching(judged)))
     asking = OnFile(store, InProcess(store, judge))
     if explorer.minutes:
         yield from suspects.watching(explorer.of_file(asking, _explored(store)))
     yield from examine(asking, suspects.worst_first(), suspects.calls)
     yield from relations.told(store)
-    yield RunFinished(seconds=time.monotonic() - start, resumed=len(store))
+    interrupted = bool(unasked[NOT_ASKED]) or not said
+    yield RunFinished(seconds=time.monotonic() - start, resumed=len(store), interrupted=interrupted)
 
 
 def versions(environment: Mapping[str, Any]) -> dict[str, str]:
@@ -191,6 +194,14 @@ def _ask_on(
         yield from suspects.watching(explorer.explore(asking, enough=enough))
         yield from examine(asking, suspects.worst_first(), suspects.calls)
     yield from lost
+
+
+def _counting(events: Iterable[Judged], reasons: Counter[str]) -> Iterator[Judged]:
+    """The same; why what was not run was not."""
+    for event in events:
+        if event.judgement.verdict is Verdict.NOT_RUN:
+            reasons[event.judgement.reason] += 1
+        yield event
 
 
 def _of_the_suite(store: Store) -> list[str]:

@@ -302,7 +302,9 @@ def _simpler(problem: Problem) -> Iterator[dict[str, Any]]:
     finite = offset[np.isfinite(offset)]
     yield {"logits": np.zeros_like(logits)}
     if finite.size:
-        yield {"logits": float_array(offset - finite.min(), problem.dtype)}
+        with np.errstate(over="ignore"):
+            lifted = offset - finite.min()
+        yield {"logits": float_array(lifted, problem.dtype)}
     yield from ({"logits": one} for one in _rounded(logits, problem.dtype))
     simpler = [np.zeros_like(logits), *_rounded(logits, problem.dtype)]
     places = np.flatnonzero(logits.astype(np.float64).reshape(-1) != 0).tolist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
@@ -186,6 +187,7 @@ def evidence(group: Group) -> Iterator[tuple[str, str]]:
         ("depends", wording.depends(group.dependences)),
         ("or", wording.doubt(finding)),
         ("matters", wording.why(finding)),
+        ("cause", finding.cause),
     ):
         if words:
             yield name, words
@@ -198,6 +200,14 @@ def facts(result: CheckResult) -> Iterator[str]:
         reason = result.accepted.reason(group.finding)
         because = f"; accepted: {reason}" if reason else ""
         yield f"not held against it: {group.finding.summary} ({wording.plural(group.count, 'result')}){because}"
+    own_ids = [subject.id for subject in result.subjects.values()]
+    for words, expectations in (
+        ("stale expectation, matched nothing", result.accepted.stale),
+        ("expired expectation", result.accepted.expired),
+    ):
+        for one in expectations:
+            if any(fnmatchcase(identity, one.subject) for identity in own_ids):
+                yield f"{words}: {one}"
     if result.unnamed:
         names = ", ".join(result.unnamed)
         hint = f"(called otherwise? --option {result.unnamed[0]}=ITS_NAME)"
@@ -213,9 +223,8 @@ def facts(result: CheckResult) -> Iterator[str]:
     if reasons:
         told = "; ".join(f"{reason} ({wording.plural(count, 'problem')})" for reason, count in reasons)
         yield f"not asked: {told}"
-    own = {subject.id for subject in result.subjects.values()}
-    yield from relations.brief(one for one in result.summary.related if one.subject in own)
-    explored = exploration.of(result.summary.explored, own)
+    yield from relations.brief(one for one in result.summary.related if one.subject in own_ids)
+    explored = exploration.of(result.summary.explored, set(own_ids))
     yield from exploration.lines(explored)
     yield from result.remarks
     if result.groups:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
@@ -14,8 +16,12 @@ from logitmus.reports.summary import Group, Summary
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write(summary: Summary, path: Path) -> None:
-    """Write the file. Notes fail nothing; a backend that could not run is an error."""
+def write(summary: Summary, path: Path, fails: Callable[[Finding], str] = lambda _: "") -> None:
+    """Write the file. Notes fail nothing; a backend that could not run is an error.
+
+    Args:
+        fails: why a finding fails nothing, as by an expectation; "": it is a failure.
+    """
     xml = JUnitXml("logitmus")
     failures: dict[tuple[str, str], list[Group]] = {}
     for group in summary.groups():
@@ -26,7 +32,7 @@ def write(summary: Summary, path: Path) -> None:
         suite = TestSuite(_clean(subject))
         suite.add_property("logitmus", _clean(detection.headline(summary.power)))
         for family in summary.family_names():
-            suite.add_testcase(_case(summary, subject, family, failures.get((subject, family), [])))
+            suite.add_testcase(_case(summary, subject, family, failures.get((subject, family), []), fails))
         xml.add_testsuite(suite)
     for name, backend in sorted(summary.backends.items()):
         if backend.failed:
@@ -38,31 +44,41 @@ def write(summary: Summary, path: Path) -> None:
     xml.write(str(path), pretty=True)
 
 
-def _case(summary: Summary, subject: str, family: str, groups: list[Group]) -> TestCase:
+def _case(
+    summary: Summary, subject: str, family: str, groups: list[Group], fails: Callable[[Finding], str]
+) -> TestCase:
     case = TestCase(_clean(family), classname=_clean(subject))
     cell = summary.cell(subject, family)
     said = ", ".join(f"{n} {verdict.value}" for verdict, n in sorted(cell.counts.items()) if n)
     if not cell.asked:
         case.result = [Skipped("not run: the subject does not offer what these problems need")]
-    elif groups:
-        case.result = [_failure(group) for group in groups]
+        return case
+    spared = [(group, fails(replace(group.finding, subject=subject))) for group in groups]
+    failing = [group for group, why in spared if not why]
+    if failing:
+        case.result = [_failure(failing)]
     elif cell.tone == "open":
         case.result = [Skipped(f"nothing could be decided: {said}")]
-    case.system_out = said
+    told = [f"{group.finding.severity.value}: {group.finding.summary} ({why})" for group, why in spared if why]
+    case.system_out = _clean("\n".join([said, *told]))
     return case
 
 
-def _failure(group: Group) -> Failure:
-    finding = group.finding
-    failure = Failure(_clean(f"{finding.severity.value}: {finding.summary}"), finding.kind.value)
-    failure.text = _clean(details(finding, group))
+def _failure(groups: list[Group]) -> Failure:
+    """One for a test case, whatever the number of findings: the worst in its message, all in its text."""
+    worst = groups[0].finding
+    more = f" (and {len(groups) - 1} more)" if len(groups) > 1 else ""
+    failure = Failure(_clean(f"{worst.severity.value}: {worst.summary}{more}"), worst.kind.value)
+    failure.text = _clean("\n\n".join(details(group.finding, group) for group in groups))
     return failure
 
 
 def details(finding: Finding, group: Group) -> str:
     """Problem, expected, came: in plain text."""
     return (
-        f"finding {finding.id}, problem {finding.problem}: {wording.question(group.problem, finding.row)}\n"
+        f"{finding.severity.value}: {finding.summary}\n"
+        f"finding {finding.id}, cause {finding.cause}\n"
+        f"problem {finding.problem}: {wording.question(group.problem, finding.row)}\n"
         f"expected {finding.expected} {wording.where(finding)}\n"
         f"came {finding.observed} {wording.measure(finding)}\n"
         f"{_sentence('depends', wording.depends(group.dependences))}"

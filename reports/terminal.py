@@ -30,6 +30,7 @@ _LEGEND = (
 )
 _CELL = 5  # "B+!!" and a gap
 _MOST = {Severity.BUG: 40, Severity.HAZARD: 40, Severity.DIFFERENCE: 40, Severity.NOTE: 8}
+_REASONS = 3
 _FAMILIES = 6
 
 
@@ -142,7 +143,7 @@ def _entry(groups: list[Group], console: Console) -> None:
         lines += _evidence(first)
     lines += [("also", f"{_who(group)}; e.g. {group.finding.id}: {_came(group)}") for group in others]
     lines += [("depends", wording.depends(first.dependences))]
-    lines += [("or", wording.doubt(finding)), ("matters", wording.why(finding))]
+    lines += [("or", wording.doubt(finding)), ("matters", wording.why(finding)), ("cause", finding.cause)]
     grid = Table.grid(padding=(0, 1))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
@@ -217,9 +218,18 @@ def _totals(summary: Summary, console: Console) -> None:
     console.print(Text(", ".join(said)))
     for line in (detection.headline(summary.power), *detection.shortfalls(summary.power)):
         console.print(text(line, "dim"))
-    for reason, count in summary.why_not()[:3]:
+    reasons = summary.why_not()
+    for reason, count in reasons[:_REASONS]:
         console.print(text(f"  not run, {wording.plural(count, 'time')}: {reason}", "dim"))
+    if reasons[_REASONS:]:
+        others = sum(count for _, count in reasons[_REASONS:])
+        told = f"{wording.plural(others, 'time')}: for {wording.plural(len(reasons[_REASONS:]), 'other reason')}"
+        console.print(text(f"  not run, {told}", "dim"))
     if summary.finished:
         interrupted = ", interrupted" if summary.finished.interrupted else ""
-        resumed = f", {summary.finished.resumed:,} of them from before" if summary.finished.resumed else ""
+        resumed = (
+            f"; {wording.plural(summary.finished.resumed, 'call')} of them made before"
+            if summary.finished.resumed
+            else ""
+        )
         console.print(Text(f"{summary.finished.seconds:.0f} s{resumed}{interrupted}", style="dim"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -179,17 +180,40 @@ def test_findings_decide_the_exit_code_unless_accepted_or_too_slight(cli, old_ru
 
     path = old_run("wrong", answer=zeros)
     assert cli("judge", path)[0] == 1
-    assert cli("judge", path, "--fail-on", "never")[0] == 0
+    assert cli("judge", path, "--fail-on", "never", "--junit", "never.xml")[0] == 0
+    assert "<failure" not in (tmp_path / "never.xml").read_text()
     assert cli("report", path)[0] == 0
     expect = tmp_path / "logitmus.toml"
     expect.write_text('[[expect]]\nsubject = "fake:*"\ncause = "*"\nreason = "a fake"\n')
-    code, _, err = cli("judge", path)
+    code, _, err = cli("judge", path, "--junit", "accepted.xml")
     assert code == 0
     assert "accepted by expectations" in err
+    told = (tmp_path / "accepted.xml").read_text()
+    assert "<failure" not in told
+    assert "(accepted: a fake)" in told
     expect.write_text(expect.read_text() + '[[expect]]\nsubject = "gone:*"\ncause = "*"\nreason = "long ago"\n')
     code, _, err = cli("judge", path)
     assert code == 0
     assert "stale expectation, matched nothing: gone:*" in err
+
+
+def test_what_asks_nothing_and_what_compares_nothing_is_no_success(cli, mini, old_run, tmp_path):
+    code, _, err = cli("run", *MINI, "--subject", "nobody*", "--out", "nothing.logitmus")
+    assert code == 2
+    assert "nothing was asked" in err
+    assert cli("run", *MINI, "--out", "mine.logitmus", "--fail-on", "never")[0] == 0
+    code, _, err = cli("compare", "mine.logitmus", old_run("other"))
+    assert code == 2
+    assert "no call in common" in err
+
+
+def test_an_interrupted_run_is_never_judged_as_a_whole_one(cli, old_run, tmp_path):
+    path = old_run("cut")
+    with sqlite3.connect(path) as file:
+        file.execute("DELETE FROM observations WHERE problem = (SELECT max(problem) FROM observations)")
+    code, out, _ = cli("judge", path)
+    assert code == 130
+    assert "interrupted" in out
 
 
 def test_compare_exits_with_1_on_new_findings_only(cli, old_run):

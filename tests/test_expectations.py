@@ -41,6 +41,13 @@ def test_an_expectation_covers_by_glob(tmp_path):
     assert acceptance.stale == ()
 
 
+def test_what_fits_an_accepted_cause_as_well_is_accepted(tmp_path):
+    other = finding(cause="convention:divisor=one", alternatives=("mean_denominator=rows",))
+    text = EXPECT.replace("convention:*", "convention:mean_denominator=*")
+    _, accepted = judged(tmp_path, text, other, finding(cause=other.cause))
+    assert accepted == [True, False]
+
+
 def test_a_kind_narrows_it(tmp_path):
     _, accepted = judged(tmp_path, EXPECT + 'kind = "convention"\n', finding(), finding(kind=Kind.CLAIM))
     assert accepted == [True, False]

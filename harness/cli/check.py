@@ -85,7 +85,7 @@ def check(
         float, typer.Option(min=0.1, metavar="S", help="The first call of a signature may take so long.")
     ] = 20.0,
     call_seconds: Annotated[float, typer.Option(min=0.1, metavar="S", help="... and any other call.")] = 5.0,
-    memory: Annotated[float, typer.Option(min=0.1, metavar="GIB", help="It may use so much memory.")] = 8.0,
+    memory: Annotated[float, typer.Option(min=0.1, max=1e6, metavar="GIB", help="It may use so much memory.")] = 8.0,
 ) -> None:
     """Hold a loss of yours to a well-known one: exit 0 if it conforms, 1 if not, with what shows it."""
     from dataclasses import replace

@@ -34,6 +34,11 @@ def compare(
         comparison.render(found, stdout())
     if markdown is not None:
         markdown.write_text(comparison.to_markdown(found), encoding="utf-8")
+    if not found.pairs:
+        typer.echo(
+            "logitmus: the runs have no call in common: this tells of no change, nor that there is none", err=True
+        )
+        raise typer.Exit(Exit.USAGE)
     worse = [change for change in (*found.new, *found.changed) if change.appeared]
     failed = fail_on is not FailOn.NEVER and any(
         change.example.severity.rank <= Severity(fail_on.value).rank for change in worse

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -15,7 +16,7 @@ from logitmus.cli.output import stdout
 from logitmus.detection import known
 from logitmus.events import BackendFailed, BackendReady, Event, Judged, RunFinished
 from logitmus.expectations import Acceptance, load
-from logitmus.finding import Severity
+from logitmus.finding import Finding, Severity
 from logitmus.reports import terminal
 from logitmus.reports.summary import Summary
 
@@ -66,7 +67,7 @@ def deliver(
                 interrupted = event.interrupted
             case _:
                 pass
-    written = _write(summary, outputs, store)
+    written = _write(summary, outputs, store, partial(_spared, accepted=accepted, fail_on=fail_on))
     if not (quiet or outputs.on_stdout):
         terminal.render(summary, stdout(), "RUN" if store is None else str(store.path))
     _tell(accepted, written)
@@ -74,21 +75,39 @@ def deliver(
         return Exit.INTERRUPTED
     if missing.intersection(asked_for) or not ready:
         return Exit.BACKEND
+    if not summary.calls and not interrupted:
+        console = Console(stderr=True)
+        console.print("logitmus: nothing was asked: no subject that was chosen takes these problems", highlight=False)
+        return Exit.BACKEND if missing else Exit.USAGE
     if fail_on is FailOn.NEVER:
         return Exit.OK
     return Exit.FINDINGS if accepted.unaccepted(Severity(fail_on.value)) else Exit.OK
 
 
-def _write(summary: Summary, outputs: Outputs, store: Store | None) -> list[Path]:
+def _write(summary: Summary, outputs: Outputs, store: Store | None, fails: Callable[[Finding], str]) -> list[Path]:
     """Write the files asked for, each by the module of its name."""
     asked = {"html": outputs.html, "jsonreport": outputs.json, "junit": outputs.junit, "markdown": outputs.markdown}
     written = [path for path in asked.values() if path is not None]
     for name, path in asked.items():
         if path is not None:
             write: Callable[..., None] = import_module(f"logitmus.reports.{name}").write
-            more = {"measured": _measured(store)} if name == "html" and store is not None else {}
+            more: dict[str, Any] = {}
+            if name == "html" and store is not None:
+                more = {"measured": _measured(store)}
+            elif name == "junit":
+                more = {"fails": fails}
             write(summary, Path("/dev/stdout") if path == STDOUT else path, **more)
     return written
+
+
+def _spared(finding: Finding, *, accepted: Acceptance, fail_on: FailOn) -> str:
+    """Why a finding fails nothing; "": it does."""
+    reason = accepted.reason(finding)
+    if reason:
+        return f"accepted: {reason}"
+    if fail_on is FailOn.NEVER or finding.severity.rank > Severity(fail_on.value).rank:
+        return f"--fail-on {fail_on.value}"
+    return ""
 
 
 def _measured(store: Store) -> Sequence[Claims]:
@@ -102,7 +121,7 @@ def _tell(accepted: Acceptance, written: Iterable[Path]) -> None:
     console = Console(stderr=True)
     if accepted.expectations:
         count = accepted.accepted
-        console.print(f"{count} finding{'' if count == 1 else 's'} accepted by expectations", highlight=False)
+        console.print(f"{count} result{'' if count == 1 else 's'} accepted by expectations", highlight=False)
     for expectation in accepted.stale:
         console.print(f"stale expectation, matched nothing: {expectation}", markup=False, highlight=False)
     for expectation in accepted.expired:

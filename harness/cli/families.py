@@ -46,4 +46,5 @@ def families(
         incidents = ", ".join(label for label, _ in family.incidents)
         text = f"{family.rationale}{f' Met as: {incidents}.' if incidents else ''}"
         console.print(Padding(text, (0, 0, 1, 4)), markup=False, highlight=False)
-    console.print(f"{sum(counts.values())} problems in {len(chosen)} families, profile {profile.value}")
+    many = "1 family" if len(chosen) == 1 else f"{len(chosen)} families"
+    console.print(f"{sum(counts.values())} problems in {many}, profile {profile.value}")

@@ -15,4 +15,7 @@ def merge(
     """Make the exact union of several runs; refuses runs that contradict each other."""
     from logitmus.merge import merge as merge_runs
 
-    typer.echo(f"{merge_runs(runs, out)} observations of {len(runs)} runs are in {out}", err=True)
+    if out.exists():
+        raise typer.BadParameter(f"{out} exists already; name another file", param_hint="--out")
+    of = "one run" if len(runs) == 1 else f"{len(runs)} runs"
+    typer.echo(f"{merge_runs(runs, out)} observations of {of} are in {out}", err=True)

@@ -19,5 +19,5 @@ def report(run: RunFile, html: Html = None, json: Json = None, junit: JUnit = No
         html = run.with_suffix(".html")
     with Store.open(run) as store:
         outputs = Outputs(html=html, json=json, junit=junit, markdown=markdown)
-        deliver(judge_run(store), Acceptance(()), outputs=outputs, fail_on=FailOn.NEVER, quiet=True, store=store)
+        deliver(judge_run(store), Acceptance(()), outputs=outputs, fail_on=FailOn.DIFFERENCE, quiet=True, store=store)
     raise typer.Exit(Exit.OK)

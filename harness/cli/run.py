@@ -65,7 +65,9 @@ def run(
         float, typer.Option(min=0.1, metavar="S", help="... for the first call of a signature.")
     ] = 60.0,
     call_seconds: Annotated[float, typer.Option(min=0.1, metavar="S", help="... for any other call.")] = 20.0,
-    memory: Annotated[float, typer.Option(min=0.1, metavar="GIB", help="A worker may use so much memory.")] = 8.0,
+    memory: Annotated[
+        float, typer.Option(min=0.1, max=1e6, metavar="GIB", help="A worker may use so much memory.")
+    ] = 8.0,
 ) -> None:
     """Ask every backend every problem, and judge the answers."""
     from logitmus import run as engine
