@@ -26,7 +26,7 @@ from logitmus.backend import Backend, Function, Inputs, NotAskedError, Outputs, 
 from logitmus.convention import PORTABLE
 from logitmus.environment import flushes_subnormals, process_environment
 from logitmus.manner import Called, perform
-from logitmus.observation import Answered, Garbled, NotRun, Outcome, Raised
+from logitmus.observation import NOT_INSTALLED, Answered, Garbled, NotRun, Outcome, Raised
 from logitmus.present import canonical, present
 from logitmus.problem import ONCE, Problem, dtype_name, little_endian_bytes
 from logitmus.wire import (
@@ -226,7 +226,7 @@ def _call(
     except NotAskedError as error:
         return Called(NotRun(str(error)), 0.0)
     except ModuleNotFoundError as error:  # what is not installed has no answer, right or wrong
-        return Called(NotRun(f"needs what is not installed: {error}"), 0.0)
+        return Called(NotRun(f"{NOT_INSTALLED}: {error}"), 0.0)
     except Exception as error:
         return Called(Raised(type(error).__name__, str(error)), time.perf_counter() - started)
     seconds = time.perf_counter() - started

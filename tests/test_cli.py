@@ -207,6 +207,20 @@ def test_what_asks_nothing_and_what_compares_nothing_is_no_success(cli, mini, ol
     assert "no call in common" in err
 
 
+def test_a_backend_whose_library_is_missing_could_not_run(cli, tmp_path):
+    (tmp_path / "lacking.py").write_text(
+        "from logitmus.backend import Backend, Function, Offer\n"
+        "from logitmus.convention import Convention\n"
+        "def evaluate(function, mode, device, inputs):\n"
+        "    import no_such_library\n"
+        "ONE = Function(name='f', call=evaluate, offer=Offer(targets='labels'), convention=Convention(), docs={})\n"
+        "BACKEND = Backend(name='lacking', distributions=(), evaluate=evaluate, functions=(ONE,))\n"
+    )
+    code, _, err = cli("run", "--backend", "lacking:BACKEND", *MINI[2:], "--out", "lacking.logitmus")
+    assert code == 3
+    assert "needs what is not installed: No module named 'no_such_library'" in err
+
+
 def test_an_interrupted_run_is_never_judged_as_a_whole_one(cli, old_run, tmp_path):
     path = old_run("cut")
     with sqlite3.connect(path) as file:

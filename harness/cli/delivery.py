@@ -17,6 +17,7 @@ from logitmus.detection import known
 from logitmus.events import BackendFailed, BackendReady, Event, Judged, RunFinished
 from logitmus.expectations import Acceptance, load
 from logitmus.finding import Finding, Severity
+from logitmus.observation import NOT_INSTALLED
 from logitmus.reports import terminal
 from logitmus.reports.summary import Summary
 
@@ -76,9 +77,10 @@ def deliver(
     if missing.intersection(asked_for) or not ready:
         return Exit.BACKEND
     if not summary.calls and not interrupted:
-        console = Console(stderr=True)
-        console.print("logitmus: nothing was asked: no subject that was chosen takes these problems", highlight=False)
-        return Exit.BACKEND if missing else Exit.USAGE
+        reasons = [reason for reason, _ in summary.why_not()] or ["no subject was chosen; see `logitmus backends`"]
+        why = next((reason for reason in reasons if reason.startswith(NOT_INSTALLED)), reasons[0])
+        Console(stderr=True).print(f"logitmus: nothing was asked: {why}", markup=False, highlight=False)
+        return Exit.BACKEND if missing or why.startswith(NOT_INSTALLED) else Exit.USAGE
     if fail_on is FailOn.NEVER:
         return Exit.OK
     return Exit.FINDINGS if accepted.unaccepted(Severity(fail_on.value)) else Exit.OK
