@@ -88,8 +88,6 @@ def reproduction(store: Store, wanted: str) -> Reproduction:
     Raises:
         ReproError: for no such finding, or several, or one whose subject a script cannot call.
     """
-    if not wanted.strip():
-        raise ReproError("which finding? Name one by the id that a report shows beside it")
     shown, of_subject = _found(judge_run(store), wanted)
     finding, problem = shown.finding, shown.problem
     subject = store.subjects()[finding.subject]
