@@ -14,7 +14,7 @@ from logitmus.backend import Subject
 from logitmus.events import BackendFailed
 from logitmus.finding import Judgement, Verdict
 from logitmus.judge_process import Judging
-from logitmus.judging import Wanted
+from logitmus.judging import NOT_ASKED, Wanted
 from logitmus.pool import Ask, BatchEnded, Observed, Plan, PoolEvent
 from logitmus.problem import Problem
 from logitmus.store import Store
@@ -22,7 +22,6 @@ from logitmus.store import Store
 Pair = tuple[Problem, str]
 EXAMINING: Final = "examining"  # the family of problems by which a finding is examined
 EXPLORED: Final = "explored"  # and of those by which a run explores
-_UNKNOWN: Final = "is not in the file: it was not asked"
 
 
 class Asking(Protocol):
@@ -77,7 +76,7 @@ class OnFile:
             family=problem.family,
             dtype=problem.dtype,
             verdict=Verdict.NOT_RUN,
-            reason=(known and known.why_not(problem)) or _UNKNOWN,
+            reason=(known and known.why_not(problem)) or NOT_ASKED,
         )
 
 

@@ -22,7 +22,7 @@ from logitmus.store import Store
 TOGETHER: Final = 96  # problems: enough that the overhead of NumPy calls vanishes
 _VALUES: Final = 1 << 19  # logits: more than these are not held in memory at once for company's sake
 _ELSEWHERE = "was asked only where a doubt was to be settled"
-NOT_ASKED: Final = "was not asked: the run was interrupted"
+NOT_ASKED: Final = "is not in the file: it was not asked"
 
 
 class SupportsJudge(Protocol):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from logitmus.observation import Observation
-from logitmus.store import Store, StoreError
+from logitmus.store import MERGED, Store, StoreError
 
 _HINT: Final = "Merge only runs of the same versions; for others use `logitmus compare`"
 
@@ -15,13 +15,13 @@ _HINT: Final = "Merge only runs of the same versions; for others use `logitmus c
 def merge(paths: Sequence[Path], out: Path) -> int:
     """The exact union of several runs in a new file `out`; returns the number of observations.
 
-    Problems keep the order in which they are met. Environment and settings are those of the first.
+    Problems keep the order in which they are met. Environment and settings are those of the first, with `MERGED`.
 
     Raises:
         StoreError: if two runs declare one subject differently, or hold different outcomes of one pair.
     """
     with Store.open(paths[0]) as first:
-        merged = Store.create(out, environment=first.environment, settings=first.settings)
+        merged = Store.create(out, environment=first.environment, settings={**first.settings, MERGED: len(paths)})
     try:
         with merged:
             for path in paths:

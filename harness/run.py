@@ -29,7 +29,7 @@ from logitmus.problem import Problem
 from logitmus.registry import BackendSpec
 from logitmus.relations import Relations
 from logitmus.separation import SEPARATING, Doubts
-from logitmus.store import Store, StoreError
+from logitmus.store import MERGED, Store, StoreError
 
 _ASKED_ON: Final = (EXAMINING, EXPLORED)
 _ADDED: Final = (SEPARATING, *_ASKED_ON)
@@ -109,7 +109,7 @@ def judge_run(store: Store, *, judge: SupportsJudge | None = None) -> Iterator[E
         yield from suspects.watching(explorer.of_file(asking, _explored(store)))
     yield from examine(asking, suspects.worst_first(), suspects.calls)
     yield from relations.told(store)
-    interrupted = bool(unasked[NOT_ASKED]) or not said
+    interrupted = MERGED not in store.settings and (bool(unasked[NOT_ASKED]) or not said)
     yield RunFinished(seconds=time.monotonic() - start, resumed=len(store), interrupted=interrupted)
 
 

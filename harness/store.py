@@ -24,6 +24,7 @@ from logitmus.run_file import APPLICATION_ID, FORMAT, SUFFIX, Kept, StoreError, 
 
 __all__ = ["FORMAT", "SUFFIX", "Store", "StoreError"]
 
+MERGED: Final = "merged"  # the setting of a file that is made of others: not every subject was asked every problem
 _NOT_RUN: Final = NotRun.__name__
 _SLICE_SECONDS: Final = 0.5
 _SLICE_OBSERVATIONS: Final = 500

@@ -225,14 +225,20 @@ def _call(
         outputs = _evaluated(backend, function, subject, inputs, manner)
     except NotAskedError as error:
         return Called(NotRun(str(error)), 0.0)
-    except ModuleNotFoundError as error:  # what is not installed has no answer, right or wrong
-        return Called(NotRun(f"{NOT_INSTALLED}: {error}"), 0.0)
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and _is_its_own(error, backend):  # no fault of its functions
+            return Called(NotRun(f"{NOT_INSTALLED}: {error}"), 0.0)
         return Called(Raised(type(error).__name__, str(error)), time.perf_counter() - started)
     seconds = time.perf_counter() - started
     texts = tuple(dict.fromkeys(str(warning.message) for warning in caught))
     written = tuple(name for name, now in _bits(inputs).items() if now != bits[name])
     return Called(_answered(outputs, problem, subject, written, texts), seconds)
+
+
+def _is_its_own(error: ModuleNotFoundError, backend: Backend) -> bool:
+    """Whether the missing module is what the backend says that it needs, and not one that a function is wrong about."""
+    wanted = (error.name or "").partition(".")[0]
+    return wanted in {distribution.replace("-", "_") for distribution in backend.distributions}
 
 
 def _evaluated(backend: Backend, function: Function, subject: Subject, inputs: Inputs, manner: str) -> Outputs:

@@ -228,8 +228,6 @@ def _totals(summary: Summary, console: Console) -> None:
     if summary.finished:
         interrupted = ", interrupted" if summary.finished.interrupted else ""
         resumed = (
-            f"; {wording.plural(summary.finished.resumed, 'call')} of them made before"
-            if summary.finished.resumed
-            else ""
+            f"; {wording.plural(summary.finished.resumed, 'call')} made before" if summary.finished.resumed else ""
         )
         console.print(Text(f"{summary.finished.seconds:.0f} s{resumed}{interrupted}", style="dim"))

@@ -214,7 +214,7 @@ def test_a_backend_whose_library_is_missing_could_not_run(cli, tmp_path):
         "def evaluate(function, mode, device, inputs):\n"
         "    import no_such_library\n"
         "ONE = Function(name='f', call=evaluate, offer=Offer(targets='labels'), convention=Convention(), docs={})\n"
-        "BACKEND = Backend(name='lacking', distributions=(), evaluate=evaluate, functions=(ONE,))\n"
+        "BACKEND = Backend(name='lacking', distributions=('no-such-library',), evaluate=evaluate, functions=(ONE,))\n"
     )
     code, _, err = cli("run", "--backend", "lacking:BACKEND", *MINI[2:], "--out", "lacking.logitmus")
     assert code == 3
