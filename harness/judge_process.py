@@ -20,6 +20,7 @@ from typing import IO, Final, Protocol
 
 import msgspec
 
+from logitmus.allocator import keep_freed_memory
 from logitmus.events import Judged
 from logitmus.judging import TOGETHER, SupportsJudge, Verdicts, Wanted, judged, judged_subjects, verdicts
 from logitmus.store import Store
@@ -199,6 +200,7 @@ def main(argv: Sequence[str]) -> int:
     """Judges problems of the file at `argv[0]` until the standard input ends."""
     from logitmus.judge import Judge  # noqa: PLC0415  (the other side of the pipe has no need of it)
 
+    keep_freed_memory()
     questions, answers = sys.stdin.buffer, sys.stdout.buffer
     judge = Judge()
     while (frame := _receive(questions)) is not None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -128,12 +128,18 @@ class Question:
             return np.log(p)
 
 
+def _order(shape: tuple[int, ...]) -> Literal["C", "F"]:
+    """How (R, K) is laid out: NumPy's inner loops are to run along the longer axis."""
+    return "F" if len(shape) == 2 and shape[0] > shape[1] else "C"
+
+
 def one_hot(labels: Array | None, classes: int) -> Array:
     """(R, K) float64 with 1 at each label."""
     if labels is None:
         raise ValueError("one_hot needs labels")
-    out = np.zeros((labels.shape[0], classes))
-    out[np.arange(labels.shape[0]), labels] = 1.0
+    shape = labels.shape[0], classes
+    out = np.zeros(shape, order=_order(shape))
+    out[np.arange(len(labels)), labels] = 1.0
     return out
 
 
@@ -300,7 +306,7 @@ def _overflowed(x: Array, dtype: str) -> Array:
 def _exactly(array: Array, *, narrowed: bool) -> Array:
     """The values in float64, rounded to float32 first where 64-bit inputs are narrowed."""
     with np.errstate(over="ignore"):
-        return (array.astype(np.float32) if narrowed else array).astype(np.float64)
+        return (array.astype(np.float32) if narrowed else array).astype(np.float64, order=_order(array.shape))
 
 
 def _upstream(problem: Problem, rows: int, *, narrowed: bool) -> Array:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from logitmus import __version__
+from logitmus.allocator import keep_freed_memory
 from logitmus.cli.backends import backends
 from logitmus.cli.check import check
 from logitmus.cli.compare import compare
@@ -72,6 +73,7 @@ def _options(
 
 def main() -> None:
     """The entry point: what a person can mend is told in one line, without a traceback."""
+    keep_freed_memory()
     try:
         app()
     except Exception as error:
