@@ -245,7 +245,8 @@ def assess_part(
         ladder: the oracle's precisions to try until every element is decided; None is the fast tier.
     """
     dtype = dtype_name(result)
-    roundoffs = Roundoffs.of(replace(precision, result=dtype), flushes=flushes)
+    kept = precision if precision.result == dtype else replace(precision, result=dtype)
+    roundoffs = Roundoffs.of(kept, flushes=flushes)
     for bits in ladder:
         exact = bench.answer(question, bits)
         compared = bench.compared(result, exact, part, flushing=flushes)

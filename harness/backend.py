@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -112,7 +113,7 @@ class Subject:
     variant: str = ""
     held_to: str = ""
 
-    @property
+    @cached_property
     def id(self) -> str:
         """`torch:cross_entropy+compile@cuda`."""
         modes = "".join(f"+{part}" for part in (self.mode, self.variant) if part)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from types import MappingProxyType
 from typing import Final
 
@@ -274,7 +275,7 @@ class Convention:
 
     def but(self, **changes: str) -> Convention:
         """A copy with some fields changed."""
-        return replace(self, **changes)
+        return _changed(self, tuple(changes.items()))
 
     def differences(self, other: Convention) -> dict[str, tuple[str, str]]:
         """The fields on which the two differ: name -> (mine, the other's)."""
@@ -295,6 +296,11 @@ class Convention:
         if unknown:
             raise ConventionError(f"unknown field {min(unknown)!r}; use one of {', '.join(FIELDS)}")
         return cls(**dict(values))
+
+
+@cache
+def _changed(convention: Convention, changes: tuple[tuple[str, str], ...]) -> Convention:
+    return replace(convention, **dict(changes))
 
 
 PORTABLE: Final = Convention()

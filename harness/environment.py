@@ -60,9 +60,10 @@ def packages() -> dict[str, str]:
     """Every installed distribution with its exact version; where one is installed twice, the one that is imported."""
     found: dict[str, str] = {}
     for distribution in metadata.distributions():
-        name = distribution.metadata["Name"]
+        said = distribution.metadata  # read and parsed anew whenever it is asked for
+        name = said["Name"]
         if name:  # a damaged installation may have none
-            found.setdefault(name, distribution.version)
+            found.setdefault(name, said["Version"])
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))
 
 

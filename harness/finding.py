@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 from logitmus.problem import Problem
 
@@ -30,7 +31,7 @@ class Severity(StrEnum):
     DIFFERENCE = "difference"
     NOTE = "note"
 
-    @property
+    @cached_property
     def rank(self) -> int:
         return list(Severity).index(self)
 
@@ -45,7 +46,7 @@ class Grade(StrEnum):
     F = "F"
     COARSE = "too coarse to judge"
 
-    @property
+    @cached_property
     def rank(self) -> int:
         return list(Grade).index(self)
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from logitmus import contradiction, diagnosis, gradient_faults, phrases, second_derivative
-from logitmus.assess import Assessment, Bench, assess
+from logitmus.assess import Assessment, Bench, assess, assessing
 from logitmus.backend import Precision, Subject
 from logitmus.case import Case
 from logitmus.contract import breaches
@@ -283,7 +283,7 @@ def _matters(case: Case, outcome: Answered, name: str, portable_value: str) -> b
         return False
     if changed.refused is not None:
         return True
-    parts = assess(case.bench, replace(case.subject, convention=convention), changed, outcome)
+    parts = assessing(case.bench, replace(case.subject, convention=convention), changed, outcome)
     return not all(part.passes for part in parts)
 
 

@@ -77,10 +77,13 @@ class Judges:
         self._store = store
         self._waiting: deque[Wanted] = deque()
         self._news = threading.Condition()
-        self._judges = [_Judge(store.path, self._news) for _ in range(processes or _processes())]
+        self._processes = processes or _processes()
+        self._judges: list[_Judge] = []
 
     def submit(self, wanted: Iterable[Wanted]) -> None:
         """Problems whose answers are all in the file; asked `TOGETHER` at a time, or once they are waited for."""
+        if not self._judges:  # not before: the workers start first, and need the processor
+            self._judges = [_Judge(self._store.path, self._news) for _ in range(self._processes)]
         self._waiting.extend(wanted)
         self._ask()
 

@@ -133,7 +133,7 @@ class Problem:
     def target_kind(self) -> Literal["labels", "probabilities"]:
         return "labels" if self.targets.dtype.kind in "iu" else "probabilities"
 
-    @property
+    @cached_property
     def options(self) -> frozenset[str]:
         """The options that this problem needs a subject to offer."""
         given = {

@@ -21,7 +21,7 @@ from logitmus.backend import Subject
 from logitmus.cases.metamorphic import FAMILY, RELATIONS, Image
 from logitmus.events import Event, Judged, Related
 from logitmus.finding import Grade, Judgement, Kind, Severity, Verdict
-from logitmus.observation import Answered
+from logitmus.observation import Answered, Outcome
 from logitmus.problem import Array, Problem
 from logitmus.rounding import ulp
 from logitmus.store import Store
@@ -99,12 +99,13 @@ class _Pair:
 
 
 class _Answers:
-    """The assessed parts of what a subject answered, each problem's bench made once."""
+    """The assessed parts of what a subject answered: made once for all who answered the same and mean the same."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._raw: dict[str, dict[str, tuple[str, bytes]]] = {}
         self._benches: dict[str, Bench] = {}
+        self._parts: dict[tuple[object, ...], dict[str, Assessment]] = {}
 
     def parts(self, problem: Problem, subject: Subject) -> dict[str, Assessment]:
         """The parts that came back by name; none where it did not answer, or not in the shape that was asked for."""
@@ -112,7 +113,15 @@ class _Answers:
             self._raw[problem.id] = self._store.raw_outcomes(problem.id)
             self._benches[problem.id] = Bench(problem)
         raw = self._raw[problem.id].get(subject.id)
-        outcome = None if raw is None else self._store.outcome(*raw)
+        if raw is None:
+            return {}
+        precision = subject.precision[problem.dtype]
+        key = (problem.id, raw, subject.convention, precision, subject.flushes_subnormals)
+        if key not in self._parts:
+            self._parts[key] = self._assessed(problem, subject, self._store.outcome(*raw))
+        return self._parts[key]
+
+    def _assessed(self, problem: Problem, subject: Subject, outcome: Outcome) -> dict[str, Assessment]:
         bench = self._benches[problem.id]
         question = bench.question(subject.convention)
         loss_shape = problem.batch if question.reduction == "none" else ()

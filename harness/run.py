@@ -191,7 +191,8 @@ def _ask_on(
     taken = [subject.id for subject in store.subjects().values() if selection.takes(subject)]
     if suspects.calls or explorer.minutes:
         asking = Live(store, judging, workers.run, taken, heard=lost.append)
-        yield from suspects.watching(explorer.explore(asking, enough=enough))
+        if explorer.minutes:
+            yield from suspects.watching(explorer.explore(asking, enough=enough))
         yield from examine(asking, suspects.worst_first(), suspects.calls)
     yield from lost
 
@@ -284,9 +285,10 @@ def _work(store: Store, order: Iterable[str], backends: Mapping[str, str]) -> _W
     work = _Work(backends)
     subjects = [subject for identity, subject in store.subjects().items() if identity in backends]
     same: dict[tuple[str, ...], tuple[str, ...]] = {}  # one tuple for the many problems that go to the same subjects
+    resumed = bool(len(store))
     for identity in order:
         problem = store.problem(identity)
-        done = store.answered(identity)
+        done = store.answered(identity) if resumed else frozenset[str]()
         asked = [subject.id for subject in subjects if subject.why_not(problem) is None]
         wanted = tuple(subject for subject in asked if subject not in done)
         work.calls.update(backends[subject] for subject in asked)

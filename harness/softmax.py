@@ -197,12 +197,12 @@ def trustworthy(working: Working) -> bool:
 
 def _exactly(values: Array) -> list[Any]:
     """Numbers of up to 113 bits as Arb balls of no radius."""
+    if values.dtype == np.float64:
+        return list(map(arb, values.tolist()))
     fraction, exponent = np.frexp(values)
-    pieces = []
-    for _ in range(3):
-        pieces.append(fraction.astype(np.float64))
-        fraction = fraction - pieces[-1]
-    return [
-        sum(map(arb, row[:-1]), arb(0)) * arb(2) ** row[-1]
-        for row in zip(*(piece.tolist() for piece in pieces), exponent.tolist(), strict=True)
-    ]
+    total = [arb(0)] * len(values)
+    while fraction.any():
+        piece = fraction.astype(np.float64)
+        total = [one + arb(more) for one, more in zip(total, piece.tolist(), strict=True)]
+        fraction = fraction - piece
+    return [one * arb(2) ** power for one, power in zip(total, exponent.tolist(), strict=True)]

@@ -51,11 +51,11 @@ class Cell:
     def add(self, judgement: Judgement) -> None:
         """Count one judgement."""
         self.counts[judgement.verdict] += 1
-        if judgement.grade not in (None, Grade.COARSE):
-            known = [grade for grade in (self.grade, judgement.grade) if grade not in (None, Grade.COARSE)]
-            self.grade = max(known, key=lambda grade: grade.rank)
-        elif self.grade is None:
-            self.grade = judgement.grade
+        grade = judgement.grade
+        if self.grade is None or (self.grade is Grade.COARSE and grade is not None):
+            self.grade = grade
+        elif grade not in (None, Grade.COARSE):
+            self.grade = max(self.grade, grade, key=lambda one: one.rank)
         for finding in judgement.findings:
             if self.severity is None or finding.severity.rank < self.severity.rank:
                 self.severity = finding.severity
