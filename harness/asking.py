@@ -7,8 +7,9 @@ the same, or that an answer is not there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Final, Protocol, TypeVar
 
 from logitmus.backend import Subject
 from logitmus.events import BackendFailed
@@ -19,7 +20,10 @@ from logitmus.pool import Ask, BatchEnded, Observed, Plan, PoolEvent
 from logitmus.problem import Problem
 from logitmus.store import Store
 
+T = TypeVar("T")
 Pair = tuple[Problem, str]
+# Yields what it asks, is sent the judgements in that order, and returns what it is after.
+Dialogue = Generator[Sequence[Pair], list[Judgement], T]
 EXAMINING: Final = "examining"  # the family of problems by which a finding is examined
 EXPLORED: Final = "explored"  # and of those by which a run explores
 
@@ -37,6 +41,9 @@ class Asking(Protocol):
         The family of a problem says what it was asked for; one that the file knows keeps the family that it has there.
         """
 
+    def converse(self, dialogues: Sequence[Dialogue[T]]) -> list[T]:
+        """Lead these side by side, each at its own pace: what they return, in their order."""
+
 
 class OnFile:
     """Answers from the file alone."""
@@ -45,28 +52,70 @@ class OnFile:
         self._store = store
         self._judging = judging
         self._judgements: dict[tuple[str, str], Judgement] = {}
+        self._open: set[tuple[str, str]] = set()  # pairs that are being judged
         self.subjects: Mapping[str, Subject] = store.subjects()
 
     def ask(self, pairs: Sequence[Pair]) -> list[Judgement]:
         """See `Asking`."""
-        self._know(pairs)
-        return [self._judgements.get((problem.id, one)) or self._unknown(problem, one) for problem, one in pairs]
 
-    def _know(self, pairs: Sequence[Pair]) -> None:
-        """Judge what the file holds of these and what has not been judged yet."""
+        def once() -> Dialogue[list[Judgement]]:
+            return (yield pairs)
+
+        (judgements,) = self.converse([once()])
+        return judgements
+
+    def converse(self, dialogues: Sequence[Dialogue[T]]) -> list[T]:
+        """See `Asking`."""
+        ended: dict[int, T] = {}
+        waiting: dict[int, Sequence[Pair]] = {}
+
+        def go_on(number: int, step: Callable[[], Sequence[Pair]]) -> Sequence[Pair]:
+            try:
+                waiting[number] = step()
+            except StopIteration as end:
+                ended[number] = end.value
+            return waiting.get(number, ())
+
+        asked = [pair for number, one in enumerate(dialogues) for pair in go_on(number, one.__next__)]
+        while waiting:
+            self._put(asked)
+            answered = [number for number, pairs in waiting.items() if self._open.isdisjoint(map(_key, pairs))]
+            if not answered:
+                self._listen()
+            asked = []
+            for number in answered:
+                judgements = [self._judgement(*pair) for pair in waiting.pop(number)]
+                asked += go_on(number, partial(dialogues[number].send, judgements))
+        return [ended[number] for number in sorted(ended)]
+
+    def _put(self, pairs: Sequence[Pair]) -> None:
+        """Have judged what the file holds of these and what has not been judged yet."""
         problems: dict[str, Problem] = {}
         wanted: dict[str, list[str]] = {}
         for problem, one in dict.fromkeys(pairs):
-            if (problem.id, one) not in self._judgements and one in self.subjects:
+            pair = (problem.id, one)
+            if pair not in self._judgements and pair not in self._open and one in self.subjects:
                 problems[problem.id] = problem
                 wanted.setdefault(problem.id, []).append(one)
         largest_first = sorted(wanted, key=lambda identity: -problems[identity].logits.size)
         held = [identity for identity in largest_first if self._store.answered(identity)]
+        self._open.update((identity, one) for identity in held for one in wanted[identity])
         self._judging.submit(Wanted(identity, tuple(wanted[identity])) for identity in held)
-        for judged in self._judging.ready(wait=True):
-            judgement = judged.judgement
+
+    def _listen(self) -> None:
+        """Take in what is judged next."""
+        heard = False
+        for judged in self._judging.some():
+            heard, judgement = True, judged.judgement
+            pair = (judgement.problem, judgement.subject)
+            self._open.discard(pair)
             if judgement.verdict is not Verdict.NOT_RUN:  # it may be asked again
-                self._judgements[judgement.problem, judgement.subject] = judgement
+                self._judgements[pair] = judgement
+        if not heard:
+            self._open.clear()
+
+    def _judgement(self, problem: Problem, subject: str) -> Judgement:
+        return self._judgements.get((problem.id, subject)) or self._unknown(problem, subject)
 
     def _unknown(self, problem: Problem, subject: str) -> Judgement:
         known = self.subjects.get(subject)
@@ -81,7 +130,7 @@ class OnFile:
 
 
 class Live(OnFile):
-    """Answers from the file, and asks the workers in one round for what it does not hold.
+    """Answers from the file, and asks the workers for what it does not hold.
 
     Args:
         run: that of a pool whose workers live. subjects: the ids that may be asked.
@@ -102,14 +151,13 @@ class Live(OnFile):
         self._heard = heard
         self._tried: set[tuple[str, str]] = set()
 
-    def ask(self, pairs: Sequence[Pair]) -> list[Judgement]:
-        """See `Asking`."""
+    def _put(self, pairs: Sequence[Pair]) -> None:
         asks = self._lacking(pairs)
         if asks:
             self._store.add_problems([ask.problem for ask in asks])
-            self._put(asks)
+            self._run_workers(asks)
             self._store.commit()
-        return super().ask(pairs)
+        super()._put(pairs)
 
     def _lacking(self, pairs: Sequence[Pair]) -> list[Ask]:
         """What neither is in the file nor has been tried in vain, by signature: compilations are shared."""
@@ -128,7 +176,7 @@ class Live(OnFile):
             signatures.setdefault(problem.signature, []).append(Ask(problem, tuple(wanted[identity])))
         return [ask for group in signatures.values() for ask in group]
 
-    def _put(self, asks: Sequence[Ask]) -> None:
+    def _run_workers(self, asks: Sequence[Ask]) -> None:
         def plan(own: tuple[Subject, ...]) -> Iterator[Ask]:
             here = {subject.id for subject in own}
             for problem, wanted in asks:
@@ -146,3 +194,8 @@ class Live(OnFile):
                     self._store.add_flushing(worker, before=before, after=after)
                 case Observed(_, observation, seconds, first):
                     self._store.add(observation, seconds=seconds, first=first)
+
+
+def _key(pair: Pair) -> tuple[str, str]:
+    problem, subject = pair
+    return problem.id, subject

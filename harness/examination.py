@@ -1,18 +1,18 @@
 """Examination: findings are reduced to the simplest problem that shows them, and to what they depend on.
 
 Of many findings that say the same thing, the one on the smallest problem is examined, one subject for each backend. All
-are examined side by side, a round of questions at a time, so that the workers of all backends are busy. What is asked
-follows from the answers alone: from a run's file the same comes out again, without a framework.
+are examined side by side, each at its own pace, so that workers and judges are busy. What is asked of one follows from
+its own answers alone: from a run's file the same comes out again, without a framework.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from logitmus import phrases
-from logitmus.asking import EXAMINING, Asking
+from logitmus.asking import EXAMINING, Asking, Dialogue
 from logitmus.backend import Subject
 from logitmus.events import Event, Examined, Judged
 from logitmus.finding import Finding, Judgement, Kind, Severity, Verdict, smallness
@@ -34,7 +34,7 @@ _FAULTS: Final = (*_OF_TIME, _OTHER_ROWS, _LAYOUT)
 _RIGHT: Final = (Verdict.PASS, Verdict.ABSORBED)
 
 _Key = tuple[str, str, str, str, tuple[str, ...]]
-_Dialogue = Generator[list[Problem], list[Judgement], Examined]
+_Questions = Generator[list[Problem], list[Judgement], Examined]
 
 
 class Suspect(NamedTuple):
@@ -84,27 +84,12 @@ class Suspects:
 
 def examine(asking: Asking, suspects: Iterable[Suspect], calls: int) -> Iterator[Examined]:
     """Examine each with at most about so many calls; in their order, once all are done."""
-    ended: dict[int, Examined] = {}
-    waiting: dict[int, tuple[_Dialogue, str, list[Problem]]] = {}
-
-    def go_on(number: int, dialogue: _Dialogue, subject: str, step: Callable[[], list[Problem]]) -> None:
-        try:
-            waiting[number] = (dialogue, subject, [problem.but(family=EXAMINING) for problem in step()])
-        except StopIteration as end:
-            ended[number] = end.value
-
-    for number, suspect in enumerate(suspects):
+    dialogues = []
+    for suspect in suspects:
         subject = asking.subjects.get(suspect.finding.subject)
         if subject is not None and calls:
-            dialogue = _examination(suspect, subject, _allowed(suspect.finding, calls))
-            go_on(number, dialogue, subject.id, dialogue.__next__)
-    while waiting:
-        asked, waiting = waiting, {}
-        said = iter(asking.ask([(problem, one) for _, one, problems in asked.values() for problem in problems]))
-        for number, (dialogue, one, problems) in asked.items():
-            judgements = [next(said) for _ in problems]
-            go_on(number, dialogue, one, lambda talk=dialogue, told=judgements: talk.send(told))  # type: ignore[misc]
-    yield from (ended[number] for number in sorted(ended))
+            dialogues.append(_with(subject, _examination(suspect, subject, _allowed(suspect.finding, calls))))
+    yield from asking.converse(dialogues)
 
 
 def same(finding: Finding, judgement: Judgement) -> Finding | None:
@@ -124,7 +109,18 @@ def same(finding: Finding, judgement: Judgement) -> Finding | None:
 # --- within ------------------------------------------------------------------------------------------------------
 
 
-def _examination(suspect: Suspect, subject: Subject, calls: int) -> _Dialogue:
+def _with(subject: Subject, questions: _Questions) -> Dialogue[Examined]:
+    """The dialogue with this subject."""
+    try:
+        problems = next(questions)
+        while True:
+            problems = questions.send((yield [(problem.but(family=EXAMINING), subject.id) for problem in problems]))
+    except StopIteration as end:
+        examined: Examined = end.value
+        return examined
+
+
+def _examination(suspect: Suspect, subject: Subject, calls: int) -> _Questions:
     """Yields problems to put to the subject, is sent the judgements, and returns what came out."""
     finding, problem = suspect
     if calls <= 0:

@@ -22,7 +22,16 @@ import msgspec
 
 from logitmus.allocator import keep_freed_memory
 from logitmus.events import Judged
-from logitmus.judging import TOGETHER, SupportsJudge, Verdicts, Wanted, judged, judged_subjects, verdicts
+from logitmus.judging import (
+    TOGETHER,
+    JudgedSubject,
+    SupportsJudge,
+    Verdicts,
+    Wanted,
+    judged,
+    judged_subjects,
+    verdicts,
+)
 from logitmus.store import Store
 
 _LENGTH: Final = struct.Struct("<Q")
@@ -40,6 +49,9 @@ class Judging(Protocol):
     def ready(self, *, wait: bool = False) -> Iterator[Judged]:
         """What has been judged; with `wait`, all that was submitted."""
 
+    def some(self) -> Iterator[Judged]:
+        """What has been judged; if that is nothing, the next of what was submitted, waited for."""
+
     def close(self) -> None:
         """Ends what was started for it; what has not been said yet is not waited for."""
 
@@ -51,6 +63,7 @@ class InProcess:
         self._store = store
         self._judge = judge
         self._asked: list[Wanted] = []
+        self._subjects: tuple[JudgedSubject, ...] = ()
 
     def submit(self, wanted: Iterable[Wanted]) -> None:
         self._asked.extend(wanted)
@@ -59,8 +72,12 @@ class InProcess:
         if not wait and len(self._asked) < TOGETHER:
             return
         asked, self._asked = self._asked, []
-        for problem, said in verdicts(self._store, asked, judged_subjects(self._store), self._judge):
+        self._subjects = self._subjects or judged_subjects(self._store)  # known before anything is asked
+        for problem, said in verdicts(self._store, asked, self._subjects, self._judge):
             yield from judged(problem, said)
+
+    def some(self) -> Iterator[Judged]:
+        yield from self.ready(wait=True)
 
     def close(self) -> None:
         return None
@@ -79,6 +96,7 @@ class Judges:
         self._news = threading.Condition()
         self._processes = processes or _processes()
         self._judges: list[_Judge] = []
+        self._here: InProcess | None = None
 
     def submit(self, wanted: Iterable[Wanted]) -> None:
         """Problems whose answers are all in the file; asked `TOGETHER` at a time, or once they are waited for."""
@@ -88,32 +106,35 @@ class Judges:
         self._ask()
 
     def ready(self, *, wait: bool = False) -> Iterator[Judged]:
-        """What has been judged; with `wait`, all that was submitted, for which the caller judges, too."""
-        while True:
-            self._ask(wait=wait)
-            told = [judge for judge in self._judges if judge.asked and (judge.answers or judge.gone)]
-            for judge in told:
+        self._ask(wait=wait)
+        yield from self._told()
+        while wait and (self._waiting or any(judge.asked for judge in self._judges)):
+            yield from self.some()
+
+    def some(self) -> Iterator[Judged]:
+        """The same; the caller judges, too."""
+        self._ask(wait=True)
+        if self._waiting and not any(map(_Judge.has_told, self._judges)):
+            yield from self._by_hand(self._share())
+        elif any(judge.asked for judge in self._judges):
+            with self._news:
+                self._news.wait_for(lambda: any(map(_Judge.has_told, self._judges)))
+        yield from self._told()
+
+    def close(self) -> None:
+        for judge in self._judges:
+            judge.close()
+
+    def _told(self) -> Iterator[Judged]:
+        """What the processes said that has not been read; of what one that died was asked, the caller's own word."""
+        for judge in self._judges:
+            while judge.has_told():
                 wanted = judge.asked.popleft()
                 if judge.answers:
                     for said in judge.answers.popleft():
                         yield from judged(self._store.problem(said.problem), said)
                 else:
                     yield from self._by_hand(wanted)
-            if told:
-                continue
-            if wait and self._waiting:
-                yield from self._by_hand(self._share())
-            elif wait and any(judge.asked for judge in self._judges):
-                with self._news:
-                    self._news.wait_for(
-                        lambda: any(judge.answers or judge.gone for judge in self._judges if judge.asked)
-                    )
-            else:
-                return
-
-    def close(self) -> None:
-        for judge in self._judges:
-            judge.close()
 
     def _ask(self, *, wait: bool = False) -> None:
         """Keep the processes busy: with full batches, or with shares of what is waited for."""
@@ -135,9 +156,9 @@ class Judges:
     def _by_hand(self, wanted: Sequence[Wanted]) -> Iterator[Judged]:
         from logitmus.judge import Judge  # noqa: PLC0415  (the oracle is loaded only where something is judged)
 
-        here = InProcess(self._store, Judge())
-        here.submit(wanted)
-        yield from here.ready(wait=True)
+        self._here = self._here or InProcess(self._store, Judge())
+        self._here.submit(wanted)
+        yield from self._here.ready(wait=True)
 
 
 def _processes() -> int:
@@ -162,6 +183,10 @@ class _Judge:
         )
         self._reader = threading.Thread(target=self._read, name="logitmus-judge", daemon=True)
         self._reader.start()
+
+    def has_told(self) -> bool:
+        """Whether there is something to read of it, or never will be."""
+        return bool(self.asked) and (bool(self.answers) or self.gone)
 
     def ask(self, wanted: Sequence[Wanted]) -> None:
         self.asked.append(wanted)
@@ -206,10 +231,12 @@ def main(argv: Sequence[str]) -> int:
     keep_freed_memory()
     questions, answers = sys.stdin.buffer, sys.stdout.buffer
     judge = Judge()
+    subjects: tuple[JudgedSubject, ...] = ()
     while (frame := _receive(questions)) is not None:
         wanted = msgspec.msgpack.decode(frame, type=list[Wanted])
         with Store.open(Path(argv[0]), check=False) as store:
-            said = [one for _, one in verdicts(store, wanted, judged_subjects(store), judge)]
+            subjects = subjects or judged_subjects(store)  # known before anything is asked
+            said = [one for _, one in verdicts(store, wanted, subjects, judge)]
         _send(answers, msgspec.msgpack.encode(said))
     return 0
 

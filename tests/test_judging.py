@@ -104,6 +104,8 @@ def test_a_judge_process_that_dies_or_talks_nonsense_loses_nothing(tmp_path, mon
 
 def test_the_processes_end_with_their_owner(tmp_path) -> None:
     with Store.create(tmp_path / "run") as store, contextlib.closing(judge_process.Judges(store)) as judging:
+        judging.submit([])
         processes = [one._process for one in judging._judges]
+        assert processes
         assert [process.poll() for process in processes] == [None] * len(processes)
     assert None not in [process.poll() for process in processes]
