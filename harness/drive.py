@@ -65,7 +65,12 @@ class BatchEnded:
     flushes_after: bool
 
 
-PoolEvent = Observed | BatchEnded | BackendFailed
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Nothing has come for a moment (a call takes long): time for something else."""
+
+
+PoolEvent = Observed | BatchEnded | BackendFailed | Waiting
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from logitmus.store import Store
 _LENGTH: Final = struct.Struct("<Q")
 _LONGEST: Final = 1 << 30
 _AHEAD: Final = 2  # batches with one process: one that it judges, and one that it need not wait for
+_ENOUGH: Final = TOGETHER // 4  # problems for a process that has nothing to do
 _LEAST: Final = 2  # problems in a share of what is waited for
 
 
@@ -140,7 +141,7 @@ class Judges:
         """Keep the processes busy: with full batches, or with shares of what is waited for."""
         for judge in sorted(self._judges, key=lambda judge: len(judge.asked)):
             while not judge.gone and self._waiting and len(judge.asked) < (1 if wait else _AHEAD):
-                if not wait and len(self._waiting) < TOGETHER:
+                if not wait and len(self._waiting) < (TOGETHER if judge.asked else _ENOUGH):
                     return
                 asked = self._share() if wait else self._next(TOGETHER)
                 self._store.commit()  # the process reads what is in the file

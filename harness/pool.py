@@ -5,7 +5,7 @@ The seam (what the engine uses, and all it uses):
     with Pool([registry.parse("torch"), registry.parse("cmd:./mine")], Limits(), jobs=2) as pool:
         for answer in pool.describe():  # Ready (subjects, environment) | BackendFailed, in the order of the specs
             ...
-        for event in pool.run(plan):  # Observed | BatchEnded | BackendFailed, as they come
+        for event in pool.run(plan):  # Observed | BatchEnded | BackendFailed, as they come; Waiting where none does
             ...
 
 `plan(subjects)` is called once for each environment (backend, variant, device) with the subjects of that environment
@@ -30,17 +30,18 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from logitmus.backend import Subject
-from logitmus.drive import Ask, BatchEnded, Drive, Observed, Place, PoolEvent
+from logitmus.drive import Ask, BatchEnded, Drive, Observed, Place, PoolEvent, Waiting
 from logitmus.events import BackendFailed
 from logitmus.messages import Hello
 from logitmus.process import Limits, WorkerProcess
 from logitmus.registry import BackendSpec, distinct
 from logitmus.workers import StartError, StoppedError, Workers
 
-__all__ = ["Ask", "BatchEnded", "Limits", "Observed", "Plan", "Pool", "PoolEvent", "Ready"]
+__all__ = ["Ask", "BatchEnded", "Limits", "Observed", "Plan", "Pool", "PoolEvent", "Ready", "Waiting"]
 
 Plan = Callable[[tuple[Subject, ...]], Iterable[Ask]]
 
+_MOMENT_SECONDS: Final = 0.1
 _QUEUED_LISTS: Final = 8  # of events, each about one read from a pipe: what bounds memory when the judge is slow
 
 
@@ -155,7 +156,11 @@ class Pool:
                 thread.start()
             running = len(threads)
             while running:
-                got = events.get()
+                try:
+                    got = events.get(timeout=_MOMENT_SECONDS)
+                except queue.Empty:
+                    yield Waiting()
+                    continue
                 if got is None:
                     running -= 1
                 elif isinstance(got, BaseException):

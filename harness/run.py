@@ -24,8 +24,8 @@ from logitmus.exploration import Explorer
 from logitmus.finding import Verdict
 from logitmus.judge_process import InProcess, Judges, Judging
 from logitmus.judging import NOT_ASKED, SupportsJudge, Wanted, judge_problems, judged_subjects
-from logitmus.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready
-from logitmus.problem import Problem
+from logitmus.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready, Waiting
+from logitmus.problem import ONCE, Problem
 from logitmus.registry import BackendSpec
 from logitmus.relations import Relations
 from logitmus.separation import SEPARATING, Doubts
@@ -237,6 +237,8 @@ def _ask(workers: Pool, store: Store, work: _Work, judging: Judging) -> Iterator
                 if not work.lacking[problem.id]:
                     judging.submit([Wanted(problem.id)])
                 yield from judging.ready()
+            case Waiting():
+                yield from judging.ready()
 
 
 def _plan(store: Store, work: _Work, own: Sequence[Subject]) -> Iterator[Ask]:
@@ -258,7 +260,11 @@ def _take(ready: Ready, selection: Selection, store: Store) -> dict[str, str]:
 
 
 def _add_problems(problems: Iterable[Problem], store: Store) -> list[str]:
-    """Put them into the file; their ids in the order of asking: by signature, so that compilations are shared."""
+    """Put them into the file; their ids in the order of asking: by signature, so that compilations are shared.
+
+    Those asked in another manner than once come last: what a framework loads for them takes long, and the judges have
+    something to do then.
+    """
     there = store.problem_ids()
     signatures: dict[tuple[object, ...], list[str]] = {}
     given: list[str] = []
@@ -278,7 +284,8 @@ def _add_problems(problems: Iterable[Problem], store: Store) -> list[str]:
             raise StoreError(store.path, f"holds {len(there)} other problems than the {len(given)} asked for", hint)
     else:
         store.add_problems(listed())
-    return list(dict.fromkeys(identity for group in signatures.values() for identity in group))
+    groups = sorted(signatures.values(), key=lambda group: store.problem(group[0]).manner != ONCE)
+    return list(dict.fromkeys(identity for group in groups for identity in group))
 
 
 def _work(store: Store, order: Iterable[str], backends: Mapping[str, str]) -> _Work:
