@@ -2,6 +2,8 @@
 # Another interpreter: make PYTHON=python3.12 test (after make clean).
 PYTHON ?= python3
 BIN := .venv/bin
+# Images of containers set it; hundreds of processes that compile every module anew take minutes.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run test bench lint clean
 

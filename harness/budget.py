@@ -103,8 +103,9 @@ class Budget:
     @staticmethod
     def _bounded(compute: Callable[[], Array]) -> Array:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            budget = compute() * SAFETY
-        return np.where(np.isnan(budget), np.inf, budget)
+            budget = np.asarray(compute() * SAFETY)
+        unknown = np.isnan(budget)
+        return np.where(unknown, np.inf, budget) if unknown.any() else budget
 
     # --- the parts, named as in docs/accuracy.md ---------------------------------------------------------------
 
@@ -340,19 +341,18 @@ class Budget:
             return error + (8 * r.u + relative_w) * g + 2 * r.th_u
         nnz = (a != 0).sum(axis=1)[:, None]
         dense = nnz > 1
-        relative = self._relative_p + r.v * self._s_t[:, None]
-        error = (
-            size * soft.p * relative
-            + np.where(dense, (4 * r.v + 3 * r.w) * (size * soft.p + h), 0.0)
-            + size * (r.lam_v + r.th_w)
-        )
+        of_p = size * soft.p
+        error = of_p * (self._relative_p + r.v * self._s_t[:, None]) + size * (r.lam_v + r.th_w)
+        if dense.any():
+            error = error + np.where(dense, (4 * r.v + 3 * r.w) * (of_p + h), 0.0)
         # A lone target's gradient may be -c A sum_{j != t} p_j as well as c A (p_t - 1): then that sum errs, too.
         rows = np.flatnonzero(lone >= 0)
         if len(rows):
             others, _ = soft.others(np.maximum(lone, 0))
             error[rows, lone[rows]] += size[rows, 0] * (others * (self._dl + r.v * (self._s + 8)))[rows]
-        gone = self._c * self._flushed
-        error = error + gone.sum(axis=1, keepdims=True) * soft.p + gone
+        if r.flushes:
+            gone = self._c * self._flushed
+            error = error + gone.sum(axis=1, keepdims=True) * soft.p + gone
         # What is stored may be stored before the cotangent multiplies it, or after.
         stored = r.th_w * np.maximum(1.0, self._c)
         return error + stored * (nnz * soft.p + 1) + (r.u + 4 * r.v + 3 * r.w + relative_w) * g + r.th_u

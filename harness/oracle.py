@@ -195,7 +195,7 @@ def _fast_loss(answer: Answer, work: Softmax) -> Enclosure:
         return Enclosure.exactly(float(loss.sum()) / (np.sign(question.denominator) or 1.0))
     E = work.working.E
     if work.working is DOUBLE:
-        total, total_error = np.float64(math.fsum(loss)), math.fsum(error)
+        total, total_error = np.float64(math.fsum(loss.tolist())), math.fsum(error.tolist())
         total_error = R * (total_error + E * abs(total))
     else:  # no exactly rounded sum there: any order, n roundings
         total, total_error = loss.sum(), R * (error.sum() + len(loss) * E * np.abs(loss).sum())

@@ -6,6 +6,7 @@ Nothing here is asserted: machines differ, and a ratio that worsens is for a per
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import statistics
 import subprocess
@@ -219,6 +220,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="the default profile over all frameworks, too")
     parser.add_argument("--only", choices=("start", "oracle", "bare", "shares", "memory"))
     options = parser.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # where it is set, every process compiles every module anew
     frameworks = ["torch", "tensorflow", "jax"]
     print(f"{platform.processor() or platform.machine()}, {platform.platform()}, Python {platform.python_version()}\n")
     parts: dict[str, Callable[[], None]] = {
