@@ -96,6 +96,11 @@ class Acceptance:
     _taken: dict[tuple[object, ...], Expectation | None] = field(default_factory=dict, init=False)
     _used: set[Expectation] = field(default_factory=set, init=False)
 
+    def count(self, finding: Finding) -> str:
+        """Count a finding; why it is accepted, "" where it is not."""
+        taken = self.add(finding)
+        return "" if taken is None else taken.reason
+
     def add(self, finding: Finding) -> Expectation | None:
         """Count a finding; return the expectation that accepts it, if any."""
         key = (*finding.key, finding.alternatives)

@@ -72,6 +72,8 @@ def _group(told: Group) -> dict[str, Any]:
         "dtypes": sorted(told.dtypes),
         "parts": sorted(filter(None, told.parts)),
         "count": told.count,
+        "accepted": told.accepted,
+        "accepted_because": sorted(told.reasons),
         "example": {
             "subject": finding.subject,
             "problem": finding.problem,

@@ -90,9 +90,11 @@ _ORDER = (
 
 def _group(group: Group) -> str:
     finding, depends = group.finding, wording.depends(group.dependences)
-    more = (f"depends {depends}" if depends else "", wording.doubt(finding))
+    accepted = f"accepted: {group.acceptance}" if group.acceptance else ""
+    more = (f"depends {depends}" if depends else "", wording.doubt(finding), accepted)
+    mark = "☑️" if group.is_accepted else _MARKS[finding.severity]
     columns = (
-        f"{_MARKS[finding.severity]} {finding.severity.value}",
+        f"{mark} {finding.severity.value}",
         f"{code(finding.id)} {cell('; '.join(filter(None, (finding.summary, *more))))}",
         cell(f"{wording.names(group.subjects)} ({wording.plural(group.count, 'result')})"),
         f"{code(finding.problem)} {cell(wording.question(group.problem, finding.row))}",

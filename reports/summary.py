@@ -7,7 +7,7 @@ entry with the smallest problem that shows it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final
@@ -94,7 +94,7 @@ class Group:
 
     Attributes:
         finding, problem: the smallest that shows it; once it was examined, the simplest. count: such findings, over all
-            subjects.
+            subjects. accepted: how many of these a person has accepted; reasons: and why.
         cells: the (subject, family) pairs that have it.
         dependences: what it was found to depend on (`phrases.dependence`).
     """
@@ -102,14 +102,19 @@ class Group:
     finding: Finding
     problem: Problem
     count: int = 0
+    accepted: int = 0
+    reasons: set[str] = field(default_factory=set)
     cells: set[tuple[str, str]] = field(default_factory=set)
     dtypes: set[str] = field(default_factory=set)
     parts: set[str] = field(default_factory=set)
     dependences: tuple[str, ...] = ()
 
-    def add(self, finding: Finding, problem: Problem) -> None:
-        """Count one finding; keep the smallest problem."""
+    def add(self, finding: Finding, problem: Problem, reason: str = "") -> None:
+        """Count one finding, accepted if there is a reason; keep the smallest problem."""
         self.count += 1
+        if reason:
+            self.accepted += 1
+            self.reasons.add(reason)
         self.cells.add((finding.subject, finding.family))
         self.dtypes.add(finding.dtype)
         self.parts.add(finding.part)
@@ -119,6 +124,8 @@ class Group:
     def absorb(self, other: Group, *, as_example: bool = True) -> None:
         """Take in a group of the same cause; its smallest problem becomes this one's, unless it is no example of it."""
         self.count += other.count
+        self.accepted += other.accepted
+        self.reasons |= other.reasons
         self.cells |= other.cells
         self.dtypes |= other.dtypes
         self.parts |= other.parts
@@ -126,11 +133,23 @@ class Group:
             self.finding, self.problem, self.dependences = other.finding, other.problem, other.dependences
 
     def copy(self) -> Group:
-        return replace(self, cells=set(self.cells), dtypes=set(self.dtypes), parts=set(self.parts))
+        sets = {name: set(getattr(self, name)) for name in ("reasons", "cells", "dtypes", "parts")}
+        return replace(self, **sets)  # type: ignore[arg-type]  (a field each)
 
     def show(self, examined: Examined) -> None:
         """Show it by what came out of its examination."""
         self.finding, self.problem, self.dependences = examined.finding, examined.problem, examined.dependences
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether nothing is left of it that nobody has accepted."""
+        return self.accepted == self.count
+
+    @property
+    def acceptance(self) -> str:
+        """How much of it is accepted, and why, in words; "" for nothing."""
+        much = "" if self.is_accepted else f"{self.accepted} of {wording.plural(self.count, 'result')}: "
+        return much + "; ".join(sorted(self.reasons)) if self.accepted else ""
 
     @property
     def subjects(self) -> set[str]:
@@ -194,14 +213,17 @@ def _without_lesser(groups: list[Group]) -> list[Group]:
 
 
 def _worst_first(groups: list[Group]) -> list[Group]:
-    """By severity, then by how many findings have the cause, in whatever backend; what is alike stays together."""
+    """By severity, what is accepted last, then by how many findings have the cause, in whatever backend; what is alike
+    stays together.
+    """
     frequent: Counter[tuple[str, str, str]] = Counter()
     for group in groups:
         frequent[group.finding.key[1:]] += group.count
 
     def rank(group: Group) -> tuple[object, ...]:
         alike = group.finding.key[1:]
-        return group.finding.severity.rank, -frequent[alike], alike, -group.count, min(group.subjects)
+        severity = group.finding.severity.rank
+        return severity, group.is_accepted, -frequent[alike], alike, -group.count, min(group.subjects)
 
     return sorted(groups, key=rank)
 
@@ -211,10 +233,12 @@ class Summary:
 
     Args:
         power: how good a judge told these events, where that was measured.
+        reason: why a finding is accepted; "": it is not. Asked of each once.
     """
 
-    def __init__(self, power: Power | None = None) -> None:
+    def __init__(self, power: Power | None = None, reason: Callable[[Finding], str] = lambda _: "") -> None:
         self.power = power
+        self._reason = reason
         self.started: RunStarted | None = None
         self.finished: RunFinished | None = None
         self.backends: dict[str, Backend] = {}
@@ -275,7 +299,7 @@ class Summary:
             group = self._groups.get(key)
             if group is None:
                 group = self._groups[key] = Group(finding, problem)
-            group.add(finding, problem)
+            group.add(finding, problem, self._reason(finding))
 
     # --- reading ---------------------------------------------------------------------------------------------
 
@@ -363,7 +387,15 @@ class Summary:
 
     def headline(self) -> str:
         """One sentence."""
-        said = [wording.plural(n, severity.value) for severity, n in self.tally().items() if n]
+        groups = self.groups()
+        found = Counter(group.finding.severity for group in groups)
+        accepted = Counter(group.finding.severity for group in groups if group.is_accepted)
+        said = [
+            wording.plural(found[severity], severity.value)
+            + (f" ({accepted[severity]} accepted)" if accepted[severity] else "")
+            for severity in Severity
+            if found[severity]
+        ]
         return (
             f"{', '.join(said) or 'nothing found'} over {wording.plural(len(self.asked_subjects()), 'subject')}; "
             f"{wording.plural(len(self.problems), 'problem')}, {wording.plural(self.rows, 'row')}, "

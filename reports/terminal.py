@@ -141,9 +141,10 @@ def _entry(groups: list[Group], console: Console) -> None:
     lines = [("who", _who(first))]
     if finding.severity is not Severity.NOTE:
         lines += _evidence(first)
-    lines += [("also", f"{_who(group)}; e.g. {group.finding.id}: {_came(group)}") for group in others]
+    lines += [("also", _also(group)) for group in others]
     lines += [("depends", wording.depends(first.dependences))]
     lines += [("or", wording.doubt(finding)), ("matters", wording.why(finding)), ("cause", finding.cause)]
+    lines += [("accepted", first.acceptance)]
     grid = Table.grid(padding=(0, 1))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
@@ -151,6 +152,11 @@ def _entry(groups: list[Group], console: Console) -> None:
         if words:
             grid.add_row(name, text(words))
     console.print(Padding(grid, (0, 0, 1, 2)))
+
+
+def _also(group: Group) -> str:
+    accepted = f"; accepted: {group.acceptance}" if group.acceptance else ""
+    return f"{_who(group)}; e.g. {group.finding.id}: {_came(group)}{accepted}"
 
 
 def _evidence(group: Group) -> list[tuple[str, str]]:

@@ -130,6 +130,34 @@ def test_the_worst_come_first(summary: Summary) -> None:
     assert ranks[0] == Severity.BUG.rank
 
 
+def test_every_report_says_what_is_accepted_and_why_and_tells_it_last(all_events: list[Event], tmp_path: Path) -> None:
+    why = "known <i>since</i> 2019"
+    summary = Summary(reason=lambda finding: why if finding.cause == "separate_logsumexp" else "")
+    for event in all_events:
+        summary.add(event)
+    bugs = [group for group in summary.groups() if group.finding.severity is Severity.BUG]
+    assert [group.is_accepted for group in bugs] == [False] * (len(bugs) - 1) + [True]
+    assert (bugs[-1].acceptance, bugs[0].acceptance) == (why, "")
+    assert f"{len(bugs)} bugs (1 accepted)" in summary.headline()
+    assert f"accepted {why}" in printed(summary, 200)
+    assert f"accepted: {markdown.cell(why)}" in markdown.text(summary)
+    assert "known &lt;i&gt;since" in html.render(summary)
+    told = {group["cause"]: group for group in machine.as_dict(summary)["findings"]}
+    accepted = told["separate_logsumexp"]
+    assert (accepted["accepted"], accepted["accepted_because"]) == (accepted["count"], [why])
+
+
+def test_what_is_accepted_in_part_says_of_how_many_results(all_events: list[Event]) -> None:
+    taken = iter([True])
+    summary = Summary(reason=lambda f: "one" if f.cause == "separate_logsumexp" and next(taken, False) else "")
+    for event in all_events:
+        summary.add(event)
+    (group,) = [group for group in summary.groups() if group.accepted]
+    assert group.acceptance == f"1 of {group.count} results: one"
+    assert not group.is_accepted
+    assert "accepted)" not in summary.headline()
+
+
 def test_not_run_is_neither_passed_nor_failed(summary: Summary) -> None:
     cell = summary.cell("test:shifted@cpu", "label-smoothing")
     assert cell.asked == 0

@@ -14,7 +14,7 @@ from logitmus.cli.exits import Exit, FailOn
 from logitmus.cli.options import EXPECTATIONS, STDOUT, Outputs
 from logitmus.cli.output import stdout
 from logitmus.detection import known
-from logitmus.events import BackendFailed, BackendReady, Event, Judged, RunFinished
+from logitmus.events import BackendFailed, BackendReady, Event, RunFinished
 from logitmus.expectations import Acceptance, load
 from logitmus.finding import Finding, Severity
 from logitmus.observation import NOT_INSTALLED
@@ -50,16 +50,13 @@ def deliver(
         quiet: no summary on the terminal.
         store: the run's file, for what no event carries.
     """
-    summary = Summary(known())
+    summary = Summary(known(), accepted.count)
     missing: set[str] = set()
     ready: set[str] = set()
     interrupted = False
     for event in events:
         summary.add(event)
         match event:
-            case Judged():
-                for finding in event.judgement.findings:
-                    accepted.add(finding)
             case BackendReady():
                 ready.add(event.backend)
             case BackendFailed():
