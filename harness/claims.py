@@ -104,7 +104,7 @@ def selected(subjects: Collection[str], globs: Collection[str]) -> list[str]:
         ClaimsError: for a glob that matches none, and where there is no subject at all.
     """
     if not subjects:
-        raise ClaimsError("there are no subjects: no backend ran")
+        raise ClaimsError("there are no subjects: no backend ran, or none has one that was chosen")
     for glob in globs:
         if not any(fnmatchcase(subject, glob) for subject in subjects):
             raise ClaimsError(f"no subject matches {glob!r}{_closest(glob, subjects)}")

@@ -113,6 +113,17 @@ def judge_run(store: Store, *, judge: SupportsJudge | None = None) -> Iterator[E
     yield RunFinished(seconds=time.monotonic() - start, resumed=len(store), interrupted=interrupted)
 
 
+def unasked(store: Store) -> int:
+    """How many calls the file of a run lacks that its subjects could have been asked: it was interrupted."""
+    subjects = store.subjects().values()
+    count = 0
+    for identity in _of_the_suite(store):
+        problem, there = store.problem(identity), store.raw_outcomes(identity)
+        if problem.family != SEPARATING:
+            count += sum(subject.id not in there and subject.why_not(problem) is None for subject in subjects)
+    return count
+
+
 def versions(environment: Mapping[str, Any]) -> dict[str, str]:
     """The interpreter's and every installed package's version."""
     python = environment.get("python", {}).get("version")

@@ -31,7 +31,7 @@ from logitmus.examination import SETTING
 from logitmus.pool import Limits, Pool, Ready
 from logitmus.problem import FLOAT_DTYPES
 from logitmus.registry import BackendSpec
-from logitmus.reports.summary import Group
+from logitmus.reports.group import Group
 from logitmus.stage import Stage
 from logitmus.store import SUFFIX, Store
 from logitmus.tally import Tally

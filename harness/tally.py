@@ -12,7 +12,8 @@ from logitmus.events import Event, Judged, RunFinished
 from logitmus.expectations import Acceptance
 from logitmus.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.integrity import NO_SECOND_ORDER
-from logitmus.reports.summary import Group, Summary
+from logitmus.reports.group import Group
+from logitmus.reports.summary import Summary
 
 _Key = tuple[Kind, str, str]
 _NONE: Final[Collection[_Key]] = frozenset()

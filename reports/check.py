@@ -18,7 +18,8 @@ from logitmus.events import Judged
 from logitmus.expectations import Acceptance
 from logitmus.finding import Finding, Grade, Severity
 from logitmus.reports import detection, exploration, machine, relations, wording
-from logitmus.reports.summary import Group, Summary
+from logitmus.reports.group import Group
+from logitmus.reports.summary import Summary
 from logitmus.reports.terminal import text
 
 SCHEMA: Final = 1

@@ -9,7 +9,7 @@ import numpy as np
 from logitmus.backend import Subject
 from logitmus.problem import MANNERS, ONCE, Problem
 from logitmus.reports import wording
-from logitmus.reports.summary import Group
+from logitmus.reports.group import Group
 
 _MOST_CLASSES = 24
 

@@ -11,7 +11,8 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from logitmus.finding import Finding, Severity
 from logitmus.reports import detection, wording
-from logitmus.reports.summary import Group, Summary
+from logitmus.reports.group import Group
+from logitmus.reports.summary import Summary
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

@@ -8,7 +8,8 @@ from logitmus.backend import Subject
 from logitmus.convention import PORTABLE
 from logitmus.finding import Verdict
 from logitmus.reports import exploration, relations, wording
-from logitmus.reports.summary import Cell, Group, Summary
+from logitmus.reports.group import Group
+from logitmus.reports.summary import Cell, Summary
 from logitmus.reports.wording import finite
 
 SCHEMA: Final = 1

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from logitmus.finding import Severity, Verdict
 from logitmus.reports import detection, exploration, relations, wording
-from logitmus.reports.summary import Group, Summary
+from logitmus.reports.group import Group
+from logitmus.reports.summary import Summary
 
 _MARKS = {Severity.BUG: "🔴", Severity.HAZARD: "🟣", Severity.DIFFERENCE: "🟡", Severity.NOTE: "⚪"}
 _MOST = 30  # a pull request's comment holds 65,536 characters

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
 from logitmus import contradiction
 from logitmus.backend import Subject
@@ -26,9 +25,10 @@ from logitmus.events import (
     RunFinished,
     RunStarted,
 )
-from logitmus.finding import Finding, Grade, Judgement, Severity, Verdict, smallness
+from logitmus.finding import Finding, Grade, Judgement, Severity, Verdict
 from logitmus.problem import Problem
 from logitmus.reports import wording
+from logitmus.reports.group import Group, Key, fold, names, without_lesser, worst_first
 from logitmus.separation import Doubts, candidates
 
 
@@ -89,78 +89,6 @@ class Cell:
 
 
 @dataclass(slots=True)
-class Group:
-    """Findings of one key, of one or more subjects of a backend, as one thing to tell a person.
-
-    Attributes:
-        finding, problem: the smallest that shows it; once it was examined, the simplest. count: such findings, over all
-            subjects. accepted: how many of these a person has accepted; reasons: and why.
-        cells: the (subject, family) pairs that have it.
-        dependences: what it was found to depend on (`phrases.dependence`).
-    """
-
-    finding: Finding
-    problem: Problem
-    count: int = 0
-    accepted: int = 0
-    reasons: set[str] = field(default_factory=set)
-    cells: set[tuple[str, str]] = field(default_factory=set)
-    dtypes: set[str] = field(default_factory=set)
-    parts: set[str] = field(default_factory=set)
-    dependences: tuple[str, ...] = ()
-
-    def add(self, finding: Finding, problem: Problem, reason: str = "") -> None:
-        """Count one finding, accepted if there is a reason; keep the smallest problem."""
-        self.count += 1
-        if reason:
-            self.accepted += 1
-            self.reasons.add(reason)
-        self.cells.add((finding.subject, finding.family))
-        self.dtypes.add(finding.dtype)
-        self.parts.add(finding.part)
-        if smallness(finding, problem) < smallness(self.finding, self.problem):
-            self.finding, self.problem = finding, problem
-
-    def absorb(self, other: Group, *, as_example: bool = True) -> None:
-        """Take in a group of the same cause; its smallest problem becomes this one's, unless it is no example of it."""
-        self.count += other.count
-        self.accepted += other.accepted
-        self.reasons |= other.reasons
-        self.cells |= other.cells
-        self.dtypes |= other.dtypes
-        self.parts |= other.parts
-        if as_example and smallness(other.finding, other.problem) < smallness(self.finding, self.problem):
-            self.finding, self.problem, self.dependences = other.finding, other.problem, other.dependences
-
-    def copy(self) -> Group:
-        sets = {name: set(getattr(self, name)) for name in ("reasons", "cells", "dtypes", "parts")}
-        return replace(self, **sets)  # type: ignore[arg-type]  (a field each)
-
-    def show(self, examined: Examined) -> None:
-        """Show it by what came out of its examination."""
-        self.finding, self.problem, self.dependences = examined.finding, examined.problem, examined.dependences
-
-    @property
-    def is_accepted(self) -> bool:
-        """Whether nothing is left of it that nobody has accepted."""
-        return self.accepted == self.count
-
-    @property
-    def acceptance(self) -> str:
-        """How much of it is accepted, and why, in words; "" for nothing."""
-        much = "" if self.is_accepted else f"{self.accepted} of {wording.plural(self.count, 'result')}: "
-        return much + "; ".join(sorted(self.reasons)) if self.accepted else ""
-
-    @property
-    def subjects(self) -> set[str]:
-        return {subject for subject, _ in self.cells}
-
-    @property
-    def families(self) -> set[str]:
-        return {family for _, family in self.cells}
-
-
-@dataclass(slots=True)
 class Backend:
     """A backend that answered, or the reason why it did not."""
 
@@ -168,64 +96,6 @@ class Backend:
     environment: Mapping[str, Any] = field(default_factory=dict)
     failed: str = ""
     hint: str = ""
-
-
-_Key = tuple[str, str, str, str, tuple[str, ...]]
-# What these allow for is a wider budget, inside which any small fault lies: by the causes that take precedence.
-_LESSER: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        "unexplained_within_b": ("unexplained",),
-        "unexplained_within_c": ("separate_logsumexp", "unexplained"),
-        "convention:wide_inputs=narrowed": ("unexplained",),
-    }
-)
-
-
-def _fold(finding: Finding) -> _Key:
-    """Findings of one backend that are one thing to tell."""
-    _, kind, severity, cause = finding.key
-    return finding.subject.split(":", 1)[0], kind, severity, cause, finding.alternatives
-
-
-def _names(fold: _Key, subject: str, cause: str) -> bool:
-    """Whether it tells of this subject's backend, and names this cause alone."""
-    return (fold[0], fold[3], fold[4]) == (subject.split(":", 1)[0], cause, ())
-
-
-def _without_lesser(groups: list[Group]) -> list[Group]:
-    """Those, less what a wider budget alone explains of subjects of which more is told by a cause that goes before."""
-    left = []
-    for group in groups:
-        greater = next(
-            (
-                other
-                for cause in _LESSER.get(group.finding.cause, ())
-                for other in groups
-                if other.finding.cause == cause and group.subjects <= other.subjects and group.count < other.count
-            ),
-            None,
-        )
-        if greater is None:
-            left.append(group)
-        else:
-            greater.absorb(group, as_example=False)
-    return left
-
-
-def _worst_first(groups: list[Group]) -> list[Group]:
-    """By severity, what is accepted last, then by how many findings have the cause, in whatever backend; what is alike
-    stays together.
-    """
-    frequent: Counter[tuple[str, str, str]] = Counter()
-    for group in groups:
-        frequent[group.finding.key[1:]] += group.count
-
-    def rank(group: Group) -> tuple[object, ...]:
-        alike = group.finding.key[1:]
-        severity = group.finding.severity.rank
-        return severity, group.is_accepted, -frequent[alike], alike, -group.count, min(group.subjects)
-
-    return sorted(groups, key=rank)
 
 
 class Summary:
@@ -253,8 +123,8 @@ class Summary:
         self.undecided = 0
         self.not_run: Counter[str] = Counter()
         self.verdicts: Counter[Verdict] = Counter()
-        self._groups: dict[_Key, Group] = {}
-        self._examined: dict[_Key, Examined] = {}
+        self._groups: dict[Key, Group] = {}
+        self._examined: dict[Key, Examined] = {}
         self._doubts = Doubts()
 
     def add(self, event: Event) -> None:
@@ -271,7 +141,7 @@ class Summary:
             case Judged(problem, judgement):
                 self._judged(problem, judgement)
             case Examined(of):
-                self._examined[_fold(of)] = event
+                self._examined[fold(of)] = event
             case Related():
                 self.related.append(event)
             case Explored():
@@ -335,32 +205,32 @@ class Summary:
         Where several conventions explain a finding, and another finding of the same subject names one of them alone,
         it is counted with that one; where all but one are refuted by what is as declared, it names the one.
         """
-        folded: dict[_Key, Group] = {}
+        folded: dict[Key, Group] = {}
         for key in sorted(self._groups, key=lambda key: (bool(key[-1]), key)):
             subject, _, _, cause, alternatives = key
             group = self._groups[key].copy()
             settled = self._doubts.settled(subject, candidates(group.finding)) if alternatives else None
             if settled is not None:
                 named = settled if ":" in settled else f"{cause.partition(':')[0]}:{settled}"
-                certain = next((one for fold, one in folded.items() if _names(fold, subject, named)), None)
+                certain = next((one for of, one in folded.items() if names(of, subject, named)), None)
                 if certain is not None:
                     certain.absorb(group, as_example=False)
                     continue
             if alternatives:
                 self._settle(group)
-            if _fold(group.finding) in folded:
-                folded[_fold(group.finding)].absorb(group)
+            if fold(group.finding) in folded:
+                folded[fold(group.finding)].absorb(group)
             else:
-                folded[_fold(group.finding)] = group
-        told: dict[_Key, Group] = {}
-        for fold, group in folded.items():
-            if fold in self._examined:
-                group.show(self._examined[fold])
-            if _fold(group.finding) in told:  # examined, it turned out to be the same thing
-                told[_fold(group.finding)].absorb(group)
+                folded[fold(group.finding)] = group
+        told: dict[Key, Group] = {}
+        for of, group in folded.items():
+            if of in self._examined:
+                group.show(self._examined[of])
+            if fold(group.finding) in told:  # examined, it turned out to be the same thing
+                told[fold(group.finding)].absorb(group)
             else:
-                told[_fold(group.finding)] = group
-        return _worst_first(_without_lesser(list(told.values())))
+                told[fold(group.finding)] = group
+        return worst_first(without_lesser(list(told.values())))
 
     def _settle(self, group: Group) -> None:
         """Name the one convention that is left, where all others that would explain it are refuted."""
@@ -370,8 +240,8 @@ class Summary:
             return
         left = self._doubts.not_refuted(subject, fitting)
         if len(left) == 1:
-            if _fold(group.finding) in self._examined:
-                group.show(self._examined[_fold(group.finding)])
+            if fold(group.finding) in self._examined:
+                group.show(self._examined[fold(group.finding)])
             name, _, value = left[0].partition("=")
             kind, severity = contradiction.weight(subject, name)
             words = contradiction.words(subject, name, value)

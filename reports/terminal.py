@@ -11,7 +11,8 @@ from rich.text import Text
 
 from logitmus.finding import Finding, Severity, Verdict
 from logitmus.reports import detection, exploration, relations, wording
-from logitmus.reports.summary import Cell, Group, Summary
+from logitmus.reports.group import Group
+from logitmus.reports.summary import Cell, Summary
 
 _COLOURS = {
     "bug": "bold red",

@@ -22,7 +22,7 @@ FRAMEWORKS = ("torch", "tensorflow", "keras", "jax", "optax")
 
 # A module may import those of its own level and of the levels below it.
 LEVELS = [
-    ["problem", "convention", "target"],
+    ["problem", "convention", "target", "allocator"],
     ["shrink", "rounding", "softmax", "enclosure", "observation", "finding"],
     ["backend", "question", "manner"],
     ["adopted"],

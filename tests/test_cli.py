@@ -255,6 +255,16 @@ def test_merge_refuses_to_overwrite(cli, old_run, tmp_path):
     assert cli("merge", first, "--out", first)[0] == 2
 
 
+def test_merge_tells_of_a_shard_that_was_interrupted(cli, old_run, tmp_path):
+    whole, part = old_run("whole"), old_run("part")
+    with Store.open(part, write=True) as store:
+        store.add_problems([problem(9), problem(10)])
+    code, _, err = cli("merge", whole, part, "--out", tmp_path / "all")
+    assert code == 0
+    assert f"{part} was interrupted: 2 calls of it were not made" in err
+    assert f"{whole} was" not in err
+
+
 def test_conventions_of_a_backend_and_of_the_file_that_it_left(cli, tmp_path):
     code, out, _ = cli("conventions", "--backend", "numpy", "--out", "x.logitmus", "--json")
     assert code == 0

@@ -14,8 +14,17 @@ def merge(
 ) -> None:
     """Make the exact union of several runs; refuses runs that contradict each other."""
     from logitmus.merge import merge as merge_runs
+    from logitmus.reports import wording
+    from logitmus.run import unasked
+    from logitmus.store import Store
 
     if out.exists():
         raise typer.BadParameter(f"{out} exists already; name another file", param_hint="--out")
     of = "one run" if len(runs) == 1 else f"{len(runs)} runs"
     typer.echo(f"{merge_runs(runs, out)} observations of {of} are in {out}", err=True)
+    for path in runs:
+        with Store.open(path, check=False) as store:
+            count = unasked(store)
+        if count:
+            said = f"{path} was interrupted: {wording.plural(count, 'call')} of it were not made"
+            typer.echo(f"{said}; finish it (logitmus run --resume --out {path}) and merge again", err=True)

@@ -1,0 +1,144 @@
+"""A group: findings that say the same thing, as one thing to tell a person; and the order in which groups are told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Final
+
+from logitmus.events import Examined
+from logitmus.finding import Finding, smallness
+from logitmus.problem import Problem
+from logitmus.reports import wording
+
+Key = tuple[str, str, str, str, tuple[str, ...]]
+# What these allow for is a wider budget, inside which any small fault lies: by the causes that take precedence.
+_LESSER: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "unexplained_within_b": ("unexplained",),
+        "unexplained_within_c": ("separate_logsumexp", "unexplained"),
+        "convention:wide_inputs=narrowed": ("unexplained",),
+    }
+)
+
+
+@dataclass(slots=True)
+class Group:
+    """Findings of one key, of one or more subjects of a backend, as one thing to tell a person.
+
+    Attributes:
+        finding, problem: the smallest that shows it; once it was examined, the simplest. count: such findings, over all
+            subjects. accepted: how many of these a person has accepted; reasons: and why.
+        cells: the (subject, family) pairs that have it.
+        dependences: what it was found to depend on (`phrases.dependence`).
+    """
+
+    finding: Finding
+    problem: Problem
+    count: int = 0
+    accepted: int = 0
+    reasons: set[str] = field(default_factory=set)
+    cells: set[tuple[str, str]] = field(default_factory=set)
+    dtypes: set[str] = field(default_factory=set)
+    parts: set[str] = field(default_factory=set)
+    dependences: tuple[str, ...] = ()
+
+    def add(self, finding: Finding, problem: Problem, reason: str = "") -> None:
+        """Count one finding, accepted if there is a reason; keep the smallest problem."""
+        self.count += 1
+        if reason:
+            self.accepted += 1
+            self.reasons.add(reason)
+        self.cells.add((finding.subject, finding.family))
+        self.dtypes.add(finding.dtype)
+        self.parts.add(finding.part)
+        if smallness(finding, problem) < smallness(self.finding, self.problem):
+            self.finding, self.problem = finding, problem
+
+    def absorb(self, other: Group, *, as_example: bool = True) -> None:
+        """Take in a group of the same cause; its smallest problem becomes this one's, unless it is no example of it."""
+        self.count += other.count
+        self.accepted += other.accepted
+        self.reasons |= other.reasons
+        self.cells |= other.cells
+        self.dtypes |= other.dtypes
+        self.parts |= other.parts
+        if as_example and smallness(other.finding, other.problem) < smallness(self.finding, self.problem):
+            self.finding, self.problem, self.dependences = other.finding, other.problem, other.dependences
+
+    def copy(self) -> Group:
+        return replace(
+            self, reasons=set(self.reasons), cells=set(self.cells), dtypes=set(self.dtypes), parts=set(self.parts)
+        )
+
+    def show(self, examined: Examined) -> None:
+        """Show it by what came out of its examination."""
+        self.finding, self.problem, self.dependences = examined.finding, examined.problem, examined.dependences
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether nothing is left of it that nobody has accepted."""
+        return self.accepted == self.count
+
+    @property
+    def acceptance(self) -> str:
+        """How much of it is accepted, and why, in words; "" for nothing."""
+        much = "" if self.is_accepted else f"{self.accepted} of {wording.plural(self.count, 'result')}: "
+        return much + "; ".join(sorted(self.reasons)) if self.accepted else ""
+
+    @property
+    def subjects(self) -> set[str]:
+        return {subject for subject, _ in self.cells}
+
+    @property
+    def families(self) -> set[str]:
+        return {family for _, family in self.cells}
+
+
+def fold(finding: Finding) -> Key:
+    """Findings of one backend that are one thing to tell."""
+    _, kind, severity, cause = finding.key
+    return finding.subject.split(":", 1)[0], kind, severity, cause, finding.alternatives
+
+
+def names(of: Key, subject: str, cause: str) -> bool:
+    """Whether it tells of this subject's backend, and names this cause alone."""
+    return (of[0], of[3], of[4]) == (subject.split(":", 1)[0], cause, ())
+
+
+def without_lesser(groups: list[Group]) -> list[Group]:
+    """Those, less what a wider budget alone explains of subjects of which more is told by a cause that goes before."""
+    left = []
+    for group in groups:
+        greater = next(
+            (
+                other
+                for cause in _LESSER.get(group.finding.cause, ())
+                for other in groups
+                if other.finding.cause == cause and group.subjects <= other.subjects and group.count < other.count
+            ),
+            None,
+        )
+        if greater is None:
+            left.append(group)
+        else:
+            greater.absorb(group, as_example=False)
+    return left
+
+
+def worst_first(groups: list[Group]) -> list[Group]:
+    """By severity, what is accepted last, then by how many findings have the cause, in whatever backend; what is alike
+    stays together.
+    """
+    frequent: Counter[tuple[str, str, str]] = Counter()
+    for group in groups:
+        frequent[group.finding.key[1:]] += group.count
+
+    def rank(group: Group) -> tuple[object, ...]:
+        alike = group.finding.key[1:]
+        severity = group.finding.severity.rank
+        return severity, group.is_accepted, -frequent[alike], alike, -group.count, min(group.subjects)
+
+    return sorted(groups, key=rank)
