@@ -1,6 +1,6 @@
 """Asking on: further problems for single subjects, while the workers live; or from the file alone, once they do not.
 
-What is asked on depends on the judgements so far, so it is asked in rounds. Everything goes through the run's file:
+What is asked on depends on the judgements so far, so it is asked in dialogues. Everything goes through the run's file:
 what it holds is not asked again, and what comes is kept there. Who asks the same things of an old run's file is told
 the same, or that an answer is not there.
 """

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 from logitmus import registry
 from logitmus.events import BackendFailed
 from logitmus.observation import Answered, Crashed, Garbled, NotRun, Outcome, OutOfMemory, Raised, TimedOut
-from logitmus.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready
+from logitmus.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready, Waiting
 from logitmus.problem import Problem
 
 WORKERS = Path(__file__).parent / "workers"
@@ -64,6 +65,14 @@ def test_a_good_worker_answers_everything_exactly() -> None:
         assert outcome.loss[0] == np.float32(np.log(np.exp(-first) * 2 + 1))
         assert outcome.grad_logits is not None
         assert outcome.grad_logits.shape == (2, 3)
+
+
+def test_who_asks_can_do_something_else_while_a_call_takes_long() -> None:
+    with Pool([worker("hangs")], replace(QUICK, compile_seconds=1.0, call_seconds=1.0), jobs=1) as pool:
+        events = list(pool.run(lambda _: (Ask(p, (SUBJECT,)) for p in questions(2, guilty=(1,)))))
+    (lost,) = [n for n, one in enumerate(events) if isinstance(one, Observed) and one.problem == problem(666.0)]
+    assert any(isinstance(event, Waiting) for event in events[:lost])
+    assert isinstance(events[lost].observation.outcome, TimedOut)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,80 @@
+"""Asking on: dialogues are led side by side, and none waits for the answers of another."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+from fakes import FakeJudge, FakePool, problem, specs, subject
+
+from logitmus.asking import Dialogue, OnFile
+from logitmus.events import Judged
+from logitmus.finding import Verdict
+from logitmus.judge_process import InProcess
+from logitmus.judging import Wanted
+from logitmus.run import run
+from logitmus.store import Store
+
+QUESTIONS = [problem(seed) for seed in range(4)]
+SUBJECT = subject().id
+
+
+class OneByOne(InProcess):
+    """Judges what was submitted last first, one problem at a time; remembers what was submitted when."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store, FakeJudge())
+        self.log: list[str] = []
+        self._left: deque[Wanted] = deque()
+
+    def submit(self, wanted: Iterable[Wanted]) -> None:
+        for one in wanted:
+            self.log.append(f"asked {_name(one.problem)}")
+            self._left.append(one)
+
+    def some(self) -> Iterator[Judged]:
+        if self._left:
+            one = self._left.pop()
+            self.log.append(f"judged {_name(one.problem)}")
+            super().submit([one])
+            yield from super().ready(wait=True)
+
+
+def _name(identity: str) -> int:
+    return [one.id for one in QUESTIONS].index(identity)
+
+
+def about(*numbers: int) -> Dialogue[list[str]]:
+    """One question after the other; what was answered, by their names."""
+    told = []
+    for number in numbers:
+        (judgement,) = yield [(QUESTIONS[number], SUBJECT)]
+        assert judgement.problem == QUESTIONS[number].id
+        told.append(f"{number} {judgement.verdict.value}")
+    return told
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.create(tmp_path / "run") as store:
+        list(run(QUESTIONS[:3], specs("fake"), store, pool=FakePool({"fake": [subject()]}), judge=FakeJudge()))
+        yield store
+
+
+def test_a_dialogue_goes_on_before_another_is_answered(store: Store) -> None:
+    judging = OneByOne(store)
+    said = OnFile(store, judging).converse([about(0), about(1, 2), about()])
+    assert [[text.split()[0] for text in one] for one in said] == [["0"], ["1", "2"], []]
+    assert judging.log == ["asked 0", "asked 1", "judged 1", "asked 2", "judged 2", "judged 0"]
+
+
+def test_what_two_ask_is_judged_once(store: Store) -> None:
+    judging = OneByOne(store)
+    assert len(OnFile(store, judging).converse([about(0, 1), about(1, 0)])) == 2
+    assert sorted(judging.log) == ["asked 0", "asked 1", "judged 0", "judged 1"]
+
+
+def test_what_nobody_answers_is_told_as_not_run(store: Store) -> None:
+    assert OnFile(store, OneByOne(store)).converse([about(3, 0)])[0][0] == f"3 {Verdict.NOT_RUN.value}"
