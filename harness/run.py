@@ -21,9 +21,8 @@ from logitmus.backend import Subject
 from logitmus.events import BackendFailed, BackendReady, Event, Judged, Progressed, RunFinished, RunStarted
 from logitmus.examination import Suspects, examine
 from logitmus.exploration import Explorer
-from logitmus.finding import Verdict
 from logitmus.judge_process import InProcess, Judges, Judging
-from logitmus.judging import NOT_ASKED, SupportsJudge, Wanted, judge_problems, judged_subjects
+from logitmus.judging import SupportsJudge, Wanted, judge_problems, judged_subjects
 from logitmus.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready, Waiting
 from logitmus.problem import ONCE, Problem
 from logitmus.registry import BackendSpec
@@ -101,20 +100,24 @@ def judge_run(store: Store, *, judge: SupportsJudge | None = None) -> Iterator[E
     yield RunStarted(len(identities), tuple(dict.fromkeys(b.backend for b in said)), store.environment, store.settings)
     yield from said
     suspects, explorer, relations = Suspects(store.settings), Explorer(store.settings), Relations()
-    unasked = Counter[str]()
-    judged = _counting(judge_problems(store, identities, judged_subjects(store), judge), unasked)
+    judged = judge_problems(store, identities, judged_subjects(store), judge)
     yield from relations.watching(suspects.watching(explorer.watching(judged)))
     asking = OnFile(store, InProcess(store, judge))
     if explorer.minutes:
         yield from suspects.watching(explorer.of_file(asking, _explored(store)))
     yield from examine(asking, suspects.worst_first(), suspects.calls)
     yield from relations.told(store)
-    interrupted = MERGED not in store.settings and (bool(unasked[NOT_ASKED]) or not said)
+    interrupted = unasked(store) > 0 or (not said and MERGED not in store.settings)
     yield RunFinished(seconds=time.monotonic() - start, resumed=len(store), interrupted=interrupted)
 
 
 def unasked(store: Store) -> int:
-    """How many calls the file of a run lacks that its subjects could have been asked: it was interrupted."""
+    """How many calls the file of a run lacks that its subjects could have been asked: it was interrupted.
+
+    None of a file that is merged of others: not all of its subjects were asked all of its problems.
+    """
+    if MERGED in store.settings:
+        return 0
     subjects = store.subjects().values()
     count = 0
     for identity in _of_the_suite(store):
@@ -206,14 +209,6 @@ def _ask_on(
             yield from suspects.watching(explorer.explore(asking, enough=enough))
         yield from examine(asking, suspects.worst_first(), suspects.calls)
     yield from lost
-
-
-def _counting(events: Iterable[Judged], reasons: Counter[str]) -> Iterator[Judged]:
-    """The same; why what was not run was not."""
-    for event in events:
-        if event.judgement.verdict is Verdict.NOT_RUN:
-            reasons[event.judgement.reason] += 1
-        yield event
 
 
 def _of_the_suite(store: Store) -> list[str]:

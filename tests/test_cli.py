@@ -264,6 +264,8 @@ def test_merge_tells_of_a_shard_that_was_interrupted(cli, old_run, tmp_path):
     assert code == 0
     assert f"{part} was interrupted: 2 calls of it were not made" in err
     assert f"{whole} was" not in err
+    _, _, err = cli("merge", tmp_path / "all", whole, "--out", tmp_path / "again")  # a union is no run of its own
+    assert "interrupted" not in err
 
 
 def test_conventions_of_a_backend_and_of_the_file_that_it_left(cli, tmp_path):
