@@ -44,6 +44,9 @@ _LEAST: Final = 2  # problems in a share of what is waited for
 class Judging(Protocol):
     """Who judges what is in the file."""
 
+    def start(self) -> None:
+        """Get ready to judge, beside what the caller goes on with."""
+
     def submit(self, wanted: Iterable[Wanted]) -> None:
         """Take in problems whose answers are all in the file."""
 
@@ -65,6 +68,9 @@ class InProcess:
         self._judge = judge
         self._asked: list[Wanted] = []
         self._subjects: tuple[JudgedSubject, ...] = ()
+
+    def start(self) -> None:
+        return None
 
     def submit(self, wanted: Iterable[Wanted]) -> None:
         self._asked.extend(wanted)
@@ -99,10 +105,13 @@ class Judges:
         self._judges: list[_Judge] = []
         self._here: InProcess | None = None
 
+    def start(self) -> None:
+        if not self._judges:
+            self._judges = [_Judge(self._store.path, self._news) for _ in range(self._processes)]
+
     def submit(self, wanted: Iterable[Wanted]) -> None:
         """Problems whose answers are all in the file; asked `TOGETHER` at a time, or once they are waited for."""
-        if not self._judges:  # not before: the workers start first, and need the processor
-            self._judges = [_Judge(self._store.path, self._news) for _ in range(self._processes)]
+        self.start()
         self._waiting.extend(wanted)
         self._ask()
 

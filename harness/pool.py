@@ -67,6 +67,8 @@ class Pool:
         self._jobs = jobs or os.cpu_count() or 1
         self._workers = Workers(limits or Limits())
         self._places: list[Place] | None = None
+        self._threads = ThreadPoolExecutor(self._jobs, "logitmus-start")
+        self._starting: list[Future[tuple[Ready, Mapping[str, str]] | BackendFailed]] = []
         self._described: dict[str, WorkerProcess] = {}
         self._drives: dict[tuple[str, str, str], Drive] = {}
 
@@ -82,6 +84,7 @@ class Pool:
     def close(self) -> None:
         """Kills every worker, at once; what is still running ends without a further event."""
         self._workers.stop()
+        self._threads.shutdown()
         for worker in list(self._described.values()):
             self._workers.retire(worker)
         for drive in list(self._drives.values()):
@@ -89,35 +92,37 @@ class Pool:
 
     # --- describing -----------------------------------------------------------------------------------------
 
+    def start(self) -> None:
+        """Starts one worker for each backend, `jobs` at a time, unless it is done; `describe` waits for them."""
+        if not self._starting:
+            self._starting = [self._threads.submit(self._describe, spec) for spec in self._specs]
+
     def describe(self) -> Iterator[Ready | BackendFailed]:
-        """Starts one worker for each backend at once, `jobs` at a time, and says what it offers as it is asked.
+        """Starts the backends at once, and says what each offers as it is asked.
 
         A backend that offers what an earlier one offers has failed too: its observations could not be told apart.
         """
-        threads = ThreadPoolExecutor(self._jobs, "logitmus-start")
-        return self._told(threads, [threads.submit(self._describe, spec) for spec in self._specs])
+        self.start()
+        return self._told()
 
-    def _told(
-        self, threads: ThreadPoolExecutor, answers: Sequence[Future[tuple[Ready, Mapping[str, str]] | BackendFailed]]
-    ) -> Iterator[Ready | BackendFailed]:
+    def _told(self) -> Iterator[Ready | BackendFailed]:
         places: list[Place] = []
-        with threads:
-            try:
-                for answer in (future.result() for future in answers):
-                    if isinstance(answer, BackendFailed):
-                        yield answer
-                        continue
-                    ready, wire_ids = answer
-                    known = {subject.id for place in places for subject in place.subjects}
-                    clash = sorted(known & set(wire_ids))
-                    if clash:
-                        yield _clash(ready.spec, clash[0])
-                        continue
-                    places += _places(ready, wire_ids)
-                    yield ready
-            except BaseException:
-                self.close()  # before the threads are waited for
-                raise
+        try:
+            for answer in (future.result() for future in self._starting):
+                if isinstance(answer, BackendFailed):
+                    yield answer
+                    continue
+                ready, wire_ids = answer
+                known = {subject.id for place in places for subject in place.subjects}
+                clash = sorted(known & set(wire_ids))
+                if clash:
+                    yield _clash(ready.spec, clash[0])
+                    continue
+                places += _places(ready, wire_ids)
+                yield ready
+        except BaseException:
+            self.close()
+            raise
         self._places = places
 
     def _describe(self, spec: BackendSpec) -> tuple[Ready, Mapping[str, str]] | BackendFailed:

@@ -165,6 +165,7 @@ def _run(
 ) -> Iterator[Event]:
     described = workers.describe()  # they start while the problems are made
     order = _add_problems(problems, store)
+    judging.start()  # not before: the workers need the processor more
     yield RunStarted(len(order), tuple(spec.label for spec in specs), store.environment, store.settings)
     backends: dict[str, str] = {}
     for said in described:

@@ -70,12 +70,8 @@ def run(
     ] = 8.0,
 ) -> None:
     """Ask every backend every problem, and judge the answers."""
-    from logitmus import run as engine
-    from logitmus.cli.delivery import acceptance, deliver
-    from logitmus.cli.progress import shown
-    from logitmus.pool import Limits
+    from logitmus.pool import Limits, Pool
 
-    accepted = acceptance(expect)
     given = {
         "backends": backend,
         "subjects": subject,
@@ -86,40 +82,48 @@ def run(
         "seed": seed,
         "explore": explore and {"minutes": explore},
     }
+    asked = _settings(out, {name: value for name, value in given.items() if value is not None}, resume=resume)
+    specs = chosen_backends(asked["backends"])
+    problems = chosen_problems(asked)
     limits = Limits(
         start_seconds=start_seconds,
         compile_seconds=compile_seconds,
         call_seconds=call_seconds,
         memory_bytes=int(memory * _GIB),
     )
-    with _file(out, {name: value for name, value in given.items() if value is not None}, resume=resume) as store:
-        asked = store.settings
-        specs = chosen_backends(asked["backends"])
-        selection = engine.Selection(subjects=tuple(asked["subjects"]), devices=tuple(asked["devices"]))
-        events = engine.run(chosen_problems(asked), specs, store, selection=selection, limits=limits, jobs=jobs)
-        try:
-            code = deliver(
-                shown(events),
-                accepted,
-                outputs=Outputs(html=html, json=json, junit=junit, markdown=markdown),
-                fail_on=fail_on,
-                asked_for={spec.label for spec in specs} if asked["backends"] else (),
-                store=store,
-            )
-        except KeyboardInterrupt:
-            code = Exit.INTERRUPTED
-        count = len(store)
+    with Pool(specs, limits, jobs) as workers:
+        workers.start()  # what they load takes longer than all that is loaded here
+        from logitmus import run as engine
+        from logitmus.cli.delivery import acceptance, deliver
+        from logitmus.cli.progress import shown
+
+        accepted = acceptance(expect)
+        with _file(out, asked, resume=resume) as store:
+            selection = engine.Selection(subjects=tuple(asked["subjects"]), devices=tuple(asked["devices"]))
+            events = engine.run(problems, specs, store, selection=selection, pool=lambda *_: workers)
+            try:
+                code = deliver(
+                    shown(events),
+                    accepted,
+                    outputs=Outputs(html=html, json=json, junit=junit, markdown=markdown),
+                    fail_on=fail_on,
+                    asked_for={spec.label for spec in specs} if asked["backends"] else (),
+                    store=store,
+                )
+            except KeyboardInterrupt:
+                code = Exit.INTERRUPTED
+            count = len(store)
     again = f"\nGo on with: logitmus run --resume --out {store.path}" if code is Exit.INTERRUPTED else ""
     typer.echo(f"{count} observations are in {store.path}{again}", err=True)
     raise typer.Exit(code)
 
 
-def _file(out: Path | None, given: dict[str, Any], *, resume: bool) -> Store:
-    """A new file with these settings; or the one to go on with, which holds its own."""
-    from logitmus.store import SUFFIX, Store
-
+def _settings(out: Path | None, given: dict[str, Any], *, resume: bool) -> dict[str, Any]:
+    """What is asked of whom: as given, and else as usual; of a run that goes on, its own."""
     if not resume:
-        return new_file(out or Path(f"logitmus-{datetime.now():%Y%m%d-%H%M%S}{SUFFIX}"), given)
+        return {**_DEFAULTS, **given}
+    from logitmus.store import Store
+
     if out is None:
         raise typer.BadParameter("needs --out FILE, the file of the run to go on with", param_hint="--resume")
     with Store.open(out) as started:
@@ -131,7 +135,16 @@ def _file(out: Path | None, given: dict[str, Any], *, resume: bool) -> Store:
                 "(a run goes on with its own), or start a new file",
                 param_hint="--resume",
             )
-    return Store.open(out, write=True, check=False)
+    return settings
+
+
+def _file(out: Path | None, settings: dict[str, Any], *, resume: bool) -> Store:
+    """A new file with these settings, or the one to go on with."""
+    from logitmus.store import SUFFIX, Store
+
+    if resume and out is not None:
+        return Store.open(out, write=True, check=False)
+    return new_file(out or Path(f"logitmus-{datetime.now():%Y%m%d-%H%M%S}{SUFFIX}"), settings)
 
 
 def new_file(path: Path, given: dict[str, Any]) -> Store:
@@ -139,7 +152,4 @@ def new_file(path: Path, given: dict[str, Any]) -> Store:
     from logitmus.environment import harness_environment
     from logitmus.store import Store
 
-    settings = {**_DEFAULTS, **given}
-    chosen_backends(settings["backends"])  # a name that is wrong is told before there is a file
-    chosen_problems(settings)
-    return Store.create(path, environment=harness_environment(), settings=settings)
+    return Store.create(path, environment=harness_environment(), settings={**_DEFAULTS, **given})
