@@ -21,6 +21,7 @@ from logitmus.observation import Answered
 from logitmus.oracle import ARB_BITS, FAST, WIDE, Answer, answer
 from logitmus.problem import Array, Problem, dtype_name
 from logitmus.question import Question, ask, concerned
+from logitmus.softmax import Softmaxes
 from logitmus.verdict import Compared, compare
 
 LADDER: Final = (None, *ARB_BITS)
@@ -33,6 +34,7 @@ class Bench:
     problem: Problem
     _questions: dict[tuple[str, ...], Question] = field(default_factory=dict)
     _answers: dict[tuple[object, ...], Answer] = field(default_factory=dict)
+    _softmaxes: Softmaxes = field(default_factory=Softmaxes)
     _budgets: dict[tuple[object, ...], Budget] = field(default_factory=dict)
     _compared: dict[tuple[object, ...], tuple[Array, Compared]] = field(default_factory=dict)
 
@@ -51,7 +53,7 @@ class Bench:
         wanted = bits or (WIDE if self.problem.dtype == "float64" else FAST)
         key = (question.key, wanted)
         if key not in self._answers:
-            self._answers[key] = answer(question, bits=wanted)
+            self._answers[key] = answer(question, bits=wanted, softmaxes=self._softmaxes)
         return self._answers[key]
 
     def compared(self, result: Array, exact: Answer, part: str, *, flushing: bool) -> Compared:

@@ -129,10 +129,9 @@ class Budget:
     @cached_property
     def _l(self) -> Array:
         """l_k with infinities replaced by 0: they are judged as special values, not by distance."""
-        value, _ = self._soft.neg_log_p()
-        if not self._softmax_inside:
-            value = np.abs(self._q.log_inputs)
-        return np.where(np.isfinite(value), value, 0.0)
+        value = self._soft.neg_log_p if self._softmax_inside else np.abs(self._q.log_inputs)
+        finite = np.isfinite(value)
+        return value if finite.all() else np.where(finite, value, 0.0)
 
     @cached_property
     def _softmax_inside(self) -> bool:
@@ -141,9 +140,7 @@ class Budget:
 
     @cached_property
     def _logs(self) -> Array:
-        """(R, K): the error of taking the logs of (scaled, clipped) probabilities; 0 for logits."""
-        if self._q.inputs != "probabilities":
-            return np.zeros((1, 1))
+        """(R, K): the error of taking the logs of (scaled, clipped) probabilities."""
         r, z = self.roundoffs, self._q.log_inputs
         z = np.where(np.isfinite(z), np.abs(z), 0.0)
         return r.v * (8 * z + 4 + self._s[:, None]) + r.w * (z + 1)
@@ -161,21 +158,26 @@ class Budget:
         return r.v * (3 * soft.spread + self._s + 12 * c + 8 * soft.L) + r.w * (soft.spread + 2 * c + soft.L)
 
     @cached_property
-    def _offset(self) -> Array:
-        """(R, K): what forming the logsumexp before subtracting costs (grade C only)."""
+    def _offset(self) -> Array | None:
+        """(R, K): what logs of probabilities cost, and forming the logsumexp before subtracting (grade C); None: 0."""
+        logs = self._logs if self._q.inputs == "probabilities" else None
         if self.grade is not Grade.C:
-            return self._logs
+            return logs
         m = np.where(np.isfinite(self._soft.m), np.abs(self._soft.m), 0.0)[:, None]
         x = np.where(np.isfinite(self._q.log_inputs), np.abs(self._q.log_inputs), 0.0)
         slope = 2 * (self.roundoffs.v + self.roundoffs.w)
-        return self._logs + slope * m + slope * x
+        return slope * m + slope * x if logs is None else logs + slope * m + slope * x
 
     @cached_property
     def _dl_k(self) -> Array:
         """Dl_k, (R, K): the error of -log p_k."""
-        r, soft = self.roundoffs, self._soft
-        # Precision first: |d| may be near float64's own largest value.
-        return self._dl[:, None] + (r.v + r.w) * soft.abs_d + (r.v + r.w) * self._l + self._offset
+        return self._log_error(self._dl[:, None], self._soft.abs_d, self._l, self._offset)
+
+    def _log_error(self, dl: Array, abs_d: Array, l_k: Array, offset: Array | None) -> Array:
+        """Dl_k of some elements."""
+        slope = self.roundoffs.v + self.roundoffs.w  # first: |d| may be near float64's own largest value
+        error = dl + slope * abs_d + slope * l_k
+        return np.asarray(error if offset is None else error + offset)
 
     @cached_property
     def _rows(self) -> tuple[Array, Array]:
@@ -184,12 +186,13 @@ class Budget:
         if self.grade is Grade.A:
             return self._accurate_rows
         c, over = self._constant, self._over
-        if q.q is None and not q.eps:
+        if q.hard:
             at = (np.arange(q.rows), q.labels)
-            size = (np.ones(q.rows) if q.weight is None else np.abs(q.weight[q.labels])) * over
-            magnitude = size * self._l[at]
+            size, l_t = q.target_size * over, self._l[at]
+            offset = None if self._offset is None else self._offset[at]
+            magnitude = size * l_t
             error = (
-                size * self._dl_k[at]
+                size * self._log_error(self._dl, self._soft.abs_d[at], l_t, offset)
                 + (3 * r.v + 3 * r.w) * magnitude
                 + r.lam_v * size * q.classes * c
                 + 3 * r.th_w * c * over
@@ -208,7 +211,7 @@ class Budget:
             + r.th_w * (nnz + 2) * c * over
             + (self._flushed * over * self._l).sum(axis=1)
         )
-        if self.grade is Grade.C:
+        if self.grade is Grade.C and self._offset is not None:
             error = error + s_t * (h * self._offset).sum(axis=1) / 2
         return self._kept(error), self._kept(magnitude)
 
@@ -227,7 +230,7 @@ class Budget:
     def _s_t(self) -> Array:
         """S_T per row: the summation over the nonzero targets; 0 for one."""
         q = self._q
-        if q.q is None and not q.eps:
+        if q.hard:
             return np.zeros(q.rows)
         _, h, _ = q.effective
         terms = h * self._l
@@ -296,7 +299,7 @@ class Budget:
 
     def _loss(self) -> Array:
         r = self.roundoffs
-        y = np.abs(np.where(np.isfinite(self.answer.loss.mid), self.answer.loss.mid, 0.0))
+        y = self.answer.loss.magnitude
         if self._q.fixed is not None:
             return np.array(r.th_u)
         errors, magnitudes = self._rows
@@ -318,55 +321,53 @@ class Budget:
 
     def _grad_logits(self) -> Array:
         r, q, soft = self.roundoffs, self._q, self._soft
-        g = np.abs(np.where(np.isfinite(self.answer.grad_logits.mid), self.answer.grad_logits.mid, 0.0))
-        a, h, lone = q.effective
-        size = h.sum(axis=1)[:, None]
+        g = self.answer.grad_logits.magnitude
+        size = q.target_size[:, None]
         if q.soft_target_gradient == "plain":
             size = np.maximum(size, 1.0)
-        size, h = self._c * size, self._c * h  # first, so that tiny weights do not underflow here
-        relative_w = self._relative_w
+        size = self._c * size  # first, so that tiny weights do not underflow here
+        own = r.u + 4 * r.v + 3 * r.w + self._relative_w
         if q.inputs != "logits":
             p = np.exp(q.log_inputs)
-            terms = size / p.sum(axis=1, keepdims=True) * (q.probability_scale != "none") + h / p
-            error = terms * (self._relative_p + 4 * r.w)
-            return error + (r.u + 4 * r.v + 3 * r.w + relative_w) * g + r.th_u
+            terms = size / p.sum(axis=1, keepdims=True) * (q.probability_scale != "none") + self._c * q.effective[1] / p
+            return terms * (self._relative_p + 4 * r.w) + own * g + r.th_u
+        rows = np.flatnonzero(q.lone >= 0)
+        lone, of_p = q.lone[rows], size * soft.p
         if self.grade is Grade.A:
             common = (3 * soft.spread + (self._s + 8) * self._one_minus_p_max)[:, None]
-            error = size * soft.p * (3 * r.v * soft.abs_d + r.v * (common + 8))
-            dense = (lone < 0)[:, None]
-            error = error + np.where(dense, 8 * r.v * self._s_t[:, None] * (size * soft.p + h), 0.0)
-            rows = np.flatnonzero(lone >= 0)
-            if len(rows):
-                error[rows, lone[rows]] = (r.v * size * common)[rows, 0]
-            return error + (8 * r.u + relative_w) * g + 2 * r.th_u
-        nnz = (a != 0).sum(axis=1)[:, None]
-        dense = nnz > 1
-        of_p = size * soft.p
-        error = of_p * (self._relative_p + r.v * self._s_t[:, None]) + size * (r.lam_v + r.th_w)
-        if dense.any():
-            error = error + np.where(dense, (4 * r.v + 3 * r.w) * (of_p + h), 0.0)
-        # A lone target's gradient may be -c A sum_{j != t} p_j as well as c A (p_t - 1): then that sum errs, too.
-        rows = np.flatnonzero(lone >= 0)
-        if len(rows):
-            others, _ = soft.others(np.maximum(lone, 0))
-            error[rows, lone[rows]] += size[rows, 0] * (others * (self._dl + r.v * (self._s + 8)))[rows]
-        if r.flushes:
-            gone = self._c * self._flushed
-            error = error + gone.sum(axis=1, keepdims=True) * soft.p + gone
+            error = of_p * (3 * r.v * soft.abs_d + r.v * (common + 8))
+            if not q.hard:
+                dense = 8 * r.v * self._s_t[:, None] * (of_p + self._c * q.effective[1])
+                error += np.where((q.lone < 0)[:, None], dense, 0.0)
+            error[rows, lone] = (r.v * size * common)[rows, 0]
+            return error + (8 * r.u + self._relative_w) * g + 2 * r.th_u
         # What is stored may be stored before the cotangent multiplies it, or after.
         stored = r.th_w * np.maximum(1.0, self._c)
-        return error + stored * (nnz * soft.p + 1) + (r.u + 4 * r.v + 3 * r.w + relative_w) * g + r.th_u
+        error = of_p * (self._relative_p + r.v * self._s_t[:, None])
+        error += size * (r.lam_v + r.th_w) + stored + r.th_u
+        nnz = q.target_size[:, None] != 0
+        if not q.hard:
+            nnz = (q.effective[0] != 0).sum(axis=1)[:, None]
+            error += np.where(nnz > 1, (4 * r.v + 3 * r.w) * (of_p + self._c * q.effective[1]), 0.0)
+        error += stored * nnz * soft.p
+        # A lone target's gradient may be -c A sum_{j != t} p_j as well as c A (p_t - 1): then that sum errs, too.
+        others, _ = self.answer.others
+        error[rows, lone] += (size[:, 0] * others * (self._dl + r.v * (self._s + 8)))[rows]
+        if r.flushes:
+            gone = self._c * self._flushed
+            error += gone.sum(axis=1, keepdims=True) * soft.p + gone
+        return error + own * g
 
     @cached_property
     def _relative_p(self) -> Array:
         """r_i, (R, K): the relative error of p_i, also when taken as exp of a stored log-probability."""
         r, soft = self.roundoffs, self._soft
-        of_d, of_l = (3 * r.v + r.w) * soft.abs_d, r.w * self._l
-        return self._dl[:, None] + of_d + of_l + 8 * r.v + r.w + self._offset
+        error = (self._dl + 8 * r.v + r.w)[:, None] + (3 * r.v + r.w) * soft.abs_d + r.w * self._l
+        return np.asarray(error if self._offset is None else error + self._offset)
 
     def _grad_targets(self) -> Array:
         r, q = self.roundoffs, self._q
-        g = np.abs(np.where(np.isfinite(self.answer.grad_targets.mid), self.answer.grad_targets.mid, 0.0))
+        g = self.answer.grad_targets.magnitude
         weight = np.ones(q.classes) if q.weight is None else np.abs(q.weight)
         scale = self._c * weight[None, :] * abs(1 - q.eps)
         relative_w = self._relative_w

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -39,6 +40,11 @@ class Enclosure:
     @classmethod
     def exactly(cls, value: float, shape: tuple[int, ...] = ()) -> Enclosure:
         return cls(np.full(shape, value), np.zeros(shape), np.zeros(shape))
+
+    @cached_property
+    def magnitude(self) -> Array:
+        """|mid|, and 0 where it is not finite."""
+        return np.where(np.isfinite(self.mid), np.abs(self.mid), 0.0)
 
     @property
     def shape(self) -> tuple[int, ...]:

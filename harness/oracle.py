@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from logitmus.convention import PORTABLE, Convention
 from logitmus.enclosure import Enclosure
 from logitmus.problem import Array, Problem
 from logitmus.question import Question, ask
-from logitmus.softmax import DOUBLE, EXTENDED, R, Softmax, Working, softmax, trustworthy
+from logitmus.softmax import DOUBLE, EXTENDED, R, Softmax, Softmaxes, Working, trustworthy
 
 _RowFunction = Callable[[Question, int, arb_tier.RowBalls | None, Any], list[Any]]
 FAST: Final = DOUBLE.bits
@@ -37,12 +37,13 @@ class Answer:
 
     Attributes:
         question: what it answers. bits: those of the precision it is computed in.
-        working: the format of the fast tier; None: Arb.
+        working: the format of the fast tier; None: Arb. softmaxes: what other answers have made already.
     """
 
     question: Question
     bits: int
     working: Working | None
+    softmaxes: Softmaxes = field(default_factory=Softmaxes, repr=False)
 
     @cached_property
     def loss(self) -> Enclosure:
@@ -62,11 +63,17 @@ class Answer:
     @cached_property
     def workspace(self) -> Softmax:
         """The float64 softmax of the question; for budgets, whatever the tier."""
-        return softmax(self.question.log_inputs)
+        return self.softmaxes.of(self.question.log_inputs)
+
+    @cached_property
+    def others(self) -> tuple[Array, Array]:
+        """`Softmax.others` of lone targets, from the workspace; of no meaning in other rows."""
+        return self.workspace.others(np.maximum(self.question.lone, 0))
 
     @cached_property
     def _work(self) -> Softmax:
-        work = self.workspace if self.working in (None, DOUBLE) else softmax(self.question.x, self.working)
+        wide = self.working not in (None, DOUBLE)
+        work = self.softmaxes.of(self.question.x, self.working) if wide and self.working else self.workspace
         return replace(work, lost=work.lost | (work.m == np.inf)) if self.question.nan_infinities else work
 
     @cached_property
@@ -80,24 +87,28 @@ class Answer:
         return _fast_rows(self.question, self._work)
 
 
-def answer(question: Question, *, bits: int = FAST) -> Answer:
+def answer(question: Question, *, bits: int = FAST, softmaxes: Softmaxes | None = None) -> Answer:
     """The answer from the fast tier (FAST: float64; WIDE: extended precision) or from Arb at `bits` of precision.
 
     Questions that the fast tier does not cover (probabilities as inputs, other bases, no rows or classes, magnitudes
     beyond the differences of the format, a machine that has no such format or whose exp fails the self-test) go to
     Arb at 128 bits.
 
+    Args:
+        softmaxes: those that other questions about the same problem have needed.
+
     Raises:
         UnanswerableError: where the convention expects an exception.
     """
     if question.refused is not None:
         raise UnanswerableError(f"the expected answer is an exception: {question.refused}")
+    shared = softmaxes or Softmaxes()
     if bits > max(FAST, WIDE):
-        return Answer(question, bits, None)
+        return Answer(question, bits, None, shared)
     working = DOUBLE if bits == FAST else EXTENDED
     if working is None or not _fast_covers(question, working):
-        return Answer(question, ARB_BITS[0], None)
-    return Answer(question, bits, working)
+        return Answer(question, ARB_BITS[0], None, shared)
+    return Answer(question, bits, working, shared)
 
 
 def reference(problem: Problem, convention: Convention = PORTABLE, *, bits: int = ARB_BITS[0]) -> Answer:
@@ -132,7 +143,7 @@ def _fast_covers(question: Question, working: Working) -> bool:
         and question.rows > 0
         and question.classes > 0
         # The differences of narrower floats never overflow; those of float64 might, in float64.
-        and (working is not DOUBLE or not bool((np.abs(np.where(np.isfinite(x), x, 0.0)) > 2.0**1000).any()))
+        and (working is not DOUBLE or float(np.abs(x).max(where=np.isfinite(x), initial=0.0)) <= 2.0**1000)
         and trustworthy(working)
     )
 
@@ -143,7 +154,7 @@ def _fast_covers(question: Question, working: Working) -> bool:
 def _fast_rows(question: Question, work: Softmax) -> tuple[Array, Array]:
     """Row losses and their error bounds, (R,); ignored rows 0, rows without a limit NaN."""
     with np.errstate(invalid="ignore", over="ignore"):
-        if question.q is None and not question.eps:
+        if question.hard:
             loss, error = _lone_rows(question, work)
         else:
             loss, error = _dense_rows(question, work)
@@ -155,7 +166,7 @@ def _fast_rows(question: Question, work: Softmax) -> tuple[Array, Array]:
 def _lone_rows(question: Question, work: Softmax) -> tuple[Array, Array]:
     assert question.labels is not None  # noqa: S101  (ask() gives labels or q)
     E, MU = work.working.E, work.working.MU
-    value, value_error = work.neg_log_p(question.labels)
+    value, value_error = work.neg_log_p_at(question.labels)
     if question.weight is None:
         exact = (value == 0) & (value_error == 0)
         return value, np.where(exact, 0.0, value_error + 7 * E * value + MU)
@@ -169,7 +180,7 @@ def _lone_rows(question: Question, work: Softmax) -> tuple[Array, Array]:
 def _dense_rows(question: Question, work: Softmax) -> tuple[Array, Array]:
     E, MU = work.working.E, work.working.MU
     a, h, _ = question.effective_in(work.working.dtype.type)
-    value, value_error = work.neg_log_p()
+    value, value_error = work.neg_log_p, work.neg_log_p_error
     used = a != 0
     terms = np.where(used, a * value, 0.0)
     nnz = used.sum(axis=1)
@@ -222,10 +233,11 @@ def _factors(question: Question, work: Softmax) -> Array:
 
 def _finish_gradient(question: Question, work: Softmax, gradient: Array, error: Array) -> Enclosure:
     lost = work.lost | np.isnan(question.forced)
-    gradient = np.where(lost[:, None], np.nan, gradient)
+    if lost.any():
+        gradient = np.where(lost[:, None], np.nan, gradient)
     silent = ~question.kept | (question.forced == 0)
-    gradient = np.where(silent[:, None], 0.0, gradient)
-    error = np.where(silent[:, None], 0.0, error)
+    if silent.any():
+        gradient, error = np.where(silent[:, None], 0.0, gradient), np.where(silent[:, None], 0.0, error)
     return Enclosure.of(gradient, error)
 
 
@@ -236,7 +248,7 @@ def _fast_grad_logits(answer: Answer, work: Softmax) -> Enclosure:
     c = _factors(question, work)[:, None]
     rows = np.arange(question.rows)
     p, p_error = work.p, work.p_error()
-    if question.labels is not None and not question.eps:
+    if question.hard and question.labels is not None:
         a_t = np.ones(question.rows) if question.weight is None else question.weight[question.labels]
         total = a_t[:, None]
         gradient = c * total * p
@@ -252,7 +264,7 @@ def _fast_grad_logits(answer: Answer, work: Softmax) -> Enclosure:
         lone_rows = rows[(lone_or_none >= 0) & (total[:, 0] == a[rows, lone_or_none])]
         lone = lone_or_none
     if len(lone_rows):
-        others, others_error = work.others(np.maximum(lone, 0))
+        others, others_error = answer.others if work.working is DOUBLE else work.others(np.maximum(lone, 0))
         k, n = lone[lone_rows], lone_rows
         factor = (c * total)[n, 0]
         gradient[n, k] = -factor * others[n]
@@ -265,7 +277,7 @@ def _fast_grad_logits(answer: Answer, work: Softmax) -> Enclosure:
 def _fast_grad_targets(answer: Answer, work: Softmax) -> Enclosure:
     question = answer.question
     E, MU = work.working.E, work.working.MU
-    value, value_error = work.neg_log_p()
+    value, value_error = work.neg_log_p, work.neg_log_p_error
     w = np.ones(question.classes) if question.weight is None else question.weight
     scale = _factors(question, work)[:, None] * w[None, :] * (1 - work.working.dtype.type(question.eps))
     with np.errstate(invalid="ignore"):

@@ -91,6 +91,25 @@ class Question:
         """`effective_in` float64."""
         return self.effective_in(np.float64)
 
+    @property
+    def hard(self) -> bool:
+        """Whether each row has one target, its label."""
+        return self.labels is not None and not self.eps
+
+    @cached_property
+    def lone(self) -> Array:
+        """(R,): the label of a row's only target, -1: it has none or several."""
+        if not self.hard or self.labels is None:
+            return self.effective[2]
+        return self.labels if self.weight is None else np.where(self.weight[self.labels] != 0, self.labels, -1)
+
+    @cached_property
+    def target_size(self) -> Array:
+        """(R,): H, the sum of the magnitudes of a row's targets."""
+        if not self.hard or self.labels is None:
+            return np.asarray(self.effective[1].sum(axis=1))
+        return np.ones(self.rows) if self.weight is None else np.abs(self.weight[self.labels])
+
     def effective_in(self, dtype: Any) -> tuple[Array, Array, Array]:
         """Effective targets a_k, their magnitudes h_k (both (R, K)) and the labels of lone targets (R,), -1: none.
 

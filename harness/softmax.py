@@ -80,15 +80,24 @@ class Softmax:
         """(R, K): e^d / sum e^d."""
         return np.asarray(self.exponentials / (1.0 + self.s2)[:, None])
 
-    def neg_log_p(self, k: Array | None = None) -> tuple[Array, Array]:
-        """l = L - d and its error bound: at the classes k (R,), or everywhere (R, K)."""
-        if k is None:
-            d, abs_d, L, dL = self.d, self.abs_d, self.L[:, None], self.dL[:, None]
-        else:
-            rows = np.arange(len(k))
-            d, abs_d, L, dL = self.d[rows, k], self.abs_d[rows, k], self.L, self.dL
-        value = L - d
-        return value, dL + 1.01 * self.working.E * (abs_d + np.where(np.isfinite(value), value, 0.0))
+    @cached_property
+    def neg_log_p(self) -> Array:
+        """(R, K): l = L - d."""
+        return np.asarray(self.L[:, None] - self.d)
+
+    @property
+    def neg_log_p_error(self) -> Array:
+        """A bound on the error of l, (R, K)."""
+        return self._log_error(self.neg_log_p, self.abs_d, self.dL[:, None])
+
+    def neg_log_p_at(self, k: Array) -> tuple[Array, Array]:
+        """l and its error bound at the classes k, (R,)."""
+        rows = np.arange(len(k))
+        value = self.L - self.d[rows, k]
+        return value, self._log_error(value, self.abs_d[rows, k], self.dL)
+
+    def _log_error(self, value: Array, abs_d: Array, dL: Array) -> Array:
+        return np.asarray(dL + 1.01 * self.working.E * (abs_d + np.where(np.isfinite(value), value, 0.0)))
 
     def p_error(self) -> Array:
         """A bound on the error of p, (R, K)."""
@@ -157,6 +166,22 @@ def softmax(x: Array, working: Working = DOUBLE) -> Softmax:
         dL=dL,
         lost=lost,
     )
+
+
+class Softmaxes:
+    """The workspaces of one problem, each made once: most of the questions that it can be differ in other things."""
+
+    def __init__(self) -> None:
+        self._made: list[tuple[Array, Softmax]] = []
+
+    def of(self, x: Array, working: Working = DOUBLE) -> Softmax:
+        """`softmax` of x."""
+        for seen, made in self._made:
+            if made.working is working and (seen is x or np.array_equal(seen, x)):
+                return made
+        made = softmax(x, working)
+        self._made.append((x, made))
+        return made
 
 
 @cache

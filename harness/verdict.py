@@ -40,6 +40,11 @@ class Compared:
     def _all_numeric(self) -> bool:
         return bool(self.numeric.all())
 
+    @cached_property
+    def _at_most(self) -> Array:
+        """How far beyond its own rounding a result may be from the exact value."""
+        return np.asarray(self.distance - self.slack + self.uncertainty)
+
     def cut(self, rows: slice | tuple[int, ...]) -> Compared:
         """Some of the rows, or one element."""
         return Compared(
@@ -56,9 +61,10 @@ class Compared:
     @np.errstate(over="ignore", invalid="ignore")
     def within(self, budget: Array) -> tuple[Array, Array]:
         """(surely, possibly): where r is in the rounding image of [y - budget, y + budget]."""
-        budget = np.broadcast_to(budget, self.distance.shape)
-        excess = self.distance - self.slack
-        surely, possibly = excess + self.uncertainty <= budget, excess - self.uncertainty <= budget
+        surely = self._at_most <= budget
+        if self._all_numeric and surely.all():  # the usual case
+            return surely, surely
+        possibly = self.distance - self.slack - self.uncertainty <= budget
         if self._all_numeric:
             return surely, possibly
         surely, possibly = self.numeric & surely, self.numeric & possibly
