@@ -39,6 +39,7 @@ _LONGEST: Final = 1 << 30
 _AHEAD: Final = 2  # batches with one process: one that it judges, and one that it need not wait for
 _ENOUGH: Final = TOGETHER // 4  # problems for a process that has nothing to do
 _LEAST: Final = 2  # problems in a share of what is waited for
+_LARGE: Final = 1 << 14  # logits: a problem of so many is a share of its own
 
 
 class Judging(Protocol):
@@ -158,7 +159,11 @@ class Judges:
 
     def _share(self) -> list[Wanted]:
         """A part of what waits, ever smaller, so that all who judge are done at about the same time."""
-        return self._next(min(TOGETHER, max(_LEAST, len(self._waiting) // (2 * len(self._judges) + 2))))
+        share = self._next(min(TOGETHER, max(_LEAST, len(self._waiting) // (2 * len(self._judges) + 2))))
+        large = (n for n, one in enumerate(share) if self._store.problem(one.problem).logits.size >= _LARGE)
+        end = next(large, len(share)) or 1
+        self._waiting.extendleft(reversed(share[end:]))
+        return share[:end]
 
     def _next(self, count: int) -> list[Wanted]:
         return [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]

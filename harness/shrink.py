@@ -7,7 +7,7 @@ makes the problem smaller by one and the same measure (`size`), so that it ends;
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -69,12 +69,17 @@ def shrinking(problem: Problem, row: int | None, calls: int) -> Generator[list[P
                 answers = yield [one.problem for one in fresh]
                 failing = [one for one, failed in zip(fresh, answers, strict=True) if failed]
                 if failing:  # the others are larger, and are not asked again
-                    current, improved = min(failing, key=lambda one: size(one.problem)), True
+                    smallest = failing[0] if len(failing) == 1 else min(failing, key=lambda one: size(one.problem))
+                    current, improved = smallest, True
     return current
 
 
 def size(problem: Problem) -> tuple[int, ...]:
     """What makes a problem large, most important first: rows, classes, what is special, how long its numbers are."""
+    return *_outline(problem), _digits_in(problem)
+
+
+def _outline(problem: Problem) -> tuple[int, ...]:
     special = (
         problem.weight is not None,
         problem.ignore_index is not None,
@@ -87,8 +92,12 @@ def size(problem: Problem) -> tuple[int, ...]:
         problem.target_kind == "labels" and problem.targets.dtype != np.int64,
         problem.target_kind == "probabilities" and not _sum_to_one(problem.targets),
     )
+    return problem.rows, problem.classes, sum(special)
+
+
+def _digits_in(problem: Problem) -> int:
     numbers = (problem.logits, problem.targets, problem.weight, problem.cotangent)
-    return problem.rows, problem.classes, sum(special), sum(_length(one) for one in numbers if one is not None)
+    return sum(_length(one) for one in numbers if one is not None)
 
 
 def alone(problem: Problem, row: int) -> Problem:
@@ -103,9 +112,12 @@ _Pass = Callable[[Problem, int | None], Iterator[Candidate]]
 
 def _smaller(candidates: _Pass, current: Candidate, seen: set[str]) -> Iterator[Candidate]:
     """Those that are new, valid and smaller than `current`; they are counted as seen."""
-    bound = size(current.problem)
+    bound, digits = _outline(current.problem), cache(partial(_digits_in, current.problem))
     for one in candidates(*current):
-        if one.problem.id not in seen and size(one.problem) < bound:
+        if one.problem.id in seen:
+            continue
+        outline = _outline(one.problem)  # decides mostly: digits are counted where it does not
+        if outline < bound or (outline == bound and _digits_in(one.problem) < digits()):
             seen.add(one.problem.id)
             yield one
 
@@ -137,9 +149,10 @@ def _fewer_rows(problem: Problem, row: int | None) -> Iterator[Candidate]:
             yield from (Candidate(one, place) for one in _of_classes(plain, _telling(plain)[:2]))
             yield Candidate(plain, place)
         yield Candidate(lone, place)
-    for dropped in _chunks([n for n in range(rows) if n != row]):
-        kept = [n for n in range(rows) if n not in dropped]
-        yield Candidate(_of_rows(problem, kept), None if row is None else kept.index(row))
+    every = np.arange(rows)
+    for dropped in _chunks(every if row is None else np.delete(every, row)):
+        kept = np.delete(every, dropped)
+        yield Candidate(_of_rows(problem, kept), None if row is None else int(np.searchsorted(kept, row)))
 
 
 def _odd_row(problem: Problem) -> int | None:
@@ -151,7 +164,7 @@ def _odd_row(problem: Problem) -> int | None:
     return int(places[0]) if len(places) else None
 
 
-def _of_rows(problem: Problem, rows: list[int]) -> Problem:
+def _of_rows(problem: Problem, rows: Sequence[int] | Array) -> Problem:
     flat = (problem.rows,)
     soft = problem.target_kind == "probabilities"
     upstream = problem.cotangent
@@ -162,14 +175,14 @@ def _of_rows(problem: Problem, rows: list[int]) -> Problem:
     )
 
 
-def _chunks(items: list[int]) -> Iterator[set[int]]:
+def _chunks(items: Array) -> Iterator[Array]:
     """Halves, quarters, ..., single ones."""
     length = len(items)
     while length > 1:
         length = -(-length // 2)
-        yield from (set(items[start : start + length]) for start in range(0, len(items), length))
+        yield from (items[start : start + length] for start in range(0, len(items), length))
     if len(items) == 1:
-        yield set(items)
+        yield items
 
 
 # --- options -----------------------------------------------------------------------------------------------------
@@ -223,8 +236,9 @@ def _fewer_classes(problem: Problem, row: int | None) -> Iterator[Candidate]:
     while width < classes:
         yield from (Candidate(one, row) for one in _of_classes(problem, telling[:width]))
         width = width + 1 if width < 3 else 2 * width
-    for dropped in _chunks([k for k in range(classes) if k not in needed]):
-        yield from (Candidate(o, row) for o in _of_classes(problem, [k for k in range(classes) if k not in dropped]))
+    every = np.arange(classes)
+    for dropped in _chunks(np.delete(every, needed)):
+        yield from (Candidate(one, row) for one in _of_classes(problem, np.delete(every, dropped).tolist()))
 
 
 def _telling(problem: Problem) -> list[int]:
@@ -286,7 +300,7 @@ def _simpler(problem: Problem) -> Iterator[dict[str, Any]]:
     if problem.target_kind == "labels":
         yield {"targets": np.zeros_like(problem.targets)}
         for place in range(min(problem.rows, _MANY)):
-            yield {"targets": _with(problem.targets, {place}, np.zeros_like(problem.targets))}
+            yield {"targets": _with(problem.targets, place, np.zeros_like(problem.targets))}
     elif problem.classes:
         largest = problem.targets.astype(np.float64).argmax(axis=-1)
         yield {"targets": float_array(np.eye(problem.classes)[0 * largest], problem.dtype)}
@@ -307,12 +321,12 @@ def _simpler(problem: Problem) -> Iterator[dict[str, Any]]:
         yield {"logits": float_array(lifted, problem.dtype)}
     yield from ({"logits": one} for one in _rounded(logits, problem.dtype))
     simpler = [np.zeros_like(logits), *_rounded(logits, problem.dtype)]
-    places = np.flatnonzero(logits.astype(np.float64).reshape(-1) != 0).tolist()
+    places = np.flatnonzero(logits.astype(np.float64).reshape(-1) != 0)
     for part in _chunks(places):
         yield {"logits": _with(logits, part, simpler[0])}
     if len(places) <= _MANY:
-        for place in places:
-            yield from ({"logits": _with(logits, {place}, one)} for one in simpler[1:])
+        for place in places.tolist():
+            yield from ({"logits": _with(logits, place, one)} for one in simpler[1:])
 
 
 def _sum_to_one(targets: Array) -> bool:
@@ -331,11 +345,10 @@ def _rounded(array: Array, dtype: str) -> list[Array]:
         return [float_array(np.where(finite, form, values), dtype) for form in forms]
 
 
-def _with(array: Array, places: set[int], other: Array) -> Array:
+def _with(array: Array, places: int | Array, other: Array) -> Array:
     """`array` with the elements of `other` at these places."""
     made = array.copy().reshape(-1)
-    where = sorted(places)
-    made[where] = other.reshape(-1)[where]
+    made[places] = other.reshape(-1)[places]
     return made.reshape(array.shape)
 
 
