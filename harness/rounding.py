@@ -14,6 +14,7 @@ import numpy as np
 
 from logitmus.problem import FLOAT_DTYPES, Array
 
+_EXPONENT: Final = 0x7FF << 52  # of float64
 _SIGNED: Final = {2: np.int16, 4: np.int32, 8: np.int64}
 
 
@@ -54,8 +55,7 @@ def ulp(y: Array, dtype: str) -> Array:
     """The unit in the last place at |y|: 2^(max(floor log2|y|, emin) - p + 1); eta at 0; emax's beyond omega."""
     f = format_of(dtype)
     magnitude = np.minimum(np.abs(np.where(np.isfinite(y), y, f.largest)), f.largest)
-    exponent = np.frexp(np.maximum(magnitude, f.lam))[1] - 1
-    return np.ldexp(1.0, exponent - f.digits + 1)
+    return _power_of_two(np.maximum(magnitude, f.lam)) * 2.0 ** (1 - f.digits)
 
 
 def half_gap(r: Array, y: Array, dtype: str) -> Array:
@@ -65,12 +65,17 @@ def half_gap(r: Array, y: Array, dtype: str) -> Array:
     """
     f = format_of(dtype)
     magnitude = np.abs(r)
-    exponent = np.frexp(np.maximum(magnitude, f.lam))[1] - 1
-    spacing = np.ldexp(1.0, exponent - f.digits + 1)
+    power = _power_of_two(np.maximum(magnitude, f.lam))
+    half = power * 2.0**-f.digits
     # Towards zero the spacing halves at a power of two (but not at the smallest normal).
-    inward = np.where((magnitude > f.lam) & (np.ldexp(1.0, exponent) == magnitude), spacing / 2, spacing)
-    toward_zero = np.abs(y) < magnitude
-    return np.where(toward_zero, inward, spacing) / 2
+    narrower = (np.abs(y) < magnitude) & (power == magnitude) & (magnitude > f.lam)
+    return np.where(narrower, half / 2, half)
+
+
+def _power_of_two(normal: Array) -> Array:
+    """2^floor(log2 x) of positive float64 normals: their bits without the fraction's."""
+    bits: Array = np.asarray(normal).view(np.int64) & _EXPONENT
+    return bits.view(np.float64)
 
 
 def distance_in_floats(a: Array, b: Array) -> Array:

@@ -100,7 +100,10 @@ def judge_run(store: Store, *, judge: SupportsJudge | None = None) -> Iterator[E
     yield RunStarted(len(identities), tuple(dict.fromkeys(b.backend for b in said)), store.environment, store.settings)
     yield from said
     suspects, explorer, relations = Suspects(store.settings), Explorer(store.settings), Relations()
-    judged = judge_problems(store, identities, judged_subjects(store), judge)
+    signatures: dict[tuple[object, ...], list[str]] = {}
+    for identity in identities:
+        signatures.setdefault(store.problem(identity).signature, []).append(identity)
+    judged = judge_problems(store, _grouped(signatures, store), judged_subjects(store), judge)
     yield from relations.watching(suspects.watching(explorer.watching(judged)))
     asking = OnFile(store, InProcess(store, judge))
     if explorer.minutes:
@@ -267,11 +270,7 @@ def _take(ready: Ready, selection: Selection, store: Store) -> dict[str, str]:
 
 
 def _add_problems(problems: Iterable[Problem], store: Store) -> list[str]:
-    """Put them into the file; their ids in the order of asking: by signature, so that compilations are shared.
-
-    Those asked in another manner than once come last: what a framework loads for them takes long, and the judges have
-    something to do then.
-    """
+    """Put them into the file; their ids in the order of asking."""
     there = store.problem_ids()
     signatures: dict[tuple[object, ...], list[str]] = {}
     given: list[str] = []
@@ -291,8 +290,17 @@ def _add_problems(problems: Iterable[Problem], store: Store) -> list[str]:
             raise StoreError(store.path, f"holds {len(there)} other problems than the {len(given)} asked for", hint)
     else:
         store.add_problems(listed())
+    return _grouped(signatures, store)
+
+
+def _grouped(signatures: Mapping[tuple[object, ...], Sequence[str]], store: Store) -> list[str]:
+    """Ids by signature, so that compilations are shared and problems judged in stacks.
+
+    Those asked in another manner than once come last: what a framework loads for them takes long, and the judges have
+    something to do then.
+    """
     groups = sorted(signatures.values(), key=lambda group: store.problem(group[0]).manner != ONCE)
-    return list(dict.fromkeys(identity for group in groups for identity in group))
+    return list(dict.fromkeys(chain.from_iterable(groups)))
 
 
 def _work(store: Store, order: Iterable[str], backends: Mapping[str, str]) -> _Work:

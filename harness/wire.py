@@ -103,11 +103,11 @@ def array_from_bits(dtype: str, shape: Sequence[int], data: bytes) -> Array:
     """
     if dtype not in DTYPES:
         raise WireError(f"dtype {dtype!r}; use one of {', '.join(DTYPES)}")
-    if any(size < 0 for size in shape):
+    if min(shape, default=0) < 0:
         raise WireError(f"shape {tuple(shape)}: a negative size")
-    itemsize = DTYPES[dtype].itemsize
-    if len(data) != math.prod(shape) * itemsize:
-        raise WireError(f"shape {tuple(shape)} of {dtype} has {math.prod(shape) * itemsize} bytes; {len(data)} came")
+    due = math.prod(shape) * DTYPES[dtype].itemsize
+    if len(data) != due:
+        raise WireError(f"shape {tuple(shape)} of {dtype} has {due} bytes; {len(data)} came")
     array: Array = np.frombuffer(data, DTYPES[dtype])
     if not np.little_endian:
         array = array.byteswap()
