@@ -25,7 +25,7 @@ def shown(events: Iterable[Event]) -> Iterator[Event]:
                     tasks[event.backend] = progress.add_task(event.backend, total=event.calls)
                 case BackendFailed():
                     progress.console.print(f"{event.backend}: {event.reason}", markup=False, highlight=False)
-                case Progressed():
+                case Progressed() if not progress.disable:  # thousands of them
                     progress.update(tasks[event.backend], completed=event.answered)
                 case Explored():
                     progress.update(exploring, visible=True, completed=event.calls)
