@@ -16,7 +16,7 @@ from logitmus import registry, trial
 from logitmus.backend import Subject, TargetKind
 from logitmus.convention import PORTABLE
 from logitmus.events import BackendFailed
-from logitmus.inquiry import InquiryError
+from logitmus.inquiry import cannot
 from logitmus.local import hosted
 from logitmus.observation import Answered
 from logitmus.pool import Ask, Limits, Observed, Pool, Ready
@@ -160,7 +160,7 @@ def _held(wanted: Wanted, own: _Own, beside: Sequence[BackendSpec], stage: Stage
     described = {said.spec.label: said for said in stage.ready if isinstance(said, Ready)}
     failed = {said.backend: said for said in stage.ready if isinstance(said, BackendFailed)}
     if own.spec.label in failed:
-        raise _cannot(failed[own.spec.label])
+        raise cannot(failed[own.spec.label])
     mine = [s for s in _on(wanted.device, described[own.spec.label]) if s.offer.targets in wanted.models]
     device = mine[0].device
     others: dict[TargetKind, Subject] = {}
@@ -202,11 +202,6 @@ def _of(said: Ready, by_kind: Models) -> Iterator[Subject]:
 
 def _gives(subject: Subject) -> str:
     return {"none": "losses row by row", "sum": "a sum", "mean": "a mean"}[subject.offer.reductions[0]]
-
-
-def _cannot(failed: BackendFailed) -> Exception:
-    """A framework that is not installed comes with a hint; all else is the function's own."""
-    return InquiryError(f"{failed.reason}. {failed.hint}") if failed.hint else TargetError(failed.reason)
 
 
 def _on(device: str, said: Ready) -> list[Subject]:

@@ -53,7 +53,7 @@ def identify(
 
     Raises:
         RegistryError, TargetError: for a framework, a file, a function or an option that cannot be meant.
-        InquiryError: where the worker, or the function in it, cannot be loaded.
+        InquiryError: where the framework cannot run.
 
     Example:
         >>> import numpy as np

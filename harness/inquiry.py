@@ -10,10 +10,19 @@ from logitmus.observation import NotRun, Outcome
 from logitmus.pool import Ask, Limits, Observed, Pool
 from logitmus.problem import Problem
 from logitmus.registry import BackendSpec, RegistryError
+from logitmus.target import TargetError
 
 
 class InquiryError(Exception):
-    """A backend, or a function in it, that could not be asked at all; the message says why and what to do."""
+    """A backend that could not be asked at all; the message says why and what to do."""
+
+
+def cannot(failed: BackendFailed) -> Exception:
+    """What to raise where a function could not be asked: a framework that is not installed comes with a hint.
+
+    All else is the function's own: a `TargetError`.
+    """
+    return InquiryError(f"{failed.reason}. {failed.hint}") if failed.hint else TargetError(failed.reason)
 
 
 def inquire(
@@ -35,14 +44,15 @@ def inquire(
         targets: the kinds of targets that are asked with.
 
     Raises:
-        InquiryError: where the backend cannot run or has no such device.
+        InquiryError: where the backend cannot run.
+        TargetError: where the function cannot be loaded, or is none.
         RegistryError: for an unknown device.
     """
     todo = list(problems)
     with Pool([spec], limits) as pool:
         for said in pool.describe():
             if isinstance(said, BackendFailed):
-                raise InquiryError(f"{said.reason}{f'. {said.hint}' if said.hint else ''}")
+                raise cannot(said)
             subjects = [s for s in said.subjects if not s.mode and not s.variant]
             chosen = [s for s in _on(device, subjects) if s.offer.targets in targets]
         by_id = {subject.id: subject for subject in chosen}

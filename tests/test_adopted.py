@@ -17,7 +17,7 @@ from logitmus.adopted import adopt
 from logitmus.backend import Backend, Inputs, Outputs
 from logitmus.backends.numpy_backend import BACKEND as NUMPY
 from logitmus.convention import PORTABLE
-from logitmus.inquiry import InquiryError, inquire
+from logitmus.inquiry import inquire
 from logitmus.local import ask_here
 from logitmus.observation import Answered, Crashed, Garbled, NotRun, Outcome, Raised, TimedOut
 from logitmus.pool import Limits
@@ -412,7 +412,7 @@ def test_a_name_that_means_nothing(text: str, says: str, file: Path, monkeypatch
     ],
 )
 def test_a_function_that_is_not_there(attribute: str, says: str, file: Path) -> None:
-    with pytest.raises(InquiryError) as refused:
+    with pytest.raises(TargetError) as refused:
         asked(f"{file}:{attribute}")
     assert says in str(refused.value)
 
@@ -430,7 +430,7 @@ def test_a_function_that_is_not_there(attribute: str, says: str, file: Path) -> 
 )
 def test_a_file_that_cannot_be_imported(source: str, says: str, tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text(source, encoding="utf-8")
-    with pytest.raises(InquiryError) as refused:
+    with pytest.raises(TargetError) as refused:
         asked(f"{tmp_path / 'broken.py'}:f")
     assert says in str(refused.value)
 
@@ -439,7 +439,7 @@ def test_a_module_is_found_from_the_current_folder(file: Path, monkeypatch: pyte
     monkeypatch.chdir(file.parent)
     (outcome,) = asked("losses:made")
     assert isinstance(outcome, Answered)
-    with pytest.raises(InquiryError, match="there is no module 'losess' here, nor is one installed"):
+    with pytest.raises(TargetError, match="there is no module 'losess' here, nor is one installed"):
         asked("losess:loss")
 
 
@@ -471,7 +471,7 @@ def test_its_own_names_reach_the_worker(file: Path) -> None:
     assert asked(f"{file}:loss", weighted) == [NotRun("does not offer weight")]
     (outcome,) = asked(f"{file}:loss", weighted, options=("weight=class_weights",))
     assert isinstance(outcome, Answered)
-    with pytest.raises(InquiryError, match="loss has no parameter 'wights' for weight"):
+    with pytest.raises(TargetError, match="loss has no parameter 'wights' for weight"):
         asked(f"{file}:loss", options=("weight=wights",))
 
 
@@ -496,7 +496,7 @@ def test_a_backend_that_takes_no_functions_says_so(file: Path) -> None:
     spec = registry.BackendSpec(
         name="mini", target="mini_backend:BACKEND", path=str(Path(__file__).parent), function=f"{file}:loss"
     )
-    with pytest.raises(InquiryError, match="the backend mini takes no functions of your own"):
+    with pytest.raises(TargetError, match="the backend mini takes no functions of your own"):
         list(inquire(spec, [DEFAULT]))
 
 

@@ -186,9 +186,9 @@ def test_what_is_no_cross_entropy_ends_with_1(cli: Any, name: str) -> None:
         (("losses.py:bits", "-f", "numpy", "--class-axis", "0"), 2, "--class-axis 0: use last or 1"),
         (("losses.py:bits", "-f", "numpy", "--device", "tpu"), 2, "there is no device 'tpu' here; there is cpu"),
         (("losses.py:bits", "-f", "numpy", "--targets", "one-hot"), 2, "Invalid value for '--targets'"),
-        (("losses.py:bit", "-f", "numpy"), 3, "losses.py has no 'bit'; did you mean 'bits'?"),
+        (("losses.py:bit", "-f", "numpy"), 2, "losses.py has no 'bit'; did you mean 'bits'?"),
         (("losses:bits", "-f", "numpy@/no/such"), 2, "'/no/such' is not a program that can be run"),
-        (("losse:bits", "-f", "numpy"), 3, "there is no module 'losse' here"),
+        (("losse:bits", "-f", "numpy"), 2, "there is no module 'losse' here"),
     ],
 )
 def test_what_cannot_be_asked(cli: Any, args: tuple[str, ...], code: int, says: str) -> None:
