@@ -18,9 +18,10 @@ from logitmus.convention import Convention
 from logitmus.enclosure import Enclosure
 from logitmus.finding import Grade
 from logitmus.observation import Answered
+from logitmus.occasions import concerned
 from logitmus.oracle import ARB_BITS, FAST, WIDE, Answer, answer
 from logitmus.problem import Array, Problem, dtype_name
-from logitmus.question import Question, ask, concerned
+from logitmus.question import Question, ask
 from logitmus.softmax import Softmaxes
 from logitmus.verdict import Compared, compare
 

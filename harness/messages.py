@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from logitmus.backend import Subject
+from logitmus.declaration import DeclarationError, check_subject
 from logitmus.observation import (
     Answered,
     Crashed,
@@ -21,7 +22,7 @@ from logitmus.observation import (
     Raised,
     TimedOut,
 )
-from logitmus.problem import FLOAT_DTYPES, LABEL_DTYPES, LAYOUTS, MANNERS, REDUCTIONS, Array, Problem
+from logitmus.problem import Array, Problem
 from logitmus.wire import PROTOCOL, WireError, array_from_bits
 
 Text = Annotated[str, msgspec.Meta(max_length=1 << 16)]
@@ -204,24 +205,10 @@ def _subject(entry: msgspec.Raw) -> Subject:
     said = _ENTRY.decode(entry).id
     if said != subject.id:
         raise WireError(f"subject {said!r}: its parts make the id {subject.id!r}")
-    offer = subject.offer
-    for what, values, known in (
-        ("offer.options", offer.options, ("weight", "ignore_index", "label_smoothing")),
-        ("offer.reductions", offer.reductions, REDUCTIONS),
-        ("offer.dtypes", offer.dtypes, FLOAT_DTYPES),
-        ("offer.label_dtypes", offer.label_dtypes, LABEL_DTYPES),
-        ("offer.layouts", offer.layouts, LAYOUTS),
-        ("offer.manners", offer.manners, MANNERS),
-        ("offer.gradients", offer.gradients, ("logits", "targets")),
-        ("precision", subject.precision, FLOAT_DTYPES),
-        *((f"precision.{d}", (p.result, p.storage, p.arithmetic), FLOAT_DTYPES) for d, p in subject.precision.items()),
-    ):
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise WireError(f"subject {said}: {what}: {unknown[0]!r}; use {', '.join(known)}")
-    missing = sorted(set(offer.dtypes) - set(subject.precision))
-    if missing:
-        raise WireError(f"subject {said}: precision: nothing for {missing[0]}, which it takes")
+    try:
+        check_subject(subject)
+    except DeclarationError as error:
+        raise WireError(str(error)) from None
     return subject
 
 

@@ -24,6 +24,7 @@ from logitmus import target
 from logitmus.adopted import adopt
 from logitmus.backend import Backend, Function, Inputs, NotAskedError, Outputs, Subject
 from logitmus.convention import PORTABLE
+from logitmus.declaration import DeclarationError, subjects_of
 from logitmus.environment import flushes_subnormals, process_environment
 from logitmus.manner import Called, perform
 from logitmus.observation import NOT_INSTALLED, Answered, Garbled, NotRun, Outcome, Raised
@@ -65,14 +66,14 @@ def main(argv: Sequence[str]) -> int:
         devices = tuple(backend.devices())  # a framework that is not there is no fault of the function's file
         if options.function:
             backend = _adopted(backend, options)
+        functions = {function.name: function for function in backend.functions}
+        served = {s.id: _Served(s, functions[s.function]) for s in subjects_of(backend, devices)}
     except Exception as error:
         send(_failure(error, backend))
         return 1
     if options.device not in (devices if options.device else ("",)):
         send({"type": "failed", "reason": f"no device {options.device}; there is {', '.join(devices)}", "hint": ""})
         return 1
-    functions = {function.name: function for function in backend.functions}
-    served = {s.id: _Served(s, functions[s.function]) for s in backend.subjects(devices)}
     send(
         {
             "type": "hello",
@@ -160,7 +161,7 @@ def _die_with_parent() -> None:
 
 def _failure(error: Exception, backend: Backend | None) -> Message:
     hint = ""
-    if isinstance(error, target.TargetError):
+    if isinstance(error, target.TargetError | DeclarationError):
         return {"type": "failed", "reason": plain_text(str(error)), "hint": hint}
     if isinstance(error, ModuleNotFoundError) and backend is not None and backend.distributions:
         hint = f"{sys.executable} -m pip install {' '.join(backend.distributions)}"

@@ -24,8 +24,8 @@ FRAMEWORKS = ("torch", "tensorflow", "keras", "jax", "optax")
 LEVELS = [
     ["problem", "convention", "target", "allocator"],
     ["shrink", "rounding", "softmax", "enclosure", "observation", "finding"],
-    ["backend", "question", "manner"],
-    ["adopted"],
+    ["backend", "question", "manner", "occasions"],
+    ["adopted", "declaration"],
     ["present", "wire", "environment", "arb_tier", "events", "cases"],
     ["oracle", "misreadings", "detection", "worker", "bootstrap", "messages", "registry", "backends", "planting"],
     [
@@ -67,6 +67,7 @@ WORKER_SIDE = [
     "environment",
     "target",
     "adopted",
+    "declaration",
     "worker",
     "bootstrap",
 ]

@@ -1,0 +1,82 @@
+"""What is wrong with what a backend declares, in words.
+
+The worker that serves a `Backend` value asks before it says anything of it; the harness asks of every worker, which may
+be any program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final, get_args
+
+from logitmus.backend import Backend, Subject, TargetKind
+from logitmus.convention import FIELDS
+from logitmus.problem import FLOAT_DTYPES, LABEL_DTYPES, LAYOUTS, MANNERS, REDUCTIONS
+
+_OPTIONS: Final = ("weight", "ignore_index", "label_smoothing")
+_GRADIENTS: Final = ("logits", "targets")
+
+
+class DeclarationError(ValueError):
+    """A declaration that cannot be meant; the message names what was seen and what there is."""
+
+
+def check_subject(subject: Subject) -> None:
+    """Look at all that is named by a string.
+
+    Raises:
+        DeclarationError: for a name that means nothing, and for a dtype that it takes and says no precision of.
+    """
+    offer, precision = subject.offer, subject.precision
+    for what, names, known in (
+        ("offer.targets", (offer.targets,), get_args(TargetKind)),
+        ("offer.options", offer.options, _OPTIONS),
+        ("offer.reductions", offer.reductions, REDUCTIONS),
+        ("offer.dtypes", offer.dtypes, FLOAT_DTYPES),
+        ("offer.label_dtypes", offer.label_dtypes, LABEL_DTYPES),
+        ("offer.layouts", offer.layouts, LAYOUTS),
+        ("offer.manners", offer.manners, MANNERS),
+        ("offer.gradients", offer.gradients, _GRADIENTS),
+        ("precision", precision, FLOAT_DTYPES),
+        *((f"precision.{d}", (p.result, p.storage, p.arithmetic), FLOAT_DTYPES) for d, p in precision.items()),
+        ("docs", subject.docs, ("", *FIELDS)),
+    ):
+        _known(f"subject {subject.id}: {what}", names, known)
+    missing = sorted(set(offer.dtypes) - set(precision))
+    if missing:
+        raise DeclarationError(f"subject {subject.id}: precision: nothing for {missing[0]}, which it takes")
+
+
+def subjects_of(backend: Backend, devices: Iterable[str]) -> list[Subject]:
+    """Its subjects on these devices.
+
+    Raises:
+        DeclarationError: see `check_subject`; also for two of one name, and for what is said of a mode or a variant
+            that there is not.
+        ConventionError: for a convention's field or choice that there is not.
+    """
+    for what, names, known in _parts(backend):
+        _known(f"backend {backend.name}: {what}", names, known)
+    subjects = backend.subjects(list(devices))
+    seen: set[str] = set()
+    for subject in subjects:
+        if subject.id in seen:
+            raise DeclarationError(f"subject {subject.id} is offered twice")
+        seen.add(subject.id)
+        check_subject(subject)
+    return subjects
+
+
+def _parts(backend: Backend) -> Iterator[tuple[str, Iterable[str], Iterable[str]]]:
+    """What is said by mode and by variant, with those that there are."""
+    for name in ("variant_conventions", "variant_dtypes", "variant_precision"):
+        yield name, getattr(backend, name), backend.variants
+    for function in backend.functions:
+        yield f"{function.name}.mode_conventions", function.mode_conventions, function.modes
+
+
+def _known(where: str, names: Iterable[str], known: Iterable[str]) -> None:
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        others = ", ".join(filter(None, known))
+        raise DeclarationError(f"{where}: {unknown[0]!r}; {f'use {others}' if others else 'there is none'}")
