@@ -6,7 +6,7 @@ be any program.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final, get_args
 
 from logitmus.backend import Backend, Subject, TargetKind
@@ -41,7 +41,11 @@ def check_subject(subject: Subject) -> None:
         *((f"precision.{d}", (p.result, p.storage, p.arithmetic), FLOAT_DTYPES) for d, p in precision.items()),
         ("docs", subject.docs, ("", *FIELDS)),
     ):
-        _known(f"subject {subject.id}: {what}", names, known)
+        unknown = sorted(set(names) - set(known))
+        if unknown:
+            raise DeclarationError(
+                f"subject {subject.id}: {what}: {unknown[0]!r}; use {', '.join(filter(None, known))}"
+            )
     missing = sorted(set(offer.dtypes) - set(precision))
     if missing:
         raise DeclarationError(f"subject {subject.id}: precision: nothing for {missing[0]}, which it takes")
@@ -51,12 +55,9 @@ def subjects_of(backend: Backend, devices: Iterable[str]) -> list[Subject]:
     """Its subjects on these devices.
 
     Raises:
-        DeclarationError: see `check_subject`; also for two of one name, and for what is said of a mode or a variant
-            that there is not.
+        DeclarationError: see `check_subject`; also for two of one name.
         ConventionError: for a convention's field or choice that there is not.
     """
-    for what, names, known in _parts(backend):
-        _known(f"backend {backend.name}: {what}", names, known)
     subjects = backend.subjects(list(devices))
     seen: set[str] = set()
     for subject in subjects:
@@ -65,18 +66,3 @@ def subjects_of(backend: Backend, devices: Iterable[str]) -> list[Subject]:
         seen.add(subject.id)
         check_subject(subject)
     return subjects
-
-
-def _parts(backend: Backend) -> Iterator[tuple[str, Iterable[str], Iterable[str]]]:
-    """What is said by mode and by variant, with those that there are."""
-    for name in ("variant_conventions", "variant_dtypes", "variant_precision"):
-        yield name, getattr(backend, name), backend.variants
-    for function in backend.functions:
-        yield f"{function.name}.mode_conventions", function.mode_conventions, function.modes
-
-
-def _known(where: str, names: Iterable[str], known: Iterable[str]) -> None:
-    unknown = sorted(set(names) - set(known))
-    if unknown:
-        others = ", ".join(filter(None, known))
-        raise DeclarationError(f"{where}: {unknown[0]!r}; {f'use {others}' if others else 'there is none'}")

@@ -42,18 +42,12 @@ def declared(**changes: Any) -> Any:
             "precision.float32: 'float8'; use float64, float32",
         ),
         ({"docs": {"label_negativ": "https://example.org"}}, "docs: 'label_negativ'; use inputs, log_base"),
-        ({"mode_conventions": {"jit": {}}}, "f.mode_conventions: 'jit'; there is none"),
     ],
 )
 def test_a_name_that_means_nothing_is_refused(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(DeclarationError) as refused:
         subjects_of(declared(**{"name": "f", **changes}), ["cpu"])
     assert says in str(refused.value)
-
-
-def test_what_is_said_of_variants_that_there_are_not_is_refused() -> None:
-    with pytest.raises(DeclarationError, match="variant_dtypes: 'x64'; use x32"):
-        subjects_of(replace(BACKEND, variants=("", "x32"), variant_dtypes={"x64": ("float64",)}), ["cpu"])
 
 
 def test_two_functions_of_one_name_are_refused() -> None:
