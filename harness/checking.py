@@ -181,6 +181,10 @@ def _ask(
                 stopped = True
     if summary.finished is not None and summary.finished.interrupted:
         raise KeyboardInterrupt
+    remarks = asked.remarks
+    if tally.asked and not tally.answered:
+        whose = next(iter(asked.held.values())).backend
+        remarks += (f"it raised whatever it was asked with arrays of {whose}: is it another framework's (-f)?",)
     return CheckResult(
         function=asked.label,
         subjects=asked.held,
@@ -196,7 +200,7 @@ def _ask(
         calls=summary.calls,
         seconds=0.0 if summary.finished is None else summary.finished.seconds,
         not_asked=tally.not_asked,
-        remarks=asked.remarks,
+        remarks=remarks,
         stopped=stopped,
         summary=summary,
     )

@@ -27,6 +27,7 @@ class Tally:
     or in the same dtype, where it could not be asked that problem.
 
     Attributes:
+        answered: whether it came back with numbers at all.
         below: by dtype, the smallest problem without a finding on which the grade that was asked for is not reached.
 
     Args:
@@ -56,7 +57,7 @@ class Tally:
         self.model_grades: dict[str, Grade] = {}
         self.asked = 0
         self.below: dict[str, Judged] = {}
-        self._answered = False
+        self.answered = False
         self.not_asked: Counter[str] = Counter()
 
     def add(self, event: Event) -> bool:
@@ -79,7 +80,7 @@ class Tally:
     def groups(self) -> tuple[Group, ...]:
         found = tuple(self._against.groups())
         # What raises whatever it is asked chooses nothing: not even to refuse an empty batch.
-        return found if self._answered else tuple(one for one in found if not _chooses_to_raise(one.finding)) or found
+        return found if self.answered else tuple(one for one in found if not _chooses_to_raise(one.finding)) or found
 
     @property
     def excused(self) -> tuple[Group, ...]:
@@ -103,7 +104,7 @@ class Tally:
                     self.not_asked[event.judgement.reason] += 1
                 continue
             self.asked += 1
-            self._answered |= _answers(event.judgement)
+            self.answered |= _answers(event.judgement)
             _grade(self.grades, event.judgement)
             if not model:
                 found |= self._hold(event, _NONE)

@@ -401,6 +401,23 @@ def test_exit_2_for_what_cannot_be_meant(losses: Path, arguments: list[str], say
     assert says in str(ran.exception) + ran.output
 
 
+def test_who_never_answers_is_asked_whose_arrays_it_takes(tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.py"
+    foreign.write_text("def f(logits, targets):\n    return -logits.log_softmax(-1)[targets]\n", encoding="utf-8")
+    hint = "it raised whatever it was asked with arrays of numpy: is it another framework's (-f)?"
+    asked = {"framework": "numpy", "profile": "quick", "dtypes": ["float32"]}
+    assert hint in check(f"{foreign}:f", **asked).remarks
+    foreign.write_text(
+        "import numpy as np\n"
+        "def f(logits, targets):\n"
+        "    if logits.shape[-1] != 10:\n"
+        "        raise ValueError('ten classes')\n"
+        "    return np.zeros(targets.shape, logits.dtype)\n",
+        encoding="utf-8",
+    )
+    assert hint not in check(f"{foreign}:f", **asked).remarks
+
+
 def test_the_program_explains_itself(losses: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     from logitmus.cli import main
 
