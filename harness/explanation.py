@@ -25,6 +25,7 @@ from logitmus.question import Question, ask
 _MUTE = frozenset(
     {"class_axis", "default_reduction", "result_dtype", "wide_inputs", "target_gradient", "soft_target_gradient"}
 )
+_DIGITS = 1e-4  # what is typed in has few of them: thirds are written 0.3333
 
 
 class ExplainError(ValueError):
@@ -131,6 +132,17 @@ class Explanation:
     expected: tuple[Reading, ...] | None
     declared: tuple[Saying, ...]
     gradient: tuple[GradientReading, ...] | None = None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a person may not have meant: probabilities that do not sum to 1."""
+        if self.problem.target_kind == "labels":
+            return ()
+        sums = self.problem.targets.astype(np.float64).sum(axis=-1)
+        off = np.flatnonzero(np.abs(sums - 1) > _DIGITS)
+        if not len(off):
+            return ()
+        return (f"the target probabilities of row {off[0]} sum to {sums[off[0]]:.6g}; they are taken as they are",)
 
 
 def explain(

@@ -97,6 +97,22 @@ def said(*arguments: str) -> list[dict[str, object]]:
     return list(json.loads(shown(*arguments, "--json")[1])["declared"])
 
 
+@pytest.mark.parametrize(
+    ("targets", "remarks"),
+    [
+        ([[0.2, 0.1, 0.0]], ("the target probabilities of row 0 sum to 0.3; they are taken as they are",)),
+        (
+            [[0.0, 0.0, 1.0], [2.0, 0.0, 0.0]],
+            ("the target probabilities of row 1 sum to 2; they are taken as they are",),
+        ),
+        ([[0.3333, 0.3333, 0.3333]], ()),
+        ([2], ()),
+    ],
+)
+def test_probabilities_that_do_not_sum_to_1_are_remarked_on(targets: list, remarks: tuple[str, ...]) -> None:
+    assert explain(logits=[[0.0, 0.0, 1.0]] * len(targets), targets=targets).remarks == remarks
+
+
 def test_it_says_what_each_framework_does_without_one() -> None:
     first, keras = said("--logits", "0,0,0,1", "--target", "3")[:2]
     assert first["value"] == "0.7436684"

@@ -66,6 +66,8 @@ def explain(
 def _print(found: Explanation, observed: str | None, expected: str | None) -> None:
     from logitmus import phrases
 
+    for remark in found.remarks:
+        typer.echo(f"{remark}\n")
     for reduction, value in found.portable.items():
         typer.echo(f"exact, reduction {reduction}: {value}")
     for name, number, readings, fit in (
@@ -120,6 +122,7 @@ def _as_dict(found: Explanation) -> dict[str, object]:
 
     return {
         "schema": 1,
+        "remarks": list(found.remarks),
         "portable": found.portable,
         "observed": listed(found.observed),
         "expected": None if found.expected is None else listed(found.expected),
