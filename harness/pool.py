@@ -32,6 +32,7 @@ from typing import Any, Final, Self
 from logitmus.backend import Subject
 from logitmus.drive import Ask, BatchEnded, Drive, Observed, Place, PoolEvent, Waiting
 from logitmus.events import BackendFailed
+from logitmus.launch import Process
 from logitmus.messages import Hello
 from logitmus.process import Limits, WorkerProcess
 from logitmus.registry import BackendSpec, distinct
@@ -58,17 +59,26 @@ class Ready:
 class Pool:
     """Workers for these backends; at most `jobs` (default: the number of CPUs) environments work at once.
 
+    Args:
+        launched: processes that run already, by the label of their spec (`launch.launched`): the first of each.
+
     Raises:
         RegistryError: where two specs have one label.
     """
 
-    def __init__(self, specs: Sequence[BackendSpec], limits: Limits | None = None, jobs: int | None = None) -> None:
+    def __init__(
+        self,
+        specs: Sequence[BackendSpec],
+        limits: Limits | None = None,
+        jobs: int | None = None,
+        *,
+        launched: Mapping[str, Process] | None = None,
+    ) -> None:
         self._specs = distinct(specs)
         self._jobs = jobs or os.cpu_count() or 1
         self._workers = Workers(limits or Limits())
+        self._launched = launched or {}
         self._places: list[Place] | None = None
-        self._threads = ThreadPoolExecutor(self._jobs, "logitmus-start")
-        self._starting: list[Future[tuple[Ready, Mapping[str, str]] | BackendFailed]] = []
         self._described: dict[str, WorkerProcess] = {}
         self._drives: dict[tuple[str, str, str], Drive] = {}
 
@@ -84,7 +94,6 @@ class Pool:
     def close(self) -> None:
         """Kills every worker, at once; what is still running ends without a further event."""
         self._workers.stop()
-        self._threads.shutdown()
         for worker in list(self._described.values()):
             self._workers.retire(worker)
         for drive in list(self._drives.values()):
@@ -92,43 +101,41 @@ class Pool:
 
     # --- describing -----------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Starts one worker for each backend, `jobs` at a time, unless it is done; `describe` waits for them."""
-        if not self._starting:
-            self._starting = [self._threads.submit(self._describe, spec) for spec in self._specs]
-
     def describe(self) -> Iterator[Ready | BackendFailed]:
-        """Starts the backends at once, and says what each offers as it is asked.
+        """Starts one worker for each backend at once, `jobs` at a time, and says what it offers as it is asked.
 
         A backend that offers what an earlier one offers has failed too: its observations could not be told apart.
         """
-        self.start()
-        return self._told()
+        threads = ThreadPoolExecutor(self._jobs, "logitmus-start")
+        return self._told(threads, [threads.submit(self._describe, spec) for spec in self._specs])
 
-    def _told(self) -> Iterator[Ready | BackendFailed]:
+    def _told(
+        self, threads: ThreadPoolExecutor, answers: Sequence[Future[tuple[Ready, Mapping[str, str]] | BackendFailed]]
+    ) -> Iterator[Ready | BackendFailed]:
         places: list[Place] = []
-        try:
-            for answer in (future.result() for future in self._starting):
-                if isinstance(answer, BackendFailed):
-                    yield answer
-                    continue
-                ready, wire_ids = answer
-                known = {subject.id for place in places for subject in place.subjects}
-                clash = sorted(known & set(wire_ids))
-                if clash:
-                    yield _clash(ready.spec, clash[0])
-                    continue
-                places += _places(ready, wire_ids)
-                yield ready
-        except BaseException:
-            self.close()
-            raise
+        with threads:
+            try:
+                for answer in (future.result() for future in answers):
+                    if isinstance(answer, BackendFailed):
+                        yield answer
+                        continue
+                    ready, wire_ids = answer
+                    known = {subject.id for place in places for subject in place.subjects}
+                    clash = sorted(known & set(wire_ids))
+                    if clash:
+                        yield _clash(ready.spec, clash[0])
+                        continue
+                    places += _places(ready, wire_ids)
+                    yield ready
+            except BaseException:
+                self.close()  # before the threads are waited for
+                raise
         self._places = places
 
     def _describe(self, spec: BackendSpec) -> tuple[Ready, Mapping[str, str]] | BackendFailed:
         began = time.monotonic()
         try:
-            worker, hello = self._workers.start(spec)
+            worker, hello = self._workers.start(spec, launched=self._launched.get(spec.label))
         except StartError as error:
             return BackendFailed(spec.label, error.reason, error.hint)
         except StoppedError:

@@ -12,21 +12,18 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Final
 
 import psutil
 
 from logitmus import messages
+from logitmus.launch import Process, end, kill_group
 from logitmus.observation import Crashed, Garbled, Outcome, OutOfMemory, TimedOut
-from logitmus.registry import BackendSpec
 from logitmus.wire import WireError
 
 _CHUNK: Final = 1 << 20
@@ -72,7 +69,7 @@ class WorkerLost(Exception):  # noqa: N818  (not an error of ours: it becomes th
 class WorkerProcess:
     """A running worker. Only one thread may use it; `kill` and `watch_memory` are safe from any thread."""
 
-    def __init__(self, spec: BackendSpec, limits: Limits, variant: str = "", device: str = "") -> None:
+    def __init__(self, process: Process, limits: Limits) -> None:
         self.limits = limits
         self._killed_for: Outcome | None = None
         self._outgoing: deque[memoryview] = deque()
@@ -83,15 +80,7 @@ class WorkerProcess:
         self._ended = False
         self._family: list[psutil.Process] = []
         self._relatives_due = 0.0
-        self._process: subprocess.Popen[bytes] = subprocess.Popen(
-            command(spec, variant, device),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            env=environment(),
-            start_new_session=True,  # its own process group: killed with all its children, and spared the Ctrl-C
-        )
+        self._process = process
         self._in, self._out, self._err = self._pipes()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._out, selectors.EVENT_READ)
@@ -222,8 +211,7 @@ class WorkerProcess:
             self._killed_for = self._killed_for or outcome
             # Also where the worker itself is gone: its children may not be. Until it is waited for, here or in
             # _last_words, nobody else can have its number; afterwards its group keeps the number for its children.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            kill_group(self._process)
 
     def close(self) -> None:
         """Kills it, waits for it and frees its pipes; may be called twice."""
@@ -234,10 +222,7 @@ class WorkerProcess:
             self._ended = True
         self._process.wait()
         self._selector.close()
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+        end(self._process)
 
     def _pipes(self) -> tuple[int, int, int]:
         streams: Sequence[Any] = (self._process.stdin, self._process.stdout, self._process.stderr)
@@ -245,48 +230,6 @@ class WorkerProcess:
             os.set_blocking(stream.fileno(), False)
             _enlarge(stream.fileno())
         return (streams[0].fileno(), streams[1].fileno(), streams[2].fileno())
-
-
-def environment() -> dict[str, str]:
-    """A worker's environment: one thread a worker, unless the person has said otherwise.
-
-    Workers compute side by side. With a thread pool of all cores each, they wait for one another: a small torch call
-    took 20 times as long beside a busy JAX. And sums do not depend on the number of cores.
-    """
-    one_thread = {
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-        "TF_NUM_INTRAOP_THREADS": "1",
-        "TF_NUM_INTEROP_THREADS": "1",
-        "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
-    }
-    return {**one_thread, **os.environ}
-
-
-def command(spec: BackendSpec, variant: str = "", device: str = "") -> list[str]:
-    """What is run for a backend; every `Backend` value is started the same way, in whatever interpreter."""
-    chosen = [*(("--variant", variant) if variant else ()), *(("--device", device) if device else ())]
-    if spec.command:
-        return [*spec.command, *chosen]
-    package = Path(__file__).parent
-    backends = find_spec("logitmus.backends")
-    if backends is None or backends.origin is None:
-        raise RuntimeError("logitmus.backends is not installed beside logitmus; reinstall logitmus")
-    return [
-        spec.python or sys.executable,
-        "-X",
-        "faulthandler",  # the stack of a crash, in the tail of stderr
-        str(package / "bootstrap.py"),
-        str(package),
-        str(Path(backends.origin).parent),
-        "--backend",
-        spec.target,
-        *(("--path", spec.path) if spec.path else ()),
-        *(("--function", spec.function, "--class-axis", spec.class_axis) if spec.function else ()),
-        *(part for ours, theirs in spec.options for part in ("--option", f"{ours}={theirs}")),
-        *chosen,
-    ]
 
 
 def _read(descriptor: int) -> bytes | None:

@@ -22,7 +22,6 @@ from importlib import metadata
 from pathlib import Path
 
 from logitmus import target
-from logitmus.adopted import ARGUMENTS
 from logitmus.convention import FIELDS
 
 GROUP = "logitmus.backends"
@@ -131,6 +130,8 @@ def named_options(options: Sequence[str]) -> dict[str, str]:
     Raises:
         RegistryError: for what is not of this form, or no argument of ours.
     """
+    from logitmus.adopted import ARGUMENTS  # noqa: PLC0415  (with all that it needs: most runs have no use for it)
+
     named = [option.partition("=") for option in options]
     for ours, equals, theirs in named:
         if ours not in ARGUMENTS or not equals or not (theirs.isidentifier() or not theirs):

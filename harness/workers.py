@@ -7,6 +7,7 @@ import threading
 from typing import Final
 
 from logitmus import messages
+from logitmus.launch import Process, launch
 from logitmus.observation import Crashed, Garbled, Outcome, OutOfMemory, TimedOut
 from logitmus.process import Limits, WorkerLost, WorkerProcess
 from logitmus.registry import BackendSpec
@@ -38,15 +39,21 @@ class Workers:
         self._watch = threading.Thread(target=self._watch_memory, name="logitmus-memory", daemon=True)
         self._watch.start()
 
-    def start(self, spec: BackendSpec, variant: str = "", device: str = "") -> tuple[WorkerProcess, messages.Hello]:
+    def start(
+        self, spec: BackendSpec, variant: str = "", device: str = "", launched: Process | None = None
+    ) -> tuple[WorkerProcess, messages.Hello]:
         """A worker that has said hello; one that dies before that is tried once more.
+
+        Args:
+            launched: its process, if it has been launched already.
 
         Raises:
             StartError: it died twice, hung, refused, or said something else.
             StoppedError: after `stop`.
         """
         for attempt in itertools.count(1):
-            worker = self._launch(spec, variant, device)
+            worker = self._launch(spec, variant, device, launched)
+            launched = None
             try:
                 message = worker.receive(self.limits.start_seconds)
             except WorkerLost as lost:
@@ -76,12 +83,12 @@ class Workers:
                 worker.kill()
         self._watch.join()
 
-    def _launch(self, spec: BackendSpec, variant: str, device: str) -> WorkerProcess:
+    def _launch(self, spec: BackendSpec, variant: str, device: str, launched: Process | None) -> WorkerProcess:
         with self._lock:  # so that none is started behind the back of `stop`
             if self.stopped.is_set():
                 raise StoppedError
             try:
-                worker = WorkerProcess(spec, self.limits, variant, device)
+                worker = WorkerProcess(launched or launch(spec, variant, device), self.limits)
             except OSError as error:
                 raise StartError(f"it cannot be run: {error}") from None
             self._alive.add(worker)

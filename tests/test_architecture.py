@@ -28,6 +28,7 @@ LEVELS = [
     ["adopted", "declaration"],
     ["present", "wire", "environment", "arb_tier", "events", "cases"],
     ["oracle", "misreadings", "detection", "worker", "bootstrap", "messages", "registry", "backends", "planting"],
+    ["launch"],
     [
         "budget",
         "verdict",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from test_pool import WORKERS, _gone
 
-from logitmus import process, registry
+from logitmus import launch, registry
 from logitmus.events import BackendFailed
 from logitmus.observation import Answered, Crashed, Garbled, Outcome, Raised, TimedOut
 from logitmus.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready
@@ -197,11 +199,43 @@ def test_a_hung_worker_ends_with_its_harness() -> None:
 
 
 def test_every_worker_starts_the_same_way() -> None:
-    here, there = process.command(fake()), process.command(fake(python="/opt/python"))
+    here, there = launch.command(fake()), launch.command(fake(python="/opt/python"))
     assert here[0] == sys.executable
     assert there == ["/opt/python", *here[1:]]
     assert shutil.which(here[0])
     assert Path(next(part for part in here if part.endswith("bootstrap.py"))).is_absolute()
+
+
+def test_a_worker_that_was_launched_ahead_is_taken_over_and_one_that_dies_replaced() -> None:
+    spec = fake()
+    with launch.launched([spec]) as processes:
+        pid = processes["fake"].pid
+        with Pool([spec], launched=processes) as pool:
+            (ready,) = pool.describe()
+            assert isinstance(ready, Ready)
+            assert [child.pid for child in psutil.Process().children()] == [pid]
+        assert processes["fake"].returncode is not None
+    with launch.launched([spec]) as processes:
+        processes["fake"].kill()
+        with Pool([spec], launched=processes) as pool:
+            (ready,) = pool.describe()
+            assert isinstance(ready, Ready)
+
+
+def test_no_worker_is_left_that_nobody_took() -> None:
+    with pytest.raises(KeyboardInterrupt), launch.launched([fake()]) as processes:
+        raise KeyboardInterrupt
+    assert processes["fake"].returncode == -signal.SIGKILL
+    assert _gone(processes["fake"].pid)
+
+
+def test_what_cannot_be_run_is_for_the_pool_to_tell() -> None:
+    spec = registry.BackendSpec(name="absent", command=("/no/such/program",))
+    with launch.launched([spec]) as processes, Pool([spec], launched=processes) as pool:
+        assert processes == {}
+        (failed,) = pool.describe()
+    assert isinstance(failed, BackendFailed)
+    assert "cannot be run" in failed.reason
 
 
 def test_the_record_of_the_environment_holds_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,7 +72,7 @@ def run(
     ] = 8.0,
 ) -> None:
     """Ask every backend every problem, and judge the answers."""
-    from logitmus.pool import Limits, Pool
+    from logitmus.launch import launched
 
     given = {
         "backends": backend,
@@ -84,23 +86,25 @@ def run(
     }
     asked = _settings(out, {name: value for name, value in given.items() if value is not None}, resume=resume)
     specs = chosen_backends(asked["backends"])
-    problems = chosen_problems(asked)
-    limits = Limits(
-        start_seconds=start_seconds,
-        compile_seconds=compile_seconds,
-        call_seconds=call_seconds,
-        memory_bytes=int(memory * _GIB),
-    )
-    with Pool(specs, limits, jobs) as workers:
-        workers.start()  # what they load takes longer than all that is loaded here
+    at_once = specs[: jobs or os.cpu_count()]
+    with launched(at_once) as processes:  # what they load takes longer than all that is loaded here
         from logitmus import run as engine
         from logitmus.cli.delivery import acceptance, deliver
         from logitmus.cli.progress import shown
+        from logitmus.pool import Limits, Pool
 
+        problems = chosen_problems(asked)
         accepted = acceptance(expect)
+        limits = Limits(
+            start_seconds=start_seconds,
+            compile_seconds=compile_seconds,
+            call_seconds=call_seconds,
+            memory_bytes=int(memory * _GIB),
+        )
         with _file(out, asked, resume=resume) as store:
             selection = engine.Selection(subjects=tuple(asked["subjects"]), devices=tuple(asked["devices"]))
-            events = engine.run(problems, specs, store, selection=selection, pool=lambda *_: workers)
+            pool = partial(Pool, launched=processes)
+            events = engine.run(problems, specs, store, selection=selection, limits=limits, jobs=jobs, pool=pool)
             try:
                 code = deliver(
                     shown(events),

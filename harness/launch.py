@@ -1,0 +1,114 @@
+"""Starting the process of a worker: what is run for a backend, and in which environment.
+
+Light: what a framework loads takes longer than all that the harness loads, so that workers are launched first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from logitmus.registry import BackendSpec
+
+Process = subprocess.Popen[bytes]
+
+
+def launch(spec: BackendSpec, variant: str = "", device: str = "") -> Process:
+    """A worker's process, with pipes for its three standard streams.
+
+    Raises:
+        OSError: where it cannot be run.
+    """
+    return subprocess.Popen(
+        command(spec, variant, device),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        env=environment(),
+        start_new_session=True,  # its own process group: killed with all its children, and spared the Ctrl-C
+    )
+
+
+@contextlib.contextmanager
+def launched(specs: Iterable[BackendSpec]) -> Iterator[dict[str, Process]]:
+    """The processes of these backends by label, for a `Pool` to take over; in the end none of them is left.
+
+    One that cannot be run is left out: the pool tries again, and says so.
+    """
+    processes: dict[str, Process] = {}
+    try:
+        for spec in specs:
+            with contextlib.suppress(OSError):
+                processes[spec.label] = launch(spec)
+        yield dict(processes)
+    finally:
+        for process in processes.values():
+            end(process)
+
+
+def end(process: Process) -> None:
+    """Kills a process that has not been waited for, with its children; waits for it and frees its pipes."""
+    if process.poll() is None:
+        kill_group(process)
+        process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.close()
+
+
+def kill_group(process: Process) -> None:
+    """Kills it and every process of its group, at once."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def environment() -> dict[str, str]:
+    """A worker's environment: one thread a worker, unless the person has said otherwise.
+
+    Workers compute side by side. With a thread pool of all cores each, they wait for one another: a small torch call
+    took 20 times as long beside a busy JAX. And sums do not depend on the number of cores.
+    """
+    one_thread = {
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "TF_NUM_INTRAOP_THREADS": "1",
+        "TF_NUM_INTEROP_THREADS": "1",
+        "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+    }
+    return {**one_thread, **os.environ}
+
+
+def command(spec: BackendSpec, variant: str = "", device: str = "") -> list[str]:
+    """What is run for a backend; every `Backend` value is started the same way, in whatever interpreter."""
+    chosen = [*(("--variant", variant) if variant else ()), *(("--device", device) if device else ())]
+    if spec.command:
+        return [*spec.command, *chosen]
+    package = Path(__file__).parent
+    backends = find_spec("logitmus.backends")
+    if backends is None or backends.origin is None:
+        raise RuntimeError("logitmus.backends is not installed beside logitmus; reinstall logitmus")
+    return [
+        spec.python or sys.executable,
+        "-X",
+        "faulthandler",  # the stack of a crash, in the tail of stderr
+        str(package / "bootstrap.py"),
+        str(package),
+        str(Path(backends.origin).parent),
+        "--backend",
+        spec.target,
+        *(("--path", spec.path) if spec.path else ()),
+        *(("--function", spec.function, "--class-axis", spec.class_axis) if spec.function else ()),
+        *(part for ours, theirs in spec.options for part in ("--option", f"{ours}={theirs}")),
+        *chosen,
+    ]
