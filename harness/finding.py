@@ -137,9 +137,10 @@ class Judgement:
 
 
 def smallness(finding: Finding, problem: Problem) -> tuple[object, ...]:
-    """Fewer classes, fewer rows, float32 before the others; then anything that is the same on every machine."""
+    """Valid labels, fewer classes, fewer rows, float32 first; then anything that is the same on every machine."""
     rows = 1 if problem.reduction == "none" and finding.row is not None else problem.rows
     return (
+        not problem.has_valid_labels,  # what such a label does to a function may be another thing
         problem.classes * rows,
         problem.dtype != "float32",
         len(problem.options),

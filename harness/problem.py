@@ -160,6 +160,14 @@ class Problem:
         )
 
     @cached_property
+    def has_valid_labels(self) -> bool:
+        """Whether every label is that of a class, or ignored; probabilities are no labels."""
+        if self.target_kind != "labels":
+            return True
+        valid = (self.targets >= 0) & (self.targets < self.classes)
+        return bool((valid if self.ignore_index is None else valid | (self.targets == self.ignore_index)).all())
+
+    @cached_property
     def id(self) -> str:
         """20 hexadecimal digits of the BLAKE2b hash of the exact bits, the options, the layout and the manner."""
         header = {

@@ -184,11 +184,7 @@ def _stackable(problem: Problem, outcome: Answered) -> bool:
         for gradient in (outcome.grad_logits, outcome.grad_targets)
     ):
         return False
-    if problem.target_kind != "labels":
-        return True
-    labels = problem.targets
-    valid = (labels >= 0) & (labels < problem.classes)
-    return bool((valid if problem.ignore_index is None else valid | (labels == problem.ignore_index)).all())
+    return problem.has_valid_labels
 
 
 def _common(problem: Problem, subject: Subject, outcome: Answered) -> tuple[object, ...]:

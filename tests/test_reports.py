@@ -124,6 +124,20 @@ def test_findings_of_one_cause_are_one_entry_with_the_smallest_problem(summary: 
     assert group.problem.id == group.finding.problem
 
 
+def test_a_finding_is_shown_on_valid_labels_where_it_can_be() -> None:
+    def crashed(classes: int, label: int) -> Judged:
+        problem = Problem(logits=np.zeros((1, classes), np.float32), targets=np.array([label]), family="ordinary")
+        told = {"subject": "test:f@cpu", "problem": problem.id, "family": problem.family, "dtype": problem.dtype}
+        cause = {"kind": Kind.CRASH, "severity": Severity.BUG, "cause": "crashed:SIGSEGV", "summary": "it died"}
+        finding = Finding(**told, **cause, part="")
+        return Judged(problem, Judgement(**told, verdict=Verdict.FINDING, findings=(finding,)))
+
+    valid, invalid = crashed(4, 3), crashed(1, 7)
+    for events in ([valid, invalid], [invalid, valid]):
+        (group,) = gathered(events).groups()
+        assert group.problem == valid.problem
+
+
 def test_the_worst_come_first(summary: Summary) -> None:
     ranks = [group.finding.severity.rank for group in summary.groups()]
     assert ranks == sorted(ranks)
