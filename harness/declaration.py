@@ -21,12 +21,34 @@ class DeclarationError(ValueError):
     """A declaration that cannot be meant; the message names what was seen and what there is."""
 
 
-def check_subject(subject: Subject) -> None:
+def subjects_of(backend: Backend, devices: Iterable[str]) -> list[Subject]:
+    """Its subjects on these devices.
+
+    Raises:
+        DeclarationError: see `check_subjects`.
+        ConventionError: for a convention's field or choice that there is not.
+    """
+    subjects = backend.subjects(list(devices))
+    check_subjects(subjects)
+    return subjects
+
+
+def check_subjects(subjects: Iterable[Subject]) -> None:
     """Look at all that is named by a string.
 
     Raises:
-        DeclarationError: for a name that means nothing, and for a dtype that it takes and says no precision of.
+        DeclarationError: for a name that means nothing, for a dtype that one takes and says no precision of, and for
+            two of one id.
     """
+    seen: set[str] = set()
+    for subject in subjects:
+        if subject.id in seen:
+            raise DeclarationError(f"subject {subject.id} is offered twice")
+        seen.add(subject.id)
+        _check(subject)
+
+
+def _check(subject: Subject) -> None:
     offer, precision = subject.offer, subject.precision
     for what, names, known in (
         ("offer.targets", (offer.targets,), get_args(TargetKind)),
@@ -49,20 +71,3 @@ def check_subject(subject: Subject) -> None:
     missing = sorted(set(offer.dtypes) - set(precision))
     if missing:
         raise DeclarationError(f"subject {subject.id}: precision: nothing for {missing[0]}, which it takes")
-
-
-def subjects_of(backend: Backend, devices: Iterable[str]) -> list[Subject]:
-    """Its subjects on these devices.
-
-    Raises:
-        DeclarationError: see `check_subject`; also for two of one name.
-        ConventionError: for a convention's field or choice that there is not.
-    """
-    subjects = backend.subjects(list(devices))
-    seen: set[str] = set()
-    for subject in subjects:
-        if subject.id in seen:
-            raise DeclarationError(f"subject {subject.id} is offered twice")
-        seen.add(subject.id)
-        check_subject(subject)
-    return subjects

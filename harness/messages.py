@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from logitmus.backend import Subject
-from logitmus.declaration import DeclarationError, check_subject
+from logitmus.declaration import DeclarationError, check_subjects
 from logitmus.observation import (
     Answered,
     Crashed,
@@ -194,9 +194,10 @@ def _hello(raw: _RawHello) -> Hello:
             f"it speaks protocol {raw.protocol}, this logitmus speaks {PROTOCOL}; update the older of the two"
         )
     subjects = tuple(_subject(entry) for entry in raw.subjects)
-    ids = [subject.id for subject in subjects]
-    for twice in {one for one in ids if ids.count(one) > 1}:
-        raise WireError(f"subject {twice} is offered twice")
+    try:
+        check_subjects(subjects)
+    except DeclarationError as error:
+        raise WireError(str(error)) from None
     return Hello(subjects=subjects, environment=raw.environment)
 
 
@@ -205,10 +206,6 @@ def _subject(entry: msgspec.Raw) -> Subject:
     said = _ENTRY.decode(entry).id
     if said != subject.id:
         raise WireError(f"subject {said!r}: its parts make the id {subject.id!r}")
-    try:
-        check_subject(subject)
-    except DeclarationError as error:
-        raise WireError(str(error)) from None
     return subject
 
 
