@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from logitmus.backend import (
+from logitmus.core.backend import (
     ALL_MANNERS,
     Backend,
     Function,
@@ -22,8 +22,8 @@ from logitmus.backend import (
     differentiated,
     same_precision,
 )
-from logitmus.convention import Convention
-from logitmus.problem import ONCE, Array
+from logitmus.core.convention import Convention
+from logitmus.core.problem import ONCE, Array
 
 
 def _integer_labels(logits: Any, labels: Any, _options: Mapping[str, Any]) -> Any:

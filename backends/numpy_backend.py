@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import numpy as np
 
-from logitmus.backend import ALL_LAYOUTS, REPEATED, Backend, Call, Function, Inputs, Offer, Outputs, same_precision
-from logitmus.convention import Convention
-from logitmus.problem import Array
+from logitmus.core.backend import ALL_LAYOUTS, REPEATED, Backend, Call, Function, Inputs, Offer, Outputs, same_precision
+from logitmus.core.convention import Convention
+from logitmus.core.problem import Array
 
 
 def _softmax(x: Array) -> tuple[Array, Array]:

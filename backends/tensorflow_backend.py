@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, Final
 
-from logitmus.backend import (
+from logitmus.core.backend import (
     ALL_MANNERS,
     Backend,
     Function,
@@ -20,8 +20,8 @@ from logitmus.backend import (
     differentiated,
     same_precision,
 )
-from logitmus.convention import Convention
-from logitmus.problem import ONCE, Array
+from logitmus.core.convention import Convention
+from logitmus.core.problem import ONCE, Array
 
 _DEVICES: Final = {"cpu": "CPU", "cuda": "GPU"}
 # Keras' mean is called so in every version of Keras 3.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from logitmus.backend import (
+from logitmus.core.backend import (
     ALL_MANNERS,
     Backend,
     Function,
@@ -20,8 +20,8 @@ from logitmus.backend import (
     differentiated,
     same_precision,
 )
-from logitmus.convention import Convention
-from logitmus.problem import FLOAT_DTYPES, ONCE, Array
+from logitmus.core.convention import Convention
+from logitmus.core.problem import FLOAT_DTYPES, ONCE, Array
 
 
 def _functional(logits: Any, targets: Any, options: Mapping[str, Any]) -> Any:

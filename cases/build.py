@@ -16,7 +16,7 @@ import ml_dtypes
 import numpy as np
 
 from logitmus.cases.family import Canvas, Kind, Plan
-from logitmus.problem import FLOAT_DTYPES, Array, Problem, float_array
+from logitmus.core.problem import FLOAT_DTYPES, Array, Problem, float_array
 
 UPSTREAM: Final = (1.0, -1.0, 0.5, 2.0, -0.25, 3.0, 0.75, -1.5, 0.0)
 """Upstream gradients: neither uniform nor positive, and exact in bfloat16."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from logitmus.problem import Array
+from logitmus.core.problem import Array
 
 Shape = int | tuple[int, ...]
 

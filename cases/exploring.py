@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from logitmus.cases import strategies
 from logitmus.cases.build import UPSTREAM
 from logitmus.cases.draws import Draws
-from logitmus.problem import REDUCTIONS, Array, Problem, Reduction, float_array
+from logitmus.core.problem import REDUCTIONS, Array, Problem, Reduction, float_array
 
 FAMILY: Final = "explored"
 _IGNORED: Final = -100

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from logitmus.cases.draws import Draws
-from logitmus.problem import Array, Problem, Reduction, float_array
+from logitmus.core.problem import Array, Problem, Reduction, float_array
 
 ProfileName = Literal["quick", "default", "full"]
 PROFILES: Final[Mapping[str, str]] = MappingProxyType(

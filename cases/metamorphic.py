@@ -14,7 +14,7 @@ from typing import Final
 import ml_dtypes
 import numpy as np
 
-from logitmus.problem import Array, Problem
+from logitmus.core.problem import Array, Problem
 
 FAMILY: Final = "relations"  # of the problems that are asked for this sake
 

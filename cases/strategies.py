@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from logitmus.cases.build import UPSTREAM, format_of, neighbour
 from logitmus.cases.families.exp_thresholds import THRESHOLDS
-from logitmus.problem import FLOAT_DTYPES, LABEL_DTYPES, LAYOUTS, REDUCTIONS, Array, Problem, float_array
+from logitmus.core.problem import FLOAT_DTYPES, LABEL_DTYPES, LAYOUTS, REDUCTIONS, Array, Problem, float_array
 
 Draw = st.DrawFn
 OPTIONS = ("weight", "ignore_index", "label_smoothing")

@@ -43,7 +43,7 @@ from logitmus.cases.families import (
     wide_spread,
 )
 from logitmus.cases.family import PROFILES, Family, Profile, ProfileName
-from logitmus.problem import FLOAT_DTYPES, Problem
+from logitmus.core.problem import FLOAT_DTYPES, Problem
 
 FAMILIES: Final[tuple[Family, ...]] = tuple(
     module.FAMILY

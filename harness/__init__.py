@@ -12,8 +12,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "Convention": "logitmus.convention",
-    "Problem": "logitmus.problem",
+    "Convention": "logitmus.core.convention",
+    "Problem": "logitmus.core.problem",
     "Enclosure": "logitmus.enclosure",
     "assert_conforms": "logitmus.checking",
     "check": "logitmus.checking",

@@ -18,9 +18,9 @@ from itertools import takewhile
 from types import MappingProxyType
 from typing import Any, Final, get_args
 
-from logitmus.backend import Backend, Function, NotAskedError, Offer, Precision, TargetKind, same_precision
-from logitmus.convention import PORTABLE, Convention
-from logitmus.problem import REDUCTIONS
+from logitmus.core.backend import Backend, Function, NotAskedError, Offer, Precision, TargetKind, same_precision
+from logitmus.core.convention import PORTABLE, Convention
+from logitmus.core.problem import REDUCTIONS
 from logitmus.target import TargetError
 
 OPTIONS: Final = ("weight", "ignore_index", "label_smoothing", "reduction")

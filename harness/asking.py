@@ -11,13 +11,13 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
-from logitmus.backend import Subject
-from logitmus.events import BackendFailed
-from logitmus.finding import Judgement, Verdict
+from logitmus.core.backend import Subject
+from logitmus.core.events import BackendFailed
+from logitmus.core.finding import Judgement, Verdict
+from logitmus.core.problem import Problem
 from logitmus.judge_process import Judging
 from logitmus.judging import NOT_ASKED, Wanted
 from logitmus.pool import Ask, BatchEnded, Observed, Plan, PoolEvent
-from logitmus.problem import Problem
 from logitmus.store import Store
 
 T = TypeVar("T")

@@ -12,15 +12,15 @@ from typing import Final
 
 import numpy as np
 
-from logitmus.backend import Precision, Subject
 from logitmus.budget import Budget, Roundoffs
-from logitmus.convention import Convention
+from logitmus.core.backend import Precision, Subject
+from logitmus.core.convention import Convention
+from logitmus.core.finding import Grade
+from logitmus.core.observation import Answered
+from logitmus.core.problem import Array, Problem, dtype_name
+from logitmus.core.relevance import concerned
 from logitmus.enclosure import Enclosure
-from logitmus.finding import Grade
-from logitmus.observation import Answered
-from logitmus.occasions import concerned
 from logitmus.oracle import ARB_BITS, FAST, WIDE, Answer, answer
-from logitmus.problem import Array, Problem, dtype_name
 from logitmus.question import Question, ask
 from logitmus.softmax import Softmaxes
 from logitmus.verdict import Compared, compare

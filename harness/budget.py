@@ -12,12 +12,12 @@ from functools import cache, cached_property
 
 import numpy as np
 
-from logitmus.backend import Precision
-from logitmus.finding import Grade
+from logitmus.core.backend import Precision
+from logitmus.core.finding import Grade
+from logitmus.core.floats import format_of
+from logitmus.core.problem import Array
 from logitmus.oracle import Answer
-from logitmus.problem import Array
 from logitmus.question import Question
-from logitmus.rounding import format_of
 from logitmus.softmax import Softmax
 
 SAFETY = 1 + 2.0**-10  # budgets are themselves computed in float64

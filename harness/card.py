@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
-from logitmus.convention import Convention
+from logitmus.core.convention import Convention
 
 SCHEMA: Final = 1  # of Card.as_dict()
 State = Literal["measured", "undetermined", "contradicted"]

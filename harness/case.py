@@ -8,12 +8,12 @@ from functools import cached_property
 
 import numpy as np
 
-from logitmus import phrases
 from logitmus.assess import Assessment, Bench, assess
-from logitmus.backend import Subject
-from logitmus.finding import Finding, Judgement, Kind, Severity, Verdict
-from logitmus.observation import Answered, Crashed, Garbled, OutOfMemory, TimedOut
-from logitmus.problem import ONCE, Array, Problem
+from logitmus.core import causes
+from logitmus.core.backend import Subject
+from logitmus.core.finding import Finding, Judgement, Kind, Severity, Verdict
+from logitmus.core.observation import Answered, Crashed, Garbled, OutOfMemory, TimedOut
+from logitmus.core.problem import ONCE, Array, Problem
 from logitmus.question import Question
 from logitmus.stack import Stack
 
@@ -57,7 +57,7 @@ class Case:
         )
 
     def finding(self, kind: Kind, severity: Severity, cause: str, **more: object) -> Finding:
-        fields: dict[str, object] = {"summary": phrases.summary(cause), "part": "", **more}
+        fields: dict[str, object] = {"summary": causes.summary(cause), "part": "", **more}
         return Finding(
             kind=kind,
             severity=severity,
@@ -97,7 +97,7 @@ class Case:
             part=part.part,
             detail=f"{int(where.sum())} of {where.size} values",
             expected=enclosure.describe(index),
-            observed=phrases.number(compared.r[index], compared.dtype),
+            observed=causes.number(compared.r[index], compared.dtype),
             row=index[0] if index else None,
             index=index[1] if len(index) > 1 else None,
             ulps=None if np.isnan(ulps) else ulps,

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from logitmus import registry, trial
-from logitmus.backend import Subject, TargetKind
-from logitmus.convention import PORTABLE
-from logitmus.events import BackendFailed
+from logitmus.core.backend import Subject, TargetKind
+from logitmus.core.convention import PORTABLE
+from logitmus.core.events import BackendFailed
+from logitmus.core.observation import Answered
+from logitmus.core.problem import Reduction
 from logitmus.inquiry import cannot
 from logitmus.local import hosted
-from logitmus.observation import Answered
 from logitmus.pool import Ask, Limits, Observed, Pool, Ready
-from logitmus.problem import Reduction
 from logitmus.registry import BackendSpec, RegistryError
 from logitmus.stage import Here, Stage, SupportsPool
 from logitmus.target import TargetError

@@ -19,17 +19,17 @@ from typing import cast as typed
 
 from logitmus import detection, registry, trial
 from logitmus import run as engine
-from logitmus.backend import TargetKind
 from logitmus.cases.suite import check_dtypes
 from logitmus.casting import Cast, Wanted, cast
+from logitmus.core.backend import TargetKind
+from logitmus.core.events import Event
+from logitmus.core.finding import Grade
+from logitmus.core.problem import FLOAT_DTYPES
 from logitmus.environment import harness_environment
-from logitmus.events import Event
 from logitmus.examination import SETTING
 from logitmus.expectations import Acceptance, Expectation, load
 from logitmus.exploration import SETTING as EXPLORE
-from logitmus.finding import Grade
 from logitmus.pool import Limits, Pool
-from logitmus.problem import FLOAT_DTYPES
 from logitmus.reports.check import CheckResult
 from logitmus.reports.summary import Summary
 from logitmus.store import SUFFIX, Store

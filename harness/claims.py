@@ -13,13 +13,13 @@ from fnmatch import fnmatchcase
 from typing import Final, Literal
 
 from logitmus.assess import Bench
-from logitmus.backend import Subject
 from logitmus.card import Card, Measured
 from logitmus.cases.families import convention_probes
-from logitmus.convention import FIELDS
+from logitmus.core.backend import Subject
+from logitmus.core.convention import FIELDS
+from logitmus.core.observation import NotRun, Outcome
+from logitmus.core.problem import Problem
 from logitmus.measurement import measure
-from logitmus.observation import NotRun, Outcome
-from logitmus.problem import Problem
 from logitmus.store import Store, StoreError
 
 FAMILY: Final = convention_probes.FAMILY.name

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from logitmus.backend import Subject
-from logitmus.events import BackendReady
-from logitmus.finding import Finding, Grade, Judgement
+from logitmus.core.backend import Subject
+from logitmus.core.events import BackendReady
+from logitmus.core.finding import Finding, Grade, Judgement
+from logitmus.core.observation import Answered, Outcome
+from logitmus.core.problem import FLOAT_DTYPES, Array, Problem, little_endian_bytes
 from logitmus.judge import Judge
 from logitmus.judging import SupportsJudge
-from logitmus.observation import Answered, Outcome
-from logitmus.problem import FLOAT_DTYPES, Array, Problem, little_endian_bytes
 from logitmus.store import Store
 
 _Key = tuple[str, str, str, str]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from logitmus.backend import Subject
-from logitmus.finding import Kind, Severity
-from logitmus.observation import Answered
-from logitmus.problem import FLOAT_DTYPES, Problem, dtype_name
+from logitmus.core.backend import Subject
+from logitmus.core.finding import Kind, Severity
+from logitmus.core.observation import Answered
+from logitmus.core.problem import FLOAT_DTYPES, Problem, dtype_name
 from logitmus.question import reduction_of
 
 

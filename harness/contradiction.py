@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from logitmus import phrases
-from logitmus.backend import Subject
-from logitmus.convention import FIELDS
-from logitmus.finding import Kind, Severity
+from logitmus.core import causes
+from logitmus.core.backend import Subject
+from logitmus.core.convention import FIELDS
+from logitmus.core.finding import Kind, Severity
 
 
 def weight(subject: Subject, name: str) -> tuple[Kind, Severity]:
@@ -21,4 +21,4 @@ def weight(subject: Subject, name: str) -> tuple[Kind, Severity]:
 def words(subject: Subject, name: str, value: str) -> str:
     """What was declared, by whom, and what was measured."""
     said = f"{subject.held_to} has" if subject.held_to else "declared is"
-    return f"{said} {phrases.chosen(subject.convention, name)}; measured: {FIELDS[name].values[value]}"
+    return f"{said} {causes.chosen(subject.convention, name)}; measured: {FIELDS[name].values[value]}"

@@ -13,13 +13,13 @@ from typing import Any, Final
 import numpy as np
 
 from logitmus.assess import Bench, assess_part, present_parts
-from logitmus.backend import Precision, Subject
-from logitmus.convention import PORTABLE
-from logitmus.finding import Finding
-from logitmus.observation import Answered
-from logitmus.problem import FLOAT_DTYPES, Problem
+from logitmus.core.backend import Precision, Subject
+from logitmus.core.convention import PORTABLE
+from logitmus.core.finding import Finding
+from logitmus.core.floats import format_of
+from logitmus.core.observation import Answered
+from logitmus.core.problem import FLOAT_DTYPES, Problem
 from logitmus.question import Question
-from logitmus.rounding import format_of
 
 _SPECIAL: Final = (float("nan"), float("inf"), float("-inf"))
 _ORDINAL: Final[Mapping[int, np.dtype[Any]]] = {2: np.dtype(np.int16), 4: np.dtype(np.int32), 8: np.dtype(np.int64)}

@@ -14,10 +14,10 @@ from typing import Final
 import numpy as np
 
 from logitmus import registry
-from logitmus.backend import Backend, Subject
+from logitmus.core.backend import Backend, Subject
+from logitmus.core.problem import DEFAULT_REDUCTION, Problem, float_array
 from logitmus.enclosure import Enclosure
 from logitmus.oracle import answer
-from logitmus.problem import DEFAULT_REDUCTION, Problem, float_array
 from logitmus.question import ask
 
 DISTRIBUTION: Final = "logitmus"  # other people's backends may import anything; these import no framework

@@ -13,13 +13,13 @@ import numpy as np
 
 from logitmus import mechanisms
 from logitmus.assess import Assessment, Bench, assess, assessing
-from logitmus.backend import Subject
-from logitmus.convention import FIELDS, PORTABLE, Convention
-from logitmus.finding import Grade, Severity
-from logitmus.observation import Answered
-from logitmus.problem import Array, Problem
+from logitmus.core.backend import Subject
+from logitmus.core.convention import FIELDS, PORTABLE, Convention
+from logitmus.core.finding import Grade, Severity
+from logitmus.core.floats import format_of
+from logitmus.core.observation import Answered
+from logitmus.core.problem import Array, Problem
 from logitmus.question import Question
-from logitmus.rounding import format_of
 from logitmus.verdict import Compared
 
 # What a value that is not an error says silently about an invalid question.

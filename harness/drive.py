@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from logitmus import messages
-from logitmus.backend import Subject
-from logitmus.events import BackendFailed
-from logitmus.observation import Garbled, NotRun, Observation, Outcome, Raised, TimedOut
-from logitmus.problem import Problem
+from logitmus.core.backend import Subject
+from logitmus.core.events import BackendFailed
+from logitmus.core.observation import Garbled, NotRun, Observation, Outcome, Raised, TimedOut
+from logitmus.core.problem import Problem
 from logitmus.process import WorkerLost, WorkerProcess
 from logitmus.registry import BackendSpec
 from logitmus.wire import WireError, encode_problem, to_line

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from logitmus.backend import Subject, outside_domain
-from logitmus.convention import FIELDS, PORTABLE, Convention
+from logitmus.core.backend import Subject, outside_domain
+from logitmus.core.convention import FIELDS, PORTABLE, Convention
 from logitmus.notes import APART, LAST_RESORT, Notes
 from logitmus.reading import LEVELS, Observed, Reading, touched
 from logitmus.worlds import TooManyWorldsError, World, Worlds

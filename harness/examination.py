@@ -11,13 +11,13 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from logitmus import phrases
 from logitmus.asking import EXAMINING, Asking, Dialogue
-from logitmus.backend import Subject
-from logitmus.events import Event, Examined, Judged
-from logitmus.finding import Finding, Judgement, Kind, Severity, Verdict, smallness
+from logitmus.core import causes
+from logitmus.core.backend import Subject
+from logitmus.core.events import Event, Examined, Judged
+from logitmus.core.finding import Finding, Judgement, Kind, Severity, Verdict, smallness
+from logitmus.core.problem import ONCE, Problem
 from logitmus.integrity import OWN_ARITHMETIC
-from logitmus.problem import ONCE, Problem
 from logitmus.shrink import alone, shrinking, without
 
 CALLS: Final = 24  # for each group of like findings: what a run of many subjects can spare
@@ -194,6 +194,6 @@ def _told(of: Finding, shown: Suspect, dependences: tuple[str, ...]) -> Examined
         cause = f"depends_on:{fault}"
         detail = "; ".join(filter(None, (finding.summary, finding.detail)))
         finding = replace(
-            finding, kind=Kind.INTEGRITY, cause=cause, summary=phrases.summary(cause), detail=detail, alternatives=()
+            finding, kind=Kind.INTEGRITY, cause=cause, summary=causes.summary(cause), detail=detail, alternatives=()
         )
     return Examined(of, finding, shown.problem, dependences)

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import msgspec
 
-from logitmus.finding import Finding, Kind, Severity
+from logitmus.core.finding import Finding, Kind, Severity
 
 
 class ExpectationsError(ValueError):

@@ -13,12 +13,12 @@ from itertools import combinations
 
 import numpy as np
 
-from logitmus.convention import FIELDS, PORTABLE, Convention
+from logitmus.core.convention import FIELDS, PORTABLE, Convention
+from logitmus.core.problem import REDUCTIONS, Problem
 from logitmus.declared import Saying, sayings
 from logitmus.enclosure import Enclosure
 from logitmus.misreadings import MISREADINGS
 from logitmus.oracle import UnanswerableError, answer
-from logitmus.problem import REDUCTIONS, Problem
 from logitmus.question import Question, ask
 
 # Fields that no single number can show, or that only name a default.

@@ -15,11 +15,11 @@ from itertools import count, islice, zip_longest
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from logitmus.asking import Asking
-from logitmus.backend import Subject
 from logitmus.cases.draws import Draws
-from logitmus.events import Event, Explored, Judged, Reached
-from logitmus.finding import Finding, Judgement, Verdict
-from logitmus.problem import FLOAT_DTYPES, Problem
+from logitmus.core.backend import Subject
+from logitmus.core.events import Event, Explored, Judged, Reached
+from logitmus.core.finding import Finding, Judgement, Verdict
+from logitmus.core.problem import FLOAT_DTYPES, Problem
 
 if TYPE_CHECKING:
     from logitmus.cases.exploring import Form

@@ -13,13 +13,13 @@ from typing import Final
 import numpy as np
 
 from logitmus.assess import Assessment, Bench, assess_part, present_parts
-from logitmus.backend import Precision, Subject
+from logitmus.core.backend import Precision, Subject
+from logitmus.core.floats import format_of
+from logitmus.core.observation import Answered
+from logitmus.core.problem import Array
 from logitmus.diagnosis import Explanation
 from logitmus.misreadings import BY_LOGITS, MISREADINGS
-from logitmus.observation import Answered
-from logitmus.problem import Array
 from logitmus.question import Question
-from logitmus.rounding import format_of
 
 GRADIENT: Final = "gradient:"
 GRADIENT_OF: Final = "gradient_of:"

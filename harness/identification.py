@@ -7,16 +7,16 @@ from functools import partial
 from typing import Any, Final
 
 from logitmus import registry
-from logitmus.backend import Subject
 from logitmus.card import Card
 from logitmus.cases.suite import suite
-from logitmus.convention import FIELDS, PORTABLE
+from logitmus.core.backend import Subject
+from logitmus.core.convention import FIELDS, PORTABLE
+from logitmus.core.observation import Outcome
+from logitmus.core.problem import Problem
 from logitmus.inquiry import inquire
 from logitmus.local import ask_here
 from logitmus.measurement import measure
-from logitmus.observation import Outcome
 from logitmus.pool import Limits
-from logitmus.problem import Problem
 
 KINDS: Final = ("labels", "probabilities")
 _AXES: Final = tuple(FIELDS["class_axis"].values)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from logitmus.backend import Subject
-from logitmus.events import BackendFailed
-from logitmus.observation import NotRun, Outcome
+from logitmus.core.backend import Subject
+from logitmus.core.events import BackendFailed
+from logitmus.core.observation import NotRun, Outcome
+from logitmus.core.problem import Problem
 from logitmus.pool import Ask, Limits, Observed, Pool
-from logitmus.problem import Problem
 from logitmus.registry import BackendSpec, RegistryError
 from logitmus.target import TargetError
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from logitmus import phrases
-from logitmus.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
-from logitmus.observation import Answered, Raised
-from logitmus.problem import Problem
+from logitmus.core import causes
+from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
+from logitmus.core.observation import Answered, Raised
+from logitmus.core.problem import Problem
 
 # What the numbers show, and what an answer that differs from the plain one explains; a convention is no such thing.
 _EFFECTS: Final = (Kind.ACCURACY, Kind.SPECIAL, Kind.INTEGRITY)
@@ -50,7 +50,7 @@ def _is_effect(finding: Finding, outcome: Answered, judgement: Judgement) -> boo
 
 def _changes(problem: Problem, outcome: Answered, judgement: Judgement, effects: Sequence[Finding]) -> Finding:
     """It gave another answer: a bug where that is a wrong one. The worst of its effects is shown."""
-    parts = " and ".join(phrases.part_name(part) for part in outcome.changed)
+    parts = " and ".join(causes.part_name(part) for part in outcome.changed)
     verb = "differ" if len(outcome.changed) > 1 else "differs"
     said = f"the {parts} {verb} from the plain call's"
     if not effects:
@@ -62,7 +62,7 @@ def _changes(problem: Problem, outcome: Answered, judgement: Judgement, effects:
         judgement,
         Severity.BUG,
         f"changes:{problem.manner}",
-        detail="; ".join(filter(None, (said, f"{phrases.part_name(shown.part)}: {shown.summary}", shown.detail))),
+        detail="; ".join(filter(None, (said, f"{causes.part_name(shown.part)}: {shown.summary}", shown.detail))),
         expected=shown.expected,
         observed=shown.observed,
     )
@@ -101,7 +101,7 @@ def _finding(
         dtype=problem.dtype,
         part="",
         cause=cause,
-        summary=phrases.summary(cause),
+        summary=causes.summary(cause),
         detail=detail,
         expected=expected,
         observed=observed,

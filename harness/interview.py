@@ -10,17 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-from logitmus.backend import Subject, Usage
 from logitmus.card import Card
 from logitmus.cases.suite import suite
+from logitmus.core.backend import Subject, Usage
+from logitmus.core.events import BackendFailed
+from logitmus.core.observation import Answered, NotRun, Outcome, Raised
+from logitmus.core.problem import Problem
 from logitmus.declared import backend_of
-from logitmus.events import BackendFailed
 from logitmus.inquiry import InquiryError
 from logitmus.measurement import measure
-from logitmus.observation import Answered, NotRun, Outcome, Raised
 from logitmus.oracle import WIDE, answer
 from logitmus.pool import Ask, Observed, Pool
-from logitmus.problem import Problem
 from logitmus.question import ask
 from logitmus.registry import BackendSpec
 

@@ -12,16 +12,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from logitmus import contradiction, diagnosis, gradient_faults, phrases, second_derivative
+from logitmus import contradiction, diagnosis, gradient_faults, second_derivative
 from logitmus.assess import Assessment, Bench, assess, assessing
-from logitmus.backend import Precision, Subject
 from logitmus.case import Case
 from logitmus.contract import breaches
-from logitmus.convention import PORTABLE
-from logitmus.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
+from logitmus.core import causes
+from logitmus.core.backend import Precision, Subject
+from logitmus.core.convention import PORTABLE
+from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
+from logitmus.core.observation import Answered, Crashed, Garbled, NotRun, Outcome, OutOfMemory, Raised, TimedOut
+from logitmus.core.problem import Problem
 from logitmus.integrity import beside_plain
-from logitmus.observation import Answered, Crashed, Garbled, NotRun, Outcome, OutOfMemory, Raised, TimedOut
-from logitmus.problem import Problem
 from logitmus.question import Question
 from logitmus.stack import Call, stacks
 
@@ -81,9 +82,7 @@ def _judge_raised(case: Case, outcome: Raised) -> Judgement:
         if subject.held_to and getattr(PORTABLE, name) == value:  # refuses what the other lets pass
             severity = Severity.NOTE
         cause = f"convention:{name}={value}"
-        found = case.finding(
-            kind, severity, cause, expected=phrases.chosen(subject.convention, name), observed=observed
-        )
+        found = case.finding(kind, severity, cause, expected=causes.chosen(subject.convention, name), observed=observed)
     else:
         unsupported = outcome.type in ("NotImplementedError", "UnimplementedError")
         severity = Severity.DIFFERENCE if unsupported else Severity.BUG

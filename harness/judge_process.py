@@ -21,7 +21,7 @@ from typing import IO, Final, Protocol
 import msgspec
 
 from logitmus.allocator import keep_freed_memory
-from logitmus.events import Judged
+from logitmus.core.events import Judged
 from logitmus.judging import (
     TOGETHER,
     JudgedSubject,

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final, NamedTuple, Protocol
 
-from logitmus.backend import Subject
-from logitmus.events import Judged
-from logitmus.finding import Judgement, Verdict
-from logitmus.observation import Outcome
-from logitmus.problem import Problem
+from logitmus.core.backend import Subject
+from logitmus.core.events import Judged
+from logitmus.core.finding import Judgement, Verdict
+from logitmus.core.observation import Outcome
+from logitmus.core.problem import Problem
 from logitmus.separation import SEPARATING
 from logitmus.stack import Call
 from logitmus.store import Store

@@ -14,10 +14,10 @@ from typing import Any
 
 from logitmus import registry
 from logitmus.adopted import adopt
-from logitmus.backend import Backend, Function, Subject
-from logitmus.convention import PORTABLE, Convention
-from logitmus.observation import NotRun, Outcome
-from logitmus.problem import Problem
+from logitmus.core.backend import Backend, Function, Subject
+from logitmus.core.convention import PORTABLE, Convention
+from logitmus.core.observation import NotRun, Outcome
+from logitmus.core.problem import Problem
 from logitmus.worker import load, observe
 
 

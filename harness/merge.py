@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from logitmus.observation import Observation
+from logitmus.core.observation import Observation
 from logitmus.store import MERGED, Store, StoreError
 
 _HINT: Final = "Merge only runs of the same versions; for others use `logitmus compare`"

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from logitmus.backend import Subject
-from logitmus.declaration import DeclarationError, check_subjects
-from logitmus.observation import (
+from logitmus.core.backend import Subject
+from logitmus.core.declaration import DeclarationError, check_subjects
+from logitmus.core.observation import (
     Answered,
     Crashed,
     Garbled,
@@ -22,7 +22,7 @@ from logitmus.observation import (
     Raised,
     TimedOut,
 )
-from logitmus.problem import Array, Problem
+from logitmus.core.problem import Array, Problem
 from logitmus.wire import PROTOCOL, WireError, array_from_bits
 
 Text = Annotated[str, msgspec.Meta(max_length=1 << 16)]

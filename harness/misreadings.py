@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from logitmus.problem import Array, Problem
+from logitmus.core.problem import Array, Problem
 from logitmus.question import Question
 
 Misread = Callable[[Question, Problem], Iterator[Question]]

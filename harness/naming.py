@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-from logitmus.backend import Subject
+from logitmus.core.backend import Subject
 from logitmus.registry import RegistryError
 
 _FEW = 6

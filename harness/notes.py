@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from logitmus.backend import Subject
 from logitmus.card import Measured
-from logitmus.convention import FIELDS, PORTABLE, Convention
-from logitmus.observation import NotRun, Outcome
-from logitmus.problem import Problem
+from logitmus.core.backend import Subject
+from logitmus.core.convention import FIELDS, PORTABLE, Convention
+from logitmus.core.observation import NotRun, Outcome
+from logitmus.core.problem import Problem
 from logitmus.reading import Observed, touched
 from logitmus.worlds import Worlds
 

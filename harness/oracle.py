@@ -15,9 +15,9 @@ from typing import Any, Final
 import numpy as np
 
 from logitmus import arb_tier
-from logitmus.convention import PORTABLE, Convention
+from logitmus.core.convention import PORTABLE, Convention
+from logitmus.core.problem import Array, Problem
 from logitmus.enclosure import Enclosure
-from logitmus.problem import Array, Problem
 from logitmus.question import Question, ask
 from logitmus.softmax import DOUBLE, EXTENDED, R, Softmax, Softmaxes, Working, trustworthy
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Final
 
 from logitmus.adopted import adopt
-from logitmus.backend import Backend
 from logitmus.backends import numpy_backend, torch_backend
 from logitmus.cases.planted import Planted
 from logitmus.cases.planted.catalogue import IN_NUMPY, IN_TORCH
-from logitmus.convention import PORTABLE
+from logitmus.core.backend import Backend
+from logitmus.core.convention import PORTABLE
 
 
 def backend(planted: Iterable[Planted], framework: Backend) -> Backend:

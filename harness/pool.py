@@ -29,9 +29,9 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Final, Self
 
-from logitmus.backend import Subject
+from logitmus.core.backend import Subject
+from logitmus.core.events import BackendFailed
 from logitmus.drive import Ask, BatchEnded, Drive, Observed, Place, PoolEvent, Waiting
-from logitmus.events import BackendFailed
 from logitmus.launch import Process
 from logitmus.messages import Hello
 from logitmus.process import Limits, WorkerProcess

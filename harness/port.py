@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from logitmus import naming, registry
-from logitmus.backend import Subject, Usage
 from logitmus.card import Card
+from logitmus.core.backend import Subject, Usage
 from logitmus.declared import backend_of
 from logitmus.differences import OPTIONS, Difference, Example, Search, plays
 from logitmus.interview import Interview, as_declared, started, usage_of

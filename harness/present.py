@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from logitmus.backend import Inputs, Outputs, Subject
-from logitmus.problem import Array, Problem
+from logitmus.core.backend import Inputs, Outputs, Subject
+from logitmus.core.problem import Array, Problem
 
 
 def present(problem: Problem, subject: Subject) -> Inputs:

@@ -22,8 +22,8 @@ from typing import Any, Final
 import psutil
 
 from logitmus import messages
+from logitmus.core.observation import Crashed, Garbled, Outcome, OutOfMemory, TimedOut
 from logitmus.launch import Process, end, kill_group
-from logitmus.observation import Crashed, Garbled, Outcome, OutOfMemory, TimedOut
 from logitmus.wire import WireError
 
 _CHUNK: Final = 1 << 20

@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from logitmus.convention import Convention
-from logitmus.problem import DEFAULT_REDUCTION, Array, Problem
-from logitmus.rounding import format_of
+from logitmus.core.convention import Convention
+from logitmus.core.floats import format_of
+from logitmus.core.problem import DEFAULT_REDUCTION, Array, Problem
 
 LOST_ROW = np.nan
 

@@ -15,14 +15,14 @@ from typing import Final
 import numpy as np
 
 from logitmus.assess import Bench, assess
-from logitmus.backend import Precision, Subject, outside_domain
-from logitmus.convention import FIELDS, Convention
-from logitmus.finding import Grade
-from logitmus.observation import Answered, Outcome, Raised
+from logitmus.core.backend import Precision, Subject, outside_domain
+from logitmus.core.convention import FIELDS, Convention
+from logitmus.core.finding import Grade
+from logitmus.core.floats import format_of
+from logitmus.core.observation import Answered, Outcome, Raised
+from logitmus.core.problem import DEFAULT_REDUCTION, FLOAT_DTYPES, Array, Problem, float_array
 from logitmus.oracle import answer
-from logitmus.problem import DEFAULT_REDUCTION, FLOAT_DTYPES, Array, Problem, float_array
 from logitmus.question import Question
-from logitmus.rounding import format_of
 
 PARTS: Final = ("loss", "grad_logits", "grad_targets")
 # How finely the arithmetic computes, best first; "" is the dtype of the logits itself.

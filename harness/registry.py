@@ -22,7 +22,7 @@ from importlib import metadata
 from pathlib import Path
 
 from logitmus import target
-from logitmus.convention import FIELDS
+from logitmus.core.convention import FIELDS
 
 GROUP = "logitmus.backends"
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")

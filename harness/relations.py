@@ -17,13 +17,13 @@ from typing import Final
 import numpy as np
 
 from logitmus.assess import Assessment, Bench, assess_part, present_parts
-from logitmus.backend import Subject
 from logitmus.cases.metamorphic import FAMILY, RELATIONS, Image
-from logitmus.events import Event, Judged, Related
-from logitmus.finding import Grade, Judgement, Kind, Severity, Verdict
-from logitmus.observation import Answered, Outcome
-from logitmus.problem import Array, Problem
-from logitmus.rounding import ulp
+from logitmus.core.backend import Subject
+from logitmus.core.events import Event, Judged, Related
+from logitmus.core.finding import Grade, Judgement, Kind, Severity, Verdict
+from logitmus.core.floats import ulp
+from logitmus.core.observation import Answered, Outcome
+from logitmus.core.problem import Array, Problem
 from logitmus.store import Store
 
 GRADIENT_SUM: Final = "gradient_sum"

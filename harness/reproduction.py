@@ -14,13 +14,13 @@ from typing import Any, Final
 
 from logitmus import registry
 from logitmus.adopted import ARGUMENTS, TARGET_NAMES
-from logitmus.backend import Function, Subject
+from logitmus.core.backend import Function, Subject
+from logitmus.core.events import BackendReady, Event, Examined, Judged
+from logitmus.core.finding import Finding
+from logitmus.core.observation import Answered, Outcome
+from logitmus.core.problem import REDUCTIONS, Problem
 from logitmus.criterion import Criterion, criterion
 from logitmus.declared import backend_of
-from logitmus.events import BackendReady, Event, Examined, Judged
-from logitmus.finding import Finding
-from logitmus.observation import Answered, Outcome
-from logitmus.problem import REDUCTIONS, Problem
 from logitmus.run import judge_run, versions
 from logitmus.store import Store
 from logitmus.trial import backend_name

@@ -17,14 +17,14 @@ from itertools import chain
 from typing import Any, Final
 
 from logitmus.asking import EXAMINING, EXPLORED, Live, OnFile
-from logitmus.backend import Subject
-from logitmus.events import BackendFailed, BackendReady, Event, Judged, Progressed, RunFinished, RunStarted
+from logitmus.core.backend import Subject
+from logitmus.core.events import BackendFailed, BackendReady, Event, Judged, Progressed, RunFinished, RunStarted
+from logitmus.core.problem import ONCE, Problem
 from logitmus.examination import Suspects, examine
 from logitmus.exploration import Explorer
 from logitmus.judge_process import InProcess, Judges, Judging
 from logitmus.judging import SupportsJudge, Wanted, judge_problems, judged_subjects
 from logitmus.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready, Waiting
-from logitmus.problem import ONCE, Problem
 from logitmus.registry import BackendSpec
 from logitmus.relations import Relations
 from logitmus.separation import SEPARATING, Doubts

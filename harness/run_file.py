@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from logitmus import __version__
-from logitmus.problem import Problem
+from logitmus.core.problem import Problem
 
 SUFFIX: Final = ".logitmus"
 FORMAT: Final = 1

@@ -18,12 +18,12 @@ from typing import Final
 
 import numpy as np
 
-from logitmus import phrases
 from logitmus.assess import Assessment, Bench
-from logitmus.observation import Answered
-from logitmus.problem import Array
+from logitmus.core import causes
+from logitmus.core.floats import format_of
+from logitmus.core.observation import Answered
+from logitmus.core.problem import Array
 from logitmus.question import Question
-from logitmus.rounding import format_of
 
 CAUSE: Final = "second_derivative:"
 
@@ -70,8 +70,8 @@ def fault(bench: Bench, question: Question, outcome: Answered, parts: Sequence[A
                 CAUSE + name,
                 row,
                 index,
-                expected=phrases.number(exact[row, index], compared.dtype),
-                observed=phrases.number(result[row, index], compared.dtype),
+                expected=causes.number(exact[row, index], compared.dtype),
+                observed=causes.number(result[row, index], compared.dtype),
                 detail=f"{int(where.any(axis=1).sum())} of {question.rows} rows",
             )
     return None

@@ -20,16 +20,16 @@ from typing import cast as typed
 
 from logitmus import registry, trial
 from logitmus import run as engine
-from logitmus.backend import Subject, TargetKind
 from logitmus.cases.planted import CORRECT, Planted, dying_faults
 from logitmus.cases.planted.catalogue import DYING, IN_NUMPY, IN_TORCH
 from logitmus.cases.suite import FAMILIES
+from logitmus.core.backend import Subject, TargetKind
+from logitmus.core.events import BackendFailed, BackendReady, Event, Examined, Judged, RunFinished
+from logitmus.core.problem import FLOAT_DTYPES
 from logitmus.detection import Result, Score
 from logitmus.environment import harness_environment
-from logitmus.events import BackendFailed, BackendReady, Event, Examined, Judged, RunFinished
 from logitmus.examination import SETTING
 from logitmus.pool import Limits, Pool, Ready
-from logitmus.problem import FLOAT_DTYPES
 from logitmus.registry import BackendSpec
 from logitmus.reports.group import Group
 from logitmus.stage import Stage

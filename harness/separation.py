@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from typing import Final
 
-from logitmus.backend import Subject
 from logitmus.cases.suite import suite
-from logitmus.convention import Convention
-from logitmus.finding import Finding, Judgement, Verdict
-from logitmus.problem import Problem
+from logitmus.core.backend import Subject
+from logitmus.core.convention import Convention
+from logitmus.core.finding import Finding, Judgement, Verdict
+from logitmus.core.problem import Problem
 from logitmus.question import ask
 
 SEPARATING: Final = "separating"  # the family of problems that are in a run for this sake alone

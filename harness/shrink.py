@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from logitmus.problem import ONCE, Array, Problem, ProblemError, float_array
+from logitmus.core.problem import ONCE, Array, Problem, ProblemError, float_array
 
 Fails = Callable[[Sequence[Problem]], Sequence[bool]]
 _MANY: Final = 1024  # distinct numbers: beyond these their digits are not counted

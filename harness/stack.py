@@ -15,10 +15,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from logitmus.assess import Assessment, Bench, assess, graded
-from logitmus.backend import Subject
-from logitmus.finding import Grade
-from logitmus.observation import Answered, Outcome
-from logitmus.problem import Array, Problem
+from logitmus.core.backend import Subject
+from logitmus.core.finding import Grade
+from logitmus.core.observation import Answered, Outcome
+from logitmus.core.problem import Array, Problem
 
 _FIRST_TIER: Final = (None,)
 

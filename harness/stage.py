@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
-from logitmus.backend import Subject
+from logitmus.core.backend import Subject
+from logitmus.core.events import BackendFailed
+from logitmus.core.observation import Observation
 from logitmus.drive import Ask, Observed, PoolEvent
 from logitmus.environment import process_environment
-from logitmus.events import BackendFailed
 from logitmus.local import Hosted
-from logitmus.observation import Observation
 from logitmus.pool import Plan, Ready
 from logitmus.registry import BackendSpec
 

@@ -16,10 +16,10 @@ from typing import Any, Final, Self
 import msgspec
 
 from logitmus import __version__, record
-from logitmus.backend import Subject
-from logitmus.events import BackendFailed, BackendReady
-from logitmus.observation import NotRun, Observation, Outcome
-from logitmus.problem import Problem
+from logitmus.core.backend import Subject
+from logitmus.core.events import BackendFailed, BackendReady
+from logitmus.core.observation import NotRun, Observation, Outcome
+from logitmus.core.problem import Problem
 from logitmus.run_file import APPLICATION_ID, FORMAT, SUFFIX, Kept, StoreError, check_header, connect, damaged
 
 __all__ = ["FORMAT", "SUFFIX", "Store", "StoreError"]

@@ -6,16 +6,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from logitmus import mechanisms, phrases
+from logitmus import mechanisms
 from logitmus.assess import Bench, assess
-from logitmus.backend import Precision, Subject, outside_domain
 from logitmus.card import Mechanism
-from logitmus.convention import Convention
-from logitmus.finding import Finding, Kind, Severity
+from logitmus.core import causes
+from logitmus.core.backend import Precision, Subject, outside_domain
+from logitmus.core.convention import Convention
+from logitmus.core.finding import Finding, Kind, Severity
+from logitmus.core.observation import Answered
+from logitmus.core.problem import FLOAT_DTYPES
 from logitmus.gradient_faults import GRADIENT, GRADIENT_OF
 from logitmus.judge import Judge
-from logitmus.observation import Answered
-from logitmus.problem import FLOAT_DTYPES
 from logitmus.reading import Observed
 from logitmus.stack import Call
 
@@ -68,7 +69,7 @@ def _faults(declared: Subject, observed: Sequence[Observed]) -> tuple[Mechanism,
         if cause not in found:
             found[cause] = Mechanism(
                 cause=cause,
-                summary=phrases.summary(cause),
+                summary=causes.summary(cause),
                 problem=one.problem.id,
                 idea=one.problem.idea,
                 part=finding.part,

@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from logitmus.backend import Subject
-from logitmus.events import Event, Judged, RunFinished
+from logitmus.core.backend import Subject
+from logitmus.core.events import Event, Judged, RunFinished
+from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.expectations import Acceptance
-from logitmus.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.integrity import NO_SECOND_ORDER
 from logitmus.reports.group import Group
 from logitmus.reports.summary import Summary

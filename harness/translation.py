@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from logitmus.backend import Subject, Usage
-from logitmus.convention import FIELDS
-from logitmus.observation import Answered, Outcome
-from logitmus.problem import DEFAULT_REDUCTION, Array, Problem, float_array
+from logitmus.core.backend import Subject, Usage
+from logitmus.core.convention import FIELDS
+from logitmus.core.observation import Answered, Outcome
+from logitmus.core.problem import DEFAULT_REDUCTION, Array, Problem, float_array
 from logitmus.question import Question, ask, one_hot
 
 NEVER: Final = -(2**31)  # for a function that ignores a label unasked: one that does not occur

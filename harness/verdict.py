@@ -11,9 +11,9 @@ from functools import cached_property
 
 import numpy as np
 
+from logitmus.core.floats import flushes, format_of, half_gap, ulp
+from logitmus.core.problem import Array
 from logitmus.enclosure import Enclosure
-from logitmus.problem import Array
-from logitmus.rounding import flushes, format_of, half_gap, ulp
 from logitmus.softmax import E
 
 

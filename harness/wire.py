@@ -19,9 +19,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from logitmus.backend import Subject
-from logitmus.convention import PORTABLE
-from logitmus.observation import (
+from logitmus.core.backend import Subject
+from logitmus.core.convention import PORTABLE
+from logitmus.core.observation import (
     Answered,
     Crashed,
     Garbled,
@@ -31,7 +31,7 @@ from logitmus.observation import (
     Raised,
     TimedOut,
 )
-from logitmus.problem import FLOAT_DTYPES, LABEL_DTYPES, ONCE, Array, Problem, dtype_name, little_endian_bytes
+from logitmus.core.problem import FLOAT_DTYPES, LABEL_DTYPES, ONCE, Array, Problem, dtype_name, little_endian_bytes
 
 PROTOCOL: Final = 1
 DTYPES: Final = MappingProxyType({**FLOAT_DTYPES, **LABEL_DTYPES})

@@ -22,14 +22,14 @@ import numpy as np
 
 from logitmus import target
 from logitmus.adopted import adopt
-from logitmus.backend import Backend, Function, Inputs, NotAskedError, Outputs, Subject
-from logitmus.convention import PORTABLE
-from logitmus.declaration import DeclarationError, subjects_of
+from logitmus.core.backend import Backend, Function, Inputs, NotAskedError, Outputs, Subject
+from logitmus.core.convention import PORTABLE
+from logitmus.core.declaration import DeclarationError, subjects_of
+from logitmus.core.observation import NOT_INSTALLED, Answered, Garbled, NotRun, Outcome, Raised
+from logitmus.core.problem import ONCE, Problem, dtype_name, little_endian_bytes
 from logitmus.environment import flushes_subnormals, process_environment
 from logitmus.manner import Called, perform
-from logitmus.observation import NOT_INSTALLED, Answered, Garbled, NotRun, Outcome, Raised
 from logitmus.present import canonical, present
-from logitmus.problem import ONCE, Problem, dtype_name, little_endian_bytes
 from logitmus.wire import (
     DTYPES,
     PROTOCOL,
@@ -100,7 +100,7 @@ def load(target: str, path: str = "") -> Backend:
     module, _, attribute = target.partition(":")
     value = getattr(import_module(module), attribute)
     if not isinstance(value, Backend):
-        raise TypeError(f"{target} is a {type(value).__name__}; a backend is a logitmus.backend.Backend value")
+        raise TypeError(f"{target} is a {type(value).__name__}; a backend is a logitmus.core.backend.Backend value")
     return value
 
 

@@ -7,8 +7,8 @@ import threading
 from typing import Final
 
 from logitmus import messages
+from logitmus.core.observation import Crashed, Garbled, Outcome, OutOfMemory, TimedOut
 from logitmus.launch import Process, launch
-from logitmus.observation import Crashed, Garbled, Outcome, OutOfMemory, TimedOut
 from logitmus.process import Limits, WorkerLost, WorkerProcess
 from logitmus.registry import BackendSpec
 

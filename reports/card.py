@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from logitmus.card import Card, Measured
-from logitmus.convention import FIELDS, PORTABLE
+from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.reports.terminal import text
 
 _LEGEND = "~ another choice than the portable convention's; !! no known choice explains what came"

@@ -13,10 +13,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from logitmus.backend import Subject, TargetKind
-from logitmus.events import Judged
+from logitmus.core.backend import Subject, TargetKind
+from logitmus.core.events import Judged
+from logitmus.core.finding import Finding, Grade, Severity
 from logitmus.expectations import Acceptance
-from logitmus.finding import Finding, Grade, Severity
 from logitmus.reports import detection, exploration, machine, relations, wording
 from logitmus.reports.group import Group
 from logitmus.reports.summary import Summary

@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from logitmus.claims import Claim, Claims
-from logitmus.convention import FIELDS
+from logitmus.core.convention import FIELDS
 from logitmus.reports import wording
 from logitmus.reports.terminal import text
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from logitmus.claims import Claim, Claims
-from logitmus.convention import FIELDS, PORTABLE
-from logitmus.events import BackendReady, Event
+from logitmus.core.convention import FIELDS, PORTABLE
+from logitmus.core.events import BackendReady, Event
 from logitmus.reports import wording
 from logitmus.reports.conventions import headline
 from logitmus.reports.pages import templates

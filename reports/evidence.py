@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from logitmus.backend import Subject
-from logitmus.problem import MANNERS, ONCE, Problem
+from logitmus.core.backend import Subject
+from logitmus.core.problem import MANNERS, ONCE, Problem
 from logitmus.reports import wording
 from logitmus.reports.group import Group
 

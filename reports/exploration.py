@@ -6,9 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from logitmus.events import Explored, Reached
-from logitmus.finding import Finding
-from logitmus.problem import FLOAT_DTYPES
+from logitmus.core.events import Explored, Reached
+from logitmus.core.finding import Finding
+from logitmus.core.problem import FLOAT_DTYPES
 from logitmus.reports import wording
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
-from logitmus.events import Examined
-from logitmus.finding import Finding, smallness
-from logitmus.problem import Problem
+from logitmus.core.events import Examined
+from logitmus.core.finding import Finding, smallness
+from logitmus.core.problem import Problem
 from logitmus.reports import wording
 
 Key = tuple[str, str, str, str, tuple[str, ...]]

@@ -11,8 +11,8 @@ from typing import Any
 from markupsafe import Markup
 
 from logitmus.claims import Claims
-from logitmus.convention import FIELDS, PORTABLE
-from logitmus.finding import Verdict
+from logitmus.core.convention import FIELDS, PORTABLE
+from logitmus.core.finding import Verdict
 from logitmus.reports import detection, exploration, machine, relations, wording
 from logitmus.reports.conventions import headline
 from logitmus.reports.conventions_html import columns

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from logitmus.finding import Finding, Severity
+from logitmus.core.finding import Finding, Severity
 from logitmus.reports import detection, wording
 from logitmus.reports.group import Group
 from logitmus.reports.summary import Summary

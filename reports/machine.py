@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from logitmus.backend import Subject
-from logitmus.convention import PORTABLE
-from logitmus.finding import Verdict
+from logitmus.core.backend import Subject
+from logitmus.core.convention import PORTABLE
+from logitmus.core.finding import Verdict
 from logitmus.reports import exploration, relations, wording
 from logitmus.reports.group import Group
 from logitmus.reports.summary import Cell, Summary

@@ -6,7 +6,7 @@ import html
 import re
 from pathlib import Path
 
-from logitmus.finding import Severity, Verdict
+from logitmus.core.finding import Severity, Verdict
 from logitmus.reports import detection, exploration, relations, wording
 from logitmus.reports.group import Group
 from logitmus.reports.summary import Summary

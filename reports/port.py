@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
-from logitmus import phrases
-from logitmus.convention import FIELDS
+from logitmus.core import causes
+from logitmus.core.convention import FIELDS
+from logitmus.core.observation import Answered, NotRun, Outcome, Raised
+from logitmus.core.problem import DEFAULT_REDUCTION, Array, Problem
 from logitmus.differences import Difference, Example
-from logitmus.observation import Answered, NotRun, Outcome, Raised
 from logitmus.port import Port
-from logitmus.problem import DEFAULT_REDUCTION, Array, Problem
 from logitmus.reports.terminal import text
 from logitmus.reports.wording import plural
 
@@ -104,7 +104,7 @@ def _rows(one: Difference) -> Iterator[tuple[str, str]]:
 
 
 def _tried(example: Example) -> str:
-    name = "" if example.part == "loss" else f"{phrases.part_name(example.part)}: "
+    name = "" if example.part == "loss" else f"{causes.part_name(example.part)}: "
     numbers = f"{name}{said(example.source, example.part)} -> {said(example.as_it_stands, example.part)}"
     if example.translated is None:
         return numbers
@@ -177,6 +177,6 @@ def _numbers(array: Array) -> str:
     """`[[0, 0, 1], [0.5, nan, 2]]`."""
     if array.ndim == 0:
         value = array[()]
-        number = str(value) if array.dtype.kind in "iu" else phrases.number(float(value), array.dtype.name)
+        number = str(value) if array.dtype.kind in "iu" else causes.number(float(value), array.dtype.name)
         return number.removesuffix(".0")
     return f"[{', '.join(_numbers(np.asarray(one)) for one in array)}]"

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from logitmus import phrases
 from logitmus.cases.metamorphic import RELATIONS
-from logitmus.events import Related
+from logitmus.core import causes
+from logitmus.core.events import Related
 from logitmus.reports import wording
 
 SAYS: Final = {
@@ -95,7 +95,7 @@ def _why(one: Related) -> str:
 def _said(cause: str) -> str:
     """A choice of the convention by its name: its words stand with its finding."""
     head, _, choice = cause.partition(":")
-    return choice.replace("=", " = ") if head == "convention" else phrases.summary(cause)
+    return choice.replace("=", " = ") if head == "convention" else causes.summary(cause)
 
 
 def _alike(related: Iterable[Related], words: Callable[[Related], str]) -> tuple[tuple[str, str], ...]:

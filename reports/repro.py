@@ -16,10 +16,11 @@ from typing import Any, Final
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from logitmus import __version__, phrases
-from logitmus.finding import Finding
-from logitmus.observation import Crashed, OutOfMemory, Raised, TimedOut
-from logitmus.problem import DEFAULT_REDUCTION, DERIVATIVES, Problem
+from logitmus import __version__
+from logitmus.core import causes
+from logitmus.core.finding import Finding
+from logitmus.core.observation import Crashed, OutOfMemory, Raised, TimedOut
+from logitmus.core.problem import DEFAULT_REDUCTION, DERIVATIVES, Problem
 from logitmus.reports import wording
 from logitmus.reports.repro_literals import WRITTEN_OUT, Code, exact, literal
 from logitmus.reports.repro_manners import asking, scenario
@@ -293,7 +294,7 @@ def _story(one: Reproduction) -> Code:
 
 
 def _depends(dependences: tuple[str, ...]) -> str:
-    return f"It depends on {'; '.join(map(phrases.dependence, dependences))}" if dependences else ""
+    return f"It depends on {'; '.join(map(causes.dependence, dependences))}" if dependences else ""
 
 
 def _comment(words: str) -> list[str]:

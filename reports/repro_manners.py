@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from logitmus.observation import Garbled, Raised
-from logitmus.problem import DERIVATIVES, ONCE
+from logitmus.core.observation import Garbled, Raised
+from logitmus.core.problem import DERIVATIVES, ONCE
 from logitmus.reports.repro_literals import Code
 from logitmus.reproduction import Reproduction, ReproError
 

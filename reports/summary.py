@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from logitmus import contradiction
-from logitmus.backend import Subject
-from logitmus.detection import Power
-from logitmus.events import (
+from logitmus.core.backend import Subject
+from logitmus.core.events import (
     BackendFailed,
     BackendReady,
     Event,
@@ -25,8 +24,9 @@ from logitmus.events import (
     RunFinished,
     RunStarted,
 )
-from logitmus.finding import Finding, Grade, Judgement, Severity, Verdict
-from logitmus.problem import Problem
+from logitmus.core.finding import Finding, Grade, Judgement, Severity, Verdict
+from logitmus.core.problem import Problem
+from logitmus.detection import Power
 from logitmus.reports import wording
 from logitmus.reports.group import Group, Key, fold, names, without_lesser, worst_first
 from logitmus.separation import Doubts, candidates

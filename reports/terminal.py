@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from logitmus.finding import Finding, Severity, Verdict
+from logitmus.core.finding import Finding, Severity, Verdict
 from logitmus.reports import detection, exploration, relations, wording
 from logitmus.reports.group import Group
 from logitmus.reports.summary import Cell, Summary

@@ -8,10 +8,10 @@ from typing import Final
 
 import numpy as np
 
-from logitmus import phrases
-from logitmus.finding import Finding, Grade, Kind, Severity
-from logitmus.phrases import part_name
-from logitmus.problem import DEFAULT_REDUCTION, ONCE, Array, Problem
+from logitmus.core import causes
+from logitmus.core.causes import part_name
+from logitmus.core.finding import Finding, Grade, Kind, Severity
+from logitmus.core.problem import DEFAULT_REDUCTION, ONCE, Array, Problem
 
 # Control characters, which a terminal obeys; directions of writing, which disguise text; lone surrogates, which no
 # file takes. Line feeds and tabs stay.
@@ -167,7 +167,7 @@ def _numbers(values: Array) -> Iterator[str]:
     """Each value exactly where seven digits can, else by the fewest digits that name it in its own dtype."""
     for value in values.astype(np.float64).tolist():
         brief = f"{value:.7g}"
-        yield brief if float(brief) == value else phrases.number(value, values.dtype.name)
+        yield brief if float(brief) == value else causes.number(value, values.dtype.name)
 
 
 def where(finding: Finding) -> str:
@@ -182,13 +182,13 @@ def doubt(finding: Finding) -> str:
     """Which other conventions explain it as well, and that nothing told them apart; "" where it is certain."""
     if not finding.alternatives:
         return ""
-    others = "; ".join(phrases.summary(text if ":" in text else f"convention:{text}") for text in finding.alternatives)
+    others = "; ".join(causes.summary(text if ":" in text else f"convention:{text}") for text in finding.alternatives)
     return f"fits as well: {others}. No problem that this function was asked tells them apart"
 
 
 def depends(dependences: Iterable[str]) -> str:
     """What an answer depends on, "" where on nothing."""
-    return "; ".join(f"on {phrases.dependence(name)}" for name in dependences)
+    return "; ".join(f"on {causes.dependence(name)}" for name in dependences)
 
 
 def repro(finding: Finding, run: str = "RUN") -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from logitmus.backend import Offer, Subject, same_precision
-from logitmus.convention import Convention
-from logitmus.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
-from logitmus.observation import Answered, NotRun, Observation
+from logitmus.core.backend import Offer, Subject, same_precision
+from logitmus.core.convention import Convention
+from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
+from logitmus.core.observation import Answered, NotRun, Observation
+from logitmus.core.problem import FLOAT_DTYPES, Problem
 from logitmus.pool import BatchEnded, Observed, Ready
-from logitmus.problem import FLOAT_DTYPES, Problem
 from logitmus.registry import BackendSpec
 
 

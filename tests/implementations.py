@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from logitmus.backend import Offer, Subject, same_precision
-from logitmus.convention import PORTABLE, Convention
-from logitmus.observation import Answered
-from logitmus.problem import Array, Problem
+from logitmus.core.backend import Offer, Subject, same_precision
+from logitmus.core.convention import PORTABLE, Convention
+from logitmus.core.observation import Answered
+from logitmus.core.problem import Array, Problem
 
 Rows = Callable[[Array, Array], tuple[Array, Array]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mpmath as mp
 import numpy as np
 
-from logitmus.problem import Problem
+from logitmus.core.problem import Problem
 
 BITS = 3000  # e^-700 beside 1 needs about 1,010
 

@@ -6,8 +6,8 @@ import time
 
 import numpy as np
 
-from logitmus.backend import Backend, Function, Inputs, Offer, Outputs
-from logitmus.convention import Convention
+from logitmus.core.backend import Backend, Function, Inputs, Offer, Outputs
+from logitmus.core.convention import Convention
 
 
 def loss(logits, targets):

@@ -6,14 +6,14 @@ from functools import cache
 
 import numpy as np
 
-from logitmus.backend import Subject
 from logitmus.cases.families.convention_probes import FAMILY
 from logitmus.cases.family import Profile
-from logitmus.convention import Convention
+from logitmus.core.backend import Subject
+from logitmus.core.convention import Convention
+from logitmus.core.observation import Answered, NotRun, Outcome, Raised
+from logitmus.core.problem import FLOAT_DTYPES, Array, Problem
 from logitmus.measurement import result_dtype
-from logitmus.observation import Answered, NotRun, Outcome, Raised
 from logitmus.oracle import Answer, answer
-from logitmus.problem import FLOAT_DTYPES, Array, Problem
 from logitmus.question import ask
 
 GARBAGE = 3.2578125

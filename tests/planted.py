@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from logitmus.backend import TargetKind
 from logitmus.card import Card, Measured
-from logitmus.convention import FIELDS
+from logitmus.core.backend import TargetKind
+from logitmus.core.convention import FIELDS
 
 Truth = Mapping[str, str | tuple[str, ...]]
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from planted import Planted, Truth
 
-from logitmus.backend import TargetKind
-from logitmus.problem import Array
+from logitmus.core.backend import TargetKind
+from logitmus.core.problem import Array
 
 
 def log_softmax(x: Array) -> Array:

@@ -14,14 +14,14 @@ import pytest
 
 from logitmus import registry
 from logitmus.adopted import adopt
-from logitmus.backend import Backend, Inputs, Outputs
 from logitmus.backends.numpy_backend import BACKEND as NUMPY
-from logitmus.convention import PORTABLE
+from logitmus.core.backend import Backend, Inputs, Outputs
+from logitmus.core.convention import PORTABLE
+from logitmus.core.observation import Answered, Crashed, Garbled, NotRun, Outcome, Raised, TimedOut
+from logitmus.core.problem import Array, Problem, Reduction
 from logitmus.inquiry import inquire
 from logitmus.local import ask_here
-from logitmus.observation import Answered, Crashed, Garbled, NotRun, Outcome, Raised, TimedOut
 from logitmus.pool import Limits
-from logitmus.problem import Array, Problem, Reduction
 from logitmus.target import Target, TargetError, parse
 
 ROWS = np.array([[0, 0, 0, 1], [2, 0, 0, 0]], np.float32)
@@ -614,7 +614,7 @@ IN_THIS_PROCESS = """
 import sys
 import numpy as np
 from logitmus.local import ask_here
-from logitmus.problem import Problem
+from logitmus.core.problem import Problem
 {setup}
 logits = np.array([[0, 0, 0, 1], [2, 0, 0, 0]], np.float64)
 problem = Problem(logits=logits, targets=np.array([3, 1]), reduction="default")

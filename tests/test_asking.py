@@ -10,8 +10,8 @@ import pytest
 from fakes import FakeJudge, FakePool, problem, specs, subject
 
 from logitmus.asking import Dialogue, OnFile
-from logitmus.events import Judged
-from logitmus.finding import Verdict
+from logitmus.core.events import Judged
+from logitmus.core.finding import Verdict
 from logitmus.judge_process import InProcess
 from logitmus.judging import Wanted
 from logitmus.run import run

@@ -10,9 +10,9 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from logitmus.backend import Inputs, NotAskedError, Outputs, differentiated
-from logitmus.convention import FIELDS, PORTABLE
-from logitmus.problem import FLOAT_DTYPES
+from logitmus.core.backend import Inputs, NotAskedError, Outputs, differentiated
+from logitmus.core.convention import FIELDS, PORTABLE
+from logitmus.core.problem import FLOAT_DTYPES
 
 NAMES = ("numpy", "torch", "tensorflow", "jax")
 FRAMEWORKS = ("torch", "tensorflow", "keras", "jax", "jaxlib", "optax")

@@ -14,7 +14,7 @@ import numpy as np
 warnings.simplefilter("ignore")
 from importlib import import_module
 from logitmus.present import canonical, present
-from logitmus.problem import Problem, float_array
+from logitmus.core.problem import Problem, float_array
 
 name, variant = sys.argv[1:]
 backend = import_module(f"logitmus.backends.{name}_backend").BACKEND
@@ -121,8 +121,8 @@ from importlib import import_module
 import numpy as np
 from logitmus.adopted import adopt
 from logitmus.judge import Judge
-from logitmus.observation import Answered
-from logitmus.problem import DERIVATIVES, Problem, float_array
+from logitmus.core.observation import Answered
+from logitmus.core.problem import DERIVATIVES, Problem, float_array
 from logitmus.worker import observe
 
 def asked(backend, subject, manner, dtype, **changes):

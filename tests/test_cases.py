@@ -16,7 +16,7 @@ from logitmus.cases.build import format_of, neighbour, soft_targets
 from logitmus.cases.draws import Draws
 from logitmus.cases.family import PROFILES, Plan, Profile
 from logitmus.cases.suite import FAMILIES, SuiteError, select, signatures, suite
-from logitmus.problem import FLOAT_DTYPES, LAYOUTS, Problem, float_array
+from logitmus.core.problem import FLOAT_DTYPES, LAYOUTS, Problem, float_array
 
 DIGEST = (
     "import hashlib; from logitmus.cases.suite import suite; "

@@ -13,14 +13,14 @@ from typer.testing import CliRunner
 
 import logitmus
 from logitmus import trial
-from logitmus.backend import Offer
 from logitmus.cases.suite import SuiteError
 from logitmus.checking import check
 from logitmus.cli import app
-from logitmus.convention import PORTABLE
+from logitmus.core.backend import Offer
+from logitmus.core.convention import PORTABLE
+from logitmus.core.finding import Grade, Kind, Severity, Verdict
+from logitmus.core.problem import Problem, float_array
 from logitmus.expectations import ExpectationsError
-from logitmus.finding import Grade, Kind, Severity, Verdict
-from logitmus.problem import Problem, float_array
 from logitmus.registry import RegistryError
 from logitmus.store import Store
 from logitmus.target import TargetError
@@ -326,8 +326,8 @@ def test_the_reduction_shows_in_one_answer(loss, reduction: str) -> None:
 
 
 def test_the_limit_where_the_other_has_nan_is_a_note() -> None:
+    from logitmus.core.observation import Answered
     from logitmus.judge import Judge
-    from logitmus.observation import Answered
 
     subject, _ = held()
     asked = Problem(logits=float_array([[0.0, np.inf, 1.0]], "float32"), targets=np.array([1]))
@@ -339,8 +339,8 @@ def test_the_limit_where_the_other_has_nan_is_a_note() -> None:
 
 
 def test_a_refusal_where_the_other_answers_is_a_note() -> None:
+    from logitmus.core.observation import Raised
     from logitmus.judge import Judge
-    from logitmus.observation import Raised
 
     (model,) = trial.models("jax").values()
     mine = replace(model, function="mine", held_to=model.id, offer=Offer(targets="labels"))

@@ -14,14 +14,14 @@ from perfect import perfect, probes
 from rich.console import Console
 
 from logitmus import claims as module
-from logitmus.backend import Offer, Subject
 from logitmus.claims import FAMILY, Claims, ClaimsError, claims, known_field, selected
-from logitmus.convention import FIELDS, PORTABLE, Convention
-from logitmus.events import Judged
-from logitmus.finding import Kind
+from logitmus.core.backend import Offer, Subject
+from logitmus.core.convention import FIELDS, PORTABLE, Convention
+from logitmus.core.events import Judged
+from logitmus.core.finding import Kind
+from logitmus.core.observation import Outcome
+from logitmus.core.problem import Problem
 from logitmus.judging import Unjudged
-from logitmus.observation import Outcome
-from logitmus.problem import Problem
 from logitmus.reports import conventions, conventions_html
 from logitmus.run import judge_run, run
 from logitmus.store import Store, StoreError

@@ -175,7 +175,7 @@ def test_findings_decide_the_exit_code_unless_accepted_or_too_slight(cli, old_ru
     def zeros(asked, _):
         import numpy as np
 
-        from logitmus.observation import Answered
+        from logitmus.core.observation import Answered
 
         return Answered(np.zeros(4, np.float32), np.zeros((4, 3), np.float32))
 
@@ -210,8 +210,8 @@ def test_what_asks_nothing_and_what_compares_nothing_is_no_success(cli, mini, ol
 
 def test_a_backend_whose_library_is_missing_could_not_run(cli, tmp_path):
     (tmp_path / "lacking.py").write_text(
-        "from logitmus.backend import Backend, Function, Offer\n"
-        "from logitmus.convention import Convention\n"
+        "from logitmus.core.backend import Backend, Function, Offer\n"
+        "from logitmus.core.convention import Convention\n"
         "def evaluate(function, mode, device, inputs):\n"
         "    import no_such_library\n"
         "ONE = Function(name='f', call=evaluate, offer=Offer(targets='labels'), convention=Convention(), docs={})\n"
@@ -235,7 +235,7 @@ def test_compare_exits_with_1_on_new_findings_only(cli, old_run):
     def right(asked, _):
         from mini_backend import loss
 
-        from logitmus.observation import Answered
+        from logitmus.core.observation import Answered
 
         value, gradient = loss(asked.logits, asked.targets)
         return Answered(value.astype("f4"), gradient.astype("f4"))

@@ -9,9 +9,9 @@ import pytest
 from fakes import FakeJudge, FakePool, answer, problem, specs, subject
 
 from logitmus.compare import EnvironmentChange, compare, ulp_distance
-from logitmus.finding import Grade
-from logitmus.observation import Answered, Raised
-from logitmus.problem import FLOAT_DTYPES, float_array
+from logitmus.core.finding import Grade
+from logitmus.core.observation import Answered, Raised
+from logitmus.core.problem import FLOAT_DTYPES, float_array
 from logitmus.run import run
 from logitmus.store import Store
 

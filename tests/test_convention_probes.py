@@ -9,10 +9,10 @@ import pytest
 
 from logitmus.cases.families.convention_probes import FAMILY
 from logitmus.cases.family import Profile
-from logitmus.convention import FIELDS, PORTABLE, Convention
+from logitmus.core.convention import FIELDS, PORTABLE, Convention
+from logitmus.core.problem import Problem
 from logitmus.measurement import result_dtype
 from logitmus.oracle import answer
-from logitmus.problem import Problem
 from logitmus.question import ask
 from logitmus.reading import Observed, touched
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from logitmus import Convention, Problem, reference
-from logitmus.convention import FIELDS, PORTABLE
+from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.oracle import UnanswerableError
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "conventions.md"

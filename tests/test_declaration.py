@@ -10,9 +10,9 @@ import pytest
 
 from logitmus import registry
 from logitmus.backends.numpy_backend import BACKEND
-from logitmus.convention import ConventionError
-from logitmus.declaration import DeclarationError, subjects_of
-from logitmus.events import BackendFailed
+from logitmus.core.convention import ConventionError
+from logitmus.core.declaration import DeclarationError, subjects_of
+from logitmus.core.events import BackendFailed
 from logitmus.pool import Pool
 
 FUNCTION = BACKEND.functions[0]

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from implementations import subject
 
-from logitmus.convention import PORTABLE
+from logitmus.core.convention import PORTABLE
+from logitmus.core.observation import Answered
+from logitmus.core.problem import Problem, ProblemError
 from logitmus.judge import Judge
-from logitmus.observation import Answered
-from logitmus.problem import Problem, ProblemError
 from logitmus.question import ask
 
 ROWS = np.array([[0, 0, 0, 1], [2, 0, 0, 0], [0, 0, 3, 0]], np.float32)

@@ -9,7 +9,7 @@ import pytest
 
 from logitmus.asking import EXAMINING
 from logitmus.checking import check
-from logitmus.events import Event, Examined
+from logitmus.core.events import Event, Examined
 from logitmus.run import judge_run
 from logitmus.store import Store
 

@@ -6,8 +6,8 @@ import datetime
 
 import pytest
 
+from logitmus.core.finding import Finding, Kind, Severity
 from logitmus.expectations import Acceptance, ExpectationsError, load
-from logitmus.finding import Finding, Kind, Severity
 
 TODAY = datetime.date(2026, 6, 1)
 

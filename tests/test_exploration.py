@@ -24,12 +24,12 @@ from logitmus.cases.exploring import FAMILY, Form, bred, drawn, forms
 from logitmus.cases.suite import suite
 from logitmus.checking import check
 from logitmus.cli import app
-from logitmus.convention import PORTABLE
-from logitmus.events import Event, Examined, Explored, Judged, RunFinished, RunStarted
+from logitmus.core.convention import PORTABLE
+from logitmus.core.events import Event, Examined, Explored, Judged, RunFinished, RunStarted
+from logitmus.core.finding import Finding, Judgement
+from logitmus.core.problem import FLOAT_DTYPES, Array, Problem, float_array
 from logitmus.exploration import Explorer
-from logitmus.finding import Finding, Judgement
 from logitmus.judge import Judge
-from logitmus.problem import FLOAT_DTYPES, Array, Problem, float_array
 from logitmus.registry import RegistryError
 from logitmus.reports import exploration as words
 from logitmus.run import judge_run, run

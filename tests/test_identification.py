@@ -13,8 +13,8 @@ import pytest
 
 from logitmus.card import Card
 from logitmus.cli import main
+from logitmus.core.problem import Array
 from logitmus.identification import identify
-from logitmus.problem import Array
 from logitmus.registry import RegistryError
 
 SOURCE = '''

@@ -16,13 +16,13 @@ from implementations import subject
 from perfect import perfect, probes
 
 from logitmus.assess import Bench
-from logitmus.backend import Subject
 from logitmus.card import Card
-from logitmus.convention import FIELDS, PORTABLE, Convention
+from logitmus.core.backend import Subject
+from logitmus.core.convention import FIELDS, PORTABLE, Convention
+from logitmus.core.observation import Answered, Crashed, NotRun, Outcome, Raised, TimedOut
+from logitmus.core.problem import Array, Problem
 from logitmus.measurement import measure as measure_with
 from logitmus.notes import APART
-from logitmus.observation import Answered, Crashed, NotRun, Outcome, Raised, TimedOut
-from logitmus.problem import Array, Problem
 from logitmus.reading import Observed, touched
 from logitmus.worlds import TooManyWorldsError, Worlds
 

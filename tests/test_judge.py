@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from implementations import RIGHT, WRONG, observe, subject
 
-from logitmus.convention import PORTABLE, Convention
-from logitmus.finding import Grade, Judgement, Kind, Severity, Verdict
+from logitmus.core.convention import PORTABLE, Convention
+from logitmus.core.finding import Grade, Judgement, Kind, Severity, Verdict
+from logitmus.core.floats import distance_in_floats, format_of, ulp
+from logitmus.core.observation import Answered, Crashed, NotRun, Outcome, Raised, TimedOut
+from logitmus.core.problem import FLOAT_DTYPES, Problem, float_array
 from logitmus.judge import Judge
-from logitmus.observation import Answered, Crashed, NotRun, Outcome, Raised, TimedOut
-from logitmus.problem import FLOAT_DTYPES, Problem, float_array
-from logitmus.rounding import distance_in_floats, format_of, ulp
 
 
 def rows_of(idea: str, dtype: str) -> Problem:

@@ -12,11 +12,11 @@ from implementations import subject as implemented
 
 from logitmus import judge_process
 from logitmus.cases.suite import suite
-from logitmus.events import Judged
-from logitmus.finding import Verdict
+from logitmus.core.events import Judged
+from logitmus.core.finding import Verdict
+from logitmus.core.observation import Answered
+from logitmus.core.problem import Problem
 from logitmus.judge import Judge
-from logitmus.observation import Answered
-from logitmus.problem import Problem
 from logitmus.run import run
 from logitmus.stack import Call, stacks
 from logitmus.store import Store

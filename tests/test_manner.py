@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from logitmus.core.observation import Answered, NotRun, Outcome, Raised
+from logitmus.core.problem import DERIVATIVES, MANNERS, ONCE, Problem
 from logitmus.manner import Called, perform
 from logitmus.messages import decode_outcome
-from logitmus.observation import Answered, NotRun, Outcome, Raised
-from logitmus.problem import DERIVATIVES, MANNERS, ONCE, Problem
 from logitmus.wire import encode_outcome, to_line
 
 PROBLEM = Problem(

@@ -10,14 +10,14 @@ import pytest
 from implementations import subject
 from planted_functions import at, log_softmax, one_hot, softmax
 
-from logitmus import phrases
-from logitmus.events import Judged
+from logitmus.core import causes
+from logitmus.core.events import Judged
+from logitmus.core.finding import Judgement, Kind, Severity
+from logitmus.core.observation import Answered
+from logitmus.core.problem import FLOAT_DTYPES, Array, Problem, float_array
 from logitmus.explanation import ExplainError, explain
-from logitmus.finding import Judgement, Kind, Severity
 from logitmus.judge import Judge
 from logitmus.misreadings import MISREADINGS
-from logitmus.observation import Answered
-from logitmus.problem import FLOAT_DTYPES, Array, Problem, float_array
 from logitmus.reports.summary import Summary
 
 
@@ -258,7 +258,7 @@ def test_a_wrong_loss_is_told_first() -> None:
 
 
 def test_every_misreading_is_said_in_words() -> None:
-    said = {phrases.summary(f"gradient:{name}") for name in MISREADINGS}
+    said = {causes.summary(f"gradient:{name}") for name in MISREADINGS}
     assert len(said) == len(MISREADINGS)
     assert not any("_" in text for text in said)
 

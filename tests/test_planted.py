@@ -10,7 +10,7 @@ from planted import Planted, wrongs
 from planted_functions import PLANTED as NUMPY
 
 from logitmus.card import Card
-from logitmus.convention import FIELDS
+from logitmus.core.convention import FIELDS
 from logitmus.identification import identify
 
 TORCH = (

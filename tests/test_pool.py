@@ -15,10 +15,10 @@ import psutil
 import pytest
 
 from logitmus import registry
-from logitmus.events import BackendFailed
-from logitmus.observation import Answered, Crashed, Garbled, NotRun, Outcome, OutOfMemory, Raised, TimedOut
+from logitmus.core.events import BackendFailed
+from logitmus.core.observation import Answered, Crashed, Garbled, NotRun, Outcome, OutOfMemory, Raised, TimedOut
+from logitmus.core.problem import Problem
 from logitmus.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready, Waiting
-from logitmus.problem import Problem
 
 WORKERS = Path(__file__).parent / "workers"
 SUBJECT = "minimal:cross_entropy@cpu"

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from logitmus import naming, registry
-from logitmus.backend import Offer, Precision, Subject
 from logitmus.cases.examples import examples, plain_call
 from logitmus.cli import main
-from logitmus.convention import FIELDS, PORTABLE
+from logitmus.core.backend import Offer, Precision, Subject
+from logitmus.core.convention import FIELDS, PORTABLE
+from logitmus.core.observation import Answered
 from logitmus.declared import backend_of
 from logitmus.differences import Difference, Search
 from logitmus.interview import Interview, as_declared, predicted
-from logitmus.observation import Answered
 from logitmus.port import Port, port
 from logitmus.registry import RegistryError
 from logitmus.translation import Turn, as_it_stands
@@ -30,9 +30,9 @@ MINE = '''
 """Like the textbook, but with a mean over all rows, an ignored label of -1, and a temper."""
 import numpy as np
 
-from logitmus.backend import Backend, Function, Offer, Outputs
+from logitmus.core.backend import Backend, Function, Offer, Outputs
 from logitmus.backends import numpy_backend
-from logitmus.convention import Convention
+from logitmus.core.convention import Convention
 
 TEXTBOOK = numpy_backend.BACKEND.functions[0]
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from logitmus.backend import ALL_LAYOUTS, Offer, Outputs, Subject, same_precision
-from logitmus.convention import Convention
+from logitmus.core.backend import ALL_LAYOUTS, Offer, Outputs, Subject, same_precision
+from logitmus.core.convention import Convention
+from logitmus.core.problem import FLOAT_DTYPES, LABEL_DTYPES, Problem, float_array, little_endian_bytes
 from logitmus.present import canonical, present
-from logitmus.problem import FLOAT_DTYPES, LABEL_DTYPES, Problem, float_array, little_endian_bytes
 
 BATCHES = [(), (5,), (0,), (2, 3), (2, 3, 2)]
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from logitmus.cases.strategies import problems
 from logitmus.cases.suite import suite
-from logitmus.convention import FIELDS, PORTABLE, Convention
-from logitmus.occasions import concerned
-from logitmus.problem import FLOAT_DTYPES, LAYOUTS, Problem
+from logitmus.core.convention import FIELDS, PORTABLE, Convention
+from logitmus.core.problem import FLOAT_DTYPES, LAYOUTS, Problem
+from logitmus.core.relevance import concerned
 from logitmus.question import ask
 
 CONVENTIONS = st.builds(Convention, **{name: st.sampled_from(list(field.values)) for name, field in FIELDS.items()})

@@ -12,14 +12,14 @@ import pytest
 from fakes import FakePool, specs
 from implementations import RIGHT, WRONG, observe, subject
 
-from logitmus.backend import Offer, Subject
 from logitmus.cases.metamorphic import RELATIONS, Image
 from logitmus.cases.suite import suite
-from logitmus.convention import PORTABLE
-from logitmus.events import Related
-from logitmus.observation import Answered, Outcome
+from logitmus.core.backend import Offer, Subject
+from logitmus.core.convention import PORTABLE
+from logitmus.core.events import Related
+from logitmus.core.observation import Answered, Outcome
+from logitmus.core.problem import FLOAT_DTYPES, Problem
 from logitmus.oracle import reference
-from logitmus.problem import FLOAT_DTYPES, Problem
 from logitmus.reports import html, machine, markdown
 from logitmus.reports.relations import brief, grid, lines
 from logitmus.reports.summary import Summary

@@ -17,15 +17,15 @@ from implementations import RIGHT, WRONG, observe, subject
 from junitparser import JUnitXml
 from rich.console import Console
 
-from logitmus.backend import Subject
 from logitmus.cases.suite import suite
 from logitmus.compare import BitsChange, Comparison, EnvironmentChange, FindingChange, GradeChange
-from logitmus.convention import PORTABLE
-from logitmus.events import BackendFailed, BackendReady, Event, Examined, Judged, Related, RunFinished, RunStarted
-from logitmus.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
+from logitmus.core.backend import Subject
+from logitmus.core.convention import PORTABLE
+from logitmus.core.events import BackendFailed, BackendReady, Event, Examined, Judged, Related, RunFinished, RunStarted
+from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
+from logitmus.core.observation import NotRun, Outcome, Raised
+from logitmus.core.problem import Problem
 from logitmus.judge import Judge
-from logitmus.observation import NotRun, Outcome, Raised
-from logitmus.problem import Problem
 from logitmus.reports import comparison, html, jsonreport, junit, machine, markdown, terminal, wording
 from logitmus.reports.summary import Summary
 

@@ -12,14 +12,14 @@ import pytest
 from typer.testing import CliRunner
 
 from logitmus import checking, registry
-from logitmus.backend import Subject
 from logitmus.cli import app
+from logitmus.core.backend import Subject
+from logitmus.core.events import BackendReady, Examined, Judged
+from logitmus.core.finding import Finding
+from logitmus.core.observation import Answered, Crashed, Garbled, Observation, Outcome, Raised, TimedOut
+from logitmus.core.problem import Problem, float_array
 from logitmus.declared import backend_of
 from logitmus.environment import packages
-from logitmus.events import BackendReady, Examined, Judged
-from logitmus.finding import Finding
-from logitmus.observation import Answered, Crashed, Garbled, Observation, Outcome, Raised, TimedOut
-from logitmus.problem import Problem, float_array
 from logitmus.reports.repro import script
 from logitmus.reproduction import ReproError, reproduction
 from logitmus.run import judge_run

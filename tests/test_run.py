@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from fakes import FakeJudge, FakePool, answer, problem, specs, subject
 
-from logitmus.backend import Offer
-from logitmus.events import BackendFailed, BackendReady, Judged, Progressed, RunFinished, RunStarted
-from logitmus.finding import Verdict
-from logitmus.observation import Answered, NotRun
+from logitmus.core.backend import Offer
+from logitmus.core.events import BackendFailed, BackendReady, Judged, Progressed, RunFinished, RunStarted
+from logitmus.core.finding import Verdict
+from logitmus.core.observation import Answered, NotRun
 from logitmus.run import Selection, judge_run, run
 from logitmus.store import Store, StoreError
 

@@ -10,13 +10,13 @@ import pytest
 from implementations import RIGHT, observe, subject
 from test_judge import IDEAS, causes, judged, rows_of
 
-from logitmus.backend import Inputs
-from logitmus.convention import PORTABLE
-from logitmus.events import Judged, RunFinished
-from logitmus.finding import Judgement, Kind, Severity, Verdict
+from logitmus.core.backend import Inputs
+from logitmus.core.convention import PORTABLE
+from logitmus.core.events import Judged, RunFinished
+from logitmus.core.finding import Judgement, Kind, Severity, Verdict
+from logitmus.core.observation import Answered, Raised
+from logitmus.core.problem import FLOAT_DTYPES, Array, Problem, float_array
 from logitmus.integrity import NO_SECOND_ORDER
-from logitmus.observation import Answered, Raised
-from logitmus.problem import FLOAT_DTYPES, Array, Problem, float_array
 from logitmus.reports import wording
 from logitmus.tally import Tally
 

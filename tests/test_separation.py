@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from implementations import subject
 
-from logitmus.convention import PORTABLE, Convention
-from logitmus.events import Judged
-from logitmus.finding import Kind
+from logitmus.core.convention import PORTABLE, Convention
+from logitmus.core.events import Judged
+from logitmus.core.finding import Kind
+from logitmus.core.observation import Answered, Observation
+from logitmus.core.problem import Problem
 from logitmus.judge import Judge
-from logitmus.observation import Answered, Observation
 from logitmus.oracle import reference
 from logitmus.pool import BatchEnded, Observed, Ready
-from logitmus.problem import Problem
 from logitmus.question import ask
 from logitmus.registry import BackendSpec
 from logitmus.reports.summary import Summary

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from logitmus.problem import Problem
+from logitmus.core.problem import Problem
 from logitmus.shrink import shrink, size
 
 Predicate = Callable[[Problem], bool]
@@ -130,7 +130,7 @@ def test_it_is_the_same_every_time() -> None:
 
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
 def test_every_dtype_and_probabilities(dtype: str) -> None:
-    from logitmus.problem import float_array
+    from logitmus.core.problem import float_array
 
     soft = float_array(np.random.default_rng(1).dirichlet(np.ones(6), 4), dtype)
     problem = Problem(logits=float_array(np.linspace(-9, 9, 24).reshape(4, 6), dtype), targets=soft)

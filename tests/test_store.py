@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 from fakes import problem, subject
 
-from logitmus.events import BackendFailed, BackendReady
-from logitmus.merge import merge
-from logitmus.observation import (
+from logitmus.core.events import BackendFailed, BackendReady
+from logitmus.core.observation import (
     Answered,
     Crashed,
     Garbled,
@@ -26,7 +25,8 @@ from logitmus.observation import (
     Raised,
     TimedOut,
 )
-from logitmus.problem import FLOAT_DTYPES
+from logitmus.core.problem import FLOAT_DTYPES
+from logitmus.merge import merge
 from logitmus.store import Store, StoreError
 
 

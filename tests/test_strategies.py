@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, find, given, settings
 
 from logitmus.cases.strategies import labels, logits, probability_targets, problems, weights
-from logitmus.problem import FLOAT_DTYPES, LAYOUTS, Problem
+from logitmus.core.problem import FLOAT_DTYPES, LAYOUTS, Problem
 
 QUIET = settings(
     max_examples=150, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)

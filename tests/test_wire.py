@@ -21,9 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logitmus import messages, wire
-from logitmus.backend import Offer, Precision, Subject, same_precision
-from logitmus.convention import FIELDS, Convention
-from logitmus.observation import (
+from logitmus.core.backend import Offer, Precision, Subject, same_precision
+from logitmus.core.convention import FIELDS, Convention
+from logitmus.core.observation import (
     Answered,
     Crashed,
     Garbled,
@@ -33,7 +33,7 @@ from logitmus.observation import (
     Raised,
     TimedOut,
 )
-from logitmus.problem import FLOAT_DTYPES, LABEL_DTYPES, Array, Problem
+from logitmus.core.problem import FLOAT_DTYPES, LABEL_DTYPES, Array, Problem
 
 SUBJECT = Subject(
     backend="torch",

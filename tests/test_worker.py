@@ -16,10 +16,10 @@ import pytest
 from test_pool import WORKERS, _gone
 
 from logitmus import launch, registry
-from logitmus.events import BackendFailed
-from logitmus.observation import Answered, Crashed, Garbled, Outcome, Raised, TimedOut
+from logitmus.core.events import BackendFailed
+from logitmus.core.observation import Answered, Crashed, Garbled, Outcome, Raised, TimedOut
+from logitmus.core.problem import Problem
 from logitmus.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready
-from logitmus.problem import Problem
 
 PROBLEM = Problem(logits=np.array([[0, 0, 0, 1]], np.float32), targets=np.array([3]))
 
@@ -128,7 +128,7 @@ def test_hello_tells_the_environment() -> None:
     [
         ("UNINSTALLED", "No module named 'a_framework_that_nobody_has'", "-m pip install a-framework its-helper"),
         ("MISSING", "module 'fakes' has no attribute 'MISSING'", ""),
-        ("NO_BACKEND", "fakes:NO_BACKEND is a int; a backend is a logitmus.backend.Backend value", ""),
+        ("NO_BACKEND", "fakes:NO_BACKEND is a int; a backend is a logitmus.core.backend.Backend value", ""),
     ],
 )
 def test_a_backend_that_cannot_run_here_says_why(attribute: str, reason: str, hint: str) -> None:

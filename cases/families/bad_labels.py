@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from logitmus.cases.build import cotangent, labels, ordinary
 from logitmus.cases.family import Canvas, Family, Plan, issue
-from logitmus.problem import Problem
+from logitmus.core.problem import Problem
 
 
 def bad(classes: int) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from logitmus.cases.build import format_of, on_canvases, two_level
 from logitmus.cases.family import Canvas, Family, issue
-from logitmus.problem import Array
+from logitmus.core.problem import Array
 
 GAPS = (
     20.0,

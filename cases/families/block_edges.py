@@ -6,7 +6,7 @@ import numpy as np
 
 from logitmus.cases.build import ask, cotangent, one_hot
 from logitmus.cases.family import Canvas, Family, Plan, issue
-from logitmus.problem import Array, Problem
+from logitmus.core.problem import Array, Problem
 
 EDGES = (
     31,

@@ -8,7 +8,7 @@ import numpy as np
 
 from logitmus.cases.build import assorted, cotangent, format_of, labels, ordinary, soft_targets
 from logitmus.cases.family import Canvas, Family, Plan, issue
-from logitmus.problem import REDUCTIONS, Array, Problem, Reduction
+from logitmus.core.problem import REDUCTIONS, Array, Problem, Reduction
 
 
 def weights(canvas: Canvas) -> Iterator[tuple[str, Array]]:

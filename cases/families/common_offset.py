@@ -4,7 +4,7 @@ import numpy as np
 
 from logitmus.cases.build import format_of, on_canvases
 from logitmus.cases.family import Canvas, Family, issue
-from logitmus.problem import Array
+from logitmus.core.problem import Array
 
 OFFSETS = (1024.0, 1e4, 3e4, 6e4, 65536.0, 1e6, 2.0**24, 1e8, 1e12, 1e30)
 

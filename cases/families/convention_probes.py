@@ -16,7 +16,7 @@ import numpy as np
 
 from logitmus.cases.build import one_hot
 from logitmus.cases.family import Canvas, Family, Plan, issue
-from logitmus.problem import Array, Problem
+from logitmus.core.problem import Array, Problem
 
 Ask = Callable[..., Problem]
 ROWS: Final = 4

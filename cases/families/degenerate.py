@@ -6,7 +6,7 @@ import numpy as np
 
 from logitmus.cases.build import assorted, cotangent, labels, one_hot, ordinary, soft_targets
 from logitmus.cases.family import Canvas, Family, Plan, issue
-from logitmus.problem import REDUCTIONS, Problem, Reduction
+from logitmus.core.problem import REDUCTIONS, Problem, Reduction
 
 
 def both_kinds(canvas: Canvas, idea: str) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from logitmus.cases.build import neighbour, on_canvases, two_level
 from logitmus.cases.family import Canvas, Family, issue
-from logitmus.problem import Array
+from logitmus.core.problem import Array
 
 # ln of: the largest value; the smallest normal; the smallest subnormal; half of that.
 _SINGLE = (88.72283905206835, -87.33654475055310, -103.27892990343185, -103.97207708399179)

@@ -6,7 +6,7 @@ import numpy as np
 
 from logitmus.cases.build import assorted, cotangent, labels, ordinary
 from logitmus.cases.family import Family, Plan, issue
-from logitmus.problem import LABEL_DTYPES, Problem
+from logitmus.core.problem import LABEL_DTYPES, Problem
 
 
 def build(plan: Plan) -> Iterator[Problem]:

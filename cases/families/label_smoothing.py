@@ -8,7 +8,7 @@ import numpy as np
 
 from logitmus.cases.build import assorted, cotangent, labels, ordinary, soft_targets
 from logitmus.cases.family import Canvas, Family, Plan, issue
-from logitmus.problem import Problem, Reduction
+from logitmus.core.problem import Problem, Reduction
 
 EPSILONS = (0.1, 1e-3, 0.5, 1.0)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from logitmus.cases.build import cotangent, ordinary, soft_targets
 from logitmus.cases.family import Canvas, Family, Plan, issue
-from logitmus.problem import Problem
+from logitmus.core.problem import Problem
 
 
 def on(canvas: Canvas, *, dense: bool) -> Iterator[Problem]:

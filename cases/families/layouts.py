@@ -7,7 +7,7 @@ import numpy as np
 
 from logitmus.cases.build import assorted, cotangent, labels, ordinary, soft_targets
 from logitmus.cases.family import Canvas, Family, Plan, commit, issue
-from logitmus.problem import LAYOUTS, Problem
+from logitmus.core.problem import LAYOUTS, Problem
 
 
 def lying(canvas: Canvas, layouts: Iterable[str]) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from logitmus.cases.build import ordinary
 from logitmus.cases.family import Family, Plan, issue
-from logitmus.problem import Problem
+from logitmus.core.problem import Problem
 
 ROWS = 70_000
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from logitmus.cases.build import ask, ordinary
 from logitmus.cases.family import Canvas, Family, Plan, issue
-from logitmus.problem import Array, Problem
+from logitmus.core.problem import Array, Problem
 
 INF = float("inf")
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from logitmus.cases.build import ask, ordinary
 from logitmus.cases.family import Canvas, Family, Kind, Plan, issue
-from logitmus.problem import Problem
+from logitmus.core.problem import Problem
 
 INF, NAN = float("inf"), float("nan")
 

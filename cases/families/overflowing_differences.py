@@ -4,7 +4,7 @@ import numpy as np
 
 from logitmus.cases.build import format_of, on_canvases, two_level
 from logitmus.cases.family import Canvas, Family
-from logitmus.problem import Array
+from logitmus.core.problem import Array
 
 
 def rows(canvas: Canvas) -> Array:

@@ -6,7 +6,7 @@ import numpy as np
 
 from logitmus.cases.build import assorted, cotangent, format_of, labels, one_hot, soft_targets
 from logitmus.cases.family import Canvas, Family, Plan, issue
-from logitmus.problem import Array, Problem
+from logitmus.core.problem import Array, Problem
 
 
 def targets(canvas: Canvas) -> Iterator[tuple[str, Array]]:

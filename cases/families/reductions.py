@@ -8,7 +8,7 @@ import numpy as np
 
 from logitmus.cases.build import assorted, format_of, labels, ordinary, soft_targets
 from logitmus.cases.family import Canvas, Family, Plan, issue
-from logitmus.problem import Problem, Reduction
+from logitmus.core.problem import Problem, Reduction
 
 
 def reduced(canvas: Canvas, reduction: Reduction) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from logitmus.cases.build import cotangent, one_hot
 from logitmus.cases.family import Family, Plan
-from logitmus.problem import Problem
+from logitmus.core.problem import Problem
 
 QUESTION = np.array([0.0, 0.0, 0.0, 1.0])
 

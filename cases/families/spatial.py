@@ -7,7 +7,7 @@ import numpy as np
 
 from logitmus.cases.build import assorted, cotangent, labels, soft_targets
 from logitmus.cases.family import Canvas, Family, Plan, issue
-from logitmus.problem import Array, Problem
+from logitmus.core.problem import Array, Problem
 
 BATCH = (2, 4, 4)
 

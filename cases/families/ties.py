@@ -4,7 +4,7 @@ import numpy as np
 
 from logitmus.cases.build import neighbour, on_canvases, two_level
 from logitmus.cases.family import Canvas, Family
-from logitmus.problem import Array
+from logitmus.core.problem import Array
 
 VALUES = (1.0, -1.0, 0.1, 100.0, 2.0**-20, 11.0, 88.0)
 

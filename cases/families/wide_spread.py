@@ -4,7 +4,7 @@ import numpy as np
 
 from logitmus.cases.build import format_of, on_canvases
 from logitmus.cases.family import Canvas, Family
-from logitmus.problem import Array
+from logitmus.core.problem import Array
 
 STEPS = (0.0625, 0.5, 1.0, 3.0, 8.0, 16.0)
 

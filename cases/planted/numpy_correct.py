@@ -9,7 +9,7 @@ import numpy as np
 
 from logitmus.cases.planted import Bed
 from logitmus.cases.planted.numpy_loss import Result, cross_entropy, shifted
-from logitmus.problem import Array
+from logitmus.core.problem import Array
 
 BED: Final = Bed("numpy")
 

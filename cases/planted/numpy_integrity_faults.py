@@ -15,7 +15,7 @@ from logitmus.cases.planted.numpy_loss import (
     shifted,
     widened,
 )
-from logitmus.problem import Array
+from logitmus.core.problem import Array
 
 BED: Final = Bed("numpy")
 

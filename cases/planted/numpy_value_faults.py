@@ -18,7 +18,7 @@ from logitmus.cases.planted.numpy_loss import (
     split,
     widened,
 )
-from logitmus.problem import Array
+from logitmus.core.problem import Array
 
 BED: Final = Bed("numpy")
 

@@ -12,7 +12,7 @@ from logitmus.cli.exits import Exit
 from logitmus.cli.options import JsonFlag
 
 if TYPE_CHECKING:
-    from logitmus.events import BackendFailed
+    from logitmus.core.events import BackendFailed
     from logitmus.pool import Ready
 
 
@@ -24,7 +24,7 @@ def backends(
     json: JsonFlag = False,
 ) -> None:
     """Start every backend, and tell what it offers here."""
-    from logitmus.events import BackendFailed
+    from logitmus.core.events import BackendFailed
     from logitmus.pool import Pool
 
     with Pool(chosen_backends(names or ())) as pool:
@@ -38,7 +38,7 @@ def backends(
 
 
 def _facts(said: Ready | BackendFailed) -> dict[str, Any]:
-    from logitmus.events import BackendFailed
+    from logitmus.core.events import BackendFailed
 
     if isinstance(said, BackendFailed):
         return {"name": said.backend, "runs": False, "reason": said.reason, "hint": said.hint}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from logitmus.problem import Problem
+    from logitmus.core.problem import Problem
     from logitmus.registry import BackendSpec
 
 

@@ -22,7 +22,7 @@ def compare(
     """Tell what changed between two runs: findings, grades, bits. Exits with 1 on new findings."""
     from logitmus.cli.output import stdout
     from logitmus.compare import compare as compare_runs
-    from logitmus.finding import Severity
+    from logitmus.core.finding import Severity
     from logitmus.reports import comparison
     from logitmus.store import Store
 

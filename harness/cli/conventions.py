@@ -82,7 +82,7 @@ def _asked(backends: Sequence[str], selection: Selection, out: Path | None) -> I
     from logitmus.cli.choices import chosen_backends, chosen_problems
     from logitmus.cli.progress import shown
     from logitmus.cli.run import new_file
-    from logitmus.events import BackendFailed, RunFinished
+    from logitmus.core.events import BackendFailed, RunFinished
     from logitmus.judging import Unjudged
     from logitmus.run import run as ask
 

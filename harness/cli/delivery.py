@@ -13,11 +13,11 @@ from rich.console import Console
 from logitmus.cli.exits import Exit, FailOn
 from logitmus.cli.options import EXPECTATIONS, STDOUT, Outputs
 from logitmus.cli.output import stdout
+from logitmus.core.events import BackendFailed, BackendReady, Event, RunFinished
+from logitmus.core.finding import Finding, Severity
+from logitmus.core.observation import NOT_INSTALLED
 from logitmus.detection import known
-from logitmus.events import BackendFailed, BackendReady, Event, RunFinished
 from logitmus.expectations import Acceptance, load
-from logitmus.finding import Finding, Severity
-from logitmus.observation import NOT_INSTALLED
 from logitmus.reports import terminal
 from logitmus.reports.summary import Summary
 

@@ -64,7 +64,7 @@ def explain(
 
 
 def _print(found: Explanation, observed: str | None, expected: str | None) -> None:
-    from logitmus import phrases
+    from logitmus.core import causes
 
     for remark in found.remarks:
         typer.echo(f"{remark}\n")
@@ -85,7 +85,7 @@ def _print(found: Explanation, observed: str | None, expected: str | None) -> No
         known = "" if found.gradient else ": right for nothing that is known here"
         typer.echo(f"\nthe gradient that came{known}")
     for reading in found.gradient or ():
-        words = phrases.gradient(reading.cause) if reading.cause else "it is that of the loss, as defined"
+        words = causes.gradient(reading.cause) if reading.cause else "it is that of the loss, as defined"
         typer.echo(f"  {words}  (reduction {reading.reduction})")
     if found.declared:
         typer.echo("\nthe frameworks, as declared (float32, eager, on the CPU)")

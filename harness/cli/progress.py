@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from logitmus.events import BackendFailed, BackendReady, Event, Explored, Progressed
+from logitmus.core.events import BackendFailed, BackendReady, Event, Explored, Progressed
 
 
 def shown(events: Iterable[Event]) -> Iterator[Event]:

@@ -21,9 +21,9 @@ BARE = """
 from logitmus.backends.{name}_backend import BACKEND
 from logitmus.cases.suite import suite
 from logitmus.manner import Called, perform
-from logitmus.observation import Answered, Raised
+from logitmus.core.observation import Answered, Raised
 from logitmus.present import present
-from logitmus.problem import ONCE
+from logitmus.core.problem import ONCE
 BACKEND.start("")
 subjects = [subject for subject in BACKEND.subjects(["cpu"]) if not subject.variant]
 functions = {{function.name: function for function in BACKEND.functions}}
@@ -97,9 +97,9 @@ def oracle() -> None:
     import mpmath
     import numpy as np
 
-    from logitmus.convention import PORTABLE
+    from logitmus.core.convention import PORTABLE
+    from logitmus.core.problem import Problem
     from logitmus.oracle import answer
-    from logitmus.problem import Problem
     from logitmus.question import ask
 
     rng = np.random.default_rng(0)

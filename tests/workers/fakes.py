@@ -9,8 +9,8 @@ import warnings
 
 import numpy as np
 
-from logitmus.backend import Backend, Function, Inputs, Offer, Outputs
-from logitmus.convention import PORTABLE
+from logitmus.core.backend import Backend, Function, Inputs, Offer, Outputs
+from logitmus.core.convention import PORTABLE
 
 LIBC = ctypes.CDLL(None)
 VARIANT = ""

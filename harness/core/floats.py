@@ -12,7 +12,7 @@ from typing import Any, Final
 import ml_dtypes
 import numpy as np
 
-from logitmus.problem import FLOAT_DTYPES, Array
+from logitmus.core.problem import FLOAT_DTYPES, Array
 
 _EXPONENT: Final = 0x7FF << 52  # of float64
 _SIGNED: Final = {2: np.int16, 4: np.int32, 8: np.int64}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from logitmus.problem import Problem
+from logitmus.core.problem import Problem
 
 
 class Kind(StrEnum):

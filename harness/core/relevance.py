@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from logitmus.convention import Convention
-from logitmus.problem import DEFAULT_REDUCTION, Problem
-from logitmus.rounding import format_of
+from logitmus.core.convention import Convention
+from logitmus.core.floats import format_of
+from logitmus.core.problem import DEFAULT_REDUCTION, Problem
 
 _INT32: Final = np.iinfo(np.int32)
 

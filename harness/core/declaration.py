@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, get_args
 
-from logitmus.backend import Backend, Subject, TargetKind
-from logitmus.convention import FIELDS
-from logitmus.problem import FLOAT_DTYPES, LABEL_DTYPES, LAYOUTS, MANNERS, REDUCTIONS
+from logitmus.core.backend import Backend, Subject, TargetKind
+from logitmus.core.convention import FIELDS
+from logitmus.core.problem import FLOAT_DTYPES, LABEL_DTYPES, LAYOUTS, MANNERS, REDUCTIONS
 
 _OPTIONS: Final = ("weight", "ignore_index", "label_smoothing")
 _GRADIENTS: Final = ("logits", "targets")

@@ -1,0 +1,391 @@
+"""What a backend is: a plain value that offers functions, and the subjects made of them.
+
+A framework author writes one module with a `Backend` value and names it in the entry-point group
+`logitmus.backends`. Light (numpy, ml_dtypes): the worker imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from logitmus.core.convention import Convention
+from logitmus.core.problem import (
+    DEFAULT_REDUCTION,
+    FLOAT_DTYPES,
+    LABEL_DTYPES,
+    LAYOUTS,
+    MANNERS,
+    ONCE,
+    Array,
+    Problem,
+    dtype_name,
+)
+
+TargetKind = Literal["labels", "probabilities"]
+# (logits, targets, options that are given) -> what a function returns, all in the framework's own arrays.
+Call = Callable[[Any, Any, Mapping[str, Any]], Any]
+
+
+class NotAskedError(Exception):
+    """Raised by `Backend.evaluate` and `differentiate`: the question cannot be put to the function at all.
+
+    That says nothing about it.
+    """
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The three precisions of a subject for one input dtype, as dtype names (docs/accuracy.md).
+
+    result: of what it returns; storage: of intermediates between kernels; arithmetic: of each operation.
+    """
+
+    result: str
+    storage: str
+    arithmetic: str
+
+
+def same_precision(*, half_storage: str = "float32", half_arithmetic: str = "float32") -> Mapping[str, Precision]:
+    """Results as the input; float64 and float32 throughout; halves as given, "result" meaning their own dtype."""
+
+    def half(dtype: str) -> Precision:
+        own = {"result": dtype}
+        return Precision(dtype, own.get(half_storage, half_storage), own.get(half_arithmetic, half_arithmetic))
+
+    return {
+        "float64": Precision("float64", "float64", "float64"),
+        "float32": Precision("float32", "float32", "float32"),
+        "bfloat16": half("bfloat16"),
+        "float16": half("float16"),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """What a function takes; a problem that needs more is not put to it.
+
+    Attributes:
+        targets: the kind of targets it takes.
+        options: of "weight", "ignore_index", "label_smoothing", those it offers itself.
+        reductions: those it can be asked for; that none is asked for, every function takes.
+        dtypes, label_dtypes, layouts: those it takes. Labels also by range: see `Function.convention`.
+        manners: of `MANNERS`, those it can be asked in beside the plain one; the worker sees to them, and where they
+            are `DERIVATIVES`, `Backend.differentiate`.
+        spatial: takes more than one batch axis.
+        single_row: takes logits of shape (K,).
+        gradients: of "logits", "targets", those that its autodiff offers.
+    """
+
+    targets: TargetKind
+    options: frozenset[str] = frozenset()
+    reductions: tuple[str, ...] = ("none",)
+    dtypes: tuple[str, ...] = tuple(FLOAT_DTYPES)
+    label_dtypes: tuple[str, ...] = tuple(LABEL_DTYPES)
+    layouts: tuple[str, ...] = ("contiguous",)
+    manners: tuple[str, ...] = ()
+    spatial: bool = True
+    single_row: bool = True
+    gradients: frozenset[str] = frozenset({"logits", "targets"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """One function in one mode on one device, as described over the wire.
+
+    held_to: the id of the subject whose convention, precision and documentation this one is given as its own, as
+        `logitmus check` does with a user's function; "": they are its own.
+    """
+
+    backend: str
+    function: str
+    mode: str
+    device: str
+    offer: Offer
+    convention: Convention
+    precision: Mapping[str, Precision]
+    flushes_subnormals: bool = False
+    docs: Mapping[str, str] = field(default_factory=dict)
+    variant: str = ""
+    held_to: str = ""
+
+    @cached_property
+    def id(self) -> str:
+        """`torch:cross_entropy+compile@cuda`."""
+        modes = "".join(f"+{part}" for part in (self.mode, self.variant) if part)
+        return f"{self.backend}:{self.function}{modes}@{self.device}"
+
+    def why_not(self, problem: Problem) -> str | None:
+        """Why this problem cannot be put to the subject without emulating something; None: it can."""
+        offer = self.offer
+        missing = sorted(problem.options - offer.options)
+        if missing:
+            return f"does not offer {', '.join(missing)}"
+        if problem.target_kind != offer.targets:
+            return f"takes {offer.targets}"
+        if problem.reduction not in (*offer.reductions, DEFAULT_REDUCTION):
+            return f"does not offer reduction={problem.reduction!r}"
+        if problem.dtype not in offer.dtypes:
+            return f"does not take {problem.dtype}"
+        if problem.target_kind == "labels" and dtype_name(problem.targets) not in offer.label_dtypes:
+            return f"does not take {dtype_name(problem.targets)} labels"
+        if problem.layout not in offer.layouts:
+            return f"does not offer the layout {problem.layout}"
+        if problem.manner not in (*offer.manners, ONCE):
+            return f"cannot be asked in the manner {problem.manner}"
+        if problem.manner == "second_order" and not _has_second_order(problem, self.convention.inputs):
+            return "second derivatives are asked of logits and labels, without options"
+        if len(problem.batch) > 1 and not offer.spatial:
+            return "takes one batch axis"
+        if len(problem.batch) == 0 and not offer.single_row:
+            return "takes batches, not a single row"
+        return outside_domain(self.convention.inputs, problem)
+
+
+def _has_second_order(problem: Problem, inputs: str) -> bool:
+    return inputs == "logits" and problem.target_kind == "labels" and not problem.options
+
+
+def outside_domain(inputs: str, problem: Problem) -> str | None:
+    """Probabilities and log-probabilities have a domain; numbers outside it ask nothing."""
+    logits = problem.logits
+    if inputs == "logits":
+        return None
+    logits = np.nan_to_num(logits.astype(np.float64), nan=2.0)  # NaN is outside every domain
+    if inputs == "probabilities" and not bool(((logits >= 0) & (logits <= 1)).all()):
+        return "takes probabilities; these are outside [0, 1]"
+    if inputs == "log_probabilities" and not bool((logits <= 0).all()):
+        return "takes log-probabilities; these are above 0"
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What a backend gets for one call: NumPy arrays in the subject's own axis order and memory layout.
+
+    class_axis: where the classes of the logits (and of probabilities) lie.
+    cotangent: the upstream gradient, of the shape of the loss: () for a sum or a mean; None: ones.
+    The other fields: as in `Problem`.
+    """
+
+    logits: Array
+    targets: Array
+    weight: Array | None
+    ignore_index: int | None
+    label_smoothing: float
+    reduction: str
+    cotangent: Array | None
+    signature: tuple[object, ...] = ()
+    class_axis: int = -1
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The options that the problem gives, under the problem's names; a function's own defaults hold for others."""
+        options = {
+            "weight": self.weight,
+            "ignore_index": self.ignore_index,
+            "label_smoothing": self.label_smoothing or None,
+            "reduction": None if self.reduction == DEFAULT_REDUCTION else self.reduction,
+        }
+        return {name: value for name, value in options.items() if value is not None}
+
+    @property
+    def at_labels(self) -> Array:
+        """The indicator of each row's label, laid out as the logits; 0 where the label is no class."""
+        direction = np.zeros(self.logits.shape, self.logits.dtype)
+        classes = np.arange(self.logits.shape[self.class_axis])
+        np.moveaxis(direction, self.class_axis, -1)[...] = classes == self.targets[..., None]
+        return direction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """What a backend gives back for one call, as NumPy arrays in the subject's own axis order."""
+
+    loss: Array
+    grad_logits: Array | None = None
+    grad_targets: Array | None = None
+    second_logits: Array | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """How a person writes a call, in the framework's own words: what `logitmus port` tells. All of it is optional.
+
+    Attributes:
+        call: with {logits}, {targets} and {more} where these and the further arguments go.
+        arguments: by option ("ignore_index": "ignore_class={}", {} for the value), by one value of it
+            ("reduction=mean"), or by a choice of the convention that an argument makes ("inputs=logits":
+            "from_logits=True"), for which the backend has another function ("NAME.from_logits") or variant.
+        statements: by choice, what is written before the call.
+        helpers: expressions for "one_hot" (of {targets}), "softmax", "log_softmax", "log", "exp", "classes_last" and
+            "classes_1" (of {logits}: the classes moved from axis 1 to the last, and back).
+    """
+
+    call: str = ""
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    statements: Mapping[str, str] = field(default_factory=dict)
+    helpers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Function:
+    """One public function of a framework, with what it declares about itself.
+
+    Attributes:
+        name: as a user would look it up, e.g. "nn.softmax_cross_entropy_with_logits".
+        call: the framework-side callable that `Backend.evaluate` uses; its shape is the backend's own business.
+        modes: "" is eager; "jit", "xla", "compile" as the framework has them.
+        convention: what its documentation says it does; tested, like all else.
+        precision: by input dtype.
+        docs: a link for the function ("") and for fields of its convention.
+        mode_conventions, device_conventions: the fields that a mode or a device changes, by its name.
+        usage: how a person calls it.
+    """
+
+    name: str
+    call: Callable[..., object]
+    offer: Offer
+    convention: Convention
+    precision: Mapping[str, Precision] = field(default_factory=same_precision)
+    modes: tuple[str, ...] = ("",)
+    flushes_subnormals: bool = False
+    docs: Mapping[str, str] = field(default_factory=dict)
+    mode_conventions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    device_conventions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
+
+
+def _cpu_only() -> Sequence[str]:
+    return ("cpu",)
+
+
+def _nothing(_variant: str) -> None:
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """One framework.
+
+    Attributes:
+        name: "torch"; the part of a subject's id before the colon.
+        distributions: the installed packages whose versions identify it.
+        functions: what it offers.
+        evaluate: (function, mode, device, inputs) -> outputs; runs the call and the framework's own autodiff. May
+            raise anything: what it raises is the observation. What is no array of the framework goes back as the
+            loss as it came; gradients are left out where the loss has none, or has not the shape of the cotangent.
+        start: called once with the variant, before anything else; process-wide switches go here.
+        devices: the devices that the framework reports, called after `start`.
+        variants: process-wide settings, each run in a worker of its own; "" is the framework's default.
+        variant_conventions: the fields that a variant changes, by variant.
+        variant_dtypes: the logits dtypes that a variant is run with; left out: those of the function.
+        variant_precision: the precisions that a variant changes, by variant and input dtype.
+        adopt: makes a `Function.call` of a call in the framework's own arrays, so that functions of a user's own
+            can be asked (`logitmus.adopted`); None: it takes none.
+        autodiff: whether the framework differentiates a user's function.
+        differentiate: (function, mode, device, inputs, manner) -> outputs, as `evaluate`, with the gradients of one of
+            `problem.DERIVATIVES`; raises NotAskedError, with the reason, where that is not to be had. `differentiated`
+            makes it of one call. What of a gradient does not depend on the logits has the derivative 0.
+    """
+
+    name: str
+    distributions: tuple[str, ...]
+    functions: tuple[Function, ...]
+    evaluate: Callable[[Function, str, str, Inputs], Outputs]
+    start: Callable[[str], None] = _nothing
+    devices: Callable[[], Sequence[str]] = _cpu_only
+    variants: tuple[str, ...] = ("",)
+    variant_conventions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    variant_dtypes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    variant_precision: Mapping[str, Mapping[str, Precision]] = field(default_factory=dict)
+    adopt: Callable[[Call], Callable[..., object]] | None = None
+    autodiff: bool = True
+    differentiate: Callable[[Function, str, str, Inputs, str], Outputs] | None = None
+
+    def subjects(self, devices: Sequence[str]) -> list[Subject]:
+        """Every function in every mode and variant on these devices."""
+        return [
+            self._subject(function, mode, variant, device)
+            for device in devices
+            for variant in self.variants
+            for function in self.functions
+            for mode in function.modes
+        ]
+
+    def _subject(self, function: Function, mode: str, variant: str, device: str) -> Subject:
+        changes = {
+            **function.mode_conventions.get(mode, {}),
+            **function.device_conventions.get(device, {}),
+            **self.variant_conventions.get(variant, {}),
+        }
+        dtypes = self.variant_dtypes.get(variant, function.offer.dtypes)
+        offer = function.offer
+        if dtypes != offer.dtypes:
+            offer = replace(offer, dtypes=tuple(d for d in offer.dtypes if d in dtypes))
+        return Subject(
+            backend=self.name,
+            function=function.name,
+            mode=mode,
+            variant=variant,
+            device=device,
+            offer=offer,
+            convention=function.convention.but(**changes),
+            precision={**function.precision, **self.variant_precision.get(variant, {})},
+            flushes_subnormals=function.flushes_subnormals,
+            docs=function.docs,
+        )
+
+
+def differentiated(inputs: Inputs, manner: str, ask: Callable[[Array | None], Outputs]) -> Outputs:
+    """What `Backend.differentiate` gives, made of calls of one kind.
+
+    Args:
+        ask: makes a call. It takes the upstream gradient and gives the gradients; in forward mode it takes a direction
+            in the logits, and gives in the place of `grad_logits` the derivative of the loss along it. It may raise
+            NotImplementedError where there is none.
+
+    Raises:
+        NotAskedError: where forward mode cannot give the gradient by the logits, or there are no labels along which
+            to differentiate it.
+    """
+    if manner == "second_order" and inputs.targets.dtype.kind not in "iu":
+        raise NotAskedError("second derivatives are taken along labels")
+    if manner != "forward_mode":
+        return ask(inputs.cotangent)
+    if inputs.cotangent is not None:
+        raise NotAskedError("forward mode takes no upstream gradient")
+    rows = np.moveaxis(inputs.logits, inputs.class_axis, -1).shape[:-1]
+    loss, columns = None, []
+    for direction in _unit_vectors(inputs):
+        try:
+            along = ask(direction)
+        except NotImplementedError as error:
+            raise NotAskedError(f"has no forward-mode derivative: {error}") from error
+        if np.size(along.loss) != np.prod(rows):
+            raise NotAskedError("forward mode gives the gradient of a loss for each row; this is one for several")
+        if along.grad_logits is None:
+            raise NotAskedError("has no forward-mode derivative: its loss carries no tangent")
+        columns.append(along.grad_logits.reshape(rows))
+        loss = along.loss if loss is None else loss
+    if loss is None:
+        raise NotAskedError("forward mode takes a class at a time, and there is none")
+    return Outputs(loss=loss, grad_logits=np.stack(columns, axis=inputs.class_axis))
+
+
+def _unit_vectors(inputs: Inputs) -> Iterator[Array]:
+    """That of one class after another, the same for every row: along it the losses have one column of the gradient."""
+    for label in range(inputs.logits.shape[inputs.class_axis]):
+        direction = np.zeros(inputs.logits.shape, inputs.logits.dtype)
+        np.moveaxis(direction, inputs.class_axis, -1)[..., label] = 1
+        yield direction
+
+
+ALL_LAYOUTS = tuple(LAYOUTS)
+ALL_MANNERS = tuple(manner for manner in MANNERS if manner != ONCE)
+REPEATED = ("again", "after_others")
+"""The manners that need nothing of a framework."""
