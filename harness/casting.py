@@ -23,7 +23,7 @@ from logitmus.local import hosted
 from logitmus.pool import Ask, Limits, Observed, Pool, Ready
 from logitmus.registry import BackendSpec, RegistryError
 from logitmus.stage import Here, Stage, SupportsPool
-from logitmus.target import TargetError
+from logitmus.worker.user_code import TargetError
 
 Models = Mapping[TargetKind, Subject]
 

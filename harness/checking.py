@@ -25,7 +25,6 @@ from logitmus.core.backend import TargetKind
 from logitmus.core.events import Event
 from logitmus.core.finding import Grade
 from logitmus.core.problem import FLOAT_DTYPES
-from logitmus.environment import harness_environment
 from logitmus.examination import SETTING
 from logitmus.expectations import Acceptance, Expectation, load
 from logitmus.exploration import SETTING as EXPLORE
@@ -34,6 +33,7 @@ from logitmus.reports.check import CheckResult
 from logitmus.reports.summary import Summary
 from logitmus.store import SUFFIX, Store
 from logitmus.tally import Tally
+from logitmus.worker.environment import harness_environment
 
 KINDS: Final[tuple[TargetKind, ...]] = ("labels", "probabilities")
 REQUIRABLE: Final = (Grade.A, Grade.B_PLUS, Grade.B, Grade.C)

@@ -20,7 +20,7 @@ from logitmus.core.observation import Garbled, NotRun, Observation, Outcome, Rai
 from logitmus.core.problem import Problem
 from logitmus.process import WorkerLost, WorkerProcess
 from logitmus.registry import BackendSpec
-from logitmus.wire import WireError, encode_problem, to_line
+from logitmus.worker.wire import WireError, encode_problem, to_line
 from logitmus.workers import StartError, Workers
 
 # One batch fits into a pipe, so that the worker finds the next one complete whenever it has finished the last.

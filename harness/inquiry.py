@@ -10,7 +10,7 @@ from logitmus.core.observation import NotRun, Outcome
 from logitmus.core.problem import Problem
 from logitmus.pool import Ask, Limits, Observed, Pool
 from logitmus.registry import BackendSpec, RegistryError
-from logitmus.target import TargetError
+from logitmus.worker.user_code import TargetError
 
 
 class InquiryError(Exception):

@@ -102,7 +102,7 @@ def command(spec: BackendSpec, variant: str = "", device: str = "") -> list[str]
         spec.python or sys.executable,
         "-X",
         "faulthandler",  # the stack of a crash, in the tail of stderr
-        str(package / "bootstrap.py"),
+        str(package / "worker" / "bootstrap.py"),
         str(package),
         str(Path(backends.origin).parent),
         "--backend",

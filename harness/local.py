@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from logitmus import registry
-from logitmus.adopted import adopt
 from logitmus.core.backend import Backend, Function, Subject
 from logitmus.core.convention import PORTABLE, Convention
 from logitmus.core.observation import NotRun, Outcome
 from logitmus.core.problem import Problem
-from logitmus.worker import load, observe
+from logitmus.worker.main import load, observe
+from logitmus.worker.user_function import adopt
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def hosted(
     The framework is used as this process has set it up: no process-wide switch of it is touched.
 
     Args:
-        function: (logits, targets, **options) in the framework's own arrays; see `logitmus.adopted`.
+        function: (logits, targets, **options) in the framework's own arrays; see `logitmus.worker.user_function`.
         framework: "torch", "tensorflow", "jax", "numpy", or another registered backend.
         names: the function's own names for the arguments, by ours.
         convention: what is held to be true of it; `class_axis` says how it gets its logits.

@@ -23,7 +23,7 @@ from logitmus.core.observation import (
     TimedOut,
 )
 from logitmus.core.problem import Array, Problem
-from logitmus.wire import PROTOCOL, WireError, array_from_bits
+from logitmus.worker.wire import PROTOCOL, WireError, array_from_bits
 
 Text = Annotated[str, msgspec.Meta(max_length=1 << 16)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\s@:]+$")]

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from logitmus.adopted import adopt
 from logitmus.backends import numpy_backend, torch_backend
 from logitmus.cases.planted import Planted
 from logitmus.cases.planted.catalogue import IN_NUMPY, IN_TORCH
 from logitmus.core.backend import Backend
 from logitmus.core.convention import PORTABLE
+from logitmus.worker.user_function import adopt
 
 
 def backend(planted: Iterable[Planted], framework: Backend) -> Backend:

@@ -24,7 +24,7 @@ import psutil
 from logitmus import messages
 from logitmus.core.observation import Crashed, Garbled, Outcome, OutOfMemory, TimedOut
 from logitmus.launch import Process, end, kill_group
-from logitmus.wire import WireError
+from logitmus.worker.wire import WireError
 
 _CHUNK: Final = 1 << 20
 _STDERR_TAIL: Final = 8 << 10

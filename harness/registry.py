@@ -21,8 +21,8 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from logitmus import target
 from logitmus.core.convention import FIELDS
+from logitmus.worker import user_code
 
 GROUP = "logitmus.backends"
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -45,7 +45,7 @@ class BackendSpec:
         command: the program and its arguments, for `cmd:`.
         path: a folder that the worker adds to its import path.
         function: FILE.py:FUNCTION or module:FUNCTION that is asked in place of the backend's own functions.
-        options: that function's own names for the arguments, by ours (`logitmus.adopted.ARGUMENTS`).
+        options: that function's own names for the arguments, by ours (`logitmus.worker.user_function.ARGUMENTS`).
         class_axis: where that function wants its classes, as in `Convention`.
     """
 
@@ -118,7 +118,7 @@ def adopting(framework: str, function: str, options: Sequence[str] = (), class_a
         raise RegistryError(f"--class-axis {class_axis}: use {' or '.join(FIELDS['class_axis'].values)}")
     return replace(
         spec,
-        function=str(target.parse(function)),
+        function=str(user_code.parse(function)),
         options=tuple(named_options(options).items()),
         class_axis=class_axis,
     )
@@ -130,7 +130,7 @@ def named_options(options: Sequence[str]) -> dict[str, str]:
     Raises:
         RegistryError: for what is not of this form, or no argument of ours.
     """
-    from logitmus.adopted import ARGUMENTS  # noqa: PLC0415  (with all that it needs: most runs have no use for it)
+    from logitmus.worker.user_function import ARGUMENTS  # noqa: PLC0415  (with all that it needs: most runs have no use for it)
 
     named = [option.partition("=") for option in options]
     for ours, equals, theirs in named:

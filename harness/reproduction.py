@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from logitmus import registry
-from logitmus.adopted import ARGUMENTS, TARGET_NAMES
 from logitmus.core.backend import Function, Subject
 from logitmus.core.events import BackendReady, Event, Examined, Judged
 from logitmus.core.finding import Finding
@@ -24,6 +23,7 @@ from logitmus.declared import backend_of
 from logitmus.run import judge_run, versions
 from logitmus.store import Store
 from logitmus.trial import backend_name
+from logitmus.worker.user_function import ARGUMENTS, TARGET_NAMES
 
 SETTING: Final = "function"  # of a check's file: {"framework", "target", "options"} of the function that was checked
 _CANDIDATES: Final = 12

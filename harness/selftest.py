@@ -27,7 +27,6 @@ from logitmus.core.backend import Subject, TargetKind
 from logitmus.core.events import BackendFailed, BackendReady, Event, Examined, Judged, RunFinished
 from logitmus.core.problem import FLOAT_DTYPES
 from logitmus.detection import Result, Score
-from logitmus.environment import harness_environment
 from logitmus.examination import SETTING
 from logitmus.pool import Limits, Pool, Ready
 from logitmus.registry import BackendSpec
@@ -35,6 +34,7 @@ from logitmus.reports.group import Group
 from logitmus.stage import Stage
 from logitmus.store import SUFFIX, Store
 from logitmus.tally import Tally
+from logitmus.worker.environment import harness_environment
 
 PLANTED: Final = (*IN_NUMPY, *DYING, *IN_TORCH)
 _BACKENDS: Final = {

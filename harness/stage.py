@@ -16,10 +16,10 @@ from logitmus.core.backend import Subject
 from logitmus.core.events import BackendFailed
 from logitmus.core.observation import Observation
 from logitmus.drive import Ask, Observed, PoolEvent
-from logitmus.environment import process_environment
 from logitmus.local import Hosted
 from logitmus.pool import Plan, Ready
 from logitmus.registry import BackendSpec
+from logitmus.worker.environment import process_environment
 
 
 class SupportsPool(Protocol):

@@ -1,4 +1,4 @@
-"""How a script asks: once, again and after others, or differentiated otherwise (as `logitmus.manner` has it)."""
+"""How a script asks: once, again and after others, or differentiated otherwise (as `logitmus.worker.call_modes` has it)."""
 
 from __future__ import annotations
 

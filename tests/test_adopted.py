@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from logitmus import registry
-from logitmus.adopted import adopt
 from logitmus.backends.numpy_backend import BACKEND as NUMPY
 from logitmus.core.backend import Backend, Inputs, Outputs
 from logitmus.core.convention import PORTABLE
@@ -22,7 +21,8 @@ from logitmus.core.problem import Array, Problem, Reduction
 from logitmus.inquiry import inquire
 from logitmus.local import ask_here
 from logitmus.pool import Limits
-from logitmus.target import Target, TargetError, parse
+from logitmus.worker.user_code import Target, TargetError, parse
+from logitmus.worker.user_function import adopt
 
 ROWS = np.array([[0, 0, 0, 1], [2, 0, 0, 0]], np.float32)
 LABELS = Problem(logits=ROWS, targets=np.array([3, 1]))

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 warnings.simplefilter("ignore")
 from importlib import import_module
-from logitmus.present import canonical, present
+from logitmus.worker.layout import canonical, present
 from logitmus.core.problem import Problem, float_array
 
 name, variant = sys.argv[1:]
@@ -119,11 +119,11 @@ ASKED = """
 import json, sys, warnings
 from importlib import import_module
 import numpy as np
-from logitmus.adopted import adopt
+from logitmus.worker.user_function import adopt
 from logitmus.judge import Judge
 from logitmus.core.observation import Answered
 from logitmus.core.problem import DERIVATIVES, Problem, float_array
-from logitmus.worker import observe
+from logitmus.worker.main import observe
 
 def asked(backend, subject, manner, dtype, **changes):
     x = [[0, 0, 0, 1], [3, -1, 2, 0]]

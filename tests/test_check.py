@@ -23,7 +23,7 @@ from logitmus.core.problem import Problem, float_array
 from logitmus.expectations import ExpectationsError
 from logitmus.registry import RegistryError
 from logitmus.store import Store
-from logitmus.target import TargetError
+from logitmus.worker.user_code import TargetError
 
 # The textbook's own subject stands for a flagship, so that no framework is started; few problems are enough.
 SETTINGS = {"framework": "numpy", "like": "numpy:textbook", "dtypes": ["float32"], "profile": "quick"}

@@ -10,9 +10,9 @@ import pytest
 
 from logitmus.core.observation import Answered, NotRun, Outcome, Raised
 from logitmus.core.problem import DERIVATIVES, MANNERS, ONCE, Problem
-from logitmus.manner import Called, perform
 from logitmus.messages import decode_outcome
-from logitmus.wire import encode_outcome, to_line
+from logitmus.worker.call_modes import Called, perform
+from logitmus.worker.wire import encode_outcome, to_line
 
 PROBLEM = Problem(
     logits=np.array([[0, 0, 0, 1], [4, 3, 2, 1]], np.float32),

@@ -19,11 +19,11 @@ from logitmus.core.finding import Finding
 from logitmus.core.observation import Answered, Crashed, Garbled, Observation, Outcome, Raised, TimedOut
 from logitmus.core.problem import Problem, float_array
 from logitmus.declared import backend_of
-from logitmus.environment import packages
 from logitmus.reports.repro import script
 from logitmus.reproduction import ReproError, reproduction
 from logitmus.run import judge_run
 from logitmus.store import Store
+from logitmus.worker.environment import packages
 
 THERE, GONE, UNKNOWN = 1, 0, 2
 NAN = float("nan")

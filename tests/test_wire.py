@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logitmus import messages, wire
+from logitmus import messages
 from logitmus.core.backend import Offer, Precision, Subject, same_precision
 from logitmus.core.convention import FIELDS, Convention
 from logitmus.core.observation import (
@@ -34,6 +34,7 @@ from logitmus.core.observation import (
     TimedOut,
 )
 from logitmus.core.problem import FLOAT_DTYPES, LABEL_DTYPES, Array, Problem
+from logitmus.worker import wire
 
 SUBJECT = Subject(
     backend="torch",

@@ -168,7 +168,7 @@ def test_another_interpreter_needs_nothing_of_logitmus(tmp_path: Path) -> None:
 
 def test_the_worker_needs_only_numpy_and_ml_dtypes() -> None:
     """Whatever else it imported, every foreign environment would need."""
-    code = "import sys, logitmus.worker; print(*{name.partition('.')[0] for name in sys.modules})"
+    code = "import sys, logitmus.worker.main; print(*{name.partition('.')[0] for name in sys.modules})"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     foreign = set(loaded) - set(sys.stdlib_module_names) - {"__main__", "__mp_main__"}
     ours = {name for name in foreign if name.startswith(("logitmus", "__editable__", "_virtualenv", "distutils"))}
@@ -239,7 +239,7 @@ def test_what_cannot_be_run_is_for_the_pool_to_tell() -> None:
 
 
 def test_the_record_of_the_environment_holds_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    from logitmus.environment import process_environment
+    from logitmus.worker.environment import process_environment
 
     monkeypatch.setenv("TF_VAR_password", "secret")
     monkeypatch.setenv("OMP_NUM_THREADS", "3")

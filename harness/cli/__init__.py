@@ -95,7 +95,7 @@ def _is_explained(error: Exception) -> bool:
     from logitmus.reproduction import ReproError
     from logitmus.selftest import SelftestError
     from logitmus.store import StoreError
-    from logitmus.target import TargetError
+    from logitmus.worker.user_code import TargetError
 
     wrong = RegistryError | TargetError | SuiteError | ExpectationsError | ExplainError | ClaimsError
     return isinstance(error, wrong | ReproError | SelftestError | StoreError | OSError)

@@ -153,7 +153,7 @@ def _file(out: Path | None, settings: dict[str, Any], *, resume: bool) -> Store:
 
 def new_file(path: Path, given: dict[str, Any]) -> Store:
     """A run's new file; what is not given of the settings is as usual."""
-    from logitmus.environment import harness_environment
     from logitmus.store import Store
+    from logitmus.worker.environment import harness_environment
 
     return Store.create(path, environment=harness_environment(), settings={**_DEFAULTS, **given})

@@ -286,7 +286,7 @@ class Backend:
         variant_dtypes: the logits dtypes that a variant is run with; left out: those of the function.
         variant_precision: the precisions that a variant changes, by variant and input dtype.
         adopt: makes a `Function.call` of a call in the framework's own arrays, so that functions of a user's own
-            can be asked (`logitmus.adopted`); None: it takes none.
+            can be asked (`logitmus.worker.user_function`); None: it takes none.
         autodiff: whether the framework differentiates a user's function.
         differentiate: (function, mode, device, inputs, manner) -> outputs, as `evaluate`, with the gradients of one of
             `problem.DERIVATIVES`; raises NotAskedError, with the reason, where that is not to be had. `differentiated`

@@ -20,9 +20,9 @@ from pathlib import Path
 BARE = """
 from logitmus.backends.{name}_backend import BACKEND
 from logitmus.cases.suite import suite
-from logitmus.manner import Called, perform
+from logitmus.worker.call_modes import Called, perform
 from logitmus.core.observation import Answered, Raised
-from logitmus.present import present
+from logitmus.worker.layout import present
 from logitmus.core.problem import ONCE
 BACKEND.start("")
 subjects = [subject for subject in BACKEND.subjects(["cpu"]) if not subject.variant]

@@ -10,7 +10,7 @@ import sys
 
 
 def main(argv: list[str]) -> int:
-    """Makes the packages, then hands over to `logitmus.worker`."""
+    """Makes the packages, then hands over to `logitmus.worker.main`."""
     package, backends = argv[:2]
     if sys.path:
         del sys.path[0]  # this script's folder: its modules must not be found under their short names
@@ -19,7 +19,7 @@ def main(argv: list[str]) -> int:
     try:
         _make("logitmus", package)
         _make("logitmus.backends", backends)
-        from logitmus.worker import main as work  # noqa: PLC0415  (exists only now)
+        from logitmus.worker.main import main as work  # noqa: PLC0415  (exists only now)
     except ImportError as error:
         return _fail(
             f"{type(error).__name__}: {error}",

@@ -20,17 +20,17 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from logitmus import target
-from logitmus.adopted import adopt
 from logitmus.core.backend import Backend, Function, Inputs, NotAskedError, Outputs, Subject
 from logitmus.core.convention import PORTABLE
 from logitmus.core.declaration import DeclarationError, subjects_of
 from logitmus.core.observation import NOT_INSTALLED, Answered, Garbled, NotRun, Outcome, Raised
 from logitmus.core.problem import ONCE, Problem, dtype_name, little_endian_bytes
-from logitmus.environment import flushes_subnormals, process_environment
-from logitmus.manner import Called, perform
-from logitmus.present import canonical, present
-from logitmus.wire import (
+from logitmus.worker import user_code
+from logitmus.worker.call_modes import Called, perform
+from logitmus.worker.environment import flushes_subnormals, process_environment
+from logitmus.worker.layout import canonical, present
+from logitmus.worker.user_function import adopt
+from logitmus.worker.wire import (
     DTYPES,
     PROTOCOL,
     Message,
@@ -106,9 +106,9 @@ def load(target: str, path: str = "") -> Backend:
 
 def _adopted(backend: Backend, options: argparse.Namespace) -> Backend:
     """A user's own function, asked as the backend asks its own."""
-    named = target.parse(options.function)
+    named = user_code.parse(options.function)
     return adopt(
-        target.load(named),
+        user_code.load(named),
         backend,
         name=named.name,
         names=dict(option.split("=", 1) for option in options.option),
@@ -117,7 +117,7 @@ def _adopted(backend: Backend, options: argparse.Namespace) -> Backend:
 
 
 def _options(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="logitmus.worker", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="logitmus.worker.main", description=__doc__.partition("\n")[0])
     parser.add_argument("--backend", required=True, help='"module:attribute" of a Backend value')
     parser.add_argument("--path", default="", help="a folder for the import path")
     parser.add_argument("--function", default="", help="FILE.py:FUNCTION or module:FUNCTION to ask in place of its own")
@@ -161,7 +161,7 @@ def _die_with_parent() -> None:
 
 def _failure(error: Exception, backend: Backend | None) -> Message:
     hint = ""
-    if isinstance(error, target.TargetError | DeclarationError):
+    if isinstance(error, user_code.TargetError | DeclarationError):
         return {"type": "failed", "reason": plain_text(str(error)), "hint": hint}
     if isinstance(error, ModuleNotFoundError) and backend is not None and backend.distributions:
         hint = f"{sys.executable} -m pip install {' '.join(backend.distributions)}"

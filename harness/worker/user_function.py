@@ -21,7 +21,7 @@ from typing import Any, Final, get_args
 from logitmus.core.backend import Backend, Function, NotAskedError, Offer, Precision, TargetKind, same_precision
 from logitmus.core.convention import PORTABLE, Convention
 from logitmus.core.problem import REDUCTIONS
-from logitmus.target import TargetError
+from logitmus.worker.user_code import TargetError
 
 OPTIONS: Final = ("weight", "ignore_index", "label_smoothing", "reduction")
 ARGUMENTS: Final = ("logits", "targets", *OPTIONS)
