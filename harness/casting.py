@@ -12,17 +12,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from logitmus import registry, trial
+from logitmus import trial
 from logitmus.core.backend import Subject, TargetKind
 from logitmus.core.convention import PORTABLE
 from logitmus.core.events import BackendFailed
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Reduction
-from logitmus.inquiry import cannot
-from logitmus.local import hosted
-from logitmus.pool import Ask, Limits, Observed, Pool, Ready
-from logitmus.registry import BackendSpec, RegistryError
-from logitmus.stage import Here, Stage, SupportsPool
+from logitmus.execution import registry
+from logitmus.execution.ask_backend import cannot
+from logitmus.execution.in_process import hosted
+from logitmus.execution.pool import Ask, Limits, Observed, Pool, Ready
+from logitmus.execution.registry import BackendSpec, RegistryError
+from logitmus.execution.started import Here, Stage, SupportsPool
 from logitmus.worker.user_code import TargetError
 
 Models = Mapping[TargetKind, Subject]

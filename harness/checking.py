@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 from typing import cast as typed
 
-from logitmus import detection, registry, trial
+from logitmus import detection, trial
 from logitmus import run as engine
 from logitmus.cases.suite import check_dtypes
 from logitmus.casting import Cast, Wanted, cast
@@ -26,9 +26,10 @@ from logitmus.core.events import Event
 from logitmus.core.finding import Grade
 from logitmus.core.problem import FLOAT_DTYPES
 from logitmus.examination import SETTING
+from logitmus.execution import registry
+from logitmus.execution.pool import Limits, Pool
 from logitmus.expectations import Acceptance, Expectation, load
 from logitmus.exploration import SETTING as EXPLORE
-from logitmus.pool import Limits, Pool
 from logitmus.reports.check import CheckResult
 from logitmus.reports.summary import Summary
 from logitmus.store import SUFFIX, Store

@@ -13,10 +13,10 @@ from typing import Final
 
 import numpy as np
 
-from logitmus import registry
 from logitmus.core.backend import Backend, Subject
 from logitmus.core.problem import DEFAULT_REDUCTION, Problem, float_array
 from logitmus.enclosure import Enclosure
+from logitmus.execution import registry
 from logitmus.oracle import answer
 from logitmus.question import ask
 

@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from logitmus import registry
 from logitmus.card import Card
 from logitmus.cases.suite import suite
 from logitmus.core.backend import Subject
 from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.core.observation import Outcome
 from logitmus.core.problem import Problem
-from logitmus.inquiry import inquire
-from logitmus.local import ask_here
+from logitmus.execution import registry
+from logitmus.execution.ask_backend import inquire
+from logitmus.execution.in_process import ask_here
+from logitmus.execution.pool import Limits
 from logitmus.measurement import measure
-from logitmus.pool import Limits
 
 KINDS: Final = ("labels", "probabilities")
 _AXES: Final = tuple(FIELDS["class_axis"].values)

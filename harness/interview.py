@@ -17,12 +17,12 @@ from logitmus.core.events import BackendFailed
 from logitmus.core.observation import Answered, NotRun, Outcome, Raised
 from logitmus.core.problem import Problem
 from logitmus.declared import backend_of
-from logitmus.inquiry import InquiryError
+from logitmus.execution.ask_backend import InquiryError
+from logitmus.execution.pool import Ask, Observed, Pool
+from logitmus.execution.registry import BackendSpec
 from logitmus.measurement import measure
 from logitmus.oracle import WIDE, answer
-from logitmus.pool import Ask, Observed, Pool
 from logitmus.question import ask
-from logitmus.registry import BackendSpec
 
 Asked = tuple[Subject, Problem]
 FAMILY: Final = "convention-probes"

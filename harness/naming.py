@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 
 from logitmus.core.backend import Subject
-from logitmus.registry import RegistryError
+from logitmus.execution.registry import RegistryError
 
 _FEW = 6
 

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from logitmus import naming, registry
+from logitmus import naming
 from logitmus.card import Card
 from logitmus.core.backend import Subject, Usage
 from logitmus.declared import backend_of
 from logitmus.differences import OPTIONS, Difference, Example, Search, plays
+from logitmus.execution import registry
+from logitmus.execution.registry import BackendSpec
 from logitmus.interview import Interview, as_declared, started, usage_of
-from logitmus.registry import BackendSpec
 from logitmus.translation import Turn, written
 
 _DEVICES: Final = ("cpu", "cuda")  # those that declarations speak of

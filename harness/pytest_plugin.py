@@ -45,7 +45,7 @@ class Fixture:
         """`logitmus.check`, reported in the summary."""
         __tracebackhide__ = True
         from logitmus.checking import check  # noqa: PLC0415  (only where something is checked)
-        from logitmus.inquiry import InquiryError  # noqa: PLC0415
+        from logitmus.execution.ask_backend import InquiryError  # noqa: PLC0415
 
         chosen = {**self._settings, **settings}
         chosen["framework"] = framework or chosen.get("framework", "")

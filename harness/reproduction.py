@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from logitmus import registry
 from logitmus.core.backend import Function, Subject
 from logitmus.core.events import BackendReady, Event, Examined, Judged
 from logitmus.core.finding import Finding
@@ -20,6 +19,7 @@ from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import REDUCTIONS, Problem
 from logitmus.criterion import Criterion, criterion
 from logitmus.declared import backend_of
+from logitmus.execution import registry
 from logitmus.run import judge_run, versions
 from logitmus.store import Store
 from logitmus.trial import backend_name

@@ -21,11 +21,11 @@ from logitmus.core.backend import Subject
 from logitmus.core.events import BackendFailed, BackendReady, Event, Judged, Progressed, RunFinished, RunStarted
 from logitmus.core.problem import ONCE, Problem
 from logitmus.examination import Suspects, examine
+from logitmus.execution.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready, Waiting
+from logitmus.execution.registry import BackendSpec
 from logitmus.exploration import Explorer
 from logitmus.judge_process import InProcess, Judges, Judging
 from logitmus.judging import SupportsJudge, Wanted, judge_problems, judged_subjects
-from logitmus.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready, Waiting
-from logitmus.registry import BackendSpec
 from logitmus.relations import Relations
 from logitmus.separation import SEPARATING, Doubts
 from logitmus.store import MERGED, Store, StoreError

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Final
 from typing import cast as typed
 
-from logitmus import registry, trial
 from logitmus import run as engine
+from logitmus import trial
 from logitmus.cases.planted import CORRECT, Planted, dying_faults
 from logitmus.cases.planted.catalogue import DYING, IN_NUMPY, IN_TORCH
 from logitmus.cases.suite import FAMILIES
@@ -28,10 +28,11 @@ from logitmus.core.events import BackendFailed, BackendReady, Event, Examined, J
 from logitmus.core.problem import FLOAT_DTYPES
 from logitmus.detection import Result, Score
 from logitmus.examination import SETTING
-from logitmus.pool import Limits, Pool, Ready
-from logitmus.registry import BackendSpec
+from logitmus.execution import registry
+from logitmus.execution.pool import Limits, Pool, Ready
+from logitmus.execution.registry import BackendSpec
+from logitmus.execution.started import Stage
 from logitmus.reports.group import Group
-from logitmus.stage import Stage
 from logitmus.store import SUFFIX, Store
 from logitmus.tally import Tally
 from logitmus.worker.environment import harness_environment

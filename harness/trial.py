@@ -14,13 +14,13 @@ from typing import Final
 
 import numpy as np
 
-from logitmus import registry
 from logitmus.cases import metamorphic
 from logitmus.cases.suite import suite
 from logitmus.core.backend import Subject, TargetKind
 from logitmus.core.problem import DEFAULT_REDUCTION, Array, Problem, Reduction, float_array
 from logitmus.declared import backend_of
-from logitmus.pool import Limits
+from logitmus.execution import registry
+from logitmus.execution.pool import Limits
 
 # A function that hangs or dies here and there is found out soon, and need not be waited for everywhere.
 LIMITS: Final = Limits(compile_seconds=20.0, call_seconds=5.0, patience=20.0, give_up_after=8, lost_seconds=30.0)

@@ -9,8 +9,8 @@ from logitmus.core.convention import Convention
 from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.core.observation import Answered, NotRun, Observation
 from logitmus.core.problem import FLOAT_DTYPES, Problem
-from logitmus.pool import BatchEnded, Observed, Ready
-from logitmus.registry import BackendSpec
+from logitmus.execution.pool import BatchEnded, Observed, Ready
+from logitmus.execution.registry import BackendSpec
 
 
 def subject(function: str = "f", backend: str = "fake", **more) -> Subject:
@@ -33,7 +33,7 @@ def answer(asked: Problem, subject_id: str) -> Answered:
 
 
 class FakePool:
-    """Answers like `logitmus.pool.Pool`, backend after backend; `interrupt` raises Ctrl-C after so many answers."""
+    """Answers like `logitmus.execution.pool.Pool`, backend after backend; `interrupt` raises Ctrl-C after so many answers."""
 
     environment = {"python": {"version": "3"}, "packages": {"fake": "1"}}  # noqa: RUF012
 

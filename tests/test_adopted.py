@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from logitmus import registry
 from logitmus.backends.numpy_backend import BACKEND as NUMPY
 from logitmus.core.backend import Backend, Inputs, Outputs
 from logitmus.core.convention import PORTABLE
 from logitmus.core.observation import Answered, Crashed, Garbled, NotRun, Outcome, Raised, TimedOut
 from logitmus.core.problem import Array, Problem, Reduction
-from logitmus.inquiry import inquire
-from logitmus.local import ask_here
-from logitmus.pool import Limits
+from logitmus.execution import registry
+from logitmus.execution.ask_backend import inquire
+from logitmus.execution.in_process import ask_here
+from logitmus.execution.pool import Limits
 from logitmus.worker.user_code import Target, TargetError, parse
 from logitmus.worker.user_function import adopt
 
@@ -613,7 +613,7 @@ def test_in_the_frameworks(framework: str, tmp_path: Path) -> None:
 IN_THIS_PROCESS = """
 import sys
 import numpy as np
-from logitmus.local import ask_here
+from logitmus.execution.in_process import ask_here
 from logitmus.core.problem import Problem
 {setup}
 logits = np.array([[0, 0, 0, 1], [2, 0, 0, 0]], np.float64)

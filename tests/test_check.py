@@ -20,8 +20,8 @@ from logitmus.core.backend import Offer
 from logitmus.core.convention import PORTABLE
 from logitmus.core.finding import Grade, Kind, Severity, Verdict
 from logitmus.core.problem import Problem, float_array
+from logitmus.execution.registry import RegistryError
 from logitmus.expectations import ExpectationsError
-from logitmus.registry import RegistryError
 from logitmus.store import Store
 from logitmus.worker.user_code import TargetError
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from logitmus import registry
 from logitmus.backends.numpy_backend import BACKEND
 from logitmus.core.convention import ConventionError
 from logitmus.core.declaration import DeclarationError, subjects_of
 from logitmus.core.events import BackendFailed
-from logitmus.pool import Pool
+from logitmus.execution import registry
+from logitmus.execution.pool import Pool
 
 FUNCTION = BACKEND.functions[0]
 

@@ -28,9 +28,9 @@ from logitmus.core.convention import PORTABLE
 from logitmus.core.events import Event, Examined, Explored, Judged, RunFinished, RunStarted
 from logitmus.core.finding import Finding, Judgement
 from logitmus.core.problem import FLOAT_DTYPES, Array, Problem, float_array
+from logitmus.execution.registry import RegistryError
 from logitmus.exploration import Explorer
 from logitmus.judge import Judge
-from logitmus.registry import RegistryError
 from logitmus.reports import exploration as words
 from logitmus.run import judge_run, run
 from logitmus.store import Store

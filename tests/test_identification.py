@@ -14,8 +14,8 @@ import pytest
 from logitmus.card import Card
 from logitmus.cli import main
 from logitmus.core.problem import Array
+from logitmus.execution.registry import RegistryError
 from logitmus.identification import identify
-from logitmus.registry import RegistryError
 
 SOURCE = '''
 import numpy as np

@@ -10,7 +10,7 @@ import pytest
 
 from logitmus.core.observation import Answered, NotRun, Outcome, Raised
 from logitmus.core.problem import DERIVATIVES, MANNERS, ONCE, Problem
-from logitmus.messages import decode_outcome
+from logitmus.execution.messages import decode_outcome
 from logitmus.worker.call_modes import Called, perform
 from logitmus.worker.wire import encode_outcome, to_line
 

@@ -14,11 +14,11 @@ import numpy as np
 import psutil
 import pytest
 
-from logitmus import registry
 from logitmus.core.events import BackendFailed
 from logitmus.core.observation import Answered, Crashed, Garbled, NotRun, Outcome, OutOfMemory, Raised, TimedOut
 from logitmus.core.problem import Problem
-from logitmus.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready, Waiting
+from logitmus.execution import registry
+from logitmus.execution.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready, Waiting
 
 WORKERS = Path(__file__).parent / "workers"
 SUBJECT = "minimal:cross_entropy@cpu"

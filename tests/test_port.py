@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from logitmus import naming, registry
+from logitmus import naming
 from logitmus.cases.examples import examples, plain_call
 from logitmus.cli import main
 from logitmus.core.backend import Offer, Precision, Subject
@@ -19,9 +19,10 @@ from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.core.observation import Answered
 from logitmus.declared import backend_of
 from logitmus.differences import Difference, Search
+from logitmus.execution import registry
+from logitmus.execution.registry import RegistryError
 from logitmus.interview import Interview, as_declared, predicted
 from logitmus.port import Port, port
-from logitmus.registry import RegistryError
 from logitmus.translation import Turn, as_it_stands
 
 TORCH, OPTAX = "torch:cross_entropy", "optax.softmax_cross_entropy_with_integer_labels"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from logitmus import registry
+from logitmus.execution import registry
 
 
 def test_the_frameworks_are_registered_and_none_is_imported() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from logitmus import checking, registry
+from logitmus import checking
 from logitmus.cli import app
 from logitmus.core.backend import Subject
 from logitmus.core.events import BackendReady, Examined, Judged
@@ -19,6 +19,7 @@ from logitmus.core.finding import Finding
 from logitmus.core.observation import Answered, Crashed, Garbled, Observation, Outcome, Raised, TimedOut
 from logitmus.core.problem import Problem, float_array
 from logitmus.declared import backend_of
+from logitmus.execution import registry
 from logitmus.reports.repro import script
 from logitmus.reproduction import ReproError, reproduction
 from logitmus.run import judge_run

@@ -13,11 +13,11 @@ from logitmus.core.events import Judged
 from logitmus.core.finding import Kind
 from logitmus.core.observation import Answered, Observation
 from logitmus.core.problem import Problem
+from logitmus.execution.pool import BatchEnded, Observed, Ready
+from logitmus.execution.registry import BackendSpec
 from logitmus.judge import Judge
 from logitmus.oracle import reference
-from logitmus.pool import BatchEnded, Observed, Ready
 from logitmus.question import ask
-from logitmus.registry import BackendSpec
 from logitmus.reports.summary import Summary
 from logitmus.reports.wording import doubt
 from logitmus.run import judge_run, run

@@ -20,7 +20,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logitmus import messages
 from logitmus.core.backend import Offer, Precision, Subject, same_precision
 from logitmus.core.convention import FIELDS, Convention
 from logitmus.core.observation import (
@@ -34,6 +33,7 @@ from logitmus.core.observation import (
     TimedOut,
 )
 from logitmus.core.problem import FLOAT_DTYPES, LABEL_DTYPES, Array, Problem
+from logitmus.execution import messages
 from logitmus.worker import wire
 
 SUBJECT = Subject(

@@ -15,11 +15,11 @@ import psutil
 import pytest
 from test_pool import WORKERS, _gone
 
-from logitmus import launch, registry
 from logitmus.core.events import BackendFailed
 from logitmus.core.observation import Answered, Crashed, Garbled, Outcome, Raised, TimedOut
 from logitmus.core.problem import Problem
-from logitmus.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready
+from logitmus.execution import launch, registry
+from logitmus.execution.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready
 
 PROBLEM = Problem(logits=np.array([[0, 0, 0, 1]], np.float32), targets=np.array([3]))
 

@@ -89,9 +89,9 @@ def _is_explained(error: Exception) -> bool:
     """Whether its message says what was seen and what to do."""
     from logitmus.cases.suite import SuiteError
     from logitmus.claims import ClaimsError
+    from logitmus.execution.registry import RegistryError
     from logitmus.expectations import ExpectationsError
     from logitmus.explanation import ExplainError
-    from logitmus.registry import RegistryError
     from logitmus.reproduction import ReproError
     from logitmus.selftest import SelftestError
     from logitmus.store import StoreError

@@ -13,7 +13,7 @@ from logitmus.cli.options import JsonFlag
 
 if TYPE_CHECKING:
     from logitmus.core.events import BackendFailed
-    from logitmus.pool import Ready
+    from logitmus.execution.pool import Ready
 
 
 def backends(
@@ -25,7 +25,7 @@ def backends(
 ) -> None:
     """Start every backend, and tell what it offers here."""
     from logitmus.core.events import BackendFailed
-    from logitmus.pool import Pool
+    from logitmus.execution.pool import Pool
 
     with Pool(chosen_backends(names or ())) as pool:
         said = list(pool.describe())

@@ -94,8 +94,8 @@ def check(
     from logitmus.checking import check as checked
     from logitmus.cli.output import stdout
     from logitmus.cli.progress import shown
-    from logitmus.inquiry import InquiryError
-    from logitmus.registry import named_options
+    from logitmus.execution.ask_backend import InquiryError
+    from logitmus.execution.registry import named_options
     from logitmus.reports import check as report
     from logitmus.trial import LIMITS
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from logitmus.core.problem import Problem
-    from logitmus.registry import BackendSpec
+    from logitmus.execution.registry import BackendSpec
 
 
 def chosen_backends(texts: Sequence[str]) -> tuple[BackendSpec, ...]:
@@ -16,7 +16,7 @@ def chosen_backends(texts: Sequence[str]) -> tuple[BackendSpec, ...]:
     Raises:
         RegistryError: for a backend that cannot be meant.
     """
-    from logitmus import registry
+    from logitmus.execution import registry
 
     return registry.distinct([registry.parse(text) for text in texts]) if texts else registry.available()
 

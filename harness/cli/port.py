@@ -37,7 +37,7 @@ def port(
 
     from logitmus.cli.choices import chosen_backends
     from logitmus.cli.output import stdout
-    from logitmus.inquiry import InquiryError
+    from logitmus.execution.ask_backend import InquiryError
     from logitmus.port import port as ported
     from logitmus.reports import port as report
 

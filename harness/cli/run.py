@@ -72,7 +72,7 @@ def run(
     ] = 8.0,
 ) -> None:
     """Ask every backend every problem, and judge the answers."""
-    from logitmus.launch import launched
+    from logitmus.execution.launch import launched
 
     given = {
         "backends": backend,
@@ -91,7 +91,7 @@ def run(
         from logitmus import run as engine
         from logitmus.cli.delivery import acceptance, deliver
         from logitmus.cli.progress import shown
-        from logitmus.pool import Limits, Pool
+        from logitmus.execution.pool import Limits, Pool
 
         problems = chosen_problems(asked)
         accepted = acceptance(expect)

@@ -2,7 +2,7 @@
 
 Numbers that matter travel as bits, never as decimals: an array is its dtype, its shape and the base64 of its
 row-major little-endian bytes. This is the half that a worker needs, with nothing but the standard library, numpy and
-ml_dtypes; what a worker sends is read, and distrusted, by `logitmus.messages`.
+ml_dtypes; what a worker sends is read, and distrusted, by `logitmus.execution.messages`.
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ def encode_subject(subject: Subject) -> Message:
 
 
 def encode_outcome(outcome: Outcome) -> Message:
-    """What became of a call; `logitmus.messages.decode_outcome` is the inverse."""
+    """What became of a call; `logitmus.execution.messages.decode_outcome` is the inverse."""
     match outcome:
         case Answered():
             return {

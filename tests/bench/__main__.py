@@ -46,7 +46,7 @@ for problem in suite("{profile}"):
 MEMORY = """
 import itertools, resource, sys, tempfile
 from pathlib import Path
-from logitmus import registry
+from logitmus.execution import registry
 from logitmus.cases.suite import suite
 from logitmus.run import run
 from logitmus.store import Store

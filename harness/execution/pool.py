@@ -31,12 +31,12 @@ from typing import Any, Final, Self
 
 from logitmus.core.backend import Subject
 from logitmus.core.events import BackendFailed
-from logitmus.drive import Ask, BatchEnded, Drive, Observed, Place, PoolEvent, Waiting
-from logitmus.launch import Process
-from logitmus.messages import Hello
-from logitmus.process import Limits, WorkerProcess
-from logitmus.registry import BackendSpec, distinct
-from logitmus.workers import StartError, StoppedError, Workers
+from logitmus.execution.launch import Process
+from logitmus.execution.messages import Hello
+from logitmus.execution.registry import BackendSpec, distinct
+from logitmus.execution.session import Ask, BatchEnded, Drive, Observed, Place, PoolEvent, Waiting
+from logitmus.execution.supervisor import StartError, StoppedError, Workers
+from logitmus.execution.worker_process import Limits, WorkerProcess
 
 __all__ = ["Ask", "BatchEnded", "Limits", "Observed", "Plan", "Pool", "PoolEvent", "Ready", "Waiting"]
 

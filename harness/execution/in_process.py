@@ -1,7 +1,7 @@
 """Asking a callable in this process: for closures and lambdas, which no worker could import.
 
 Nothing stands between it and the caller: a function that crashes or hangs takes the program with it. What can be named
-as FILE.py:FUNCTION is asked in a worker (`logitmus.inquiry`), with the same outcomes.
+as FILE.py:FUNCTION is asked in a worker (`logitmus.execution.ask_backend`), with the same outcomes.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from logitmus import registry
 from logitmus.core.backend import Backend, Function, Subject
 from logitmus.core.convention import PORTABLE, Convention
 from logitmus.core.observation import NotRun, Outcome
 from logitmus.core.problem import Problem
+from logitmus.execution import registry
 from logitmus.worker.main import load, observe
 from logitmus.worker.user_function import adopt
 

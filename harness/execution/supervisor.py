@@ -6,11 +6,11 @@ import itertools
 import threading
 from typing import Final
 
-from logitmus import messages
 from logitmus.core.observation import Crashed, Garbled, Outcome, OutOfMemory, TimedOut
-from logitmus.launch import Process, launch
-from logitmus.process import Limits, WorkerLost, WorkerProcess
-from logitmus.registry import BackendSpec
+from logitmus.execution import messages
+from logitmus.execution.launch import Process, launch
+from logitmus.execution.registry import BackendSpec
+from logitmus.execution.worker_process import Limits, WorkerLost, WorkerProcess
 
 _MEMORY_LOOKS_SECONDS: Final = 0.25
 

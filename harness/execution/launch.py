@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from logitmus.registry import BackendSpec
+    from logitmus.execution.registry import BackendSpec
 
 Process = subprocess.Popen[bytes]
 
@@ -94,7 +94,7 @@ def command(spec: BackendSpec, variant: str = "", device: str = "") -> list[str]
     chosen = [*(("--variant", variant) if variant else ()), *(("--device", device) if device else ())]
     if spec.command:
         return [*spec.command, *chosen]
-    package = Path(__file__).parent
+    package = Path(__file__).parent.parent
     backends = find_spec("logitmus.backends")
     if backends is None or backends.origin is None:
         raise RuntimeError("logitmus.backends is not installed beside logitmus; reinstall logitmus")

@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from logitmus import messages
 from logitmus.core.backend import Subject
 from logitmus.core.events import BackendFailed
 from logitmus.core.observation import Garbled, NotRun, Observation, Outcome, Raised, TimedOut
 from logitmus.core.problem import Problem
-from logitmus.process import WorkerLost, WorkerProcess
-from logitmus.registry import BackendSpec
+from logitmus.execution import messages
+from logitmus.execution.registry import BackendSpec
+from logitmus.execution.supervisor import StartError, Workers
+from logitmus.execution.worker_process import WorkerLost, WorkerProcess
 from logitmus.worker.wire import WireError, encode_problem, to_line
-from logitmus.workers import StartError, Workers
 
 # One batch fits into a pipe, so that the worker finds the next one complete whenever it has finished the last.
 _BATCH_CALLS: Final = 64

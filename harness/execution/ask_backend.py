@@ -8,8 +8,8 @@ from logitmus.core.backend import Subject
 from logitmus.core.events import BackendFailed
 from logitmus.core.observation import NotRun, Outcome
 from logitmus.core.problem import Problem
-from logitmus.pool import Ask, Limits, Observed, Pool
-from logitmus.registry import BackendSpec, RegistryError
+from logitmus.execution.pool import Ask, Limits, Observed, Pool
+from logitmus.execution.registry import BackendSpec, RegistryError
 from logitmus.worker.user_code import TargetError
 
 

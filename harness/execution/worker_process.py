@@ -21,9 +21,9 @@ from typing import Any, Final
 
 import psutil
 
-from logitmus import messages
 from logitmus.core.observation import Crashed, Garbled, Outcome, OutOfMemory, TimedOut
-from logitmus.launch import Process, end, kill_group
+from logitmus.execution import messages
+from logitmus.execution.launch import Process, end, kill_group
 from logitmus.worker.wire import WireError
 
 _CHUNK: Final = 1 << 20

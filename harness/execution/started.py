@@ -1,6 +1,6 @@
 """A stage: a pool that has started, whose subjects are described as a check wants them.
 
-It stands behind the seam of `logitmus.pool`, so that the engine asks, keeps and judges as in any run. A callable that
+It stands behind the seam of `logitmus.execution.pool`, so that the engine asks, keeps and judges as in any run. A callable that
 no worker can import is asked in this process (`Here`), behind the same seam.
 """
 
@@ -15,10 +15,10 @@ from typing import Protocol, Self
 from logitmus.core.backend import Subject
 from logitmus.core.events import BackendFailed
 from logitmus.core.observation import Observation
-from logitmus.drive import Ask, Observed, PoolEvent
-from logitmus.local import Hosted
-from logitmus.pool import Plan, Ready
-from logitmus.registry import BackendSpec
+from logitmus.execution.in_process import Hosted
+from logitmus.execution.pool import Plan, Ready
+from logitmus.execution.registry import BackendSpec
+from logitmus.execution.session import Ask, Observed, PoolEvent
 from logitmus.worker.environment import process_environment
 
 
