@@ -14,12 +14,12 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Convention": "logitmus.core.convention",
     "Problem": "logitmus.core.problem",
-    "Enclosure": "logitmus.enclosure",
+    "Enclosure": "logitmus.oracle.enclosure",
     "assert_conforms": "logitmus.checking",
     "check": "logitmus.checking",
     "explain": "logitmus.explanation",
     "identify": "logitmus.identification",
-    "reference": "logitmus.oracle",
+    "reference": "logitmus.oracle.answer",
 }
 __all__ = [
     "Convention",

@@ -19,10 +19,10 @@ from logitmus.core.finding import Grade
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Array, Problem, dtype_name
 from logitmus.core.relevance import concerned
-from logitmus.enclosure import Enclosure
-from logitmus.oracle import ARB_BITS, FAST, WIDE, Answer, answer
-from logitmus.question import Question, ask
-from logitmus.softmax import Softmaxes
+from logitmus.oracle.answer import ARB_BITS, FAST, WIDE, Answer, answer
+from logitmus.oracle.enclosure import Enclosure
+from logitmus.oracle.question import Question, ask
+from logitmus.oracle.softmax import Softmaxes
 from logitmus.verdict import Compared, compare
 
 LADDER: Final = (None, *ARB_BITS)

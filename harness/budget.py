@@ -16,9 +16,9 @@ from logitmus.core.backend import Precision
 from logitmus.core.finding import Grade
 from logitmus.core.floats import format_of
 from logitmus.core.problem import Array
-from logitmus.oracle import Answer
-from logitmus.question import Question
-from logitmus.softmax import Softmax
+from logitmus.oracle.answer import Answer
+from logitmus.oracle.question import Question
+from logitmus.oracle.softmax import Softmax
 
 SAFETY = 1 + 2.0**-10  # budgets are themselves computed in float64
 _LEAST = 2.0**-1074  # half of float64's smallest subnormal is 0 in float64

@@ -14,7 +14,7 @@ from logitmus.core.backend import Subject
 from logitmus.core.finding import Finding, Judgement, Kind, Severity, Verdict
 from logitmus.core.observation import Answered, Crashed, Garbled, OutOfMemory, TimedOut
 from logitmus.core.problem import ONCE, Array, Problem
-from logitmus.question import Question
+from logitmus.oracle.question import Question
 from logitmus.stack import Stack
 
 

@@ -9,7 +9,7 @@ from logitmus.core.backend import Subject
 from logitmus.core.finding import Kind, Severity
 from logitmus.core.observation import Answered
 from logitmus.core.problem import FLOAT_DTYPES, Problem, dtype_name
-from logitmus.question import reduction_of
+from logitmus.oracle.question import reduction_of
 
 
 class Breach(NamedTuple):

@@ -19,7 +19,7 @@ from logitmus.core.finding import Finding
 from logitmus.core.floats import format_of
 from logitmus.core.observation import Answered
 from logitmus.core.problem import FLOAT_DTYPES, Problem
-from logitmus.question import Question
+from logitmus.oracle.question import Question
 
 _SPECIAL: Final = (float("nan"), float("inf"), float("-inf"))
 _ORDINAL: Final[Mapping[int, np.dtype[Any]]] = {2: np.dtype(np.int16), 4: np.dtype(np.int32), 8: np.dtype(np.int64)}

@@ -15,10 +15,10 @@ import numpy as np
 
 from logitmus.core.backend import Backend, Subject
 from logitmus.core.problem import DEFAULT_REDUCTION, Problem, float_array
-from logitmus.enclosure import Enclosure
 from logitmus.execution import registry
-from logitmus.oracle import answer
-from logitmus.question import ask
+from logitmus.oracle.answer import answer
+from logitmus.oracle.enclosure import Enclosure
+from logitmus.oracle.question import ask
 
 DISTRIBUTION: Final = "logitmus"  # other people's backends may import anything; these import no framework
 DTYPE: Final = "float32"  # what every framework computes in unless told otherwise

@@ -19,7 +19,7 @@ from logitmus.core.finding import Grade, Severity
 from logitmus.core.floats import format_of
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Array, Problem
-from logitmus.question import Question
+from logitmus.oracle.question import Question
 from logitmus.verdict import Compared
 
 # What a value that is not an error says silently about an invalid question.

@@ -16,10 +16,10 @@ import numpy as np
 from logitmus.core.convention import FIELDS, PORTABLE, Convention
 from logitmus.core.problem import REDUCTIONS, Problem
 from logitmus.declared import Saying, sayings
-from logitmus.enclosure import Enclosure
-from logitmus.misreadings import MISREADINGS
-from logitmus.oracle import UnanswerableError, answer
-from logitmus.question import Question, ask
+from logitmus.oracle.answer import UnanswerableError, answer
+from logitmus.oracle.enclosure import Enclosure
+from logitmus.oracle.gradient_variants import MISREADINGS
+from logitmus.oracle.question import Question, ask
 
 # Fields that no single number can show, or that only name a default.
 _MUTE = frozenset(

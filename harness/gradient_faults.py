@@ -18,8 +18,8 @@ from logitmus.core.floats import format_of
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Array
 from logitmus.diagnosis import Explanation
-from logitmus.misreadings import BY_LOGITS, MISREADINGS
-from logitmus.question import Question
+from logitmus.oracle.gradient_variants import BY_LOGITS, MISREADINGS
+from logitmus.oracle.question import Question
 
 GRADIENT: Final = "gradient:"
 GRADIENT_OF: Final = "gradient_of:"

@@ -21,8 +21,8 @@ from logitmus.execution.ask_backend import InquiryError
 from logitmus.execution.pool import Ask, Observed, Pool
 from logitmus.execution.registry import BackendSpec
 from logitmus.measurement import measure
-from logitmus.oracle import WIDE, answer
-from logitmus.question import ask
+from logitmus.oracle.answer import WIDE, answer
+from logitmus.oracle.question import ask
 
 Asked = tuple[Subject, Problem]
 FAMILY: Final = "convention-probes"

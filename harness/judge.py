@@ -23,7 +23,7 @@ from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Ver
 from logitmus.core.observation import Answered, Crashed, Garbled, NotRun, Outcome, OutOfMemory, Raised, TimedOut
 from logitmus.core.problem import Problem
 from logitmus.integrity import beside_plain
-from logitmus.question import Question
+from logitmus.oracle.question import Question
 from logitmus.stack import Call, stacks
 
 _REMEMBERED = 2

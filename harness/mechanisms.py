@@ -16,7 +16,7 @@ from logitmus.assess import Assessment
 from logitmus.core.backend import Subject
 from logitmus.core.observation import Answered
 from logitmus.core.problem import FLOAT_DTYPES, Array, Problem
-from logitmus.question import Question
+from logitmus.oracle.question import Question
 
 Emulation = Callable[[Array, Array, np.dtype], tuple[Array, Array]]  # (x, q, working dtype) -> row losses, p
 

@@ -21,8 +21,8 @@ from logitmus.core.finding import Grade
 from logitmus.core.floats import format_of
 from logitmus.core.observation import Answered, Outcome, Raised
 from logitmus.core.problem import DEFAULT_REDUCTION, FLOAT_DTYPES, Array, Problem, float_array
-from logitmus.oracle import answer
-from logitmus.question import Question
+from logitmus.oracle.answer import answer
+from logitmus.oracle.question import Question
 
 PARTS: Final = ("loss", "grad_logits", "grad_targets")
 # How finely the arithmetic computes, best first; "" is the dtype of the logits itself.

@@ -23,7 +23,7 @@ from logitmus.core import causes
 from logitmus.core.floats import format_of
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Array
-from logitmus.question import Question
+from logitmus.oracle.question import Question
 
 CAUSE: Final = "second_derivative:"
 

@@ -17,7 +17,7 @@ from logitmus.core.backend import Subject
 from logitmus.core.convention import Convention
 from logitmus.core.finding import Finding, Judgement, Verdict
 from logitmus.core.problem import Problem
-from logitmus.question import ask
+from logitmus.oracle.question import ask
 
 SEPARATING: Final = "separating"  # the family of problems that are in a run for this sake alone
 _FAMILY: Final = "convention-probes"

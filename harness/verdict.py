@@ -13,8 +13,8 @@ import numpy as np
 
 from logitmus.core.floats import flushes, format_of, half_gap, ulp
 from logitmus.core.problem import Array
-from logitmus.enclosure import Enclosure
-from logitmus.softmax import E
+from logitmus.oracle.enclosure import Enclosure
+from logitmus.oracle.softmax import E
 
 
 @dataclass(frozen=True)

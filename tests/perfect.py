@@ -13,8 +13,8 @@ from logitmus.core.convention import Convention
 from logitmus.core.observation import Answered, NotRun, Outcome, Raised
 from logitmus.core.problem import FLOAT_DTYPES, Array, Problem
 from logitmus.measurement import result_dtype
-from logitmus.oracle import Answer, answer
-from logitmus.question import ask
+from logitmus.oracle.answer import Answer, answer
+from logitmus.oracle.question import ask
 
 GARBAGE = 3.2578125
 

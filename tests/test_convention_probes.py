@@ -12,8 +12,8 @@ from logitmus.cases.family import Profile
 from logitmus.core.convention import FIELDS, PORTABLE, Convention
 from logitmus.core.problem import Problem
 from logitmus.measurement import result_dtype
-from logitmus.oracle import answer
-from logitmus.question import ask
+from logitmus.oracle.answer import answer
+from logitmus.oracle.question import ask
 from logitmus.reading import Observed, touched
 
 PROBES = list(FAMILY.problems(Profile("full")))

@@ -12,7 +12,7 @@ import pytest
 
 from logitmus import Convention, Problem, reference
 from logitmus.core.convention import FIELDS, PORTABLE
-from logitmus.oracle import UnanswerableError
+from logitmus.oracle.answer import UnanswerableError
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "conventions.md"
 

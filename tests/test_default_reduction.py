@@ -10,7 +10,7 @@ from logitmus.core.convention import PORTABLE
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Problem, ProblemError
 from logitmus.judge import Judge
-from logitmus.question import ask
+from logitmus.oracle.question import ask
 
 ROWS = np.array([[0, 0, 0, 1], [2, 0, 0, 0], [0, 0, 3, 0]], np.float32)
 PROBLEM = Problem(logits=ROWS, targets=np.array([3, 1, -100]), reduction="default", ignore_index=-100)

@@ -13,9 +13,9 @@ from independent import BITS, evaluate
 
 from logitmus import Convention, Problem, reference
 from logitmus.core.problem import FLOAT_DTYPES, float_array
-from logitmus.enclosure import Enclosure
-from logitmus.oracle import ARB_BITS, FAST, WIDE, UnanswerableError
-from logitmus.softmax import DOUBLE, EXTENDED, trustworthy
+from logitmus.oracle.answer import ARB_BITS, FAST, WIDE, UnanswerableError
+from logitmus.oracle.enclosure import Enclosure
+from logitmus.oracle.softmax import DOUBLE, EXTENDED, trustworthy
 
 SCALES = [2.0**-130, 2.0**-20, 2.0**-3, 1.0, 3.0, 40.0, 700.0, 1e4]
 DTYPES = ["float32", "float64", "bfloat16", "float16"]

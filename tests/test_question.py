@@ -14,7 +14,7 @@ from logitmus.cases.suite import suite
 from logitmus.core.convention import FIELDS, PORTABLE, Convention
 from logitmus.core.problem import FLOAT_DTYPES, LAYOUTS, Problem
 from logitmus.core.relevance import concerned
-from logitmus.question import ask
+from logitmus.oracle.question import ask
 
 CONVENTIONS = st.builds(Convention, **{name: st.sampled_from(list(field.values)) for name, field in FIELDS.items()})
 ARRAYS = ("x", "labels", "q", "weight", "kept", "forced", "unjudged", "divisor", "upstream")

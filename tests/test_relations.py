@@ -19,7 +19,7 @@ from logitmus.core.convention import PORTABLE
 from logitmus.core.events import Related
 from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import FLOAT_DTYPES, Problem
-from logitmus.oracle import reference
+from logitmus.oracle.answer import reference
 from logitmus.reports import html, machine, markdown
 from logitmus.reports.relations import brief, grid, lines
 from logitmus.reports.summary import Summary

@@ -16,8 +16,8 @@ from logitmus.core.problem import Problem
 from logitmus.execution.pool import BatchEnded, Observed, Ready
 from logitmus.execution.registry import BackendSpec
 from logitmus.judge import Judge
-from logitmus.oracle import reference
-from logitmus.question import ask
+from logitmus.oracle.answer import reference
+from logitmus.oracle.question import ask
 from logitmus.reports.summary import Summary
 from logitmus.reports.wording import doubt
 from logitmus.run import judge_run, run

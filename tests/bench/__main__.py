@@ -99,8 +99,8 @@ def oracle() -> None:
 
     from logitmus.core.convention import PORTABLE
     from logitmus.core.problem import Problem
-    from logitmus.oracle import answer
-    from logitmus.question import ask
+    from logitmus.oracle.answer import answer
+    from logitmus.oracle.question import ask
 
     rng = np.random.default_rng(0)
     rows, classes = 32, 1000

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from flint import arb, ctx
 
-from logitmus.enclosure import Enclosure
-from logitmus.question import Question
+from logitmus.oracle.enclosure import Enclosure
+from logitmus.oracle.question import Question
 
 Ball = Any  # flint.arb has no type stubs
 

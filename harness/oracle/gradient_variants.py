@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from logitmus.core.problem import Array, Problem
-from logitmus.question import Question
+from logitmus.oracle.question import Question
 
 Misread = Callable[[Question, Problem], Iterator[Question]]
 

@@ -14,14 +14,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from logitmus import arb_tier
 from logitmus.core.convention import PORTABLE, Convention
 from logitmus.core.problem import Array, Problem
-from logitmus.enclosure import Enclosure
-from logitmus.question import Question, ask
-from logitmus.softmax import DOUBLE, EXTENDED, R, Softmax, Softmaxes, Working, trustworthy
+from logitmus.oracle import arb
+from logitmus.oracle.enclosure import Enclosure
+from logitmus.oracle.question import Question, ask
+from logitmus.oracle.softmax import DOUBLE, EXTENDED, R, Softmax, Softmaxes, Working, trustworthy
 
-_RowFunction = Callable[[Question, int, arb_tier.RowBalls | None, Any], list[Any]]
+_RowFunction = Callable[[Question, int, arb.RowBalls | None, Any], list[Any]]
 FAST: Final = DOUBLE.bits
 WIDE: Final = EXTENDED.bits if EXTENDED is not None else FAST
 ARB_BITS: Final = (128, 256, 512, 1024, 2048, 4096)
@@ -77,10 +77,10 @@ class Answer:
         return replace(work, lost=work.lost | (work.m == np.inf)) if self.question.nan_infinities else work
 
     @cached_property
-    def _balls(self) -> list[arb_tier.RowBalls | None]:
+    def _balls(self) -> list[arb.RowBalls | None]:
         """Every row's balls at this precision."""
-        with arb_tier.precision(self.bits):
-            return [arb_tier.row_balls(self.question, n) for n in range(self.question.rows)]
+        with arb.precision(self.bits):
+            return [arb.row_balls(self.question, n) for n in range(self.question.rows)]
 
     @cached_property
     def _rows(self) -> tuple[Array, Array]:
@@ -293,25 +293,25 @@ def _arb_loss(answer: Answer) -> Enclosure:
     question = answer.question
     if question.fixed is not None:
         return Enclosure.exactly(question.fixed)
-    with arb_tier.precision(answer.bits):
-        losses = [arb_tier.row_loss(question, n, balls) for n, balls in enumerate(answer._balls)]
+    with arb.precision(answer.bits):
+        losses = [arb.row_loss(question, n, balls) for n, balls in enumerate(answer._balls)]
         if question.reduction == "none":
-            return arb_tier.column(losses)
-        total = arb_tier.add_rows(losses) / arb_tier.denominator(question)
-        return arb_tier.column([total]).reshape(())
+            return arb.column(losses)
+        total = arb.add_rows(losses) / arb.denominator(question)
+        return arb.column([total]).reshape(())
 
 
 def _arb_rows(answer: Answer, row: _RowFunction) -> Enclosure:
     question = answer.question
-    with arb_tier.precision(answer.bits):
-        over = arb_tier.denominator(question)
-        rows = [row(question, n, balls, arb_tier.factor_of(question, n, over)) for n, balls in enumerate(answer._balls)]
-        return arb_tier.as_array(rows, question.classes)
+    with arb.precision(answer.bits):
+        over = arb.denominator(question)
+        rows = [row(question, n, balls, arb.factor_of(question, n, over)) for n, balls in enumerate(answer._balls)]
+        return arb.as_array(rows, question.classes)
 
 
 def _arb_grad_logits(answer: Answer) -> Enclosure:
-    return _arb_rows(answer, arb_tier.row_gradient)
+    return _arb_rows(answer, arb.row_gradient)
 
 
 def _arb_grad_targets(answer: Answer) -> Enclosure:
-    return _arb_rows(answer, arb_tier.row_target_gradient)
+    return _arb_rows(answer, arb.row_target_gradient)
