@@ -1,7 +1,7 @@
 """Metamorphic relations: changes to a problem that leave its answer what it is, so that no reference is needed.
 
 Every change is exact to the bit: the changed problem has, mathematically, the very same loss, and the same gradient in
-other places. Changing is all that is done here; `logitmus.relations` compares the answers.
+other places. Changing is all that is done here; `logitmus.engine.metamorphic` compares the answers.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Checking a function of a user's own: the suite's problems, judged by what a well-known function promises.
 
-The work is that of any run (`logitmus.run`) over two subjects: the user's function, held to the other's convention,
+The work is that of any run (`logitmus.engine.run`) over two subjects: the user's function, held to the other's convention,
 precision and documentation (`logitmus.trial`), and beside it that other one, for comparison.
 """
 
@@ -18,18 +18,18 @@ from typing import Any, Final
 from typing import cast as typed
 
 from logitmus import detection, trial
-from logitmus import run as engine
 from logitmus.cases.suite import check_dtypes
 from logitmus.casting import Cast, Wanted, cast
 from logitmus.core.backend import TargetKind
 from logitmus.core.events import Event
 from logitmus.core.finding import Grade
 from logitmus.core.problem import FLOAT_DTYPES
-from logitmus.examination import SETTING
+from logitmus.engine import run as engine
+from logitmus.engine.exploration import SETTING as EXPLORE
+from logitmus.engine.reduction import SETTING
 from logitmus.execution import registry
 from logitmus.execution.pool import Limits, Pool
 from logitmus.expectations import Acceptance, Expectation, load
-from logitmus.exploration import SETTING as EXPLORE
 from logitmus.reports.check import CheckResult
 from logitmus.reports.summary import Summary
 from logitmus.store import SUFFIX, Store
@@ -83,7 +83,7 @@ def check(
         dtypes: those it is asked in; empty: float64, float32, bfloat16 (not in NumPy) and float16.
         options: its own names for the arguments, by ours: {"weight": "class_weights"}; "": not to be given.
         profile, seed: as of `logitmus run`.
-        explore: go on for so many minutes with problems beyond the suite (`logitmus.exploration`).
+        explore: go on for so many minutes with problems beyond the suite (`logitmus.engine.exploration`).
         fail_fast: begin with the quick problems, and end where they or one of the others show a finding that counts.
         compare: whether the function that it is held to is asked, too. What that one does no better on the same
             problem is not held against yours.

@@ -19,8 +19,8 @@ from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import REDUCTIONS, Problem
 from logitmus.criterion import Criterion, criterion
 from logitmus.declared import backend_of
+from logitmus.engine.run import judge_run, versions
 from logitmus.execution import registry
-from logitmus.run import judge_run, versions
 from logitmus.store import Store
 from logitmus.trial import backend_name
 from logitmus.worker.user_function import ARGUMENTS, TARGET_NAMES

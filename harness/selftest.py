@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Final
 from typing import cast as typed
 
-from logitmus import run as engine
 from logitmus import trial
 from logitmus.cases.planted import CORRECT, Planted, dying_faults
 from logitmus.cases.planted.catalogue import DYING, IN_NUMPY, IN_TORCH
@@ -27,7 +26,8 @@ from logitmus.core.backend import Subject, TargetKind
 from logitmus.core.events import BackendFailed, BackendReady, Event, Examined, Judged, RunFinished
 from logitmus.core.problem import FLOAT_DTYPES
 from logitmus.detection import Result, Score
-from logitmus.examination import SETTING
+from logitmus.engine import run as engine
+from logitmus.engine.reduction import SETTING
 from logitmus.execution import registry
 from logitmus.execution.pool import Limits, Pool, Ready
 from logitmus.execution.registry import BackendSpec

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from fakes import FakeJudge, FakePool, problem, specs, subject
 
-from logitmus.asking import Dialogue, OnFile
 from logitmus.core.events import Judged
 from logitmus.core.finding import Verdict
-from logitmus.judge_process import InProcess
-from logitmus.judging import Wanted
-from logitmus.run import run
+from logitmus.engine.follow_up import Dialogue, OnFile
+from logitmus.engine.judge_batches import Wanted
+from logitmus.engine.judge_pool import InProcess
+from logitmus.engine.run import run
 from logitmus.store import Store
 
 QUESTIONS = [problem(seed) for seed in range(4)]

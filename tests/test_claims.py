@@ -21,9 +21,9 @@ from logitmus.core.events import Judged
 from logitmus.core.finding import Kind
 from logitmus.core.observation import Outcome
 from logitmus.core.problem import Problem
-from logitmus.judging import Unjudged
+from logitmus.engine.judge_batches import Unjudged
+from logitmus.engine.run import judge_run, run
 from logitmus.reports import conventions, conventions_html
-from logitmus.run import judge_run, run
 from logitmus.store import Store, StoreError
 
 EVERYTHING = Offer(

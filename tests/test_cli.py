@@ -17,7 +17,7 @@ import pytest
 from fakes import FakeJudge, FakePool, problem, specs, subject
 
 from logitmus.cli import main
-from logitmus.run import run
+from logitmus.engine.run import run
 from logitmus.store import Store, StoreError
 
 TESTS = Path(__file__).parent

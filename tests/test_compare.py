@@ -12,7 +12,7 @@ from logitmus.compare import EnvironmentChange, compare, ulp_distance
 from logitmus.core.finding import Grade
 from logitmus.core.observation import Answered, Raised
 from logitmus.core.problem import FLOAT_DTYPES, float_array
-from logitmus.run import run
+from logitmus.engine.run import run
 from logitmus.store import Store
 
 PROBLEMS = [problem(seed) for seed in range(4)]

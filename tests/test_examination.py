@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from logitmus.asking import EXAMINING
 from logitmus.checking import check
 from logitmus.core.events import Event, Examined
-from logitmus.run import judge_run
+from logitmus.engine.follow_up import EXAMINING
+from logitmus.engine.run import judge_run
 from logitmus.store import Store
 
 LOSSES = """

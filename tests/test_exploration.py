@@ -19,7 +19,6 @@ from fakes import FakePool, specs
 from implementations import observe, shifted, subject, with_log1p
 from typer.testing import CliRunner
 
-from logitmus.asking import EXPLORED
 from logitmus.cases.exploring import FAMILY, Form, bred, drawn, forms
 from logitmus.cases.suite import suite
 from logitmus.checking import check
@@ -28,11 +27,12 @@ from logitmus.core.convention import PORTABLE
 from logitmus.core.events import Event, Examined, Explored, Judged, RunFinished, RunStarted
 from logitmus.core.finding import Finding, Judgement
 from logitmus.core.problem import FLOAT_DTYPES, Array, Problem, float_array
+from logitmus.engine.exploration import Explorer
+from logitmus.engine.follow_up import EXPLORED
+from logitmus.engine.run import judge_run, run
 from logitmus.execution.registry import RegistryError
-from logitmus.exploration import Explorer
 from logitmus.judge import Judge
 from logitmus.reports import exploration as words
-from logitmus.run import judge_run, run
 from logitmus.store import Store
 
 Rows = Callable[[Array, Array], tuple[Array, Array]]
@@ -67,7 +67,7 @@ def near_one_gap(x: Array, labels: Array) -> tuple[Array, Array]:
 
 
 class Answering:
-    """The seam of `logitmus.asking`, for a function in this process."""
+    """The seam of `logitmus.engine.follow_up`, for a function in this process."""
 
     def __init__(self, rows: Rows) -> None:
         self.subjects = {SUBJECT.id: SUBJECT}

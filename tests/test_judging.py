@@ -10,14 +10,14 @@ from fakes import FakePool, specs, subject
 from implementations import RIGHT, WRONG, observe
 from implementations import subject as implemented
 
-from logitmus import judge_process
 from logitmus.cases.suite import suite
 from logitmus.core.events import Judged
 from logitmus.core.finding import Verdict
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Problem
+from logitmus.engine import judge_pool
+from logitmus.engine.run import run
 from logitmus.judge import Judge
-from logitmus.run import run
 from logitmus.stack import Call, stacks
 from logitmus.store import Store
 
@@ -92,9 +92,9 @@ def test_the_judge_in_a_process_of_its_own_says_the_same(tmp_path) -> None:
 def test_a_judge_process_that_dies_or_talks_nonsense_loses_nothing(tmp_path, monkeypatch, program: str) -> None:
     with Store.create(tmp_path / "here") as store:
         here = _judged(store, judge=Judge())
-    start = judge_process.subprocess.Popen
+    start = judge_pool.subprocess.Popen
     monkeypatch.setattr(
-        judge_process.subprocess,
+        judge_pool.subprocess,
         "Popen",
         lambda command, **more: start([command[0], "-c", program], **more),
     )
@@ -103,7 +103,7 @@ def test_a_judge_process_that_dies_or_talks_nonsense_loses_nothing(tmp_path, mon
 
 
 def test_the_processes_end_with_their_owner(tmp_path) -> None:
-    with Store.create(tmp_path / "run") as store, contextlib.closing(judge_process.Judges(store)) as judging:
+    with Store.create(tmp_path / "run") as store, contextlib.closing(judge_pool.Judges(store)) as judging:
         judging.submit([])
         processes = [one._process for one in judging._judges]
         assert processes

@@ -85,7 +85,7 @@ def test_a_framework_is_asked_for(pytester: pytest.Pytester) -> None:
 
 
 def test_the_plugin_costs_those_nothing_who_do_not_use_it() -> None:
-    heavy = ["numpy", "hypothesis", "msgspec", "logitmus.run"]
+    heavy = ["numpy", "hypothesis", "msgspec", "logitmus.engine.run"]
     code = f"import sys, pytest, logitmus.pytest_plugin; print([m for m in {heavy} if m in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
     assert ran.stdout.strip() == "[]"

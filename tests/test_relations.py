@@ -19,11 +19,11 @@ from logitmus.core.convention import PORTABLE
 from logitmus.core.events import Related
 from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import FLOAT_DTYPES, Problem
+from logitmus.engine.run import judge_run, run
 from logitmus.oracle.answer import reference
 from logitmus.reports import html, machine, markdown
 from logitmus.reports.relations import brief, grid, lines
 from logitmus.reports.summary import Summary
-from logitmus.run import judge_run, run
 from logitmus.store import Store
 from logitmus.trial import problems
 

@@ -19,10 +19,10 @@ from logitmus.core.finding import Finding
 from logitmus.core.observation import Answered, Crashed, Garbled, Observation, Outcome, Raised, TimedOut
 from logitmus.core.problem import Problem, float_array
 from logitmus.declared import backend_of
+from logitmus.engine.run import judge_run
 from logitmus.execution import registry
 from logitmus.reports.repro import script
 from logitmus.reproduction import ReproError, reproduction
-from logitmus.run import judge_run
 from logitmus.store import Store
 from logitmus.worker.environment import packages
 

@@ -10,7 +10,7 @@ from logitmus.core.backend import Offer
 from logitmus.core.events import BackendFailed, BackendReady, Judged, Progressed, RunFinished, RunStarted
 from logitmus.core.finding import Verdict
 from logitmus.core.observation import Answered, NotRun
-from logitmus.run import Selection, judge_run, run
+from logitmus.engine.run import Selection, judge_run, run
 from logitmus.store import Store, StoreError
 
 PROBLEMS = [problem(seed, reduction=("none", "sum")[seed % 2]) for seed in range(8)]

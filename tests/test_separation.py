@@ -13,6 +13,8 @@ from logitmus.core.events import Judged
 from logitmus.core.finding import Kind
 from logitmus.core.observation import Answered, Observation
 from logitmus.core.problem import Problem
+from logitmus.engine.disambiguation import SEPARATING, candidates, separating
+from logitmus.engine.run import judge_run, run
 from logitmus.execution.pool import BatchEnded, Observed, Ready
 from logitmus.execution.registry import BackendSpec
 from logitmus.judge import Judge
@@ -20,8 +22,6 @@ from logitmus.oracle.answer import reference
 from logitmus.oracle.question import ask
 from logitmus.reports.summary import Summary
 from logitmus.reports.wording import doubt
-from logitmus.run import judge_run, run
-from logitmus.separation import SEPARATING, candidates, separating
 from logitmus.store import Store, StoreError
 
 DECLARED = PORTABLE.but(default_reduction="mean", ignore_default="-100")

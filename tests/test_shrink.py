@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from logitmus.core.problem import Problem
-from logitmus.shrink import shrink, size
+from logitmus.engine.shrink import shrink, size
 
 Predicate = Callable[[Problem], bool]
 

@@ -12,7 +12,6 @@ from typing import Annotated
 import typer
 
 from logitmus import __version__
-from logitmus.allocator import keep_freed_memory
 from logitmus.cli.backends import backends
 from logitmus.cli.check import check
 from logitmus.cli.compare import compare
@@ -28,6 +27,7 @@ from logitmus.cli.report import report
 from logitmus.cli.repro import repro
 from logitmus.cli.run import run
 from logitmus.cli.selftest import selftest
+from logitmus.engine.malloc import keep_freed_memory
 
 app = typer.Typer(
     help="Every framework's cross-entropy, the same adversarial questions, exact answers.",

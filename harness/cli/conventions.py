@@ -17,7 +17,7 @@ from logitmus.cli.options import JsonFlag
 
 if TYPE_CHECKING:
     from logitmus.claims import Claims
-    from logitmus.run import Selection
+    from logitmus.engine.run import Selection
     from logitmus.store import Store
 
 
@@ -43,7 +43,7 @@ def conventions(
 ) -> None:
     """Show which conventions every function keeps, measured beside declared. Exits with 0 whatever was found."""
     from logitmus.claims import known_field
-    from logitmus.run import Selection
+    from logitmus.engine.run import Selection
 
     if field is not None:
         known_field(field)
@@ -83,8 +83,8 @@ def _asked(backends: Sequence[str], selection: Selection, out: Path | None) -> I
     from logitmus.cli.progress import shown
     from logitmus.cli.run import new_file
     from logitmus.core.events import BackendFailed, RunFinished
-    from logitmus.judging import Unjudged
-    from logitmus.run import run as ask
+    from logitmus.engine.judge_batches import Unjudged
+    from logitmus.engine.run import run as ask
 
     chosen = {"subjects": list(selection.subjects), "devices": list(selection.devices)}
     given = {"backends": list(backends), "families": [FAMILY], **chosen}

@@ -19,7 +19,7 @@ def judge(
 ) -> None:
     """Judge an old run again, with this version's judge; no framework is needed."""
     from logitmus.cli.delivery import acceptance, deliver
-    from logitmus.run import judge_run
+    from logitmus.engine.run import judge_run
     from logitmus.store import Store
 
     accepted = acceptance(expect)

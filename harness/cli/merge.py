@@ -13,9 +13,9 @@ def merge(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The new file.")],
 ) -> None:
     """Make the exact union of several runs; refuses runs that contradict each other."""
+    from logitmus.engine.run import unasked
     from logitmus.merge import merge as merge_runs
     from logitmus.reports import wording
-    from logitmus.run import unasked
     from logitmus.store import Store
 
     if out.exists():

@@ -11,8 +11,8 @@ from logitmus.cli.options import Html, Json, JUnit, Markdown, Outputs, RunFile
 def report(run: RunFile, html: Html = None, json: Json = None, junit: JUnit = None, markdown: Markdown = None) -> None:
     """Write reports of a run's file (HTML beside it, unless another is asked for). Exits with 0 whatever was found."""
     from logitmus.cli.delivery import deliver
+    from logitmus.engine.run import judge_run
     from logitmus.expectations import Acceptance
-    from logitmus.run import judge_run
     from logitmus.store import Store
 
     if html is json is junit is markdown is None:

@@ -88,9 +88,9 @@ def run(
     specs = chosen_backends(asked["backends"])
     at_once = specs[: jobs or os.cpu_count()]
     with launched(at_once) as processes:  # what they load takes longer than all that is loaded here
-        from logitmus import run as engine
         from logitmus.cli.delivery import acceptance, deliver
         from logitmus.cli.progress import shown
+        from logitmus.engine import run as engine
         from logitmus.execution.pool import Limits, Pool
 
         problems = chosen_problems(asked)

@@ -48,7 +48,7 @@ import itertools, resource, sys, tempfile
 from pathlib import Path
 from logitmus.execution import registry
 from logitmus.cases.suite import suite
-from logitmus.run import run
+from logitmus.engine.run import run
 from logitmus.store import Store
 with tempfile.TemporaryDirectory() as folder:
     store = Store.create(Path(folder) / "m.logitmus")
@@ -184,7 +184,7 @@ def shares(profile: str, backends: list[str]) -> None:
 def diagnosing(out: Path) -> float:
     """The seconds that the judge spends on why a result of a run is not what it should be."""
     from logitmus import judge
-    from logitmus.run import judge_run
+    from logitmus.engine.run import judge_run
     from logitmus.store import Store
 
     spent = 0.0

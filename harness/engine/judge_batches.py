@@ -15,7 +15,7 @@ from logitmus.core.events import Judged
 from logitmus.core.finding import Judgement, Verdict
 from logitmus.core.observation import Outcome
 from logitmus.core.problem import Problem
-from logitmus.separation import SEPARATING
+from logitmus.engine.disambiguation import SEPARATING
 from logitmus.stack import Call
 from logitmus.store import Store
 

@@ -14,12 +14,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from itertools import count, islice, zip_longest
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from logitmus.asking import Asking
 from logitmus.cases.draws import Draws
 from logitmus.core.backend import Subject
 from logitmus.core.events import Event, Explored, Judged, Reached
 from logitmus.core.finding import Finding, Judgement, Verdict
 from logitmus.core.problem import FLOAT_DTYPES, Problem
+from logitmus.engine.follow_up import Asking
 
 if TYPE_CHECKING:
     from logitmus.cases.exploring import Form

@@ -20,9 +20,8 @@ from typing import IO, Final, Protocol
 
 import msgspec
 
-from logitmus.allocator import keep_freed_memory
 from logitmus.core.events import Judged
-from logitmus.judging import (
+from logitmus.engine.judge_batches import (
     TOGETHER,
     JudgedSubject,
     SupportsJudge,
@@ -32,6 +31,7 @@ from logitmus.judging import (
     judged_subjects,
     verdicts,
 )
+from logitmus.engine.malloc import keep_freed_memory
 from logitmus.store import Store
 
 _LENGTH: Final = struct.Struct("<Q")
@@ -190,7 +190,7 @@ class _Judge:
         self._news = news
         one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "logitmus.judge_process", str(path)],
+            [sys.executable, "-m", "logitmus.engine.judge_pool", str(path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **one_thread},

@@ -11,14 +11,14 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from logitmus.asking import EXAMINING, Asking, Dialogue
 from logitmus.core import causes
 from logitmus.core.backend import Subject
 from logitmus.core.events import Event, Examined, Judged
 from logitmus.core.finding import Finding, Judgement, Kind, Severity, Verdict, smallness
 from logitmus.core.problem import ONCE, Problem
+from logitmus.engine.follow_up import EXAMINING, Asking, Dialogue
+from logitmus.engine.shrink import alone, shrinking, without
 from logitmus.integrity import OWN_ARITHMETIC
-from logitmus.shrink import alone, shrinking, without
 
 CALLS: Final = 24  # for each group of like findings: what a run of many subjects can spare
 SETTING: Final = "examine"  # the name of that setting: {"calls": 24, "subjects": [...]}

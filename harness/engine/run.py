@@ -16,18 +16,18 @@ from fnmatch import fnmatchcase
 from itertools import chain
 from typing import Any, Final
 
-from logitmus.asking import EXAMINING, EXPLORED, Live, OnFile
 from logitmus.core.backend import Subject
 from logitmus.core.events import BackendFailed, BackendReady, Event, Judged, Progressed, RunFinished, RunStarted
 from logitmus.core.problem import ONCE, Problem
-from logitmus.examination import Suspects, examine
+from logitmus.engine.disambiguation import SEPARATING, Doubts
+from logitmus.engine.exploration import Explorer
+from logitmus.engine.follow_up import EXAMINING, EXPLORED, Live, OnFile
+from logitmus.engine.judge_batches import SupportsJudge, Wanted, judge_problems, judged_subjects
+from logitmus.engine.judge_pool import InProcess, Judges, Judging
+from logitmus.engine.metamorphic import Relations
+from logitmus.engine.reduction import Suspects, examine
 from logitmus.execution.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready, Waiting
 from logitmus.execution.registry import BackendSpec
-from logitmus.exploration import Explorer
-from logitmus.judge_process import InProcess, Judges, Judging
-from logitmus.judging import SupportsJudge, Wanted, judge_problems, judged_subjects
-from logitmus.relations import Relations
-from logitmus.separation import SEPARATING, Doubts
 from logitmus.store import MERGED, Store, StoreError
 
 _ASKED_ON: Final = (EXAMINING, EXPLORED)

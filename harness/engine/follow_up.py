@@ -15,9 +15,9 @@ from logitmus.core.backend import Subject
 from logitmus.core.events import BackendFailed
 from logitmus.core.finding import Judgement, Verdict
 from logitmus.core.problem import Problem
+from logitmus.engine.judge_batches import NOT_ASKED, Wanted
+from logitmus.engine.judge_pool import Judging
 from logitmus.execution.pool import Ask, BatchEnded, Observed, Plan, PoolEvent
-from logitmus.judge_process import Judging
-from logitmus.judging import NOT_ASKED, Wanted
 from logitmus.store import Store
 
 T = TypeVar("T")
