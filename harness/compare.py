@@ -21,7 +21,7 @@ from logitmus.core.finding import Finding, Grade, Judgement
 from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import FLOAT_DTYPES, Array, Problem, little_endian_bytes
 from logitmus.engine.judge_batches import SupportsJudge
-from logitmus.judge import Judge
+from logitmus.judging.judge import Judge
 from logitmus.store import Store
 
 _Key = tuple[str, str, str, str]

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from logitmus.assess import Bench
 from logitmus.card import Card
 from logitmus.core.backend import Subject
 from logitmus.core.convention import FIELDS
 from logitmus.core.observation import Answered, NotRun, Outcome, Raised
 from logitmus.core.problem import Problem
 from logitmus.elimination import Elimination
+from logitmus.judging.assessment import Bench
 from logitmus.notes import Context, Notes
 from logitmus.reading import Observed
 from logitmus.symptoms import mechanisms_of, unusual_shapes

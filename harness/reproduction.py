@@ -17,10 +17,10 @@ from logitmus.core.events import BackendReady, Event, Examined, Judged
 from logitmus.core.finding import Finding
 from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import REDUCTIONS, Problem
-from logitmus.criterion import Criterion, criterion
 from logitmus.declared import backend_of
 from logitmus.engine.run import judge_run, versions
 from logitmus.execution import registry
+from logitmus.judging.acceptance import Criterion, criterion
 from logitmus.store import Store
 from logitmus.trial import backend_name
 from logitmus.worker.user_function import ARGUMENTS, TARGET_NAMES
@@ -158,7 +158,7 @@ def _rank(one: Examined) -> tuple[object, ...]:
 def _right(problem: Problem, subject: Subject, outcome: Outcome, finding: Finding) -> tuple[str, Criterion | None]:
     """The part that the finding is about, and what its value may be.
 
-    Forward mode is held to the exact answer, not to the bits of the plain call (`logitmus.integrity`): of the parts
+    Forward mode is held to the exact answer, not to the bits of the plain call (`logitmus.judging.consistency`): of the parts
     that differ from that call's, the first that is wrong is meant.
     """
     if not isinstance(outcome, Answered):

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from logitmus import mechanisms
-from logitmus.assess import Bench, assess
 from logitmus.card import Mechanism
 from logitmus.core import causes
 from logitmus.core.backend import Precision, Subject, outside_domain
@@ -15,10 +13,12 @@ from logitmus.core.convention import Convention
 from logitmus.core.finding import Finding, Kind, Severity
 from logitmus.core.observation import Answered
 from logitmus.core.problem import FLOAT_DTYPES
-from logitmus.gradient_faults import GRADIENT, GRADIENT_OF
-from logitmus.judge import Judge
+from logitmus.judging import mechanisms
+from logitmus.judging.assessment import Bench, assess
+from logitmus.judging.batching import Call
+from logitmus.judging.gradient_faults import GRADIENT, GRADIENT_OF
+from logitmus.judging.judge import Judge
 from logitmus.reading import Observed
-from logitmus.stack import Call
 
 _CAUSES = {"logsumexp_formed_and_then_subtracted": "separate_logsumexp"}  # as the judge calls it
 _FAULTS = (Kind.ACCURACY, Kind.SPECIAL, Kind.INTEGRITY)

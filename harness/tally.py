@@ -11,7 +11,7 @@ from logitmus.core.backend import Subject
 from logitmus.core.events import Event, Judged, RunFinished
 from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.expectations import Acceptance
-from logitmus.integrity import NO_SECOND_ORDER
+from logitmus.judging.consistency import NO_SECOND_ORDER
 from logitmus.reports.group import Group
 from logitmus.reports.summary import Summary
 

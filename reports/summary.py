@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from logitmus import contradiction
 from logitmus.core.backend import Subject
 from logitmus.core.events import (
     BackendFailed,
@@ -28,6 +27,7 @@ from logitmus.core.finding import Finding, Grade, Judgement, Severity, Verdict
 from logitmus.core.problem import Problem
 from logitmus.detection import Power
 from logitmus.engine.disambiguation import Doubts, candidates
+from logitmus.judging import contradiction
 from logitmus.reports import wording
 from logitmus.reports.group import Group, Key, fold, names, without_lesser, worst_first
 

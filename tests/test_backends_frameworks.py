@@ -120,7 +120,7 @@ import json, sys, warnings
 from importlib import import_module
 import numpy as np
 from logitmus.worker.user_function import adopt
-from logitmus.judge import Judge
+from logitmus.judging.judge import Judge
 from logitmus.core.observation import Answered
 from logitmus.core.problem import DERIVATIVES, Problem, float_array
 from logitmus.worker.main import observe

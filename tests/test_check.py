@@ -327,7 +327,7 @@ def test_the_reduction_shows_in_one_answer(loss, reduction: str) -> None:
 
 def test_the_limit_where_the_other_has_nan_is_a_note() -> None:
     from logitmus.core.observation import Answered
-    from logitmus.judge import Judge
+    from logitmus.judging.judge import Judge
 
     subject, _ = held()
     asked = Problem(logits=float_array([[0.0, np.inf, 1.0]], "float32"), targets=np.array([1]))
@@ -340,7 +340,7 @@ def test_the_limit_where_the_other_has_nan_is_a_note() -> None:
 
 def test_a_refusal_where_the_other_answers_is_a_note() -> None:
     from logitmus.core.observation import Raised
-    from logitmus.judge import Judge
+    from logitmus.judging.judge import Judge
 
     (model,) = trial.models("jax").values()
     mine = replace(model, function="mine", held_to=model.id, offer=Offer(targets="labels"))

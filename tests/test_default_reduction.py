@@ -9,7 +9,7 @@ from implementations import subject
 from logitmus.core.convention import PORTABLE
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Problem, ProblemError
-from logitmus.judge import Judge
+from logitmus.judging.judge import Judge
 from logitmus.oracle.question import ask
 
 ROWS = np.array([[0, 0, 0, 1], [2, 0, 0, 0], [0, 0, 3, 0]], np.float32)

@@ -31,7 +31,7 @@ from logitmus.engine.exploration import Explorer
 from logitmus.engine.follow_up import EXPLORED
 from logitmus.engine.run import judge_run, run
 from logitmus.execution.registry import RegistryError
-from logitmus.judge import Judge
+from logitmus.judging.judge import Judge
 from logitmus.reports import exploration as words
 from logitmus.store import Store
 

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from implementations import subject
 from perfect import perfect, probes
 
-from logitmus.assess import Bench
 from logitmus.card import Card
 from logitmus.core.backend import Subject
 from logitmus.core.convention import FIELDS, PORTABLE, Convention
 from logitmus.core.observation import Answered, Crashed, NotRun, Outcome, Raised, TimedOut
 from logitmus.core.problem import Array, Problem
+from logitmus.judging.assessment import Bench
 from logitmus.measurement import measure as measure_with
 from logitmus.notes import APART
 from logitmus.reading import Observed, touched

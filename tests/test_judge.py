@@ -15,7 +15,7 @@ from logitmus.core.finding import Grade, Judgement, Kind, Severity, Verdict
 from logitmus.core.floats import distance_in_floats, format_of, ulp
 from logitmus.core.observation import Answered, Crashed, NotRun, Outcome, Raised, TimedOut
 from logitmus.core.problem import FLOAT_DTYPES, Problem, float_array
-from logitmus.judge import Judge
+from logitmus.judging.judge import Judge
 
 
 def rows_of(idea: str, dtype: str) -> Problem:

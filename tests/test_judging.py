@@ -17,8 +17,8 @@ from logitmus.core.observation import Answered
 from logitmus.core.problem import Problem
 from logitmus.engine import judge_pool
 from logitmus.engine.run import run
-from logitmus.judge import Judge
-from logitmus.stack import Call, stacks
+from logitmus.judging.batching import Call, stacks
+from logitmus.judging.judge import Judge
 from logitmus.store import Store
 
 

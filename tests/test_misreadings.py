@@ -16,7 +16,7 @@ from logitmus.core.finding import Judgement, Kind, Severity
 from logitmus.core.observation import Answered
 from logitmus.core.problem import FLOAT_DTYPES, Array, Problem, float_array
 from logitmus.explanation import ExplainError, explain
-from logitmus.judge import Judge
+from logitmus.judging.judge import Judge
 from logitmus.oracle.gradient_variants import MISREADINGS
 from logitmus.reports.summary import Summary
 

@@ -25,7 +25,7 @@ from logitmus.core.events import BackendFailed, BackendReady, Event, Examined, J
 from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.core.observation import NotRun, Outcome, Raised
 from logitmus.core.problem import Problem
-from logitmus.judge import Judge
+from logitmus.judging.judge import Judge
 from logitmus.reports import comparison, html, jsonreport, junit, machine, markdown, terminal, wording
 from logitmus.reports.summary import Summary
 

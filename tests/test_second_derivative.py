@@ -16,7 +16,7 @@ from logitmus.core.events import Judged, RunFinished
 from logitmus.core.finding import Judgement, Kind, Severity, Verdict
 from logitmus.core.observation import Answered, Raised
 from logitmus.core.problem import FLOAT_DTYPES, Array, Problem, float_array
-from logitmus.integrity import NO_SECOND_ORDER
+from logitmus.judging.consistency import NO_SECOND_ORDER
 from logitmus.reports import wording
 from logitmus.tally import Tally
 

@@ -17,7 +17,7 @@ from logitmus.engine.disambiguation import SEPARATING, candidates, separating
 from logitmus.engine.run import judge_run, run
 from logitmus.execution.pool import BatchEnded, Observed, Ready
 from logitmus.execution.registry import BackendSpec
-from logitmus.judge import Judge
+from logitmus.judging.judge import Judge
 from logitmus.oracle.answer import reference
 from logitmus.oracle.question import ask
 from logitmus.reports.summary import Summary

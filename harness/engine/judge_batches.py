@@ -16,7 +16,7 @@ from logitmus.core.finding import Judgement, Verdict
 from logitmus.core.observation import Outcome
 from logitmus.core.problem import Problem
 from logitmus.engine.disambiguation import SEPARATING
-from logitmus.stack import Call
+from logitmus.judging.batching import Call
 from logitmus.store import Store
 
 TOGETHER: Final = 96  # problems: enough that the overhead of NumPy calls vanishes
@@ -26,7 +26,7 @@ NOT_ASKED: Final = "is not in the file: it was not asked"
 
 
 class SupportsJudge(Protocol):
-    """What the engine needs of a judge (`logitmus.judge.Judge`)."""
+    """What the engine needs of a judge (`logitmus.judging.judge.Judge`)."""
 
     def judge(self, problem: Problem, subject: Subject, outcome: Outcome, /) -> Judgement:
         """The judgement of what `subject` did with `problem`."""

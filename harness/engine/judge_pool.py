@@ -169,7 +169,7 @@ class Judges:
         return [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]
 
     def _by_hand(self, wanted: Sequence[Wanted]) -> Iterator[Judged]:
-        from logitmus.judge import Judge  # noqa: PLC0415  (the oracle is loaded only where something is judged)
+        from logitmus.judging.judge import Judge  # noqa: PLC0415  (the oracle is loaded only where something is judged)
 
         self._here = self._here or InProcess(self._store, Judge())
         self._here.submit(wanted)
@@ -241,7 +241,7 @@ class _Judge:
 
 def main(argv: Sequence[str]) -> int:
     """Judges problems of the file at `argv[0]` until the standard input ends."""
-    from logitmus.judge import Judge  # noqa: PLC0415  (the other side of the pipe has no need of it)
+    from logitmus.judging.judge import Judge  # noqa: PLC0415  (the other side of the pipe has no need of it)
 
     keep_freed_memory()
     questions, answers = sys.stdin.buffer, sys.stdout.buffer

@@ -16,7 +16,6 @@ from typing import Final
 
 import numpy as np
 
-from logitmus.assess import Assessment, Bench, assess_part, present_parts
 from logitmus.cases.metamorphic import FAMILY, RELATIONS, Image
 from logitmus.core.backend import Subject
 from logitmus.core.events import Event, Judged, Related
@@ -24,6 +23,7 @@ from logitmus.core.finding import Grade, Judgement, Kind, Severity, Verdict
 from logitmus.core.floats import ulp
 from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import Array, Problem
+from logitmus.judging.assessment import Assessment, Bench, assess_part, present_parts
 from logitmus.store import Store
 
 GRADIENT_SUM: Final = "gradient_sum"

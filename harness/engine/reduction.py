@@ -18,7 +18,7 @@ from logitmus.core.finding import Finding, Judgement, Kind, Severity, Verdict, s
 from logitmus.core.problem import ONCE, Problem
 from logitmus.engine.follow_up import EXAMINING, Asking, Dialogue
 from logitmus.engine.shrink import alone, shrinking, without
-from logitmus.integrity import OWN_ARITHMETIC
+from logitmus.judging.consistency import OWN_ARITHMETIC
 
 CALLS: Final = 24  # for each group of like findings: what a run of many subjects can spare
 SETTING: Final = "examine"  # the name of that setting: {"calls": 24, "subjects": [...]}

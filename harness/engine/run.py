@@ -360,7 +360,7 @@ def _check_versions(store: Store, ready: Ready) -> None:
 
 
 def _default_judge() -> SupportsJudge:
-    from logitmus.judge import Judge  # noqa: PLC0415  (the oracle is loaded only where something is judged)
+    from logitmus.judging.judge import Judge  # noqa: PLC0415  (the oracle is loaded only where something is judged)
 
     return Judge()
 

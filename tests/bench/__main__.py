@@ -183,8 +183,8 @@ def shares(profile: str, backends: list[str]) -> None:
 
 def diagnosing(out: Path) -> float:
     """The seconds that the judge spends on why a result of a run is not what it should be."""
-    from logitmus import judge
     from logitmus.engine.run import judge_run
+    from logitmus.judging import judge
     from logitmus.store import Store
 
     spent = 0.0

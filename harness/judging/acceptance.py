@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from logitmus.assess import Bench, assess_part, present_parts
 from logitmus.core.backend import Precision, Subject
 from logitmus.core.convention import PORTABLE
 from logitmus.core.finding import Finding
 from logitmus.core.floats import format_of
 from logitmus.core.observation import Answered
 from logitmus.core.problem import FLOAT_DTYPES, Problem
+from logitmus.judging.assessment import Bench, assess_part, present_parts
 from logitmus.oracle.question import Question
 
 _SPECIAL: Final = (float("nan"), float("inf"), float("-inf"))

@@ -12,18 +12,18 @@ from typing import Final
 
 import numpy as np
 
-from logitmus.budget import Budget, Roundoffs
 from logitmus.core.backend import Precision, Subject
 from logitmus.core.convention import Convention
 from logitmus.core.finding import Grade
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Array, Problem, dtype_name
 from logitmus.core.relevance import concerned
+from logitmus.judging.budget import Budget, Roundoffs
+from logitmus.judging.comparison import Compared, compare
 from logitmus.oracle.answer import ARB_BITS, FAST, WIDE, Answer, answer
 from logitmus.oracle.enclosure import Enclosure
 from logitmus.oracle.question import Question, ask
 from logitmus.oracle.softmax import Softmaxes
-from logitmus.verdict import Compared, compare
 
 LADDER: Final = (None, *ARB_BITS)
 

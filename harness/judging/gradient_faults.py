@@ -12,12 +12,12 @@ from typing import Final
 
 import numpy as np
 
-from logitmus.assess import Assessment, Bench, assess_part, present_parts
 from logitmus.core.backend import Precision, Subject
 from logitmus.core.floats import format_of
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Array
-from logitmus.diagnosis import Explanation
+from logitmus.judging.assessment import Assessment, Bench, assess_part, present_parts
+from logitmus.judging.diagnosis import Explanation
 from logitmus.oracle.gradient_variants import BY_LOGITS, MISREADINGS
 from logitmus.oracle.question import Question
 

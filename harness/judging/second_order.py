@@ -18,11 +18,11 @@ from typing import Final
 
 import numpy as np
 
-from logitmus.assess import Assessment, Bench
 from logitmus.core import causes
 from logitmus.core.floats import format_of
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Array
+from logitmus.judging.assessment import Assessment, Bench
 from logitmus.oracle.question import Question
 
 CAUSE: Final = "second_derivative:"

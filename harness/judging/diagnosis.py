@@ -11,16 +11,16 @@ from typing import Literal
 
 import numpy as np
 
-from logitmus import mechanisms
-from logitmus.assess import Assessment, Bench, assess, assessing
 from logitmus.core.backend import Subject
 from logitmus.core.convention import FIELDS, PORTABLE, Convention
 from logitmus.core.finding import Grade, Severity
 from logitmus.core.floats import format_of
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Array, Problem
+from logitmus.judging import mechanisms
+from logitmus.judging.assessment import Assessment, Bench, assess, assessing
+from logitmus.judging.comparison import Compared
 from logitmus.oracle.question import Question
-from logitmus.verdict import Compared
 
 # What a value that is not an error says silently about an invalid question.
 _SILENT = frozenset({"wrap", "clamp", "zero", "garbage"})

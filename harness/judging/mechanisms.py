@@ -12,10 +12,10 @@ from typing import Final
 
 import numpy as np
 
-from logitmus.assess import Assessment
 from logitmus.core.backend import Subject
 from logitmus.core.observation import Answered
 from logitmus.core.problem import FLOAT_DTYPES, Array, Problem
+from logitmus.judging.assessment import Assessment
 from logitmus.oracle.question import Question
 
 Emulation = Callable[[Array, Array, np.dtype], tuple[Array, Array]]  # (x, q, working dtype) -> row losses, p

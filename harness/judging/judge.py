@@ -12,19 +12,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from logitmus import contradiction, diagnosis, gradient_faults, second_derivative
-from logitmus.assess import Assessment, Bench, assess, assessing
-from logitmus.case import Case
-from logitmus.contract import breaches
 from logitmus.core import causes
 from logitmus.core.backend import Precision, Subject
 from logitmus.core.convention import PORTABLE
 from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.core.observation import Answered, Crashed, Garbled, NotRun, Outcome, OutOfMemory, Raised, TimedOut
 from logitmus.core.problem import Problem
-from logitmus.integrity import beside_plain
+from logitmus.judging import contradiction, diagnosis, gradient_faults, second_order
+from logitmus.judging.assessment import Assessment, Bench, assess, assessing
+from logitmus.judging.batching import Call, stacks
+from logitmus.judging.case import Case
+from logitmus.judging.consistency import beside_plain
+from logitmus.judging.contract import breaches
 from logitmus.oracle.question import Question
-from logitmus.stack import Call, stacks
 
 _REMEMBERED = 2
 
@@ -126,7 +126,7 @@ def _judge_answered(case: Case, outcome: Answered) -> Judgement:
                 findings += _failed(case, part, outcome, parts)
     findings += _negative_zero(case, parts)
     if outcome.second_logits is not None:
-        second = second_derivative.fault(case.bench, case.question, outcome, parts)
+        second = second_order.fault(case.bench, case.question, outcome, parts)
         findings += [case.finding(Kind.INTEGRITY, Severity.BUG, **vars(second))] if second else []
     if all(part.passes for part in parts):
         findings += _unlike_portable(case, outcome)
