@@ -32,7 +32,7 @@ from logitmus.execution.pool import Limits, Pool
 from logitmus.expectations import Acceptance, Expectation, load
 from logitmus.reports.check import CheckResult
 from logitmus.reports.summary import Summary
-from logitmus.store import SUFFIX, Store
+from logitmus.storage.store import SUFFIX, Store
 from logitmus.tally import Tally
 from logitmus.worker.environment import harness_environment
 

@@ -20,7 +20,7 @@ from logitmus.core.observation import NotRun, Outcome
 from logitmus.core.problem import Problem
 from logitmus.judging.assessment import Bench
 from logitmus.measurement import measure
-from logitmus.store import Store, StoreError
+from logitmus.storage.store import Store, StoreError
 
 FAMILY: Final = convention_probes.FAMILY.name
 Agreement = Literal["agrees", "contradicts", "undetermined"]

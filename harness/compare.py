@@ -22,7 +22,7 @@ from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import FLOAT_DTYPES, Array, Problem, little_endian_bytes
 from logitmus.engine.judge_batches import SupportsJudge
 from logitmus.judging.judge import Judge
-from logitmus.store import Store
+from logitmus.storage.store import Store
 
 _Key = tuple[str, str, str, str]
 

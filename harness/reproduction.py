@@ -21,7 +21,7 @@ from logitmus.declared import backend_of
 from logitmus.engine.run import judge_run, versions
 from logitmus.execution import registry
 from logitmus.judging.acceptance import Criterion, criterion
-from logitmus.store import Store
+from logitmus.storage.store import Store
 from logitmus.trial import backend_name
 from logitmus.worker.user_function import ARGUMENTS, TARGET_NAMES
 

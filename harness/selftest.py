@@ -33,7 +33,7 @@ from logitmus.execution.pool import Limits, Pool, Ready
 from logitmus.execution.registry import BackendSpec
 from logitmus.execution.started import Stage
 from logitmus.reports.group import Group
-from logitmus.store import SUFFIX, Store
+from logitmus.storage.store import SUFFIX, Store
 from logitmus.tally import Tally
 from logitmus.worker.environment import harness_environment
 

@@ -15,7 +15,7 @@ from logitmus.engine.follow_up import Dialogue, OnFile
 from logitmus.engine.judge_batches import Wanted
 from logitmus.engine.judge_pool import InProcess
 from logitmus.engine.run import run
-from logitmus.store import Store
+from logitmus.storage.store import Store
 
 QUESTIONS = [problem(seed) for seed in range(4)]
 SUBJECT = subject().id

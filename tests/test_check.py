@@ -22,7 +22,7 @@ from logitmus.core.finding import Grade, Kind, Severity, Verdict
 from logitmus.core.problem import Problem, float_array
 from logitmus.execution.registry import RegistryError
 from logitmus.expectations import ExpectationsError
-from logitmus.store import Store
+from logitmus.storage.store import Store
 from logitmus.worker.user_code import TargetError
 
 # The textbook's own subject stands for a flagship, so that no framework is started; few problems are enough.

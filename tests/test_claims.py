@@ -24,7 +24,7 @@ from logitmus.core.problem import Problem
 from logitmus.engine.judge_batches import Unjudged
 from logitmus.engine.run import judge_run, run
 from logitmus.reports import conventions, conventions_html
-from logitmus.store import Store, StoreError
+from logitmus.storage.store import Store, StoreError
 
 EVERYTHING = Offer(
     targets="labels",

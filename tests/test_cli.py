@@ -18,7 +18,7 @@ from fakes import FakeJudge, FakePool, problem, specs, subject
 
 from logitmus.cli import main
 from logitmus.engine.run import run
-from logitmus.store import Store, StoreError
+from logitmus.storage.store import Store, StoreError
 
 TESTS = Path(__file__).parent
 MINI = ["--backend", "mini_backend:BACKEND", "--profile", "quick", "--family", "seed-question", "--dtype", "float32"]

@@ -13,7 +13,7 @@ from logitmus.core.finding import Grade
 from logitmus.core.observation import Answered, Raised
 from logitmus.core.problem import FLOAT_DTYPES, float_array
 from logitmus.engine.run import run
-from logitmus.store import Store
+from logitmus.storage.store import Store
 
 PROBLEMS = [problem(seed) for seed in range(4)]
 

@@ -11,7 +11,7 @@ from logitmus.checking import check
 from logitmus.core.events import Event, Examined
 from logitmus.engine.follow_up import EXAMINING
 from logitmus.engine.run import judge_run
-from logitmus.store import Store
+from logitmus.storage.store import Store
 
 LOSSES = """
 import numpy as np

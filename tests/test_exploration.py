@@ -33,7 +33,7 @@ from logitmus.engine.run import judge_run, run
 from logitmus.execution.registry import RegistryError
 from logitmus.judging.judge import Judge
 from logitmus.reports import exploration as words
-from logitmus.store import Store
+from logitmus.storage.store import Store
 
 Rows = Callable[[Array, Array], tuple[Array, Array]]
 

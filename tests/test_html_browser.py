@@ -15,7 +15,7 @@ from test_reports import events, gathered
 
 from logitmus.claims import Claims, claims
 from logitmus.reports import conventions_html, html
-from logitmus.store import Store
+from logitmus.storage.store import Store
 
 pytestmark = pytest.mark.browser
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

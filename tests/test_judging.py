@@ -19,7 +19,7 @@ from logitmus.engine import judge_pool
 from logitmus.engine.run import run
 from logitmus.judging.batching import Call, stacks
 from logitmus.judging.judge import Judge
-from logitmus.store import Store
+from logitmus.storage.store import Store
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from logitmus.oracle.answer import reference
 from logitmus.reports import html, machine, markdown
 from logitmus.reports.relations import brief, grid, lines
 from logitmus.reports.summary import Summary
-from logitmus.store import Store
+from logitmus.storage.store import Store
 from logitmus.trial import problems
 
 ASKED = list(suite("default", families=["relations"]))

@@ -23,7 +23,7 @@ from logitmus.engine.run import judge_run
 from logitmus.execution import registry
 from logitmus.reports.repro import script
 from logitmus.reproduction import ReproError, reproduction
-from logitmus.store import Store
+from logitmus.storage.store import Store
 from logitmus.worker.environment import packages
 
 THERE, GONE, UNKNOWN = 1, 0, 2

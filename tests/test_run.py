@@ -11,7 +11,7 @@ from logitmus.core.events import BackendFailed, BackendReady, Judged, Progressed
 from logitmus.core.finding import Verdict
 from logitmus.core.observation import Answered, NotRun
 from logitmus.engine.run import Selection, judge_run, run
-from logitmus.store import Store, StoreError
+from logitmus.storage.store import Store, StoreError
 
 PROBLEMS = [problem(seed, reduction=("none", "sum")[seed % 2]) for seed in range(8)]
 SUBJECTS = {

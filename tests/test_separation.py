@@ -22,7 +22,7 @@ from logitmus.oracle.answer import reference
 from logitmus.oracle.question import ask
 from logitmus.reports.summary import Summary
 from logitmus.reports.wording import doubt
-from logitmus.store import Store, StoreError
+from logitmus.storage.store import Store, StoreError
 
 DECLARED = PORTABLE.but(default_reduction="mean", ignore_default="-100")
 

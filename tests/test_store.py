@@ -26,8 +26,8 @@ from logitmus.core.observation import (
     TimedOut,
 )
 from logitmus.core.problem import FLOAT_DTYPES
-from logitmus.merge import merge
-from logitmus.store import Store, StoreError
+from logitmus.storage.merge import merge
+from logitmus.storage.store import Store, StoreError
 
 
 def same(left: object, right: object) -> bool:

@@ -94,7 +94,7 @@ def _is_explained(error: Exception) -> bool:
     from logitmus.explanation import ExplainError
     from logitmus.reproduction import ReproError
     from logitmus.selftest import SelftestError
-    from logitmus.store import StoreError
+    from logitmus.storage.store import StoreError
     from logitmus.worker.user_code import TargetError
 
     wrong = RegistryError | TargetError | SuiteError | ExpectationsError | ExplainError | ClaimsError

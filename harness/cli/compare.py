@@ -24,7 +24,7 @@ def compare(
     from logitmus.compare import compare as compare_runs
     from logitmus.core.finding import Severity
     from logitmus.reports import comparison
-    from logitmus.store import Store
+    from logitmus.storage.store import Store
 
     with Store.open(before) as old, Store.open(after) as new:
         found = compare_runs(old, new)

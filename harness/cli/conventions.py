@@ -18,7 +18,7 @@ from logitmus.cli.options import JsonFlag
 if TYPE_CHECKING:
     from logitmus.claims import Claims
     from logitmus.engine.run import Selection
-    from logitmus.store import Store
+    from logitmus.storage.store import Store
 
 
 def conventions(
@@ -69,7 +69,7 @@ def _refuse_beside_a_file(given: dict[str, Any]) -> None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Store, Exit]]:
-    from logitmus.store import Store
+    from logitmus.storage.store import Store
 
     with Store.open(path) as store:
         yield store, Exit.OK

@@ -23,7 +23,7 @@ from logitmus.reports.summary import Summary
 
 if TYPE_CHECKING:
     from logitmus.claims import Claims
-    from logitmus.store import Store
+    from logitmus.storage.store import Store
 
 
 def acceptance(path: Path | None) -> Acceptance:

@@ -20,7 +20,7 @@ def judge(
     """Judge an old run again, with this version's judge; no framework is needed."""
     from logitmus.cli.delivery import acceptance, deliver
     from logitmus.engine.run import judge_run
-    from logitmus.store import Store
+    from logitmus.storage.store import Store
 
     accepted = acceptance(expect)
     with Store.open(run) as store:

@@ -14,9 +14,9 @@ def merge(
 ) -> None:
     """Make the exact union of several runs; refuses runs that contradict each other."""
     from logitmus.engine.run import unasked
-    from logitmus.merge import merge as merge_runs
     from logitmus.reports import wording
-    from logitmus.store import Store
+    from logitmus.storage.merge import merge as merge_runs
+    from logitmus.storage.store import Store
 
     if out.exists():
         raise typer.BadParameter(f"{out} exists already; name another file", param_hint="--out")

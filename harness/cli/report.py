@@ -13,7 +13,7 @@ def report(run: RunFile, html: Html = None, json: Json = None, junit: JUnit = No
     from logitmus.cli.delivery import deliver
     from logitmus.engine.run import judge_run
     from logitmus.expectations import Acceptance
-    from logitmus.store import Store
+    from logitmus.storage.store import Store
 
     if html is json is junit is markdown is None:
         html = run.with_suffix(".html")

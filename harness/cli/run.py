@@ -15,7 +15,7 @@ from logitmus.cli.exits import Exit, FailOn, ProfileChoice
 from logitmus.cli.options import Expect, Explore, FailOnOption, Html, Json, JUnit, Markdown, Outputs
 
 if TYPE_CHECKING:
-    from logitmus.store import Store
+    from logitmus.storage.store import Store
 
 _GIB = 1 << 30
 # What is asked of whom: kept in the file, so that a run resumes without being told again.
@@ -126,7 +126,7 @@ def _settings(out: Path | None, given: dict[str, Any], *, resume: bool) -> dict[
     """What is asked of whom: as given, and else as usual; of a run that goes on, its own."""
     if not resume:
         return {**_DEFAULTS, **given}
-    from logitmus.store import Store
+    from logitmus.storage.store import Store
 
     if out is None:
         raise typer.BadParameter("needs --out FILE, the file of the run to go on with", param_hint="--resume")
@@ -144,7 +144,7 @@ def _settings(out: Path | None, given: dict[str, Any], *, resume: bool) -> dict[
 
 def _file(out: Path | None, settings: dict[str, Any], *, resume: bool) -> Store:
     """A new file with these settings, or the one to go on with."""
-    from logitmus.store import SUFFIX, Store
+    from logitmus.storage.store import SUFFIX, Store
 
     if resume and out is not None:
         return Store.open(out, write=True, check=False)
@@ -153,7 +153,7 @@ def _file(out: Path | None, settings: dict[str, Any], *, resume: bool) -> Store:
 
 def new_file(path: Path, given: dict[str, Any]) -> Store:
     """A run's new file; what is not given of the settings is as usual."""
-    from logitmus.store import Store
+    from logitmus.storage.store import Store
     from logitmus.worker.environment import harness_environment
 
     return Store.create(path, environment=harness_environment(), settings={**_DEFAULTS, **given})

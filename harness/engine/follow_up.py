@@ -18,7 +18,7 @@ from logitmus.core.problem import Problem
 from logitmus.engine.judge_batches import NOT_ASKED, Wanted
 from logitmus.engine.judge_pool import Judging
 from logitmus.execution.pool import Ask, BatchEnded, Observed, Plan, PoolEvent
-from logitmus.store import Store
+from logitmus.storage.store import Store
 
 T = TypeVar("T")
 Pair = tuple[Problem, str]

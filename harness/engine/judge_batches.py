@@ -17,7 +17,7 @@ from logitmus.core.observation import Outcome
 from logitmus.core.problem import Problem
 from logitmus.engine.disambiguation import SEPARATING
 from logitmus.judging.batching import Call
-from logitmus.store import Store
+from logitmus.storage.store import Store
 
 TOGETHER: Final = 96  # problems: enough that the overhead of NumPy calls vanishes
 _VALUES: Final = 1 << 19  # logits: more than these are not held in memory at once for company's sake

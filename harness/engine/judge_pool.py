@@ -32,7 +32,7 @@ from logitmus.engine.judge_batches import (
     verdicts,
 )
 from logitmus.engine.malloc import keep_freed_memory
-from logitmus.store import Store
+from logitmus.storage.store import Store
 
 _LENGTH: Final = struct.Struct("<Q")
 _LONGEST: Final = 1 << 30

@@ -24,7 +24,7 @@ from logitmus.core.floats import ulp
 from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import Array, Problem
 from logitmus.judging.assessment import Assessment, Bench, assess_part, present_parts
-from logitmus.store import Store
+from logitmus.storage.store import Store
 
 GRADIENT_SUM: Final = "gradient_sum"
 _FAST: Final = (None,)  # budgets are wanted, not verdicts

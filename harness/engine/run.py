@@ -28,7 +28,7 @@ from logitmus.engine.metamorphic import Relations
 from logitmus.engine.reduction import Suspects, examine
 from logitmus.execution.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready, Waiting
 from logitmus.execution.registry import BackendSpec
-from logitmus.store import MERGED, Store, StoreError
+from logitmus.storage.store import MERGED, Store, StoreError
 
 _ASKED_ON: Final = (EXAMINING, EXPLORED)
 _ADDED: Final = (SEPARATING, *_ASKED_ON)

@@ -49,7 +49,7 @@ from pathlib import Path
 from logitmus.execution import registry
 from logitmus.cases.suite import suite
 from logitmus.engine.run import run
-from logitmus.store import Store
+from logitmus.storage.store import Store
 with tempfile.TemporaryDirectory() as folder:
     store = Store.create(Path(folder) / "m.logitmus")
     asked = itertools.islice(suite("default", dtypes=["float32"]), 0, None, int(sys.argv[1]))
@@ -150,7 +150,7 @@ def harness_over_bare(name: str, profile: str, pairs: int) -> None:
 
 
 def shares(profile: str, backends: list[str]) -> None:
-    from logitmus.store import Store
+    from logitmus.storage.store import Store
 
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "bench.logitmus"
@@ -185,7 +185,7 @@ def diagnosing(out: Path) -> float:
     """The seconds that the judge spends on why a result of a run is not what it should be."""
     from logitmus.engine.run import judge_run
     from logitmus.judging import judge
-    from logitmus.store import Store
+    from logitmus.storage.store import Store
 
     spent = 0.0
 

@@ -15,12 +15,22 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from logitmus import __version__, record
+from logitmus import __version__
 from logitmus.core.backend import Subject
 from logitmus.core.events import BackendFailed, BackendReady
 from logitmus.core.observation import NotRun, Observation, Outcome
 from logitmus.core.problem import Problem
-from logitmus.run_file import APPLICATION_ID, FORMAT, SUFFIX, Kept, StoreError, check_header, connect, damaged
+from logitmus.storage import encoding
+from logitmus.storage.file_format import (
+    APPLICATION_ID,
+    FORMAT,
+    SUFFIX,
+    Kept,
+    StoreError,
+    check_header,
+    connect,
+    damaged,
+)
 
 __all__ = ["FORMAT", "SUFFIX", "Store", "StoreError"]
 
@@ -140,7 +150,7 @@ class Store:
                 for problem in problems:
                     added = self._db.execute(
                         "INSERT OR IGNORE INTO problems(id, value) VALUES (?, ?)",
-                        (problem.id, record.encode(problem, self._put)),
+                        (problem.id, encoding.encode(problem, self._put)),
                     )
                     if added.rowcount:
                         self._problems.keep(problem)
@@ -162,7 +172,7 @@ class Store:
                     self._db.executemany(
                         "INSERT INTO subjects(id, backend, value) VALUES (?, ?, ?) "
                         "ON CONFLICT(id) DO UPDATE SET value = excluded.value",
-                        [(s.id, backend.backend, record.encode(s, self._put)) for s in backend.subjects],
+                        [(s.id, backend.backend, encoding.encode(s, self._put)) for s in backend.subjects],
                     )
                     self._db.execute(
                         "INSERT INTO backends(name, ready) VALUES (?, ?) "
@@ -185,7 +195,7 @@ class Store:
         """
         with self._explained():
             self._begin()
-            name, value = record.encode_outcome(observation.outcome, self._put)
+            name, value = encoding.encode_outcome(observation.outcome, self._put)
             self._db.execute(
                 "INSERT INTO observations SELECT position, ?, ?, ?, ?, ? FROM problems WHERE id = ? "
                 "ON CONFLICT DO UPDATE SET outcome = excluded.outcome, value = excluded.value, "
@@ -260,7 +270,7 @@ class Store:
             row = self._db.execute("SELECT value FROM problems WHERE id = ?", (identity,)).fetchone()
             if row is None:
                 raise KeyError(identity)
-            return self._problems.keep(record.decode(row[0], Problem, self._get))
+            return self._problems.keep(encoding.decode(row[0], Problem, self._get))
 
     def problems(self) -> Iterator[Problem]:
         """In the order of the run, one at a time."""
@@ -290,7 +300,7 @@ class Store:
     def outcome(self, name: str, value: bytes) -> Outcome:
         """One of `raw_outcomes`, decoded."""
         with self._explained():
-            return record.decode_outcome(name, value, self._get)
+            return encoding.decode_outcome(name, value, self._get)
 
     def answered(self, problem: str) -> frozenset[str]:
         """The ids of the subjects that need not be asked this problem again: all but those that were not run."""
@@ -318,7 +328,7 @@ class Store:
     def _subjects_of(self, backend: str) -> tuple[Subject, ...]:
         with self._explained():
             rows = self._db.execute("SELECT value FROM subjects WHERE backend = ? ORDER BY id", (backend,)).fetchall()
-            return tuple(record.decode(value, Subject, self._get) for (value,) in rows)
+            return tuple(encoding.decode(value, Subject, self._get) for (value,) in rows)
 
     def _calls_of(self, backend: str) -> int:
         query = "SELECT count(*) FROM observations JOIN subjects ON subject = number WHERE backend = ?"
@@ -337,20 +347,20 @@ class Store:
             self._db.execute("BEGIN IMMEDIATE")
 
     def _put(self, bits: bytes) -> str:
-        name = record.content_hash(bits)
+        name = encoding.content_hash(bits)
         if name in self._blobs:
             return name
         if self._db.execute("SELECT 1 FROM blobs WHERE hash = ?", (name,)).fetchone() is None:
-            self._db.execute("INSERT INTO blobs VALUES (?, ?, ?)", (name, *record.pack(bits)))
+            self._db.execute("INSERT INTO blobs VALUES (?, ?, ?)", (name, *encoding.pack(bits)))
         if len(self._blobs) < _KNOWN_BLOBS:
             self._blobs.add(name)
         return name
 
     def _get(self, name: str) -> bytes:
         row = self._db.execute("SELECT codec, data FROM blobs WHERE hash = ?", (name,)).fetchone()
-        bits = b"" if row is None else record.unpack(*row)
-        if row is None or record.content_hash(bits) != name:
-            raise record.RecordError(f"array {name} is {'missing' if row is None else 'not what its name says'}")
+        bits = b"" if row is None else encoding.unpack(*row)
+        if row is None or encoding.content_hash(bits) != name:
+            raise encoding.RecordError(f"array {name} is {'missing' if row is None else 'not what its name says'}")
         return bits
 
     def _number(self, identity: str) -> int:
@@ -370,7 +380,7 @@ class Store:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except record.RecordError as error:
+        except encoding.RecordError as error:
             raise damaged(self.path, str(error)) from error
         except sqlite3.OperationalError as error:
             raise StoreError(

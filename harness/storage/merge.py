@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from logitmus.core.observation import Observation
-from logitmus.store import MERGED, Store, StoreError
+from logitmus.storage.store import MERGED, Store, StoreError
 
 _HINT: Final = "Merge only runs of the same versions; for others use `logitmus compare`"
 
