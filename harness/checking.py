@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 from typing import cast as typed
 
-from logitmus import detection, trial
+from logitmus import trial
 from logitmus.cases.suite import check_dtypes
 from logitmus.casting import Cast, Wanted, cast
 from logitmus.core.backend import TargetKind
@@ -29,9 +29,10 @@ from logitmus.engine.exploration import SETTING as EXPLORE
 from logitmus.engine.reduction import SETTING
 from logitmus.execution import registry
 from logitmus.execution.pool import Limits, Pool
-from logitmus.expectations import Acceptance, Expectation, load
 from logitmus.reports.check import CheckResult
 from logitmus.reports.summary import Summary
+from logitmus.results import detection_power
+from logitmus.results.expectations import Acceptance, Expectation, load
 from logitmus.storage.store import SUFFIX, Store
 from logitmus.tally import Tally
 from logitmus.worker.environment import harness_environment
@@ -89,7 +90,7 @@ def check(
             problem is not held against yours.
         isolated: whether it runs in a worker process, where a crash or a hang is a finding; None: if a worker can
             import it, which it can if it has a name in a module. In this process, a crash is a crash.
-        expect: a file of accepted findings (`logitmus.expectations`), which are not held against the function.
+        expect: a file of accepted findings (`logitmus.results.expectations`), which are not held against the function.
         out: where to keep the run's file; None: it is not kept.
         limits: of the workers.
         watch: sees every event of the run on its way, for progress.
@@ -168,7 +169,7 @@ def _ask(
         SETTING: {"calls": _CALLS, "subjects": [s.id for s in asked.held.values()]},
         **({EXPLORE: {"minutes": explore}} if explore else {}),
     }
-    summary = Summary(detection.known())
+    summary = Summary(detection_power.known())
     accepted = Acceptance(expectations)
     tally = Tally(asked.held.values(), beside, require, accepted)
     stopped = False

@@ -25,7 +25,6 @@ from logitmus.cases.suite import FAMILIES
 from logitmus.core.backend import Subject, TargetKind
 from logitmus.core.events import BackendFailed, BackendReady, Event, Examined, Judged, RunFinished
 from logitmus.core.problem import FLOAT_DTYPES
-from logitmus.detection import Result, Score
 from logitmus.engine import run as engine
 from logitmus.engine.reduction import SETTING
 from logitmus.execution import registry
@@ -33,6 +32,7 @@ from logitmus.execution.pool import Limits, Pool, Ready
 from logitmus.execution.registry import BackendSpec
 from logitmus.execution.started import Stage
 from logitmus.reports.group import Group
+from logitmus.results.detection_power import Result, Score
 from logitmus.storage.store import SUFFIX, Store
 from logitmus.tally import Tally
 from logitmus.worker.environment import harness_environment

@@ -16,11 +16,11 @@ from rich.text import Text
 from logitmus.core.backend import Subject, TargetKind
 from logitmus.core.events import Judged
 from logitmus.core.finding import Finding, Grade, Severity
-from logitmus.expectations import Acceptance
 from logitmus.reports import detection, exploration, machine, relations, wording
 from logitmus.reports.group import Group
 from logitmus.reports.summary import Summary
 from logitmus.reports.terminal import text
+from logitmus.results.expectations import Acceptance
 
 SCHEMA: Final = 1
 _OPTIONS: Final = ("weight", "ignore_index", "label_smoothing")

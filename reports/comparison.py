@@ -10,10 +10,10 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from logitmus.compare import BitsChange, Comparison, EnvironmentChange, FindingChange, GradeChange
 from logitmus.reports import wording
 from logitmus.reports.markdown import cell, code
 from logitmus.reports.terminal import text
+from logitmus.results.run_diff import BitsChange, Comparison, EnvironmentChange, FindingChange, GradeChange
 
 _SHOWN = 12
 

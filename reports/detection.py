@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from logitmus.cases.planted import CORRECT, KINDS
-from logitmus.detection import Power, Result, Score
 from logitmus.reports import wording
+from logitmus.results.detection_power import Power, Result, Score
 
 _NOT_MEASURED = "not measured for this version of the harness; `logitmus selftest` does that"
 _CAUSES = 3

@@ -24,7 +24,7 @@ from logitmus.core.problem import DEFAULT_REDUCTION, DERIVATIVES, Problem
 from logitmus.reports import wording
 from logitmus.reports.repro_literals import WRITTEN_OUT, Code, exact, literal
 from logitmus.reports.repro_manners import asking, scenario
-from logitmus.reproduction import OwnFunction, Reproduction, ReproError
+from logitmus.results.reproduction import OwnFunction, Reproduction, ReproError
 from logitmus.translation import argument, written
 
 FRAMEWORKS: Final = ("torch", "tensorflow", "jax", "numpy")

@@ -25,11 +25,11 @@ from logitmus.core.events import (
 )
 from logitmus.core.finding import Finding, Grade, Judgement, Severity, Verdict
 from logitmus.core.problem import Problem
-from logitmus.detection import Power
 from logitmus.engine.disambiguation import Doubts, candidates
 from logitmus.judging import contradiction
 from logitmus.reports import wording
 from logitmus.reports.group import Group, Key, fold, names, without_lesser, worst_first
+from logitmus.results.detection_power import Power
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ from logitmus.core.convention import PORTABLE
 from logitmus.core.finding import Grade, Kind, Severity, Verdict
 from logitmus.core.problem import Problem, float_array
 from logitmus.execution.registry import RegistryError
-from logitmus.expectations import ExpectationsError
+from logitmus.results.expectations import ExpectationsError
 from logitmus.storage.store import Store
 from logitmus.worker.user_code import TargetError
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from fakes import FakeJudge, FakePool, answer, problem, specs, subject
 
-from logitmus.compare import EnvironmentChange, compare, ulp_distance
 from logitmus.core.finding import Grade
 from logitmus.core.observation import Answered, Raised
 from logitmus.core.problem import FLOAT_DTYPES, float_array
 from logitmus.engine.run import run
+from logitmus.results.run_diff import EnvironmentChange, compare, ulp_distance
 from logitmus.storage.store import Store
 
 PROBLEMS = [problem(seed) for seed in range(4)]

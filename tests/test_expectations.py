@@ -7,7 +7,7 @@ import datetime
 import pytest
 
 from logitmus.core.finding import Finding, Kind, Severity
-from logitmus.expectations import Acceptance, ExpectationsError, load
+from logitmus.results.expectations import Acceptance, ExpectationsError, load
 
 TODAY = datetime.date(2026, 6, 1)
 

@@ -18,7 +18,6 @@ from junitparser import JUnitXml
 from rich.console import Console
 
 from logitmus.cases.suite import suite
-from logitmus.compare import BitsChange, Comparison, EnvironmentChange, FindingChange, GradeChange
 from logitmus.core.backend import Subject
 from logitmus.core.convention import PORTABLE
 from logitmus.core.events import BackendFailed, BackendReady, Event, Examined, Judged, Related, RunFinished, RunStarted
@@ -28,6 +27,7 @@ from logitmus.core.problem import Problem
 from logitmus.judging.judge import Judge
 from logitmus.reports import comparison, html, jsonreport, junit, machine, markdown, terminal, wording
 from logitmus.reports.summary import Summary
+from logitmus.results.run_diff import BitsChange, Comparison, EnvironmentChange, FindingChange, GradeChange
 
 EVIL = "\x1b[31m</script><script>alert(1)</script> | `x` ]]> \x00 <b>"
 

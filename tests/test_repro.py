@@ -22,7 +22,7 @@ from logitmus.declared import backend_of
 from logitmus.engine.run import judge_run
 from logitmus.execution import registry
 from logitmus.reports.repro import script
-from logitmus.reproduction import ReproError, reproduction
+from logitmus.results.reproduction import ReproError, reproduction
 from logitmus.storage.store import Store
 from logitmus.worker.environment import packages
 

@@ -13,13 +13,14 @@ import pytest
 from fake_events import stream
 from rich.console import Console
 
-from logitmus import detection, selftest
+from logitmus import selftest
 from logitmus.cases.planted import CORRECT, KINDS, Planted
 from logitmus.cli import main
-from logitmus.detection import Power, Result, Score
 from logitmus.reports import detection as report
 from logitmus.reports import html, junit, machine, markdown, terminal
 from logitmus.reports.summary import Summary
+from logitmus.results import detection_power
+from logitmus.results.detection_power import Power, Result, Score
 
 FAULT = Planted(name="wrong", framework="numpy", function=print, kind="forward", right=("mechanism:*",))
 CORRECT_ONE = Planted(name="right", framework="torch", function=print, kind=CORRECT)
@@ -39,7 +40,7 @@ ALARM = Result(planted=CORRECT_ONE, causes=("lost",), profile="default", family=
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path) -> Path:
     """The user's cache, empty."""
-    monkeypatch.setattr(detection.platformdirs, "user_cache_dir", lambda name: str(tmp_path / "cache" / name))
+    monkeypatch.setattr(detection_power.platformdirs, "user_cache_dir", lambda name: str(tmp_path / "cache" / name))
     return tmp_path / "cache" / "logitmus"
 
 
@@ -98,19 +99,19 @@ def test_what_falls_short_is_told_by_name(results, perfect: bool, numbers: str, 
 
 
 def test_it_is_kept_for_this_harness_alone(cache: Path, monkeypatch) -> None:
-    assert detection.known() is None
+    assert detection_power.known() is None
     power = score(FOUND, QUIET).power
-    assert detection.keep(power) == cache / "selftest.json"
-    assert detection.known() == power
-    monkeypatch.setattr(detection, "fingerprint", lambda: "of another harness")
-    assert detection.known() is None
+    assert detection_power.keep(power) == cache / "selftest.json"
+    assert detection_power.known() == power
+    monkeypatch.setattr(detection_power, "fingerprint", lambda: "of another harness")
+    assert detection_power.known() is None
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"schema": 1, "fingerprint": "x", "version": 7}', "\x00"])
 def test_a_file_that_says_anything_else_is_passed_over(cache: Path, text: str) -> None:
-    detection.keep(score(FOUND).power)
+    detection_power.keep(score(FOUND).power)
     (cache / "selftest.json").write_text(text)
-    assert detection.known() is None
+    assert detection_power.known() is None
 
 
 def written(power: Power | None, tmp_path: Path) -> dict[str, str]:

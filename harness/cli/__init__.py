@@ -90,9 +90,9 @@ def _is_explained(error: Exception) -> bool:
     from logitmus.cases.suite import SuiteError
     from logitmus.claims import ClaimsError
     from logitmus.execution.registry import RegistryError
-    from logitmus.expectations import ExpectationsError
     from logitmus.explanation import ExplainError
-    from logitmus.reproduction import ReproError
+    from logitmus.results.expectations import ExpectationsError
+    from logitmus.results.reproduction import ReproError
     from logitmus.selftest import SelftestError
     from logitmus.storage.store import StoreError
     from logitmus.worker.user_code import TargetError

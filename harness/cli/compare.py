@@ -21,9 +21,9 @@ def compare(
 ) -> None:
     """Tell what changed between two runs: findings, grades, bits. Exits with 1 on new findings."""
     from logitmus.cli.output import stdout
-    from logitmus.compare import compare as compare_runs
     from logitmus.core.finding import Severity
     from logitmus.reports import comparison
+    from logitmus.results.run_diff import compare as compare_runs
     from logitmus.storage.store import Store
 
     with Store.open(before) as old, Store.open(after) as new:

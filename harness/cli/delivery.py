@@ -16,10 +16,10 @@ from logitmus.cli.output import stdout
 from logitmus.core.events import BackendFailed, BackendReady, Event, RunFinished
 from logitmus.core.finding import Finding, Severity
 from logitmus.core.observation import NOT_INSTALLED
-from logitmus.detection import known
-from logitmus.expectations import Acceptance, load
 from logitmus.reports import terminal
 from logitmus.reports.summary import Summary
+from logitmus.results.detection_power import known
+from logitmus.results.expectations import Acceptance, load
 
 if TYPE_CHECKING:
     from logitmus.claims import Claims

@@ -12,7 +12,7 @@ def report(run: RunFile, html: Html = None, json: Json = None, junit: JUnit = No
     """Write reports of a run's file (HTML beside it, unless another is asked for). Exits with 0 whatever was found."""
     from logitmus.cli.delivery import deliver
     from logitmus.engine.run import judge_run
-    from logitmus.expectations import Acceptance
+    from logitmus.results.expectations import Acceptance
     from logitmus.storage.store import Store
 
     if html is json is junit is markdown is None:

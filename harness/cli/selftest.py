@@ -24,11 +24,11 @@ def selftest(
 
     What the whole of it comes to is remembered, and stands in every report.
     """
-    from logitmus import detection
     from logitmus import selftest as testing
     from logitmus.cli.output import stdout
     from logitmus.cli.progress import shown
     from logitmus.reports import detection as report
+    from logitmus.results import detection_power
 
     if list_only:
         for one in testing.chosen(names or ()):
@@ -39,7 +39,7 @@ def selftest(
         report.render(score, stdout(), every=every)
     if not names and seed == 0:
         try:
-            detection.keep(score.power)
+            detection_power.keep(score.power)
         except OSError as error:
             typer.echo(f"reports will not tell this score, for it could not be kept: {error}", err=True)
     if json is not None:

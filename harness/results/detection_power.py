@@ -178,7 +178,7 @@ def fingerprint() -> str:
 
 def _folders() -> tuple[Path, ...]:
     """Where what finds and explains lies: the engine and the problems. An editable install has them side by side."""
-    return (Path(__file__).parent, Path(str(cases.__file__)).parent)
+    return (Path(__file__).parent.parent, Path(str(cases.__file__)).parent)
 
 
 def _path() -> Path:
