@@ -17,8 +17,8 @@ _PUBLIC = {
     "Enclosure": "logitmus.oracle.enclosure",
     "assert_conforms": "logitmus.checking",
     "check": "logitmus.checking",
-    "explain": "logitmus.explanation",
-    "identify": "logitmus.identification",
+    "explain": "logitmus.conventions.explain",
+    "identify": "logitmus.conventions.identify",
     "reference": "logitmus.oracle.answer",
 }
 __all__ = [

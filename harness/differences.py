@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from logitmus.cases.examples import examples, plain_call
+from logitmus.conventions.fit import Observed, Reading
 from logitmus.core.backend import Subject
 from logitmus.core.observation import Answered, Outcome, Raised
 from logitmus.core.problem import DEFAULT_REDUCTION, Problem
 from logitmus.interview import Interview, predicted
-from logitmus.reading import Observed, Reading
 from logitmus.remedies import BETTER, by_hand
 from logitmus.translation import Translated, Turn, as_it_stands, translations
 

@@ -10,17 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-from logitmus.card import Card
 from logitmus.cases.suite import suite
+from logitmus.conventions.card import Card
+from logitmus.conventions.declared import backend_of
+from logitmus.conventions.measure import measure
 from logitmus.core.backend import Subject, Usage
 from logitmus.core.events import BackendFailed
 from logitmus.core.observation import Answered, NotRun, Outcome, Raised
 from logitmus.core.problem import Problem
-from logitmus.declared import backend_of
 from logitmus.execution.ask_backend import InquiryError
 from logitmus.execution.pool import Ask, Observed, Pool
 from logitmus.execution.registry import BackendSpec
-from logitmus.measurement import measure
 from logitmus.oracle.answer import WIDE, answer
 from logitmus.oracle.question import ask
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from logitmus import naming
-from logitmus.card import Card
+from logitmus.conventions.card import Card
+from logitmus.conventions.declared import backend_of
 from logitmus.core.backend import Subject, Usage
-from logitmus.declared import backend_of
 from logitmus.differences import OPTIONS, Difference, Example, Search, plays
 from logitmus.execution import registry
 from logitmus.execution.registry import BackendSpec

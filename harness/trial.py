@@ -16,9 +16,9 @@ import numpy as np
 
 from logitmus.cases import metamorphic
 from logitmus.cases.suite import suite
+from logitmus.conventions.declared import backend_of
 from logitmus.core.backend import Subject, TargetKind
 from logitmus.core.problem import DEFAULT_REDUCTION, Array, Problem, Reduction, float_array
-from logitmus.declared import backend_of
 from logitmus.execution import registry
 from logitmus.execution.pool import Limits
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
-from logitmus.card import Card, Measured
+from logitmus.conventions.card import Card, Measured
 from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.reports.terminal import text
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
-from logitmus.claims import Claim, Claims
+from logitmus.conventions.claims import Claim, Claims
 from logitmus.core.convention import FIELDS
 from logitmus.reports import wording
 from logitmus.reports.terminal import text

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from logitmus.claims import Claim, Claims
+from logitmus.conventions.claims import Claim, Claims
 from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.core.events import BackendReady, Event
 from logitmus.reports import wording

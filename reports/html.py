@@ -10,7 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from logitmus.claims import Claims
+from logitmus.conventions.claims import Claims
 from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.core.finding import Verdict
 from logitmus.reports import detection, exploration, machine, relations, wording

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from logitmus.card import Card, Measured
+from logitmus.conventions.card import Card, Measured
 from logitmus.core.backend import TargetKind
 from logitmus.core.convention import FIELDS
 

@@ -13,8 +13,8 @@ from fakes import FakePool, specs, subject
 from perfect import perfect, probes
 from rich.console import Console
 
-from logitmus import claims as module
-from logitmus.claims import FAMILY, Claims, ClaimsError, claims, known_field, selected
+from logitmus.conventions import claims as module
+from logitmus.conventions.claims import FAMILY, Claims, ClaimsError, claims, known_field, selected
 from logitmus.core.backend import Offer, Subject
 from logitmus.core.convention import FIELDS, PORTABLE, Convention
 from logitmus.core.events import Judged

@@ -9,12 +9,12 @@ import pytest
 
 from logitmus.cases.families.convention_probes import FAMILY
 from logitmus.cases.family import Profile
+from logitmus.conventions.fit import Observed, touched
+from logitmus.conventions.measure import result_dtype
 from logitmus.core.convention import FIELDS, PORTABLE, Convention
 from logitmus.core.problem import Problem
-from logitmus.measurement import result_dtype
 from logitmus.oracle.answer import answer
 from logitmus.oracle.question import ask
-from logitmus.reading import Observed, touched
 
 PROBES = list(FAMILY.problems(Profile("full")))
 UNTOLD = {  # pairs that give the same loss and gradient on every problem of that kind of targets

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from logitmus.cli import app
-from logitmus.explanation import ExplainError, Observed, explain
+from logitmus.conventions.explain import ExplainError, Observed, explain
 
 
 def shown(*arguments: str) -> tuple[int, str]:

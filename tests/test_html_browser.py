@@ -13,7 +13,7 @@ import pytest
 from test_claims import asked
 from test_reports import events, gathered
 
-from logitmus.claims import Claims, claims
+from logitmus.conventions.claims import Claims, claims
 from logitmus.reports import conventions_html, html
 from logitmus.storage.store import Store
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from logitmus.card import Card
 from logitmus.cli import main
+from logitmus.conventions.card import Card
+from logitmus.conventions.identify import identify
 from logitmus.core.problem import Array
 from logitmus.execution.registry import RegistryError
-from logitmus.identification import identify
 
 SOURCE = '''
 import numpy as np

@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from implementations import subject
 from perfect import perfect, probes
 
-from logitmus.card import Card
+from logitmus.conventions.card import Card
+from logitmus.conventions.evidence import APART
+from logitmus.conventions.fit import Observed, touched
+from logitmus.conventions.measure import measure as measure_with
+from logitmus.conventions.version_space import TooManyWorldsError, Worlds
 from logitmus.core.backend import Subject
 from logitmus.core.convention import FIELDS, PORTABLE, Convention
 from logitmus.core.observation import Answered, Crashed, NotRun, Outcome, Raised, TimedOut
 from logitmus.core.problem import Array, Problem
 from logitmus.judging.assessment import Bench
-from logitmus.measurement import measure as measure_with
-from logitmus.notes import APART
-from logitmus.reading import Observed, touched
-from logitmus.worlds import TooManyWorldsError, Worlds
 
 KINDS = ("labels", "probabilities")
 Told = list[tuple[Problem, Outcome]]

@@ -10,12 +10,12 @@ import pytest
 from implementations import subject
 from planted_functions import at, log_softmax, one_hot, softmax
 
+from logitmus.conventions.explain import ExplainError, explain
 from logitmus.core import causes
 from logitmus.core.events import Judged
 from logitmus.core.finding import Judgement, Kind, Severity
 from logitmus.core.observation import Answered
 from logitmus.core.problem import FLOAT_DTYPES, Array, Problem, float_array
-from logitmus.explanation import ExplainError, explain
 from logitmus.judging.judge import Judge
 from logitmus.oracle.gradient_variants import MISREADINGS
 from logitmus.reports.summary import Summary

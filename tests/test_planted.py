@@ -9,9 +9,9 @@ import pytest
 from planted import Planted, wrongs
 from planted_functions import PLANTED as NUMPY
 
-from logitmus.card import Card
+from logitmus.conventions.card import Card
+from logitmus.conventions.identify import identify
 from logitmus.core.convention import FIELDS
-from logitmus.identification import identify
 
 TORCH = (
     *("the_functional", "of_probability_targets", "in_two_steps", "dense", "in_float64", "of_probabilities"),

@@ -14,10 +14,10 @@ import pytest
 from logitmus import naming
 from logitmus.cases.examples import examples, plain_call
 from logitmus.cli import main
+from logitmus.conventions.declared import backend_of
 from logitmus.core.backend import Offer, Precision, Subject
 from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.core.observation import Answered
-from logitmus.declared import backend_of
 from logitmus.differences import Difference, Search
 from logitmus.execution import registry
 from logitmus.execution.registry import RegistryError

@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 
 from logitmus import checking
 from logitmus.cli import app
+from logitmus.conventions.declared import backend_of
 from logitmus.core.backend import Subject
 from logitmus.core.events import BackendReady, Examined, Judged
 from logitmus.core.finding import Finding
 from logitmus.core.observation import Answered, Crashed, Garbled, Observation, Outcome, Raised, TimedOut
 from logitmus.core.problem import Problem, float_array
-from logitmus.declared import backend_of
 from logitmus.engine.run import judge_run
 from logitmus.execution import registry
 from logitmus.reports.repro import script

@@ -88,9 +88,9 @@ def main() -> None:
 def _is_explained(error: Exception) -> bool:
     """Whether its message says what was seen and what to do."""
     from logitmus.cases.suite import SuiteError
-    from logitmus.claims import ClaimsError
+    from logitmus.conventions.claims import ClaimsError
+    from logitmus.conventions.explain import ExplainError
     from logitmus.execution.registry import RegistryError
-    from logitmus.explanation import ExplainError
     from logitmus.results.expectations import ExpectationsError
     from logitmus.results.reproduction import ReproError
     from logitmus.selftest import SelftestError

@@ -16,7 +16,7 @@ from logitmus.cli.exits import Exit
 from logitmus.cli.options import JsonFlag
 
 if TYPE_CHECKING:
-    from logitmus.claims import Claims
+    from logitmus.conventions.claims import Claims
     from logitmus.engine.run import Selection
     from logitmus.storage.store import Store
 
@@ -42,7 +42,7 @@ def conventions(
     json: JsonFlag = False,
 ) -> None:
     """Show which conventions every function keeps, measured beside declared. Exits with 0 whatever was found."""
-    from logitmus.claims import known_field
+    from logitmus.conventions.claims import known_field
     from logitmus.engine.run import Selection
 
     if field is not None:
@@ -78,10 +78,10 @@ def _opened(path: Path) -> Iterator[tuple[Store, Exit]]:
 @contextmanager
 def _asked(backends: Sequence[str], selection: Selection, out: Path | None) -> Iterator[tuple[Store, Exit]]:
     """A new run of the probes, in `out` or in a file that goes again; and how to exit."""
-    from logitmus.claims import FAMILY
     from logitmus.cli.choices import chosen_backends, chosen_problems
     from logitmus.cli.progress import shown
     from logitmus.cli.run import new_file
+    from logitmus.conventions.claims import FAMILY
     from logitmus.core.events import BackendFailed, RunFinished
     from logitmus.engine.judge_batches import Unjudged
     from logitmus.engine.run import run as ask
@@ -110,7 +110,7 @@ def _asked(backends: Sequence[str], selection: Selection, out: Path | None) -> I
 def _measured(store: Store, selection: Selection) -> list[Claims]:
     from rich.console import Console
 
-    from logitmus.claims import claims, selected
+    from logitmus.conventions.claims import claims, selected
 
     subjects = {name for name, one in store.subjects().items() if replace(selection, subjects=()).takes(one)}
     chosen = selected(subjects, selection.subjects)

@@ -22,7 +22,7 @@ from logitmus.results.detection_power import known
 from logitmus.results.expectations import Acceptance, load
 
 if TYPE_CHECKING:
-    from logitmus.claims import Claims
+    from logitmus.conventions.claims import Claims
     from logitmus.storage.store import Store
 
 
@@ -111,7 +111,7 @@ def _spared(finding: Finding, *, accepted: Acceptance, fail_on: FailOn) -> str:
 
 def _measured(store: Store) -> Sequence[Claims]:
     """The conventions of all subjects, where the run has asked for them."""
-    from logitmus.claims import claims, probes
+    from logitmus.conventions.claims import claims, probes
 
     return list(claims(store)) if probes(store) else ()
 

@@ -12,8 +12,8 @@ from logitmus.cli.exits import Exit
 from logitmus.cli.options import JsonFlag
 
 if TYPE_CHECKING:
-    from logitmus.declared import Saying
-    from logitmus.explanation import Explanation, Reading
+    from logitmus.conventions.declared import Saying
+    from logitmus.conventions.explain import Explanation, Reading
 
 
 def explain(
@@ -39,8 +39,8 @@ def explain(
     json: JsonFlag = False,
 ) -> None:
     """Tell which conventions turn these logits and targets into the number that came; what a gradient is of."""
-    from logitmus.explanation import explain as find
-    from logitmus.explanation import parse_rows, parse_targets
+    from logitmus.conventions.explain import explain as find
+    from logitmus.conventions.explain import parse_rows, parse_targets
 
     rows = parse_rows("logits", logits)
     found = find(
@@ -94,7 +94,7 @@ def _print(found: Explanation, observed: str | None, expected: str | None) -> No
 
 
 def _saying(saying: Saying, given: dict[str, str | None]) -> str:
-    from logitmus.explanation import fits
+    from logitmus.conventions.explain import fits
 
     names = [
         f"{backend}: {', '.join(functions)}" if saying.asked else f"{backend} ({len(functions)})"

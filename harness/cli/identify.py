@@ -47,10 +47,10 @@ def identify(
     from rich.console import Console
 
     from logitmus.cli.output import stdout
+    from logitmus.conventions.identify import KINDS
+    from logitmus.conventions.identify import identify as measured
     from logitmus.execution.ask_backend import InquiryError
     from logitmus.execution.registry import named_options
-    from logitmus.identification import KINDS
-    from logitmus.identification import identify as measured
     from logitmus.reports import card as report
 
     progress = Console(stderr=True)

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from logitmus.card import Mechanism
+from logitmus.conventions.card import Mechanism
+from logitmus.conventions.fit import Observed
 from logitmus.core import causes
 from logitmus.core.backend import Precision, Subject, outside_domain
 from logitmus.core.convention import Convention
@@ -18,7 +19,6 @@ from logitmus.judging.assessment import Bench, assess
 from logitmus.judging.batching import Call
 from logitmus.judging.gradient_faults import GRADIENT, GRADIENT_OF
 from logitmus.judging.judge import Judge
-from logitmus.reading import Observed
 
 _CAUSES = {"logsumexp_formed_and_then_subtracted": "separate_logsumexp"}  # as the judge calls it
 _FAULTS = (Kind.ACCURACY, Kind.SPECIAL, Kind.INTEGRITY)

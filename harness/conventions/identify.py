@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from logitmus.card import Card
 from logitmus.cases.suite import suite
+from logitmus.conventions.card import Card
+from logitmus.conventions.measure import measure
 from logitmus.core.backend import Subject
 from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.core.observation import Outcome
@@ -16,7 +17,6 @@ from logitmus.execution import registry
 from logitmus.execution.ask_backend import inquire
 from logitmus.execution.in_process import ask_here
 from logitmus.execution.pool import Limits
-from logitmus.measurement import measure
 
 KINDS: Final = ("labels", "probabilities")
 _AXES: Final = tuple(FIELDS["class_axis"].values)

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from logitmus.card import Measured
+from logitmus.conventions.card import Measured
+from logitmus.conventions.fit import Observed, touched
+from logitmus.conventions.version_space import Worlds
 from logitmus.core.backend import Subject
 from logitmus.core.convention import FIELDS, PORTABLE, Convention
 from logitmus.core.observation import NotRun, Outcome
 from logitmus.core.problem import Problem
-from logitmus.reading import Observed, touched
-from logitmus.worlds import Worlds
 
 # Read off the results themselves (shapes, dtypes), not off their values.
 APART: Final = frozenset({"class_axis", "result_dtype", "target_gradient"})

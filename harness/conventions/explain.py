@@ -13,9 +13,9 @@ from itertools import combinations
 
 import numpy as np
 
+from logitmus.conventions.declared import Saying, sayings
 from logitmus.core.convention import FIELDS, PORTABLE, Convention
 from logitmus.core.problem import REDUCTIONS, Problem
-from logitmus.declared import Saying, sayings
 from logitmus.oracle.answer import UnanswerableError, answer
 from logitmus.oracle.enclosure import Enclosure
 from logitmus.oracle.gradient_variants import MISREADINGS

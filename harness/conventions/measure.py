@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from logitmus.card import Card
+from logitmus.conventions.arithmetic_faults import mechanisms_of, unusual_shapes
+from logitmus.conventions.card import Card
+from logitmus.conventions.elimination import Elimination
+from logitmus.conventions.evidence import Context, Notes
+from logitmus.conventions.fit import Observed
 from logitmus.core.backend import Subject
 from logitmus.core.convention import FIELDS
 from logitmus.core.observation import Answered, NotRun, Outcome, Raised
 from logitmus.core.problem import Problem
-from logitmus.elimination import Elimination
 from logitmus.judging.assessment import Bench
-from logitmus.notes import Context, Notes
-from logitmus.reading import Observed
-from logitmus.symptoms import mechanisms_of, unusual_shapes
 
 
 def measure(

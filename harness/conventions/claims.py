@@ -12,14 +12,14 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Final, Literal
 
-from logitmus.card import Card, Measured
 from logitmus.cases.families import convention_probes
+from logitmus.conventions.card import Card, Measured
+from logitmus.conventions.measure import measure
 from logitmus.core.backend import Subject
 from logitmus.core.convention import FIELDS
 from logitmus.core.observation import NotRun, Outcome
 from logitmus.core.problem import Problem
 from logitmus.judging.assessment import Bench
-from logitmus.measurement import measure
 from logitmus.storage.store import Store, StoreError
 
 FAMILY: Final = convention_probes.FAMILY.name
