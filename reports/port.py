@@ -14,8 +14,8 @@ from logitmus.core import causes
 from logitmus.core.convention import FIELDS
 from logitmus.core.observation import Answered, NotRun, Outcome, Raised
 from logitmus.core.problem import DEFAULT_REDUCTION, Array, Problem
-from logitmus.differences import Difference, Example
-from logitmus.port import Port
+from logitmus.porting.differences import Difference, Example
+from logitmus.porting.port import Port
 from logitmus.reports.terminal import text
 from logitmus.reports.wording import plural
 

@@ -21,11 +21,11 @@ from logitmus.core import causes
 from logitmus.core.finding import Finding
 from logitmus.core.observation import Crashed, OutOfMemory, Raised, TimedOut
 from logitmus.core.problem import DEFAULT_REDUCTION, DERIVATIVES, Problem
+from logitmus.porting.translation import argument, written
 from logitmus.reports import wording
 from logitmus.reports.repro_literals import WRITTEN_OUT, Code, exact, literal
 from logitmus.reports.repro_manners import asking, scenario
 from logitmus.results.reproduction import OwnFunction, Reproduction, ReproError
-from logitmus.translation import argument, written
 
 FRAMEWORKS: Final = ("torch", "tensorflow", "jax", "numpy")
 _CRASH_SECONDS: Final = 300.0

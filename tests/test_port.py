@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from logitmus import naming
 from logitmus.cases.examples import examples, plain_call
 from logitmus.cli import main
 from logitmus.conventions.declared import backend_of
 from logitmus.core.backend import Offer, Precision, Subject
 from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.core.observation import Answered
-from logitmus.differences import Difference, Search
 from logitmus.execution import registry
 from logitmus.execution.registry import RegistryError
-from logitmus.interview import Interview, as_declared, predicted
-from logitmus.port import Port, port
-from logitmus.translation import Turn, as_it_stands
+from logitmus.porting import subject_lookup
+from logitmus.porting.differences import Difference, Search
+from logitmus.porting.evaluation import Interview, as_declared, predicted
+from logitmus.porting.port import Port, port
+from logitmus.porting.translation import Turn, as_it_stands
 
 TORCH, OPTAX = "torch:cross_entropy", "optax.softmax_cross_entropy_with_integer_labels"
 KERAS = "keras.losses.SparseCategoricalCrossentropy"
@@ -90,7 +90,7 @@ def subjects() -> tuple[Subject, ...]:
     ],
 )
 def test_a_name_may_be_shortened(text: str, expected: str) -> None:
-    assert naming.chosen(text, subjects()).id == expected
+    assert subject_lookup.chosen(text, subjects()).id == expected
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_name_may_be_shortened(text: str, expected: str) -> None:
 )
 def test_a_name_that_means_nothing_or_several_things_is_told_with_candidates(text: str, message: str) -> None:
     with pytest.raises(RegistryError, match=message):
-        naming.chosen(text, subjects())
+        subject_lookup.chosen(text, subjects())
 
 
 # --- what is found ----------------------------------------------------------------------------------------------

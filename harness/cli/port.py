@@ -38,7 +38,7 @@ def port(
     from logitmus.cli.choices import chosen_backends
     from logitmus.cli.output import stdout
     from logitmus.execution.ask_backend import InquiryError
-    from logitmus.port import port as ported
+    from logitmus.porting.port import port as ported
     from logitmus.reports import port as report
 
     progress = Console(stderr=True)

@@ -16,9 +16,9 @@ from logitmus.conventions.fit import Observed, Reading
 from logitmus.core.backend import Subject
 from logitmus.core.observation import Answered, Outcome, Raised
 from logitmus.core.problem import DEFAULT_REDUCTION, Problem
-from logitmus.interview import Interview, predicted
-from logitmus.remedies import BETTER, by_hand
-from logitmus.translation import Translated, Turn, as_it_stands, translations
+from logitmus.porting.evaluation import Interview, predicted
+from logitmus.porting.manual_steps import BETTER, by_hand
+from logitmus.porting.translation import Translated, Turn, as_it_stands, translations
 
 Verdict = Literal["agrees", "differs", "not tried"]
 OPTIONS: Final = ("weight", "ignore_index", "label_smoothing")

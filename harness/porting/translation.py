@@ -2,7 +2,7 @@
 
 First with what the other function offers itself (arguments, another way to call it); where that is not enough, its
 rows are taken without a reduction and joined by hand. Pure: nothing is asked here. Whether a translation is right is
-not for this module to say: the exact answer decides (`logitmus.port`).
+not for this module to say: the exact answer decides (`logitmus.porting.port`).
 """
 
 from __future__ import annotations

@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from logitmus import naming
 from logitmus.conventions.card import Card
 from logitmus.conventions.declared import backend_of
 from logitmus.core.backend import Subject, Usage
-from logitmus.differences import OPTIONS, Difference, Example, Search, plays
 from logitmus.execution import registry
 from logitmus.execution.registry import BackendSpec
-from logitmus.interview import Interview, as_declared, started, usage_of
-from logitmus.translation import Turn, written
+from logitmus.porting import subject_lookup
+from logitmus.porting.differences import OPTIONS, Difference, Example, Search, plays
+from logitmus.porting.evaluation import Interview, as_declared, started, usage_of
+from logitmus.porting.translation import Turn, written
 
 _DEVICES: Final = ("cpu", "cuda")  # those that declarations speak of
 
@@ -54,7 +54,7 @@ def port(source: str, target: str, *, declared: bool = False, backends: Sequence
     """What to change when code moves from `source` to `target`.
 
     Args:
-        source, target: ids of subjects, or shortenings of them (`logitmus.naming`).
+        source, target: ids of subjects, or shortenings of them (`logitmus.porting.subject_lookup`).
         declared: take both at their word; nothing is run, and no framework is needed.
         backends: those that the names are looked up in; left out: all that are registered.
 
@@ -65,11 +65,15 @@ def port(source: str, target: str, *, declared: bool = False, backends: Sequence
     specs = tuple(backends) or registry.available()
     known = as_declared(specs, _DEVICES)
     if declared:
-        return _ported(known, naming.chosen(source, known.subjects), naming.chosen(target, known.subjects), specs)
+        return _ported(
+            known, subject_lookup.chosen(source, known.subjects), subject_lookup.chosen(target, known.subjects), specs
+        )
     wanted = [_spec_of(text, specs, known.subjects) for text in (source, target)]
     with started(tuple({spec.label: spec for spec in wanted}.values())) as interview:
         offered = [[s for s in interview.subjects if s.backend == spec.name] for spec in wanted]
-        return _ported(interview, naming.chosen(source, offered[0]), naming.chosen(target, offered[1]), specs)
+        return _ported(
+            interview, subject_lookup.chosen(source, offered[0]), subject_lookup.chosen(target, offered[1]), specs
+        )
 
 
 def _spec_of(text: str, specs: Sequence[BackendSpec], known: Sequence[Subject]) -> BackendSpec:
@@ -78,12 +82,12 @@ def _spec_of(text: str, specs: Sequence[BackendSpec], known: Sequence[Subject]) 
     for spec in specs:
         if spec.name == prefix and backend_of(spec) is None:  # only its worker knows what it offers
             return spec
-    backend = naming.chosen(text.partition("@")[0].partition("+")[0], known).backend
+    backend = subject_lookup.chosen(text.partition("@")[0].partition("+")[0], known).backend
     return next(spec for spec in specs if spec.name == backend)
 
 
 def _ported(interview: Interview, source: Subject, named: Subject, specs: Sequence[BackendSpec]) -> Port:
-    turns = [turn for one in naming.siblings(named, interview.subjects) if (turn := _turn(named, one, specs))]
+    turns = [turn for one in subject_lookup.siblings(named, interview.subjects) if (turn := _turn(named, one, specs))]
     own = (turn for turn in turns if turn.subject.variant == named.variant)
     first = min(own, key=lambda turn: _strangeness(turn.subject, source, named))
     target, kind = first.subject, first.subject.offer.targets
