@@ -44,7 +44,7 @@ class Fixture:
     def check(self, function: Callable[..., Any] | str, framework: str = "", **settings: Any) -> CheckResult:
         """`logitmus.check`, reported in the summary."""
         __tracebackhide__ = True
-        from logitmus.checking import check  # noqa: PLC0415  (only where something is checked)
+        from logitmus.checking.check import check  # noqa: PLC0415  (only where something is checked)
         from logitmus.execution.ask_backend import InquiryError  # noqa: PLC0415
 
         chosen = {**self._settings, **settings}

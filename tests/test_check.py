@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 import logitmus
-from logitmus import trial
 from logitmus.cases.suite import SuiteError
-from logitmus.checking import check
+from logitmus.checking import reference
+from logitmus.checking.check import check
 from logitmus.cli import app
 from logitmus.core.backend import Offer
 from logitmus.core.convention import PORTABLE
@@ -172,7 +172,7 @@ def test_a_crash_is_a_finding_and_not_the_end(losses: Path) -> None:
 
 
 def test_hangs_end_in_seconds(losses: Path) -> None:
-    limits = replace(trial.LIMITS, compile_seconds=1.0, call_seconds=0.5, lost_seconds=2.0)
+    limits = replace(reference.LIMITS, compile_seconds=1.0, call_seconds=0.5, lost_seconds=2.0)
     result = check(f"{losses}:hangs", **SETTINGS, limits=limits, compare=False)
     assert causes(result) == {"timeout"}
     assert any("gave up after" in reason for reason in result.not_asked)
@@ -273,12 +273,12 @@ def test_assert_conforms(losses: Path) -> None:
     ],
 )
 def test_what_a_function_is_held_to(framework: str, like: str, held_to: str) -> None:
-    (model,) = trial.models(framework, like).values()
+    (model,) = reference.models(framework, like).values()
     assert model.id == held_to
 
 
 def test_both_kinds_of_targets_have_a_model() -> None:
-    both = trial.models("tensorflow", "", ("labels", "probabilities"))
+    both = reference.models("tensorflow", "", ("labels", "probabilities"))
     assert {kind: model.function for kind, model in both.items()} == {
         "labels": "nn.sparse_softmax_cross_entropy_with_logits",
         "probabilities": "nn.softmax_cross_entropy_with_logits",
@@ -287,20 +287,20 @@ def test_both_kinds_of_targets_have_a_model() -> None:
 
 def test_a_model_that_there_is_not() -> None:
     with pytest.raises(RegistryError, match=r"--like cross_entrop: .*did you mean cross_entropy\?"):
-        trial.models("torch", "cross_entrop")
+        reference.models("torch", "cross_entrop")
 
 
 def held(**offer):
-    (model,) = trial.models("torch").values()
+    (model,) = reference.models("torch").values()
     mine = replace(model, function="mine", convention=PORTABLE, offer=replace(model.offer, **offer))
-    return trial.held(mine, model, "mean"), model
+    return reference.held(mine, model, "mean"), model
 
 
 def test_what_it_has_no_argument_for_is_its_own() -> None:
     subject, model = held(reductions=(), options=frozenset())
     assert subject.convention == model.convention.but(class_axis="last")
     assert subject.held_to == "torch:cross_entropy@cpu"
-    asked = list(trial.problems([subject], profile="quick"))
+    asked = list(reference.problems([subject], profile="quick"))
     assert {problem.reduction for problem in asked} == {"mean"}
     assert not any(problem.options for problem in asked)
     # Its default for the ignored label, which it has no word for, is nobody's business.
@@ -309,8 +309,8 @@ def test_what_it_has_no_argument_for_is_its_own() -> None:
 
 def test_quick_problems_come_first() -> None:
     subject, _ = held()
-    quick = [problem.id for problem in trial.problems([subject], profile="quick")]
-    every = [problem.id for problem in trial.problems([subject])]
+    quick = [problem.id for problem in reference.problems([subject], profile="quick")]
+    every = [problem.id for problem in reference.problems([subject])]
     assert every[: len(quick)] == quick
     assert len(set(every)) == len(every) > 3 * len(quick)
 
@@ -319,7 +319,7 @@ def test_quick_problems_come_first() -> None:
     ("loss", "reduction"), [([0.69, 0.69], "none"), (1.386, "sum"), (0.693, "mean"), (np.nan, "mean")]
 )
 def test_the_reduction_shows_in_one_answer(loss, reduction: str) -> None:
-    assert trial.reduction_of(np.asarray(loss, np.float32)) == reduction
+    assert reference.reduction_of(np.asarray(loss, np.float32)) == reduction
 
 
 # --- the judge -----------------------------------------------------------------------------------------------------
@@ -342,7 +342,7 @@ def test_a_refusal_where_the_other_answers_is_a_note() -> None:
     from logitmus.core.observation import Raised
     from logitmus.judging.judge import Judge
 
-    (model,) = trial.models("jax").values()
+    (model,) = reference.models("jax").values()
     mine = replace(model, function="mine", held_to=model.id, offer=Offer(targets="labels"))
     asked = Problem(logits=float_array(np.zeros((1, 3)), "float32"), targets=np.array([7]))
     (finding,) = Judge().judge(asked, mine, Raised("ValueError", "no class 7")).findings

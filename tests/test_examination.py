@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from logitmus.checking import check
+from logitmus.checking.check import check
 from logitmus.core.events import Event, Examined
 from logitmus.engine.follow_up import EXAMINING
 from logitmus.engine.run import judge_run

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from logitmus.cases.exploring import FAMILY, Form, bred, drawn, forms
 from logitmus.cases.suite import suite
-from logitmus.checking import check
+from logitmus.checking.check import check
 from logitmus.cli import app
 from logitmus.core.convention import PORTABLE
 from logitmus.core.events import Event, Examined, Explored, Judged, RunFinished, RunStarted

@@ -14,6 +14,7 @@ from implementations import RIGHT, WRONG, observe, subject
 
 from logitmus.cases.metamorphic import RELATIONS, Image
 from logitmus.cases.suite import suite
+from logitmus.checking.reference import problems
 from logitmus.core.backend import Offer, Subject
 from logitmus.core.convention import PORTABLE
 from logitmus.core.events import Related
@@ -25,7 +26,6 @@ from logitmus.reports import html, machine, markdown
 from logitmus.reports.relations import brief, grid, lines
 from logitmus.reports.summary import Summary
 from logitmus.storage.store import Store
-from logitmus.trial import problems
 
 ASKED = list(suite("default", families=["relations"]))
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from logitmus import checking
+from logitmus.checking import check
 from logitmus.cli import app
 from logitmus.conventions.declared import backend_of
 from logitmus.core.backend import Subject
@@ -224,8 +224,8 @@ def faulty(fault: str) -> str:
 def test_a_function_of_ones_own(cause: str, tmp_path: Path) -> None:
     file, run = tmp_path / "losses.py", tmp_path / "a.logitmus"
     file.write_text(faulty(FAULTS[cause]))
-    limits = replace(checking.trial.LIMITS, compile_seconds=1.5, call_seconds=1.0, give_up_after=2)
-    result = checking.check(
+    limits = replace(check.trial.LIMITS, compile_seconds=1.5, call_seconds=1.0, give_up_after=2)
+    result = check.check(
         f"{file}:loss", "numpy", like="numpy:textbook", dtypes=["float32"], profile="quick", out=run, limits=limits
     )
     with Store.open(run) as store:

@@ -10,6 +10,7 @@ import pytest
 from implementations import RIGHT, observe, subject
 from test_judge import IDEAS, causes, judged, rows_of
 
+from logitmus.checking.baseline import Tally
 from logitmus.core.backend import Inputs
 from logitmus.core.convention import PORTABLE
 from logitmus.core.events import Judged, RunFinished
@@ -18,7 +19,6 @@ from logitmus.core.observation import Answered, Raised
 from logitmus.core.problem import FLOAT_DTYPES, Array, Problem, float_array
 from logitmus.judging.consistency import NO_SECOND_ORDER
 from logitmus.reports import wording
-from logitmus.tally import Tally
 
 Formula = Callable[[Array, Array, Array], Array]
 SEED = Problem(

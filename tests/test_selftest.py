@@ -13,8 +13,8 @@ import pytest
 from fake_events import stream
 from rich.console import Console
 
-from logitmus import selftest
 from logitmus.cases.planted import CORRECT, KINDS, Planted
+from logitmus.checking import selftest
 from logitmus.cli import main
 from logitmus.reports import detection as report
 from logitmus.reports import html, junit, machine, markdown, terminal

@@ -2,7 +2,7 @@
 
 Small functions, written as people write them. Each faulty one has one fault, modelled on a real one; a correct one has
 none, however it is made. No framework is imported with a module of these, only where a function is called: the harness
-reads what they are, and a worker asks them (`logitmus.planting`).
+reads what they are, and a worker asks them (`logitmus.checking.planted_backends`).
 """
 
 from __future__ import annotations

@@ -88,12 +88,12 @@ def main() -> None:
 def _is_explained(error: Exception) -> bool:
     """Whether its message says what was seen and what to do."""
     from logitmus.cases.suite import SuiteError
+    from logitmus.checking.selftest import SelftestError
     from logitmus.conventions.claims import ClaimsError
     from logitmus.conventions.explain import ExplainError
     from logitmus.execution.registry import RegistryError
     from logitmus.results.expectations import ExpectationsError
     from logitmus.results.reproduction import ReproError
-    from logitmus.selftest import SelftestError
     from logitmus.storage.store import StoreError
     from logitmus.worker.user_code import TargetError
 

@@ -90,14 +90,14 @@ def check(
     """Hold a loss of yours to a well-known one: exit 0 if it conforms, 1 if not, with what shows it."""
     from dataclasses import replace
 
-    from logitmus.checking import KINDS
-    from logitmus.checking import check as checked
+    from logitmus.checking.check import KINDS
+    from logitmus.checking.check import check as checked
+    from logitmus.checking.reference import LIMITS
     from logitmus.cli.output import stdout
     from logitmus.cli.progress import shown
     from logitmus.execution.ask_backend import InquiryError
     from logitmus.execution.registry import named_options
     from logitmus.reports import check as report
-    from logitmus.trial import LIMITS
 
     kinds = tuple(kind for kind in KINDS if targets is not None and targets.value in (kind, TargetsChoice.BOTH))
     try:

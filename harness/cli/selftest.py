@@ -24,7 +24,7 @@ def selftest(
 
     What the whole of it comes to is remembered, and stands in every report.
     """
-    from logitmus import selftest as testing
+    from logitmus.checking import selftest as testing
     from logitmus.cli.output import stdout
     from logitmus.cli.progress import shown
     from logitmus.reports import detection as report

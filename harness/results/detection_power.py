@@ -1,6 +1,6 @@
 """Detection power: which of the planted faults this harness finds and explains, and what it says of correct functions.
 
-`logitmus selftest` measures it (`logitmus.selftest`). What it came to is kept in the user's cache beside the harness's
+`logitmus selftest` measures it (`logitmus.checking.selftest`). What it came to is kept in the user's cache beside the harness's
 own fingerprint, so that every report can tell by how good a judge it was written, or that nobody has measured that.
 """
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from logitmus.checking.reference import backend_name
 from logitmus.conventions.declared import backend_of
 from logitmus.core.backend import Function, Subject
 from logitmus.core.events import BackendReady, Event, Examined, Judged
@@ -22,7 +23,6 @@ from logitmus.engine.run import judge_run, versions
 from logitmus.execution import registry
 from logitmus.judging.acceptance import Criterion, criterion
 from logitmus.storage.store import Store
-from logitmus.trial import backend_name
 from logitmus.worker.user_function import ARGUMENTS, TARGET_NAMES
 
 SETTING: Final = "function"  # of a check's file: {"framework", "target", "options"} of the function that was checked

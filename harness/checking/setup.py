@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from logitmus import trial
+from logitmus.checking import reference
 from logitmus.core.backend import Subject, TargetKind
 from logitmus.core.convention import PORTABLE
 from logitmus.core.events import BackendFailed
@@ -153,7 +153,7 @@ def _cast(wanted: Wanted, own: _Own, limits: Limits, *, compare: bool, remarks: 
 def _specs_beside(wanted: Wanted) -> tuple[BackendSpec, ...]:
     """The backends of the models; the function's own framework as it was named, in its own interpreter."""
     names = dict.fromkeys(model.backend for model in wanted.models.values())
-    mine = trial.backend_name(wanted.framework)
+    mine = reference.backend_name(wanted.framework)
     return tuple(registry.parse(wanted.framework if name == mine else name) for name in names)
 
 
@@ -174,7 +174,7 @@ def _held(wanted: Wanted, own: _Own, beside: Sequence[BackendSpec], stage: Stage
     held: dict[TargetKind, Subject] = {}
     for subject in mine:
         kind = subject.offer.targets
-        one = trial.held(subject, others.get(kind, wanted.models[kind]), reductions.get(subject.id, "mean"))
+        one = reference.held(subject, others.get(kind, wanted.models[kind]), reductions.get(subject.id, "mean"))
         dtypes = tuple(dtype for dtype in one.offer.dtypes if dtype in wanted.dtypes)
         held[kind] = replace(one, offer=replace(one.offer, dtypes=dtypes))
         if not subject.offer.reductions:
@@ -231,7 +231,7 @@ def _backends(spec: BackendSpec) -> set[str]:
 def _reductions(stage: Stage, subjects: Sequence[Subject], dtypes: Sequence[str]) -> dict[str, Reduction]:
     """What subjects without that argument do with rows, found out by one question."""
     open_ended = {s.id: s for s in subjects if not s.offer.reductions}
-    probes = {s.offer.targets: trial.reduction_probe(s.offer.targets, dtypes[0]) for s in open_ended.values()}
+    probes = {s.offer.targets: reference.reduction_probe(s.offer.targets, dtypes[0]) for s in open_ended.values()}
 
     def plan(there: tuple[Subject, ...]) -> Iterator[Ask]:
         for subject in there:
@@ -241,7 +241,7 @@ def _reductions(stage: Stage, subjects: Sequence[Subject], dtypes: Sequence[str]
     found: dict[str, Reduction] = {}
     for event in stage.run(plan) if open_ended else ():
         if isinstance(event, Observed) and isinstance(event.observation.outcome, Answered):
-            found[event.observation.subject] = trial.reduction_of(event.observation.outcome.loss)
+            found[event.observation.subject] = reference.reduction_of(event.observation.outcome.loss)
     return found
 
 

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any, Final
 from typing import cast as typed
 
-from logitmus import trial
 from logitmus.cases.planted import CORRECT, Planted, dying_faults
 from logitmus.cases.planted.catalogue import DYING, IN_NUMPY, IN_TORCH
 from logitmus.cases.suite import FAMILIES
+from logitmus.checking import reference
+from logitmus.checking.baseline import Tally
 from logitmus.core.backend import Subject, TargetKind
 from logitmus.core.events import BackendFailed, BackendReady, Event, Examined, Judged, RunFinished
 from logitmus.core.problem import FLOAT_DTYPES
@@ -34,13 +35,12 @@ from logitmus.execution.started import Stage
 from logitmus.reports.group import Group
 from logitmus.results.detection_power import Result, Score
 from logitmus.storage.store import SUFFIX, Store
-from logitmus.tally import Tally
 from logitmus.worker.environment import harness_environment
 
 PLANTED: Final = (*IN_NUMPY, *DYING, *IN_TORCH)
 _BACKENDS: Final = {
-    "numpy": BackendSpec(name="planted-numpy", target="logitmus.planting:NUMPY"),
-    "torch": BackendSpec(name="planted-torch", target="logitmus.planting:TORCH"),
+    "numpy": BackendSpec(name="planted-numpy", target="logitmus.checking.planted_backends:NUMPY"),
+    "torch": BackendSpec(name="planted-torch", target="logitmus.checking.planted_backends:TORCH"),
 }
 _FLAGSHIP: Final = "torch"
 # What is slow, on a busy machine too, is no fault: what hangs has a worker of its own.
@@ -147,7 +147,7 @@ def _held(
     stage: Stage, specs: tuple[BackendSpec, ...], flagship: BackendSpec, by_name: Mapping[str, Planted]
 ) -> tuple[_Cast, list[str]]:
     """Every planted subject, held to the flagship as declared, or as it is where it is there."""
-    models = trial.models(_FLAGSHIP, targets=("labels", "probabilities"))
+    models = reference.models(_FLAGSHIP, targets=("labels", "probabilities"))
     ready = [said for said in stage.ready if isinstance(said, Ready)]
     there = {
         subject.offer.targets: replace(subject, held_to=subject.id)
@@ -169,7 +169,7 @@ def _held(
             )
             if one is None or subject.offer.targets != one.targets:
                 continue
-            held = trial.held(subject, models[one.targets], "mean")
+            held = reference.held(subject, models[one.targets], "mean")
             subjects.append(held)
             cast.planted[held.id], cast.held[held.id] = one, held
         cast.ready.append(replace(said, subjects=tuple(subjects)))
@@ -199,7 +199,7 @@ def _ask_in(
     ]
     of_integrity = [identity for identity in asked if cast.planted[identity].kind == "integrity"]
     settings = {SETTING: {"calls": _CALLS if of_integrity else 0, "subjects": of_integrity}}
-    problems = trial.problems(
+    problems = reference.problems(
         asked.values(), beside=list(cast.flagship.values()), profile=profile, seed=seed, dtypes=dtypes
     )
     tallies = {one.id: Tally([one], beside, None) for one in asked.values()}

@@ -1,7 +1,7 @@
 """Checking a function of a user's own: the suite's problems, judged by what a well-known function promises.
 
 The work is that of any run (`logitmus.engine.run`) over two subjects: the user's function, held to the other's convention,
-precision and documentation (`logitmus.trial`), and beside it that other one, for comparison.
+precision and documentation (`logitmus.checking.reference`), and beside it that other one, for comparison.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, Final
 from typing import cast as typed
 
-from logitmus import trial
 from logitmus.cases.suite import check_dtypes
-from logitmus.casting import Cast, Wanted, cast
+from logitmus.checking import reference
+from logitmus.checking.baseline import Tally
+from logitmus.checking.setup import Cast, Wanted, cast
 from logitmus.core.backend import TargetKind
 from logitmus.core.events import Event
 from logitmus.core.finding import Grade
@@ -34,7 +35,6 @@ from logitmus.reports.summary import Summary
 from logitmus.results import detection_power
 from logitmus.results.expectations import Acceptance, Expectation, load
 from logitmus.storage.store import SUFFIX, Store
-from logitmus.tally import Tally
 from logitmus.worker.environment import harness_environment
 
 KINDS: Final[tuple[TargetKind, ...]] = ("labels", "probabilities")
@@ -65,7 +65,7 @@ def check(
     isolated: bool | None = None,
     expect: Path | str | None = None,
     out: Path | str | None = None,
-    limits: Limits = trial.LIMITS,
+    limits: Limits = reference.LIMITS,
     watch: Watch = iter,
 ) -> CheckResult:
     """Whether `function` is as good a cross-entropy as the one that it is held to.
@@ -122,10 +122,10 @@ def check(
         function=function,
         framework=framework,
         names=dict(options or {}),
-        class_axis=trial.class_axis(framework, class_axis),
+        class_axis=reference.class_axis(framework, class_axis),
         device=device,
-        models=trial.models(framework, like, targets),
-        dtypes=dtypes or (_NUMPY_DTYPES if trial.backend_name(framework) == "numpy" else _DTYPES),
+        models=reference.models(framework, like, targets),
+        dtypes=dtypes or (_NUMPY_DTYPES if reference.backend_name(framework) == "numpy" else _DTYPES),
     )
     with ExitStack() as stack:
         asked = cast(wanted, limits, compare=compare, isolated=isolated)
@@ -160,7 +160,7 @@ def _ask(
 ) -> CheckResult:
     """One run, and what it says."""
     beside = asked.beside
-    problems = trial.problems(
+    problems = reference.problems(
         asked.held.values(), beside=list(beside.values()), profile=profile, seed=seed, dtypes=dtypes
     )
     settings = {"profile": profile, "seed": seed, "dtypes": list(dtypes), "check": asked.label}
