@@ -224,7 +224,7 @@ def faulty(fault: str) -> str:
 def test_a_function_of_ones_own(cause: str, tmp_path: Path) -> None:
     file, run = tmp_path / "losses.py", tmp_path / "a.logitmus"
     file.write_text(faulty(FAULTS[cause]))
-    limits = replace(check.trial.LIMITS, compile_seconds=1.5, call_seconds=1.0, give_up_after=2)
+    limits = replace(check.reference.LIMITS, compile_seconds=1.5, call_seconds=1.0, give_up_after=2)
     result = check.check(
         f"{file}:loss", "numpy", like="numpy:textbook", dtypes=["float32"], profile="quick", out=run, limits=limits
     )
