@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 if TYPE_CHECKING:
-    from logitmus.reports.check import CheckResult
+    from logitmus.reports.terminal.check import CheckResult
 
 _PROPERTY: Final = "logitmus"
 _MARKER: Final = (

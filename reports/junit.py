@@ -10,9 +10,10 @@ from pathlib import Path
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from logitmus.core.finding import Finding, Severity
-from logitmus.reports import detection, wording
-from logitmus.reports.group import Group
-from logitmus.reports.summary import Summary
+from logitmus.reports.terminal import selftest
+from logitmus.results import wording
+from logitmus.results.groups import Group
+from logitmus.results.summary import Summary
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -31,7 +32,7 @@ def write(summary: Summary, path: Path, fails: Callable[[Finding], str] = lambda
                 failures.setdefault(cell, []).append(group)
     for subject in summary.subject_ids():
         suite = TestSuite(_clean(subject))
-        suite.add_property("logitmus", _clean(detection.headline(summary.power)))
+        suite.add_property("logitmus", _clean(selftest.headline(summary.power)))
         for family in summary.family_names():
             suite.add_testcase(_case(summary, subject, family, failures.get((subject, family), []), fails))
         xml.add_testsuite(suite)

@@ -7,9 +7,10 @@ import re
 from pathlib import Path
 
 from logitmus.core.finding import Severity, Verdict
-from logitmus.reports import detection, exploration, relations, wording
-from logitmus.reports.group import Group
-from logitmus.reports.summary import Summary
+from logitmus.reports.terminal import selftest
+from logitmus.results import exploration, metamorphic, wording
+from logitmus.results.groups import Group
+from logitmus.results.summary import Summary
 
 _MARKS = {Severity.BUG: "🔴", Severity.HAZARD: "🟣", Severity.DIFFERENCE: "🟡", Severity.NOTE: "⚪"}
 _MOST = 30  # a pull request's comment holds 65,536 characters
@@ -42,7 +43,7 @@ def text(summary: Summary) -> str:
         lines += [f"<details><summary>{wording.plural(len(subjects), 'subject')}</summary>", "", *_SUBJECTS]
         lines += [_subject(summary, subject) for subject in subjects]
         lines += ["", "</details>", ""]
-    lines += [cell(line) for line in (detection.headline(summary.power), *detection.shortfalls(summary.power))]
+    lines += [cell(line) for line in (selftest.headline(summary.power), *selftest.shortfalls(summary.power))]
     return "\n".join(lines) + "\n"
 
 
@@ -58,7 +59,7 @@ def _findings(summary: Summary) -> list[str]:
 
 
 def _relations(summary: Summary) -> list[str]:
-    told = [f"- {cell(line)}" for line in relations.lines(summary.related)]
+    told = [f"- {cell(line)}" for line in metamorphic.lines(summary.related)]
     head = "<details><summary>Relations between answers, without a reference</summary>"
     return [head, "", *told, "", "</details>", ""] if told else []
 

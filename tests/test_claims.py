@@ -23,7 +23,8 @@ from logitmus.core.observation import Outcome
 from logitmus.core.problem import Problem
 from logitmus.engine.judge_batches import Unjudged
 from logitmus.engine.run import judge_run, run
-from logitmus.reports import conventions, conventions_html
+from logitmus.reports.html import conventions_page
+from logitmus.reports.terminal import conventions
 from logitmus.storage.store import Store, StoreError
 
 EVERYTHING = Offer(
@@ -211,14 +212,14 @@ def test_json_holds_everything(found: list[Claims]) -> None:
 
 
 def test_subjects_that_are_alike_share_a_column(found: list[Claims]) -> None:
-    columns = conventions_html.columns(found)
+    columns = conventions_page.columns(found)
     assert [column.functions for column in columns][:2] == [(("honest", "eager, jit"),), (("liar", ""),)]
     at = list(FIELDS).index("mean_denominator")
     assert [column.cells[at].tone for column in columns] == ["difference", "bug", "open"]
 
 
 def test_the_page_escapes_and_links_to_https_only(found: list[Claims]) -> None:
-    page = conventions_html.render(found)
+    page = conventions_page.render(found)
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
     assert "javascript:" not in page

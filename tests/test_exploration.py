@@ -32,7 +32,7 @@ from logitmus.engine.follow_up import EXPLORED
 from logitmus.engine.run import judge_run, run
 from logitmus.execution.registry import RegistryError
 from logitmus.judging.judge import Judge
-from logitmus.reports import exploration as words
+from logitmus.results import exploration as words
 from logitmus.storage.store import Store
 
 Rows = Callable[[Array, Array], tuple[Array, Array]]

@@ -14,7 +14,7 @@ from test_claims import asked
 from test_reports import events, gathered
 
 from logitmus.conventions.claims import Claims, claims
-from logitmus.reports import conventions_html, html
+from logitmus.reports.html import conventions_page, report
 from logitmus.storage.store import Store
 
 pytestmark = pytest.mark.browser
@@ -25,7 +25,7 @@ INSTALL = "no Chromium: on Debian, apt-get install chromium"
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("html") / "report.html"
-    html.write(gathered(events()), path)
+    report.write(gathered(events()), path)
     return path
 
 
@@ -142,7 +142,7 @@ def test_the_conventions_stay_named_while_their_table_scrolls(
     browser: Any, measured: list[Claims], tmp_path: Path, scheme: str, width: int
 ) -> None:
     path = tmp_path / "conventions.html"
-    conventions_html.write(measured, path)
+    conventions_page.write(measured, path)
     page, complaints = opened(browser, path, viewport={"width": width, "height": 800}, color_scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     places = """e => { e.scrollTop = 300; e.scrollLeft = 60;

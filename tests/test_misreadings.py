@@ -18,7 +18,7 @@ from logitmus.core.observation import Answered
 from logitmus.core.problem import FLOAT_DTYPES, Array, Problem, float_array
 from logitmus.judging.judge import Judge
 from logitmus.oracle.gradient_variants import MISREADINGS
-from logitmus.reports.summary import Summary
+from logitmus.results.summary import Summary
 
 
 @dataclass

@@ -22,9 +22,11 @@ from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import FLOAT_DTYPES, Problem
 from logitmus.engine.run import judge_run, run
 from logitmus.oracle.answer import reference
-from logitmus.reports import html, machine, markdown
-from logitmus.reports.relations import brief, grid, lines
-from logitmus.reports.summary import Summary
+from logitmus.reports import markdown
+from logitmus.reports.html import report
+from logitmus.results import serialize
+from logitmus.results.metamorphic import brief, grid, lines
+from logitmus.results.summary import Summary
 from logitmus.storage.store import Store
 
 ASKED = list(suite("default", families=["relations"]))
@@ -208,7 +210,7 @@ def test_every_report_shows_them_and_json_has_no_infinity() -> None:
     summary = Summary()
     for one in MANY:
         summary.add(one)
-    assert json.loads(json.dumps(machine.as_dict(summary), allow_nan=False))["relations"][1]["ulps"] == "infinite"
-    assert "a number added to all logits changes nothing" in html.render(summary)
+    assert json.loads(json.dumps(serialize.as_dict(summary), allow_nan=False))["relations"][1]["ulps"] == "infinite"
+    assert "a number added to all logits changes nothing" in report.render(summary)
     assert "a number added to all logits changes nothing" in markdown.text(summary)
     assert grid(MANY)[1][0] == ("torch:broken@cpu", ["broken, 9 ulps"])

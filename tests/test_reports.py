@@ -25,9 +25,12 @@ from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Ver
 from logitmus.core.observation import NotRun, Outcome, Raised
 from logitmus.core.problem import Problem
 from logitmus.judging.judge import Judge
-from logitmus.reports import comparison, html, jsonreport, junit, machine, markdown, terminal, wording
-from logitmus.reports.summary import Summary
+from logitmus.reports import json_report, junit, markdown
+from logitmus.reports.html import report
+from logitmus.reports.terminal import run, run_diff
+from logitmus.results import serialize, wording
 from logitmus.results.run_diff import BitsChange, Comparison, EnvironmentChange, FindingChange, GradeChange
+from logitmus.results.summary import Summary
 
 EVIL = "\x1b[31m</script><script>alert(1)</script> | `x` ]]> \x00 <b>"
 
@@ -96,7 +99,7 @@ def gathered(of: Iterable[Event]) -> Summary:
 
 def printed(summary: Summary, width: int) -> str:
     console = Console(width=width, record=True, file=io.StringIO())
-    terminal.render(summary, console)
+    run.render(summary, console)
     return console.export_text()
 
 
@@ -113,7 +116,7 @@ def summary(all_events: list[Event]) -> Summary:
 def test_the_order_of_events_does_not_matter(all_events: list[Event], summary: Summary) -> None:
     shuffled = list(all_events)
     random.Random(5).shuffle(shuffled)
-    told, again = (json.dumps(machine.as_dict(one), sort_keys=True) for one in (summary, gathered(shuffled)))
+    told, again = (json.dumps(serialize.as_dict(one), sort_keys=True) for one in (summary, gathered(shuffled)))
     assert told == again
 
 
@@ -155,8 +158,8 @@ def test_every_report_says_what_is_accepted_and_why_and_tells_it_last(all_events
     assert f"{len(bugs)} bugs (1 accepted)" in summary.headline()
     assert f"accepted {why}" in printed(summary, 200)
     assert f"accepted: {markdown.cell(why)}" in markdown.text(summary)
-    assert "known &lt;i&gt;since" in html.render(summary)
-    told = {group["cause"]: group for group in machine.as_dict(summary)["findings"]}
+    assert "known &lt;i&gt;since" in report.render(summary)
+    told = {group["cause"]: group for group in serialize.as_dict(summary)["findings"]}
     accepted = told["separate_logsumexp"]
     assert (accepted["accepted"], accepted["accepted_because"]) == (accepted["count"], [why])
 
@@ -192,7 +195,7 @@ def test_the_terminal_shows_matrix_findings_and_totals_in_80_columns(summary: Su
 
 
 def test_html_escapes_everything(summary: Summary) -> None:
-    page = html.render(summary)
+    page = report.render(summary)
     assert "<script>alert" not in page
     assert page.count("<script") == page.count("</script>") == 2
     embedded = page.split('id="logitmus-data">')[1].split("</script>")[0]
@@ -223,7 +226,7 @@ def test_markdown_tables_keep_their_columns(summary: Summary) -> None:
 
 def test_json_is_json(summary: Summary, tmp_path: Path) -> None:
     path = tmp_path / "r.json"
-    jsonreport.write(summary, path)
+    json_report.write(summary, path)
     read = json.loads(path.read_text(encoding="utf-8"))
     assert read["headline"] == summary.headline()
     assert {f["severity"] for f in read["findings"]} >= {"bug"}
@@ -276,7 +279,7 @@ def test_every_reader_says_the_same_whatever_the_order(reader: str, tmp_path: Pa
         summary = gathered(of)
         match reader:
             case "html":
-                return html.render(summary)
+                return report.render(summary)
             case "terminal":
                 return printed(summary, 100)
             case "markdown":
@@ -305,7 +308,7 @@ def test_infinities_are_json(large: Summary) -> None:
     def refuse(name: str) -> float:
         raise AssertionError(name)
 
-    read = json.loads(json.dumps(machine.as_dict(large)), parse_constant=refuse)
+    read = json.loads(json.dumps(serialize.as_dict(large)), parse_constant=refuse)
     assert "infinite" in {f["example"]["ulps"] for f in read["findings"]}
 
 
@@ -319,7 +322,7 @@ def test_what_could_not_be_decided_has_not_passed(tmp_path: Path) -> None:
         junit.write(summary, tmp_path / "j.xml")
         assert JUnitXml.fromfile(str(tmp_path / "j.xml")).skipped == 1
         assert summary.cell(one.id, "hard").tone == "open"
-        assert 'class="cell open" title="test:shifted@cpu, hard' in html.render(summary)
+        assert 'class="cell open" title="test:shifted@cpu, hard' in report.render(summary)
         assert "🟢" not in markdown.text(summary)
         assert "nothing decided" in markdown.text(summary)
 
@@ -361,7 +364,7 @@ def test_a_page_links_to_https_and_nothing_else() -> None:
     docs = {"zero_times_infinity": "javascript:alert(1)", "infinite_logits": "https://docs.example/f"}
     convention = replace(PORTABLE, infinite_logits="nan", zero_times_infinity="nan")
     one = replace(named("shifted"), convention=convention, docs=docs)
-    page = html.render(gathered([BackendReady("test", (one,), {}, 1)]))
+    page = report.render(gathered([BackendReady("test", (one,), {}, 1)]))
     assert 'href="https://docs.example/f"' in page
     assert 'href="javascript' not in page
 
@@ -387,7 +390,7 @@ def changed() -> Comparison:
 
 
 def test_a_comparison_is_json_that_has_no_infinity() -> None:
-    read = json.loads(comparison.to_json(changed()))
+    read = json.loads(run_diff.to_json(changed()))
     assert read["schema"] == 1
     assert read["new"][0]["example"]["ulps"] == "infinite"
     assert read["new"][0]["example"]["share"] == "NaN"
@@ -395,7 +398,7 @@ def test_a_comparison_is_json_that_has_no_infinity() -> None:
 
 def test_a_comparison_at_a_terminal() -> None:
     console = Console(width=80, file=io.StringIO(), record=True)
-    comparison.render(changed(), console)
+    run_diff.render(changed(), console)
     said = console.export_text()
     assert "NEW findings (1)" in said
     assert "not judged -> F on 1 problem, e.g. p1" in said
@@ -403,7 +406,7 @@ def test_a_comparison_at_a_terminal() -> None:
 
 
 def test_a_comparison_in_markdown() -> None:
-    said = comparison.to_markdown(changed())
+    said = run_diff.to_markdown(changed())
     tables = [line for line in said.splitlines() if line.startswith("|")]
     assert {line.replace("\\|", "").count("|") for line in tables} == {5}
     assert "<script" not in said
@@ -426,11 +429,11 @@ def test_every_report_shows_what_was_examined_and_how_to_have_a_script(tmp_path:
     summary = gathered(stream(400))
     found = examined(summary, summary.groups()[0].finding)
     console = Console(file=io.StringIO(), width=200)
-    terminal.render(summary, console, "my.logitmus")
+    run.render(summary, console, "my.logitmus")
     junit.write(summary, tmp_path / "a.xml")
     reports = {
         "terminal": console.file.getvalue(),  # type: ignore[attr-defined]
-        "html": html.render(summary),
+        "html": report.render(summary),
         "markdown": markdown.text(summary).replace("\\", ""),
         "junit": (tmp_path / "a.xml").read_text(),
     }
@@ -440,7 +443,7 @@ def test_every_report_shows_what_was_examined_and_how_to_have_a_script(tmp_path:
         assert "float32[1x2], logits [0, 0], target 1" in said, name
         assert "logitmus repro" in said, name
     assert "logitmus repro my.logitmus" in reports["terminal"]
-    told = next(one for one in machine.as_dict(summary)["findings"] if one["id"] == found.id)
+    told = next(one for one in serialize.as_dict(summary)["findings"] if one["id"] == found.id)
     assert told["dependences"] == ["other_rows"]
     assert told["example"]["problem"] == found.problem
     assert told["example"]["question"].startswith("float32[1x2]")

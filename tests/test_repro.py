@@ -21,7 +21,7 @@ from logitmus.core.observation import Answered, Crashed, Garbled, Observation, O
 from logitmus.core.problem import Problem, float_array
 from logitmus.engine.run import judge_run
 from logitmus.execution import registry
-from logitmus.reports.repro import script
+from logitmus.reports.script.script import script
 from logitmus.results.reproduction import ReproError, reproduction
 from logitmus.storage.store import Store
 from logitmus.worker.environment import packages

@@ -18,7 +18,7 @@ from logitmus.core.finding import Judgement, Kind, Severity, Verdict
 from logitmus.core.observation import Answered, Raised
 from logitmus.core.problem import FLOAT_DTYPES, Array, Problem, float_array
 from logitmus.judging.consistency import NO_SECOND_ORDER
-from logitmus.reports import wording
+from logitmus.results import wording
 
 Formula = Callable[[Array, Array, Array], Array]
 SEED = Problem(

@@ -16,11 +16,13 @@ from rich.console import Console
 from logitmus.cases.planted import CORRECT, KINDS, Planted
 from logitmus.checking import selftest
 from logitmus.cli import main
-from logitmus.reports import detection as report
-from logitmus.reports import html, junit, machine, markdown, terminal
-from logitmus.reports.summary import Summary
-from logitmus.results import detection_power
+from logitmus.reports import junit, markdown
+from logitmus.reports.html import report
+from logitmus.reports.terminal import run
+from logitmus.reports.terminal import selftest as report
+from logitmus.results import detection_power, serialize
 from logitmus.results.detection_power import Power, Result, Score
+from logitmus.results.summary import Summary
 
 FAULT = Planted(name="wrong", framework="numpy", function=print, kind="forward", right=("mechanism:*",))
 CORRECT_ONE = Planted(name="right", framework="torch", function=print, kind=CORRECT)
@@ -120,9 +122,9 @@ def written(power: Power | None, tmp_path: Path) -> dict[str, str]:
     for event in stream(40):
         summary.add(event)
     out = io.StringIO()
-    terminal.render(summary, Console(file=out, width=400), "RUN")
-    said = {"terminal": out.getvalue(), "machine": json.dumps(machine.as_dict(summary))}
-    for module in (html, junit, markdown):
+    run.render(summary, Console(file=out, width=400), "RUN")
+    said = {"terminal": out.getvalue(), "machine": json.dumps(serialize.as_dict(summary))}
+    for module in (report, junit, markdown):
         path = tmp_path / module.__name__
         module.write(summary, path)
         said[module.__name__] = path.read_text()

@@ -20,8 +20,8 @@ from logitmus.execution.registry import BackendSpec
 from logitmus.judging.judge import Judge
 from logitmus.oracle.answer import reference
 from logitmus.oracle.question import ask
-from logitmus.reports.summary import Summary
-from logitmus.reports.wording import doubt
+from logitmus.results.summary import Summary
+from logitmus.results.wording import doubt
 from logitmus.storage.store import Store, StoreError
 
 DECLARED = PORTABLE.but(default_reduction="mean", ignore_default="-100")

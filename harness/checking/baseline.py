@@ -11,9 +11,9 @@ from logitmus.core.backend import Subject
 from logitmus.core.events import Event, Judged, RunFinished
 from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.judging.consistency import NO_SECOND_ORDER
-from logitmus.reports.group import Group
-from logitmus.reports.summary import Summary
 from logitmus.results.expectations import Acceptance
+from logitmus.results.groups import Group
+from logitmus.results.summary import Summary
 
 _Key = tuple[Kind, str, str]
 _NONE: Final[Collection[_Key]] = frozenset()

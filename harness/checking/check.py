@@ -30,10 +30,10 @@ from logitmus.engine.exploration import SETTING as EXPLORE
 from logitmus.engine.reduction import SETTING
 from logitmus.execution import registry
 from logitmus.execution.pool import Limits, Pool
-from logitmus.reports.check import CheckResult
-from logitmus.reports.summary import Summary
+from logitmus.reports.terminal.check import CheckResult
 from logitmus.results import detection_power
 from logitmus.results.expectations import Acceptance, Expectation, load
+from logitmus.results.summary import Summary
 from logitmus.storage.store import SUFFIX, Store
 from logitmus.worker.environment import harness_environment
 

@@ -32,8 +32,8 @@ from logitmus.execution import registry
 from logitmus.execution.pool import Limits, Pool, Ready
 from logitmus.execution.registry import BackendSpec
 from logitmus.execution.started import Stage
-from logitmus.reports.group import Group
 from logitmus.results.detection_power import Result, Score
+from logitmus.results.groups import Group
 from logitmus.storage.store import SUFFIX, Store
 from logitmus.worker.environment import harness_environment
 

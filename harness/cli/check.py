@@ -13,7 +13,7 @@ from logitmus.cli.exits import Exit, ProfileChoice
 from logitmus.cli.options import EXPECTATIONS, STDOUT, Expect, Explore, Html, Json
 
 if TYPE_CHECKING:
-    from logitmus.reports.check import CheckResult
+    from logitmus.reports.terminal.check import CheckResult
 
 
 class TargetsChoice(StrEnum):
@@ -97,7 +97,7 @@ def check(
     from logitmus.cli.progress import shown
     from logitmus.execution.ask_backend import InquiryError
     from logitmus.execution.registry import named_options
-    from logitmus.reports import check as report
+    from logitmus.reports.terminal import check as report
 
     kinds = tuple(kind for kind in KINDS if targets is not None and targets.value in (kind, TargetsChoice.BOTH))
     try:
@@ -141,7 +141,7 @@ def _write(result: CheckResult, json: Path | None, html: Path | None) -> None:
         text = json_module.dumps(result.as_dict(), indent=1, sort_keys=True, allow_nan=False, default=str)
         typer.echo(text) if json == STDOUT else json.write_text(text + "\n", encoding="utf-8")
     if html is not None:
-        from logitmus.reports.html import write
+        from logitmus.reports.html.report import write
 
         write(result.summary, html, verdict=result.headline)
     for path in (json, html):

@@ -22,18 +22,18 @@ def compare(
     """Tell what changed between two runs: findings, grades, bits. Exits with 1 on new findings."""
     from logitmus.cli.output import stdout
     from logitmus.core.finding import Severity
-    from logitmus.reports import comparison
+    from logitmus.reports.terminal import run_diff
     from logitmus.results.run_diff import compare as compare_runs
     from logitmus.storage.store import Store
 
     with Store.open(before) as old, Store.open(after) as new:
         found = compare_runs(old, new)
     if json:
-        typer.echo(comparison.to_json(found))
+        typer.echo(run_diff.to_json(found))
     else:
-        comparison.render(found, stdout())
+        run_diff.render(found, stdout())
     if markdown is not None:
-        markdown.write_text(comparison.to_markdown(found), encoding="utf-8")
+        markdown.write_text(run_diff.to_markdown(found), encoding="utf-8")
     if not found.pairs:
         typer.echo(
             "logitmus: the runs have no call in common: this tells of no change, nor that there is none", err=True

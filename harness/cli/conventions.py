@@ -53,9 +53,9 @@ def conventions(
     with _opened(run) if run is not None else _asked(backend or (), selection, out) as (store, code):
         found = _measured(store, selection)
         if html is not None:
-            from logitmus.reports import conventions_html
+            from logitmus.reports.html import conventions_page
 
-            conventions_html.write(found, html, store.backends())
+            conventions_page.write(found, html, store.backends())
             typer.echo(f"wrote {html}", err=True)
     _show(found, field, json=json)
     raise typer.Exit(code)
@@ -122,7 +122,7 @@ def _measured(store: Store, selection: Selection) -> list[Claims]:
 
 def _show(found: Sequence[Claims], field: str | None, *, json: bool) -> None:
     from logitmus.cli.output import stdout
-    from logitmus.reports import conventions as report
+    from logitmus.reports.terminal import conventions as report
 
     if json:
         typer.echo(json_module.dumps(report.as_dict(found, [field] if field else None), indent=1))

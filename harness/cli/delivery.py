@@ -16,10 +16,10 @@ from logitmus.cli.output import stdout
 from logitmus.core.events import BackendFailed, BackendReady, Event, RunFinished
 from logitmus.core.finding import Finding, Severity
 from logitmus.core.observation import NOT_INSTALLED
-from logitmus.reports import terminal
-from logitmus.reports.summary import Summary
+from logitmus.reports.terminal import run
 from logitmus.results.detection_power import known
 from logitmus.results.expectations import Acceptance, load
+from logitmus.results.summary import Summary
 
 if TYPE_CHECKING:
     from logitmus.conventions.claims import Claims
@@ -67,7 +67,7 @@ def deliver(
                 pass
     written = _write(summary, outputs, store, partial(_spared, accepted=accepted, fail_on=fail_on))
     if not (quiet or outputs.on_stdout):
-        terminal.render(summary, stdout(), "RUN" if store is None else str(store.path))
+        run.render(summary, stdout(), "RUN" if store is None else str(store.path))
     _tell(accepted, written)
     if interrupted:
         return Exit.INTERRUPTED
@@ -85,13 +85,18 @@ def deliver(
 
 def _write(summary: Summary, outputs: Outputs, store: Store | None, fails: Callable[[Finding], str]) -> list[Path]:
     """Write the files asked for, each by the module of its name."""
-    asked = {"html": outputs.html, "jsonreport": outputs.json, "junit": outputs.junit, "markdown": outputs.markdown}
+    asked = {
+        "html.report": outputs.html,
+        "json_report": outputs.json,
+        "junit": outputs.junit,
+        "markdown": outputs.markdown,
+    }
     written = [path for path in asked.values() if path is not None]
     for name, path in asked.items():
         if path is not None:
             write: Callable[..., None] = import_module(f"logitmus.reports.{name}").write
             more: dict[str, Any] = {}
-            if name == "html" and store is not None:
+            if name == "html.report" and store is not None:
                 more = {"measured": _measured(store)}
             elif name == "junit":
                 more = {"fails": fails}

@@ -51,7 +51,7 @@ def identify(
     from logitmus.conventions.identify import identify as measured
     from logitmus.execution.ask_backend import InquiryError
     from logitmus.execution.registry import named_options
-    from logitmus.reports import card as report
+    from logitmus.reports.terminal import card as report
 
     progress = Console(stderr=True)
     try:

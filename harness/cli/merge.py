@@ -14,7 +14,7 @@ def merge(
 ) -> None:
     """Make the exact union of several runs; refuses runs that contradict each other."""
     from logitmus.engine.run import unasked
-    from logitmus.reports import wording
+    from logitmus.results import wording
     from logitmus.storage.merge import merge as merge_runs
     from logitmus.storage.store import Store
 

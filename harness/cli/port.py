@@ -39,7 +39,7 @@ def port(
     from logitmus.cli.output import stdout
     from logitmus.execution.ask_backend import InquiryError
     from logitmus.porting.port import port as ported
-    from logitmus.reports import port as report
+    from logitmus.reports.terminal import port as report
 
     progress = Console(stderr=True)
     try:

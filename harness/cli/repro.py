@@ -20,7 +20,7 @@ def repro(
     ] = None,
 ) -> None:
     """Write a script that needs only the framework: it exits with 1 while the fault is there, and 0 once it is gone."""
-    from logitmus.reports.repro import describe, script
+    from logitmus.reports.script.script import describe, script
     from logitmus.results.reproduction import reproduction
     from logitmus.storage.store import Store
 

@@ -27,7 +27,7 @@ def selftest(
     from logitmus.checking import selftest as testing
     from logitmus.cli.output import stdout
     from logitmus.cli.progress import shown
-    from logitmus.reports import detection as report
+    from logitmus.reports.terminal import selftest as report
     from logitmus.results import detection_power
 
     if list_only:

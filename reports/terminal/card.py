@@ -10,7 +10,7 @@ from rich.table import Table
 
 from logitmus.conventions.card import Card, Measured
 from logitmus.core.convention import FIELDS, PORTABLE
-from logitmus.reports.terminal import text
+from logitmus.reports.terminal.run import text
 
 _LEGEND = "~ another choice than the portable convention's; !! no known choice explains what came"
 _PORTABLE = PORTABLE.as_dict()

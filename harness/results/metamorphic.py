@@ -9,7 +9,7 @@ from typing import Any, Final
 from logitmus.cases.metamorphic import RELATIONS
 from logitmus.core import causes
 from logitmus.core.events import Related
-from logitmus.reports import wording
+from logitmus.results import wording
 
 SAYS: Final = {
     **{name: relation.says for name, relation in RELATIONS.items()},

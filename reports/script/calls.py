@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from logitmus.core.observation import Garbled, Raised
 from logitmus.core.problem import DERIVATIVES, ONCE
-from logitmus.reports.repro_literals import Code
+from logitmus.reports.script.literals import Code
 from logitmus.results.reproduction import Reproduction, ReproError
 
 _WRITTEN: Final = ("backward_twice", "forward_mode")  # of `DERIVATIVES`, those that the templates know

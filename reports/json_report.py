@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from logitmus.reports import machine
-from logitmus.reports.summary import Summary
+from logitmus.results import serialize
+from logitmus.results.summary import Summary
 
 
 def write(summary: Summary, path: Path) -> None:
     """Write `machine.as_dict`; the field "schema" says its version."""
-    text = json.dumps(machine.as_dict(summary), indent=1, sort_keys=True, allow_nan=False, default=str)
+    text = json.dumps(serialize.as_dict(summary), indent=1, sort_keys=True, allow_nan=False, default=str)
     path.write_text(text + "\n", encoding="utf-8")

@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from logitmus.core.finding import Finding, Severity, Verdict
-from logitmus.reports import detection, exploration, relations, wording
-from logitmus.reports.group import Group
-from logitmus.reports.summary import Cell, Summary
+from logitmus.reports.terminal import selftest
+from logitmus.results import exploration, metamorphic, wording
+from logitmus.results.groups import Group
+from logitmus.results.summary import Cell, Summary
 
 _COLOURS = {
     "bug": "bold red",
@@ -183,7 +184,7 @@ def _came(group: Group) -> str:
 
 def _relations(summary: Summary, console: Console) -> None:
     """One entry for each; they need no reference, and a broken one has its finding above."""
-    kept = relations.table(summary.related)
+    kept = metamorphic.table(summary.related)
     if kept:
         console.print(Text("Relations between answers, without a reference", style="bold"))
     for one in kept:
@@ -223,7 +224,7 @@ def _totals(summary: Summary, console: Console) -> None:
         f"{summary.verdicts[Verdict.NOT_RUN]:,} not run",
     ]
     console.print(Text(", ".join(said)))
-    for line in (detection.headline(summary.power), *detection.shortfalls(summary.power)):
+    for line in (selftest.headline(summary.power), *selftest.shortfalls(summary.power)):
         console.print(text(line, "dim"))
     reasons = summary.why_not()
     for reason, count in reasons[:_REASONS]:

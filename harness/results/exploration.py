@@ -9,7 +9,7 @@ from typing import Any
 from logitmus.core.events import Explored, Reached
 from logitmus.core.finding import Finding
 from logitmus.core.problem import FLOAT_DTYPES
-from logitmus.reports import wording
+from logitmus.results import wording
 
 
 @dataclass(frozen=True)

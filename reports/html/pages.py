@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 def templates() -> Environment:
     """The pages by name ("report.html")."""
     environment = Environment(
-        loader=PackageLoader("logitmus.reports", "templates"),
+        loader=PackageLoader("logitmus.reports.html", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

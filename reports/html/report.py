@@ -13,12 +13,13 @@ from markupsafe import Markup
 from logitmus.conventions.claims import Claims
 from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.core.finding import Verdict
-from logitmus.reports import detection, exploration, machine, relations, wording
-from logitmus.reports.conventions import headline
-from logitmus.reports.conventions_html import columns
-from logitmus.reports.evidence import Evidence
-from logitmus.reports.pages import templates
-from logitmus.reports.summary import Cell, Summary
+from logitmus.reports.html.conventions_page import columns
+from logitmus.reports.html.pages import templates
+from logitmus.reports.terminal import selftest
+from logitmus.reports.terminal.conventions import headline
+from logitmus.results import exploration, metamorphic, serialize, wording
+from logitmus.results.finding_view import Evidence
+from logitmus.results.summary import Cell, Summary
 
 # What became of the calls that were made, in the order in which the page shows it.
 _VERDICTS = {
@@ -60,9 +61,9 @@ def render(summary: Summary, measured: Sequence[Claims] = (), verdict: str = "")
         links=_links(evidence),
         evidence=evidence,
         exploration=exploration,
-        detection=detection,
-        relations=relations.table(summary.related),
-        relation_grid=relations.grid(summary.related),
+        detection=selftest,
+        relations=metamorphic.table(summary.related),
+        relation_grid=metamorphic.grid(summary.related),
         conventions=_conventions(summary),
         columns=columns(measured),
         measured_headline=headline(measured),
@@ -73,7 +74,7 @@ def render(summary: Summary, measured: Sequence[Claims] = (), verdict: str = "")
         facts=facts,
         packages=packages,
         not_run=summary.verdicts[Verdict.NOT_RUN],
-        data=_embedded(machine.as_dict(summary)),
+        data=_embedded(serialize.as_dict(summary)),
     )
     return wording.printable(text)
 
@@ -140,7 +141,7 @@ def _links(evidence: list[Evidence]) -> dict[tuple[str, str], list[int]]:
 def _conventions(summary: Summary) -> list[tuple[str, list[tuple[str, str, str]]]]:
     """What subjects declare other than the portable convention, with links; those that declare the same are one."""
     declared: dict[tuple[str, tuple[tuple[str, str, str], ...]], list[str]] = {}
-    for subject in machine.as_dict(summary)["subjects"]:
+    for subject in serialize.as_dict(summary)["subjects"]:
         choices = tuple(
             (FIELDS[name].decides, FIELDS[name].values[value], wording.link(subject["docs"].get(name, "")))
             for name, value in subject["convention"].items()

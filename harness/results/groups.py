@@ -11,7 +11,7 @@ from typing import Final
 from logitmus.core.events import Examined
 from logitmus.core.finding import Finding, smallness
 from logitmus.core.problem import Problem
-from logitmus.reports import wording
+from logitmus.results import wording
 
 Key = tuple[str, str, str, str, tuple[str, ...]]
 # What these allow for is a wider budget, inside which any small fault lies: by the causes that take precedence.

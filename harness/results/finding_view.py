@@ -8,8 +8,8 @@ import numpy as np
 
 from logitmus.core.backend import Subject
 from logitmus.core.problem import MANNERS, ONCE, Problem
-from logitmus.reports import wording
-from logitmus.reports.group import Group
+from logitmus.results import wording
+from logitmus.results.groups import Group
 
 _MOST_CLASSES = 24
 

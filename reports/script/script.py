@@ -22,9 +22,9 @@ from logitmus.core.finding import Finding
 from logitmus.core.observation import Crashed, OutOfMemory, Raised, TimedOut
 from logitmus.core.problem import DEFAULT_REDUCTION, DERIVATIVES, Problem
 from logitmus.porting.translation import argument, written
-from logitmus.reports import wording
-from logitmus.reports.repro_literals import WRITTEN_OUT, Code, exact, literal
-from logitmus.reports.repro_manners import asking, scenario
+from logitmus.reports.script.calls import asking, scenario
+from logitmus.reports.script.literals import WRITTEN_OUT, Code, exact, literal
+from logitmus.results import wording
 from logitmus.results.reproduction import OwnFunction, Reproduction, ReproError
 
 FRAMEWORKS: Final = ("torch", "tensorflow", "jax", "numpy")
@@ -53,7 +53,7 @@ def script(one: Reproduction) -> str:
 def _template() -> Template:
     """Its engine writes every value as a literal."""
     engine = Environment(
-        loader=PackageLoader("logitmus.reports", "templates"),
+        loader=PackageLoader("logitmus.reports.script", "templates"),
         autoescape=False,  # noqa: S701  (the scripts are no pages; see `literal`)
         undefined=StrictUndefined,
         trim_blocks=True,

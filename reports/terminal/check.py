@@ -16,11 +16,12 @@ from rich.text import Text
 from logitmus.core.backend import Subject, TargetKind
 from logitmus.core.events import Judged
 from logitmus.core.finding import Finding, Grade, Severity
-from logitmus.reports import detection, exploration, machine, relations, wording
-from logitmus.reports.group import Group
-from logitmus.reports.summary import Summary
-from logitmus.reports.terminal import text
+from logitmus.reports.terminal import selftest
+from logitmus.reports.terminal.run import text
+from logitmus.results import exploration, metamorphic, serialize, wording
 from logitmus.results.expectations import Acceptance
+from logitmus.results.groups import Group
+from logitmus.results.summary import Summary
 
 SCHEMA: Final = 1
 _OPTIONS: Final = ("weight", "ignore_index", "label_smoothing")
@@ -121,7 +122,7 @@ class CheckResult:
 
     def as_dict(self) -> dict[str, Any]:
         """For machines; the schema is versioned. The run's own summary is under "run"."""
-        run = machine.as_dict(self.summary)
+        run = serialize.as_dict(self.summary)
         return {
             "schema": SCHEMA,
             "conforms": self.conforms,
@@ -224,7 +225,7 @@ def facts(result: CheckResult) -> Iterator[str]:
     if reasons:
         told = "; ".join(f"{reason} ({wording.plural(count, 'problem')})" for reason, count in reasons)
         yield f"not asked: {told}"
-    yield from relations.brief(one for one in result.summary.related if one.subject in own_ids)
+    yield from metamorphic.brief(one for one in result.summary.related if one.subject in own_ids)
     explored = exploration.of(result.summary.explored, set(own_ids))
     yield from exploration.lines(explored)
     yield from result.remarks
@@ -232,7 +233,7 @@ def facts(result: CheckResult) -> Iterator[str]:
         command = wording.repro(result.groups[0].finding, "RUN" if result.file is None else str(result.file))
         kept = ", once the run is kept (--out RUN, or out=)" if result.file is None else ""
         yield f"a script that shows a finding by itself: {command}{kept}"
-    yield detection.headline(result.summary.power)
+    yield selftest.headline(result.summary.power)
     stopped = "; stopped at the first finding" if result.stopped else ""
     asked = f"{wording.plural(result.problems, 'problem')}, {wording.plural(result.calls, 'call')}"
     yield f"{asked}, {result.seconds:.0f} s{stopped}"

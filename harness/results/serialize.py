@@ -7,10 +7,10 @@ from typing import Any, Final
 from logitmus.core.backend import Subject
 from logitmus.core.convention import PORTABLE
 from logitmus.core.finding import Verdict
-from logitmus.reports import exploration, relations, wording
-from logitmus.reports.group import Group
-from logitmus.reports.summary import Cell, Summary
-from logitmus.reports.wording import finite
+from logitmus.results import exploration, metamorphic, wording
+from logitmus.results.groups import Group
+from logitmus.results.summary import Cell, Summary
+from logitmus.results.wording import finite
 
 SCHEMA: Final = 1
 
@@ -40,7 +40,7 @@ def as_dict(summary: Summary) -> dict[str, Any]:
             for s in summary.subject_ids()
         ],
         "matrix": [_cell(key, summary.cells[key]) for key in sorted(summary.cells)],
-        "relations": relations.as_dicts(summary.related),
+        "relations": metamorphic.as_dicts(summary.related),
         "detection": None if summary.power is None else summary.power.as_dict(),
         "explored": exploration.as_dict(summary.explored),
         "findings": [_group(group) for group in summary.groups()],

@@ -16,8 +16,8 @@ from logitmus.core.observation import Answered, NotRun, Outcome, Raised
 from logitmus.core.problem import DEFAULT_REDUCTION, Array, Problem
 from logitmus.porting.differences import Difference, Example
 from logitmus.porting.port import Port
-from logitmus.reports.terminal import text
-from logitmus.reports.wording import plural
+from logitmus.reports.terminal.run import text
+from logitmus.results.wording import plural
 
 SCHEMA: Final = 1
 _VERDICTS: Final = {

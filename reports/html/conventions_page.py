@@ -10,9 +10,9 @@ from typing import Final
 from logitmus.conventions.claims import Claim, Claims
 from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.core.events import BackendReady, Event
-from logitmus.reports import wording
-from logitmus.reports.conventions import headline
-from logitmus.reports.pages import templates
+from logitmus.reports.html.pages import templates
+from logitmus.reports.terminal.conventions import headline
+from logitmus.results import wording
 
 _PORTABLE: Final = PORTABLE.as_dict()
 

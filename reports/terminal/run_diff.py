@@ -10,9 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from logitmus.reports import wording
 from logitmus.reports.markdown import cell, code
-from logitmus.reports.terminal import text
+from logitmus.reports.terminal.run import text
+from logitmus.results import wording
 from logitmus.results.run_diff import BitsChange, Comparison, EnvironmentChange, FindingChange, GradeChange
 
 _SHOWN = 12

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from logitmus.conventions.claims import Claim, Claims
 from logitmus.core.convention import FIELDS
-from logitmus.reports import wording
-from logitmus.reports.terminal import text
+from logitmus.reports.terminal.run import text
+from logitmus.results import wording
 
 SCHEMA: Final = 1
 _LABEL: Final = len("declared")

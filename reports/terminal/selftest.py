@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from logitmus.cases.planted import CORRECT, KINDS
-from logitmus.reports import wording
+from logitmus.results import wording
 from logitmus.results.detection_power import Power, Result, Score
 
 _NOT_MEASURED = "not measured for this version of the harness; `logitmus selftest` does that"

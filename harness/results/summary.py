@@ -27,9 +27,9 @@ from logitmus.core.finding import Finding, Grade, Judgement, Severity, Verdict
 from logitmus.core.problem import Problem
 from logitmus.engine.disambiguation import Doubts, candidates
 from logitmus.judging import contradiction
-from logitmus.reports import wording
-from logitmus.reports.group import Group, Key, fold, names, without_lesser, worst_first
+from logitmus.results import wording
 from logitmus.results.detection_power import Power
+from logitmus.results.groups import Group, Key, fold, names, without_lesser, worst_first
 
 
 @dataclass(slots=True)
