@@ -1,5 +1,5 @@
 """The questions: families of adversarial problems, the suite made of them, and Hypothesis strategies.
 
 Light: importing this package imports nothing else. `logitmus.cases.suite` has the fixed suite,
-`logitmus.cases.strategies` draws problems beyond it.
+`logitmus.cases.generation.strategies` draws problems beyond it.
 """

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal
 
-from logitmus.cases.draws import Draws
+from logitmus.cases.generation.draws import Draws
 from logitmus.core.problem import Array, Problem, Reduction, float_array
 
 ProfileName = Literal["quick", "default", "full"]

@@ -33,7 +33,7 @@ def answer(asked: Problem, subject_id: str) -> Answered:
 
 
 class FakePool:
-    """Answers like `logitmus.execution.pool.Pool`, backend after backend; `interrupt` raises Ctrl-C after so many answers."""
+    """Answers like `execution.pool.Pool`, backend after backend; `interrupt` raises Ctrl-C after so many answers."""
 
     environment = {"python": {"version": "3"}, "packages": {"fake": "1"}}  # noqa: RUF012
 

@@ -13,8 +13,8 @@ import pytest
 
 import logitmus.cases.families
 from logitmus.cases.build import format_of, neighbour, soft_targets
-from logitmus.cases.draws import Draws
 from logitmus.cases.family import PROFILES, Plan, Profile
+from logitmus.cases.generation.draws import Draws
 from logitmus.cases.suite import FAMILIES, SuiteError, select, signatures, suite
 from logitmus.core.problem import FLOAT_DTYPES, LAYOUTS, Problem, float_array
 

@@ -19,7 +19,7 @@ from fakes import FakePool, specs
 from implementations import observe, shifted, subject, with_log1p
 from typer.testing import CliRunner
 
-from logitmus.cases.exploring import FAMILY, Form, bred, drawn, forms
+from logitmus.cases.generation.mutation import FAMILY, Form, bred, drawn, forms
 from logitmus.cases.suite import suite
 from logitmus.checking.check import check
 from logitmus.cli import app
@@ -131,7 +131,7 @@ def ids(problems: Iterable[Problem]) -> list[str]:
 # --- the problems ------------------------------------------------------------------------------------------------
 
 KEYS_BY_HAND = """
-from logitmus.cases.exploring import bred, drawn, forms
+from logitmus.cases.generation.mutation import bred, drawn, forms
 form = forms("labels")[0]
 parents = drawn(form, "float32", 3, 0, 0)
 print(*(one.id for one in (*parents, bred(parents, form, "float32", 0, 0))))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from logitmus.cases.examples import examples, plain_call
+from logitmus.cases.port_examples import examples, plain_call
 from logitmus.cli import main
 from logitmus.conventions.declared import backend_of
 from logitmus.core.backend import Offer, Precision, Subject

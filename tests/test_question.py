@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from logitmus.cases.strategies import problems
+from logitmus.cases.generation.strategies import problems
 from logitmus.cases.suite import suite
 from logitmus.core.convention import FIELDS, PORTABLE, Convention
 from logitmus.core.problem import FLOAT_DTYPES, LAYOUTS, Problem

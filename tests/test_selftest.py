@@ -17,7 +17,7 @@ from logitmus.cases.planted import CORRECT, KINDS, Planted
 from logitmus.checking import selftest
 from logitmus.cli import main
 from logitmus.reports import junit, markdown
-from logitmus.reports.html import report
+from logitmus.reports.html import report as html
 from logitmus.reports.terminal import run
 from logitmus.reports.terminal import selftest as report
 from logitmus.results import detection_power, serialize
@@ -124,7 +124,7 @@ def written(power: Power | None, tmp_path: Path) -> dict[str, str]:
     out = io.StringIO()
     run.render(summary, Console(file=out, width=400), "RUN")
     said = {"terminal": out.getvalue(), "machine": json.dumps(serialize.as_dict(summary))}
-    for module in (report, junit, markdown):
+    for module in (html, junit, markdown):
         path = tmp_path / module.__name__
         module.write(summary, path)
         said[module.__name__] = path.read_text()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, find, given, settings
 
-from logitmus.cases.strategies import labels, logits, probability_targets, problems, weights
+from logitmus.cases.generation.strategies import labels, logits, probability_targets, problems, weights
 from logitmus.core.problem import FLOAT_DTYPES, LAYOUTS, Problem
 
 QUIET = settings(

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from logitmus.cases.planted import Bed
-from logitmus.cases.planted.numpy_loss import Result, cross_entropy
+from logitmus.cases.planted.numpy.loss import Result, cross_entropy
 from logitmus.core.problem import Array
 
 BED: Final = Bed("numpy")

@@ -1,7 +1,7 @@
 """Checking a function of a user's own: the suite's problems, judged by what a well-known function promises.
 
-The work is that of any run (`logitmus.engine.run`) over two subjects: the user's function, held to the other's convention,
-precision and documentation (`logitmus.checking.reference`), and beside it that other one, for comparison.
+The work is that of any run (`logitmus.engine.run`) over two subjects: the user's function, which is held to the
+convention, precision and documentation of a reference (`logitmus.checking.reference`), and the reference itself.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from itertools import count, islice, zip_longest
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from logitmus.cases.draws import Draws
+from logitmus.cases.generation.draws import Draws
 from logitmus.core.backend import Subject
 from logitmus.core.events import Event, Explored, Judged, Reached
 from logitmus.core.finding import Finding, Judgement, Verdict
@@ -22,7 +22,7 @@ from logitmus.core.problem import FLOAT_DTYPES, Problem
 from logitmus.engine.follow_up import Asking
 
 if TYPE_CHECKING:
-    from logitmus.cases.exploring import Form
+    from logitmus.cases.generation.mutation import Form
 
 SETTING: Final = "explore"  # the name of that setting: {"minutes": 5.0}, and perhaps {"rounds": 10}
 _BEST: Final = 20  # for each subject and dtype
@@ -144,14 +144,14 @@ class Explorer:
         return Explored(self._problems, sum(self._calls.values()), shares, tuple(self._found))
 
     def _problems_of(self, form: Form, dtype: str, number: int, *, steer: bool) -> Iterator[Problem]:
-        from logitmus.cases import exploring  # noqa: PLC0415  (loads Hypothesis)
+        from logitmus.cases.generation import mutation  # noqa: PLC0415  (loads Hypothesis)
 
         best = self._parents(form.targets, dtype) if steer else []
-        yield from exploring.drawn(form, dtype, _DRAWN if best else _EACH, self._seed, number)
+        yield from mutation.drawn(form, dtype, _DRAWN if best else _EACH, self._seed, number)
         for child in range(_EACH - _DRAWN) if best else ():
             draws = Draws("parents", self._seed, number, child)
             parents = [of[draws.index(len(of))] for of in _some(best, 1 + draws.index(1 + _OTHERS), draws)]
-            yield exploring.bred(parents, form, dtype, self._seed, number, child)
+            yield mutation.bred(parents, form, dtype, self._seed, number, child)
 
     def _parents(self, targets: str, dtype: str) -> list[tuple[Problem, ...]]:
         """The best problems in that dtype with such targets, by subject; subjects that have the same are one."""
@@ -165,7 +165,7 @@ class Explorer:
 
 def _turns(subjects: Collection[Subject], dtypes: Sequence[str]) -> Iterator[tuple[Form, str]]:
     """Forms and dtypes in turn, without end: the first forms soonest and most often."""
-    from logitmus.cases import exploring  # noqa: PLC0415  (loads Hypothesis)
+    from logitmus.cases.generation import mutation  # noqa: PLC0415  (loads Hypothesis)
 
     gradients = all(subject.offer.gradients for subject in subjects)
     kinds = {
@@ -174,7 +174,7 @@ def _turns(subjects: Collection[Subject], dtypes: Sequence[str]) -> Iterator[tup
         if s.offer.reductions
     }
     forms = [
-        exploring.forms(targets, options, reductions=reductions, inputs=inputs, upstream=gradients)
+        mutation.forms(targets, options, reductions=reductions, inputs=inputs, upstream=gradients)
         for inputs, targets, reductions, options in sorted(kinds, key=lambda kind: (kind[0] != "logits", kind))
     ]
     offered = {dtype for subject in subjects for dtype in subject.offer.dtypes}

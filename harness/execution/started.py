@@ -1,7 +1,7 @@
 """A stage: a pool that has started, whose subjects are described as a check wants them.
 
-It stands behind the seam of `logitmus.execution.pool`, so that the engine asks, keeps and judges as in any run. A callable that
-no worker can import is asked in this process (`Here`), behind the same seam.
+It has the interface of `logitmus.execution.pool`, so that the engine asks, keeps and judges as in any run. A callable
+that no worker can import is called in this process (`Here`), behind the same interface.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from logitmus.cases.examples import examples, plain_call
+from logitmus.cases.port_examples import examples, plain_call
 from logitmus.conventions.fit import Observed, Reading
 from logitmus.core.backend import Subject
 from logitmus.core.observation import Answered, Outcome, Raised

@@ -1,7 +1,7 @@
 """Detection power: which of the planted faults this harness finds and explains, and what it says of correct functions.
 
-`logitmus selftest` measures it (`logitmus.checking.selftest`). What it came to is kept in the user's cache beside the harness's
-own fingerprint, so that every report can tell by how good a judge it was written, or that nobody has measured that.
+`logitmus selftest` measures it (`logitmus.checking.selftest`). The score is kept in the user's cache beside the
+fingerprint of the harness, so that every report can state how reliable the harness is, or that this is unmeasured.
 """
 
 from __future__ import annotations

@@ -158,8 +158,8 @@ def _rank(one: Examined) -> tuple[object, ...]:
 def _right(problem: Problem, subject: Subject, outcome: Outcome, finding: Finding) -> tuple[str, Criterion | None]:
     """The part that the finding is about, and what its value may be.
 
-    Forward mode is held to the exact answer, not to the bits of the plain call (`logitmus.judging.consistency`): of the parts
-    that differ from that call's, the first that is wrong is meant.
+    Forward mode is held to the exact answer, not to the bits of the plain call (`logitmus.judging.consistency`): of the
+    parts that differ from that call's, the first that is wrong is meant.
     """
     if not isinstance(outcome, Answered):
         return finding.part, None

@@ -126,7 +126,7 @@ class Caller:
         Raises:
             NotAskedError: where it must be given an option that the problem does not give.
         """
-        # Without that argument it is asked for what it does anyway (`logitmus.checking.reference` finds out which that is).
+        # Without that argument it is asked for its fixed reduction, which `logitmus.checking.reference` measures.
         given = {"logits": logits, "targets": targets, **options}
         if "reduction" not in self.options:
             given.pop("reduction", None)

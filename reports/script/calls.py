@@ -1,4 +1,4 @@
-"""How a script asks: once, again and after others, or differentiated otherwise (as `logitmus.worker.call_modes` has it)."""
+"""How a script calls the function: once, repeatedly, or with another derivative (see `logitmus.worker.call_modes`)."""
 
 from __future__ import annotations
 

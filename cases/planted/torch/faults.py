@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from logitmus.cases.planted import Bed
-from logitmus.cases.planted.torch_loss import IGNORED, beside, classes_second, fused, reduced, right
+from logitmus.cases.planted.torch.loss import IGNORED, beside, classes_second, fused, reduced, right
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,9 +15,9 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from logitmus.cases import strategies
 from logitmus.cases.build import UPSTREAM
-from logitmus.cases.draws import Draws
+from logitmus.cases.generation import strategies
+from logitmus.cases.generation.draws import Draws
 from logitmus.core.problem import REDUCTIONS, Array, Problem, Reduction, float_array
 
 FAMILY: Final = "explored"

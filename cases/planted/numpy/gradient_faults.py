@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 
 from logitmus.cases.planted import Bed
-from logitmus.cases.planted.numpy_loss import (
+from logitmus.cases.planted.numpy.loss import (
     IGNORED,
     Result,
     cross_entropy,

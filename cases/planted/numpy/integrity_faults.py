@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from logitmus.cases.planted import Bed
-from logitmus.cases.planted.numpy_loss import (
+from logitmus.cases.planted.numpy.loss import (
     IGNORED,
     Result,
     cross_entropy,

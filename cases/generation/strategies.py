@@ -5,7 +5,7 @@ values (the dtype's extremes, thresholds of exp, offsets, -inf, NaN) are mixed i
 
 Example:
     >>> from hypothesis import given
-    >>> from logitmus.cases.strategies import problems
+    >>> from logitmus.cases.generation.strategies import problems
     >>> @given(problems(dtypes=("float32",), targets=("labels",), options=()))
     ... def test_my_loss(problem): ...
 """
