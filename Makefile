@@ -11,7 +11,7 @@ help:
 	@echo "make run    the default suite over PyTorch, TensorFlow and JAX; writes out/report.html"
 	@echo "make test   all tests"
 	@echo "make bench  what it costs, as ratios"
-	@echo "make lint   ruff, and mypy on the built wheel"
+	@echo "make lint   ruff; mypy and import-linter on the built wheel"
 	@echo "make clean  removes .venv and everything that was made"
 
 .venv/.stamp: pyproject.toml constraints.txt
@@ -40,14 +40,16 @@ test: .venv/.stamp
 bench: .venv/.stamp
 	$(BIN)/python tests/bench
 
-# mypy does not follow the folders' mapping in an editable install: it checks the wheel, from another directory.
+# Neither mypy nor import-linter follows the folders' mapping of an editable install: both check the built wheel.
 lint: .venv/.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	rm -rf build out/typed && mkdir -p out/typed
 	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir out/typed .
 	$(BIN)/python -m zipfile -e out/typed/*.whl out/typed
+	rm out/typed/*.whl
 	cd out/typed && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml -p logitmus
+	cd out/typed && PYTHONPATH=. ../../$(BIN)/lint-imports ../../pyproject.toml --no-cache --no-logo
 
 clean:
 	rm -rf .venv build out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

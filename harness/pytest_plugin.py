@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 if TYPE_CHECKING:
-    from logitmus.reports.terminal.check import CheckResult
+    from logitmus.checking.result import CheckResult
 
 _PROPERTY: Final = "logitmus"
 _MARKER: Final = (

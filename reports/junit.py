@@ -10,8 +10,7 @@ from pathlib import Path
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from logitmus.core.finding import Finding, Severity
-from logitmus.reports.terminal import selftest
-from logitmus.results import wording
+from logitmus.results import detection_power, wording
 from logitmus.results.groups import Group
 from logitmus.results.summary import Summary
 
@@ -32,7 +31,7 @@ def write(summary: Summary, path: Path, fails: Callable[[Finding], str] = lambda
                 failures.setdefault(cell, []).append(group)
     for subject in summary.subject_ids():
         suite = TestSuite(_clean(subject))
-        suite.add_property("logitmus", _clean(selftest.headline(summary.power)))
+        suite.add_property("logitmus", _clean(detection_power.headline(summary.power)))
         for family in summary.family_names():
             suite.add_testcase(_case(summary, subject, family, failures.get((subject, family), []), fails))
         xml.add_testsuite(suite)

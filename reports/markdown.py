@@ -7,8 +7,7 @@ import re
 from pathlib import Path
 
 from logitmus.core.finding import Severity, Verdict
-from logitmus.reports.terminal import selftest
-from logitmus.results import exploration, metamorphic, wording
+from logitmus.results import detection_power, exploration, metamorphic, wording
 from logitmus.results.groups import Group
 from logitmus.results.summary import Summary
 
@@ -43,7 +42,9 @@ def text(summary: Summary) -> str:
         lines += [f"<details><summary>{wording.plural(len(subjects), 'subject')}</summary>", "", *_SUBJECTS]
         lines += [_subject(summary, subject) for subject in subjects]
         lines += ["", "</details>", ""]
-    lines += [cell(line) for line in (selftest.headline(summary.power), *selftest.shortfalls(summary.power))]
+    lines += [
+        cell(line) for line in (detection_power.headline(summary.power), *detection_power.shortfalls(summary.power))
+    ]
     return "\n".join(lines) + "\n"
 
 

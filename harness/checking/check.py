@@ -20,6 +20,7 @@ from typing import cast as typed
 from logitmus.cases.suite import check_dtypes
 from logitmus.checking import reference
 from logitmus.checking.baseline import Tally
+from logitmus.checking.result import CheckResult
 from logitmus.checking.setup import Cast, Wanted, cast
 from logitmus.core.backend import TargetKind
 from logitmus.core.events import Event
@@ -30,7 +31,6 @@ from logitmus.engine.exploration import SETTING as EXPLORE
 from logitmus.engine.reduction import SETTING
 from logitmus.execution import registry
 from logitmus.execution.pool import Limits, Pool
-from logitmus.reports.terminal.check import CheckResult
 from logitmus.results import detection_power
 from logitmus.results.expectations import Acceptance, Expectation, load
 from logitmus.results.summary import Summary
@@ -125,7 +125,7 @@ def check(
         class_axis=reference.class_axis(framework, class_axis),
         device=device,
         models=reference.models(framework, like, targets),
-        dtypes=dtypes or (_NUMPY_DTYPES if reference.backend_name(framework) == "numpy" else _DTYPES),
+        dtypes=dtypes or (_NUMPY_DTYPES if registry.backend_name(framework) == "numpy" else _DTYPES),
     )
     with ExitStack() as stack:
         asked = cast(wanted, limits, compare=compare, isolated=isolated)

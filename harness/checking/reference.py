@@ -16,7 +16,6 @@ import numpy as np
 
 from logitmus.cases import metamorphic
 from logitmus.cases.suite import suite
-from logitmus.conventions.declared import backend_of
 from logitmus.core.backend import Subject, TargetKind
 from logitmus.core.problem import DEFAULT_REDUCTION, Array, Problem, Reduction, float_array
 from logitmus.execution import registry
@@ -31,16 +30,11 @@ _ROWS_OF_QUICK: Final = 8
 _ROWS_OF_EACH: Final = 3
 
 
-def backend_name(framework: str) -> str:
-    """The registered name in what a person calls a framework: "torch" in "mine=torch@/path/to/python"."""
-    return framework.partition("@")[0].rpartition("=")[2]
-
-
 def class_axis(framework: str, said: str = "") -> str:
     """Where a function gets its classes, as in `Convention`: as `said`, or as the framework's own functions have it."""
     if said:
         return {"-1": "last"}.get(said, said)
-    flagship = next((one for one in _declared(framework, "") if one.backend == backend_name(framework)), None)
+    flagship = next((one for one in _declared(framework, "") if one.backend == registry.backend_name(framework)), None)
     return "last" if flagship is None else flagship.convention.class_axis
 
 
@@ -156,14 +150,14 @@ def problems(
 
 def _declared(framework: str, like: str) -> Iterator[Subject]:
     """What the backends in question declare, eager and in their default variant, on the CPU; the flagship first."""
-    backend = backend_name(framework)
+    backend = registry.backend_name(framework)
     own = _MODELS.get(backend, backend)
     available = {spec.name: spec for spec in registry.available()}
     named = like.partition(":")[0] if ":" in like else own
     for name in dict.fromkeys((named, own, *available) if like else (own,)):
         if name not in available:
             continue
-        described = backend_of(available[name])
+        described = registry.backend_of(available[name])
         if described is not None:
             yield from (s for s in described.subjects(["cpu"]) if not s.mode and not s.variant)
 

@@ -153,7 +153,7 @@ def _cast(wanted: Wanted, own: _Own, limits: Limits, *, compare: bool, remarks: 
 def _specs_beside(wanted: Wanted) -> tuple[BackendSpec, ...]:
     """The backends of the models; the function's own framework as it was named, in its own interpreter."""
     names = dict.fromkeys(model.backend for model in wanted.models.values())
-    mine = reference.backend_name(wanted.framework)
+    mine = registry.backend_name(wanted.framework)
     return tuple(registry.parse(wanted.framework if name == mine else name) for name in names)
 
 

@@ -13,7 +13,7 @@ from logitmus.cli.exits import Exit, ProfileChoice
 from logitmus.cli.options import EXPECTATIONS, STDOUT, Expect, Explore, Html, Json
 
 if TYPE_CHECKING:
-    from logitmus.reports.terminal.check import CheckResult
+    from logitmus.checking.result import CheckResult
 
 
 class TargetsChoice(StrEnum):

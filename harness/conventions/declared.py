@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Final
 
 import numpy as np
 
-from logitmus.core.backend import Backend, Subject
+from logitmus.core.backend import Subject
 from logitmus.core.problem import DEFAULT_REDUCTION, Problem, float_array
 from logitmus.execution import registry
 from logitmus.oracle.answer import answer
 from logitmus.oracle.enclosure import Enclosure
 from logitmus.oracle.question import ask
 
-DISTRIBUTION: Final = "logitmus"  # other people's backends may import anything; these import no framework
 DTYPE: Final = "float32"  # what every framework computes in unless told otherwise
 
 
@@ -69,19 +67,9 @@ def sayings(problem: Problem, reduction: str | None) -> tuple[Saying, ...]:
     return tuple(sorted(grouped.values(), key=lambda saying: (not saying.asked, not saying.value)))
 
 
-def backend_of(spec: registry.BackendSpec) -> Backend | None:
-    """What a backend of this distribution declares; None: it is another's, and only a worker may import it."""
-    known = any(one.target == spec.target for one in registry.available() if one.distribution == DISTRIBUTION)
-    if not known:
-        return None
-    module, _, attribute = spec.target.partition(":")
-    backend: Backend = getattr(import_module(module), attribute)
-    return backend
-
-
 def _subjects() -> Iterator[Subject]:
     for spec in registry.available():
-        backend = backend_of(spec)
+        backend = registry.backend_of(spec)
         if backend is None:
             continue
         yield from (s for s in backend.subjects(["cpu"]) if not s.mode and not s.variant)

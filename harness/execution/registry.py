@@ -18,13 +18,16 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
+from typing import Final
 
+from logitmus.core.backend import Backend
 from logitmus.core.convention import FIELDS
 from logitmus.worker import user_code
 
 GROUP = "logitmus.backends"
+DISTRIBUTION: Final = "logitmus"  # other people's backends may import anything; these import no framework
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _NAMED = re.compile(r"([A-Za-z0-9][\w.-]*)=(.+)", re.DOTALL)
 
@@ -197,3 +200,18 @@ def _command(text: str) -> tuple[str, ...]:
             "is the path right, and is it executable?"
         )
     return tuple(command)
+
+
+def backend_name(framework: str) -> str:
+    """The registered name in what a person calls a framework: "torch" in "mine=torch@/path/to/python"."""
+    return framework.partition("@")[0].rpartition("=")[2]
+
+
+def backend_of(spec: BackendSpec) -> Backend | None:
+    """What a backend of this distribution declares; None: it is another's, and only a worker may import it."""
+    known = any(one.target == spec.target for one in available() if one.distribution == DISTRIBUTION)
+    if not known:
+        return None
+    module, _, attribute = spec.target.partition(":")
+    backend: Backend = getattr(import_module(module), attribute)
+    return backend

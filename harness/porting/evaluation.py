@@ -12,12 +12,12 @@ from typing import Final
 
 from logitmus.cases.suite import suite
 from logitmus.conventions.card import Card
-from logitmus.conventions.declared import backend_of
 from logitmus.conventions.measure import measure
 from logitmus.core.backend import Subject, Usage
 from logitmus.core.events import BackendFailed
 from logitmus.core.observation import Answered, NotRun, Outcome, Raised
 from logitmus.core.problem import Problem
+from logitmus.execution import registry
 from logitmus.execution.ask_backend import InquiryError
 from logitmus.execution.pool import Ask, Observed, Pool
 from logitmus.execution.registry import BackendSpec
@@ -93,7 +93,7 @@ def as_declared(specs: Sequence[BackendSpec], devices: Sequence[str]) -> Intervi
     subjects = tuple(
         replace(subject, backend=spec.name)
         for spec in specs
-        if (backend := backend_of(spec)) is not None
+        if (backend := registry.backend_of(spec)) is not None
         for subject in backend.subjects(devices)
     )
     return Interview(subjects, lambda asked: [predicted(*one) for one in asked], measured=False)
@@ -102,7 +102,7 @@ def as_declared(specs: Sequence[BackendSpec], devices: Sequence[str]) -> Intervi
 def usage_of(subject: Subject, specs: Sequence[BackendSpec]) -> Usage:
     """How a person writes it; empty where only its worker could say."""
     for spec in specs:
-        backend = backend_of(spec) if spec.name == subject.backend else None
+        backend = registry.backend_of(spec) if spec.name == subject.backend else None
         for function in backend.functions if backend is not None else ():
             if function.name == subject.function:
                 return function.usage

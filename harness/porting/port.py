@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from logitmus.conventions.card import Card
-from logitmus.conventions.declared import backend_of
 from logitmus.core.backend import Subject, Usage
 from logitmus.execution import registry
 from logitmus.execution.registry import BackendSpec
@@ -80,7 +79,7 @@ def _spec_of(text: str, specs: Sequence[BackendSpec], known: Sequence[Subject]) 
     """The backend that a name speaks of: the one it begins with, or the one that is known to have the function."""
     prefix = text.partition(":")[0]
     for spec in specs:
-        if spec.name == prefix and backend_of(spec) is None:  # only its worker knows what it offers
+        if spec.name == prefix and registry.backend_of(spec) is None:  # only its worker knows what it offers
             return spec
     backend = subject_lookup.chosen(text.partition("@")[0].partition("+")[0], known).backend
     return next(spec for spec in specs if spec.name == backend)

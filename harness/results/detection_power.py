@@ -18,7 +18,9 @@ import platformdirs
 
 from logitmus import __version__, cases
 from logitmus.cases.planted import CORRECT, KINDS, Planted
+from logitmus.results import wording
 
+_NOT_MEASURED = "not measured for this version of the harness; `logitmus selftest` does that"
 SCHEMA: Final = 1
 
 
@@ -171,6 +173,34 @@ def fingerprint() -> str:
             digest.update(f"{folder.name}/{path.relative_to(folder).as_posix()}".encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def headline(power: Power | None) -> str:
+    """One sentence; also where nobody has measured it."""
+    if power is None:
+        return f"detection power: {_NOT_MEASURED}"
+    alarms = wording.plural(len(power.alarms), "false alarm") if power.alarms else "no false alarm"
+    return (
+        f"detection power: {power.found} of {power.planted} planted faults found, {power.explained} of them rightly "
+        f"explained; {alarms} on {wording.plural(power.correct, 'correct implementation')}"
+    )
+
+
+def shortfalls(power: Power | None) -> list[str]:
+    """What was not found, not rightly explained, or found without cause, by name; and what could not be asked."""
+    if power is None:
+        return []
+    told = (
+        ("not found", power.missed),
+        ("found, and not rightly explained", power.misnamed),
+        ("said something against, though correct", power.alarms),
+    )
+    return [f"{words}: {', '.join(names)}" for words, names in told if names] + list(power.remarks)
+
+
+def rows(power: Power) -> list[tuple[str, str, int, int, int]]:
+    """For each kind of fault: the kind, what it is, and how many were planted, found and rightly explained."""
+    return [(kind, KINDS[kind], *counts) for kind, counts in power.kinds.items()]
 
 
 # --- within ------------------------------------------------------------------------------------------------------

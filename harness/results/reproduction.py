@@ -12,8 +12,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from logitmus.checking.reference import backend_name
-from logitmus.conventions.declared import backend_of
 from logitmus.core.backend import Function, Subject
 from logitmus.core.events import BackendReady, Event, Examined, Judged
 from logitmus.core.finding import Finding
@@ -181,14 +179,14 @@ def _framework(settings: Mapping[str, Any], subject: Subject, ready: BackendRead
         return str(own.get("framework", ""))
     for text in settings.get("backends", ()):
         if str(text).partition("=")[0] == subject.backend:
-            return backend_name(str(text))
+            return registry.backend_name(str(text))
     return subject.backend
 
 
 def _function(framework: str, subject: Subject) -> Function:
     """What the backend declares; only of those that this distribution brings is it known how a person calls them."""
     spec = next((one for one in registry.available() if one.name == framework), None)
-    backend = None if spec is None else backend_of(spec)
+    backend = None if spec is None else registry.backend_of(spec)
     functions = {} if backend is None else {function.name: function for function in backend.functions}
     if subject.function not in functions:
         raise ReproError(
@@ -254,7 +252,7 @@ def _targets_first(signature: Mapping[str, bool], options: Mapping[str, str]) ->
 def _versions(framework: str, ready: BackendReady) -> dict[str, str]:
     """Those that identify the backend: what its distributions are called, it says itself."""
     spec = next((one for one in registry.available() if one.name == framework), None)
-    backend = None if spec is None else backend_of(spec)
+    backend = None if spec is None else registry.backend_of(spec)
     there = versions(ready.environment)
     names = ("numpy", *(backend.distributions if backend else ()))
     builds = dict.fromkeys(f"{name}{build}" for name in names for build in _BUILDS)

@@ -15,9 +15,8 @@ from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.core.finding import Verdict
 from logitmus.reports.html.conventions_page import columns
 from logitmus.reports.html.pages import templates
-from logitmus.reports.terminal import selftest
 from logitmus.reports.terminal.conventions import headline
-from logitmus.results import exploration, metamorphic, serialize, wording
+from logitmus.results import detection_power, exploration, metamorphic, serialize, wording
 from logitmus.results.finding_view import Evidence
 from logitmus.results.summary import Cell, Summary
 
@@ -61,7 +60,7 @@ def render(summary: Summary, measured: Sequence[Claims] = (), verdict: str = "")
         links=_links(evidence),
         evidence=evidence,
         exploration=exploration,
-        detection=selftest,
+        detection=detection_power,
         relations=metamorphic.table(summary.related),
         relation_grid=metamorphic.grid(summary.related),
         conventions=_conventions(summary),

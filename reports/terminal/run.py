@@ -10,8 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from logitmus.core.finding import Finding, Severity, Verdict
-from logitmus.reports.terminal import selftest
-from logitmus.results import exploration, metamorphic, wording
+from logitmus.results import detection_power, exploration, metamorphic, wording
 from logitmus.results.groups import Group
 from logitmus.results.summary import Cell, Summary
 
@@ -224,7 +223,7 @@ def _totals(summary: Summary, console: Console) -> None:
         f"{summary.verdicts[Verdict.NOT_RUN]:,} not run",
     ]
     console.print(Text(", ".join(said)))
-    for line in (selftest.headline(summary.power), *selftest.shortfalls(summary.power)):
+    for line in (detection_power.headline(summary.power), *detection_power.shortfalls(summary.power)):
         console.print(text(line, "dim"))
     reasons = summary.why_not()
     for reason, count in reasons[:_REASONS]:

@@ -1,4 +1,4 @@
-"""How good a judge is this? The score of the selftest, in words: in every report, and by itself after a selftest."""
+"""The score of `logitmus selftest` on a terminal, and for machines."""
 
 from __future__ import annotations
 
@@ -9,40 +9,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from logitmus.cases.planted import CORRECT, KINDS
-from logitmus.results import wording
-from logitmus.results.detection_power import Power, Result, Score
+from logitmus.cases.planted import CORRECT
+from logitmus.results import detection_power, wording
+from logitmus.results.detection_power import Result, Score
 
-_NOT_MEASURED = "not measured for this version of the harness; `logitmus selftest` does that"
 _CAUSES = 3
-
-
-def headline(power: Power | None) -> str:
-    """One sentence; also where nobody has measured it."""
-    if power is None:
-        return f"detection power: {_NOT_MEASURED}"
-    alarms = wording.plural(len(power.alarms), "false alarm") if power.alarms else "no false alarm"
-    return (
-        f"detection power: {power.found} of {power.planted} planted faults found, {power.explained} of them rightly "
-        f"explained; {alarms} on {wording.plural(power.correct, 'correct implementation')}"
-    )
-
-
-def shortfalls(power: Power | None) -> list[str]:
-    """What was not found, not rightly explained, or found without cause, by name; and what could not be asked."""
-    if power is None:
-        return []
-    told = (
-        ("not found", power.missed),
-        ("found, and not rightly explained", power.misnamed),
-        ("said something against, though correct", power.alarms),
-    )
-    return [f"{words}: {', '.join(names)}" for words, names in told if names] + list(power.remarks)
-
-
-def rows(power: Power) -> list[tuple[str, str, int, int, int]]:
-    """For each kind of fault: the kind, what it is, and how many were planted, found and rightly explained."""
-    return [(kind, KINDS[kind], *counts) for kind, counts in power.kinds.items()]
 
 
 def as_dict(score: Score) -> dict[str, Any]:
@@ -78,7 +49,7 @@ def render(score: Score, console: Console, *, every: bool) -> None:
     for name in ("faults", "planted", "found", "explained"):
         table.add_column(name, justify="left" if name == "faults" else "right")
     table.add_column("", style="dim", overflow="fold")
-    for kind, words, planted, found, explained in rows(score.power):
+    for kind, words, planted, found, explained in detection_power.rows(score.power):
         style = "" if planted == explained else "bold red"
         table.add_row(kind, str(planted), str(found), Text(str(explained), style), words)
     console.print(table)
@@ -87,7 +58,7 @@ def render(score: Score, console: Console, *, every: bool) -> None:
     _short(score, console)
     if every:
         _all(score, console)
-    line = headline(score.power)
+    line = detection_power.headline(score.power)
     console.print(Text(line[0].upper() + line[1:], style="bold green" if score.perfect else "bold red"))
     for remark in score.remarks:
         console.print(Text(wording.printable(remark)))

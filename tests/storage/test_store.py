@@ -135,7 +135,8 @@ for seed, identity in enumerate(store.problem_ids()):
 
 
 def test_a_killed_writer_leaves_what_it_committed(path):
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    here = Path(__file__).parent
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parent / "support")])}
     command = [sys.executable, "-c", WRITER, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as writer:
         assert writer.stdout.readline() == b"now\n"

@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 
 from logitmus.checking import check
 from logitmus.cli import app
-from logitmus.conventions.declared import backend_of
 from logitmus.core.backend import Subject
 from logitmus.core.events import BackendReady, Examined, Judged
 from logitmus.core.finding import Finding
@@ -43,7 +42,7 @@ def ran(text: str, folder: Path, **more: object) -> tuple[int, str]:
 
 def declared(name: str) -> Subject:
     """A built-in subject, by its id; no framework is needed."""
-    backends = [backend_of(spec) for spec in registry.available()]
+    backends = [registry.backend_of(spec) for spec in registry.available()]
     return next(s for b in backends if b for s in b.subjects(["cpu", "cuda"]) if s.id == name)
 
 

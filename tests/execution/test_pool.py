@@ -20,7 +20,7 @@ from logitmus.core.problem import Problem
 from logitmus.execution import registry
 from logitmus.execution.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready, Waiting
 
-WORKERS = Path(__file__).parent / "workers"
+WORKERS = Path(__file__).parent.parent / "support" / "workers"
 SUBJECT = "minimal:cross_entropy@cpu"
 QUICK = Limits(start_seconds=20, compile_seconds=20, call_seconds=20, line_bytes=1 << 22, memory_bytes=1 << 30)
 

@@ -296,13 +296,13 @@ def test_the_schema_refuses_what_the_harness_refuses(message: dict[str, Any]) ->
 
 
 def test_the_documented_session_is_what_the_minimal_worker_really_says() -> None:
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     blocks = re.findall(r"```json\n(.*?)```", (root / "docs" / "protocol.md").read_text(encoding="utf-8"), re.DOTALL)
     hello, batch, *answers = map(json.loads, blocks)
     schema_of("to_worker").validate(batch)
     assert wire.decode_problem(batch["items"][0]["problem"]).id == batch["items"][0]["problem"]["id"]
     said = subprocess.run(
-        [sys.executable, root / "tests" / "workers" / "minimal.py"],
+        [sys.executable, root / "tests" / "support" / "workers" / "minimal.py"],
         input=wire.to_line(batch),
         capture_output=True,
         check=True,

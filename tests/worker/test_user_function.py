@@ -24,6 +24,8 @@ from logitmus.execution.pool import Limits
 from logitmus.worker.user_code import Target, TargetError, parse
 from logitmus.worker.user_function import adopt
 
+SUPPORT = Path(__file__).parent.parent / "support"
+
 ROWS = np.array([[0, 0, 0, 1], [2, 0, 0, 0]], np.float32)
 LABELS = Problem(logits=ROWS, targets=np.array([3, 1]))
 SOFT = Problem(logits=ROWS, targets=np.eye(4, dtype=np.float32)[[3, 1]])
@@ -493,9 +495,7 @@ def test_what_cannot_be_adopted(framework: str, options: tuple[str, ...], axis: 
 
 
 def test_a_backend_that_takes_no_functions_says_so(file: Path) -> None:
-    spec = registry.BackendSpec(
-        name="mini", target="mini_backend:BACKEND", path=str(Path(__file__).parent), function=f"{file}:loss"
-    )
+    spec = registry.BackendSpec(name="mini", target="mini_backend:BACKEND", path=str(SUPPORT), function=f"{file}:loss")
     with pytest.raises(TargetError, match="the backend mini takes no functions of your own"):
         list(inquire(spec, [DEFAULT]))
 

@@ -14,7 +14,7 @@ from logitmus import Convention, Problem, reference
 from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.oracle.answer import UnanswerableError
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "conventions.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "conventions.md"
 
 ROWS = np.zeros((3, 4), np.float32)
 HOT = np.eye(4, dtype=np.float32)

@@ -91,8 +91,8 @@ def test_to_know_what_is_planted_takes_no_framework() -> None:
 def test_what_falls_short_is_told_by_name(results, perfect: bool, numbers: str, short: str) -> None:
     one = score(*results)
     assert one.perfect is perfect
-    assert numbers in report.headline(one.power)
-    assert short in "\n".join(report.shortfalls(one.power))
+    assert numbers in detection_power.headline(one.power)
+    assert short in "\n".join(detection_power.shortfalls(one.power))
     out = io.StringIO()
     report.render(one, Console(file=out, width=120), every=False)
     loud = [line for line in out.getvalue().splitlines() if line.startswith(("NOT ", "FALSE "))]
@@ -185,5 +185,5 @@ def test_a_few_by_name(cli, cache: Path) -> None:
 @pytest.mark.frameworks
 def test_every_planted_fault_is_found_and_rightly_explained_and_nothing_else_is() -> None:
     whole = selftest.selftest()
-    assert whole.perfect, report.shortfalls(whole.power)
+    assert whole.perfect, detection_power.shortfalls(whole.power)
     assert not whole.remarks

@@ -13,7 +13,6 @@ import pytest
 
 from logitmus.cases.port_examples import examples, plain_call
 from logitmus.cli import main
-from logitmus.conventions.declared import backend_of
 from logitmus.core.backend import Offer, Precision, Subject
 from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.core.observation import Answered
@@ -218,7 +217,7 @@ def made_up(function: str, **convention: str) -> Subject:
 
 def searched(source: Subject, target: Subject, put: Callable[[Subject, Any], Any] = predicted) -> list[Difference]:
     interview = Interview((source, target), lambda asked: [put(*one) for one in asked], measured=True)
-    backend = backend_of(registry.parse("torch"))
+    backend = registry.backend_of(registry.parse("torch"))
     assert backend is not None
     turn = Turn(target, backend.functions[0].usage)
     return Search(interview, source, target, target, (turn,)).all()
@@ -390,7 +389,7 @@ def _run(*lines: str) -> float:
 
 @pytest.mark.parametrize("spec", registry.available(), ids=lambda spec: spec.name)
 def test_a_backend_that_says_how_it_is_called_says_so_of_all_it_offers(spec: registry.BackendSpec) -> None:
-    backend = backend_of(spec)
+    backend = registry.backend_of(spec)
     assert backend is not None
     for function in backend.functions:
         usage = function.usage

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_claims import asked
+from probe_run import asked
 from test_reports import events, gathered
 
 from logitmus.conventions.claims import Claims, claims

@@ -20,7 +20,7 @@ from logitmus.cli import main
 from logitmus.engine.run import run
 from logitmus.storage.store import Store, StoreError
 
-TESTS = Path(__file__).parent
+SUPPORT = Path(__file__).parent.parent / "support"
 MINI = ["--backend", "mini_backend:BACKEND", "--profile", "quick", "--family", "seed-question", "--dtype", "float32"]
 
 LONG = [
@@ -56,7 +56,7 @@ def cli(capfd, monkeypatch, tmp_path):
 @pytest.fixture
 def mini(tmp_path):
     """A user's own backend, in the folder where `cli` runs."""
-    shutil.copy(TESTS / "mini_backend.py", tmp_path)
+    shutil.copy(SUPPORT / "mini_backend.py", tmp_path)
 
 
 @pytest.fixture

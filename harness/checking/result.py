@@ -1,0 +1,246 @@
+"""The result of a check: a value, its plain text (`str`), and its JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Final
+
+from logitmus.core.backend import Subject, TargetKind
+from logitmus.core.events import Judged
+from logitmus.core.finding import Finding, Grade, Severity
+from logitmus.results import detection_power, exploration, metamorphic, serialize, wording
+from logitmus.results.expectations import Acceptance
+from logitmus.results.groups import Group
+from logitmus.results.summary import Summary
+
+SCHEMA: Final = 1
+_OPTIONS: Final = ("weight", "ignore_index", "label_smoothing")
+_FAMILIES: Final = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckResult:
+    """What came of a check; `str()` of it is a message that suffices by itself.
+
+    Attributes:
+        function: as it was named.
+        subjects: its subjects as they were held, by the kind of targets. models: the ids of what they are held to.
+        require: the grade that was asked for, if one was.
+        groups: what speaks against it, by cause, worst first, each with the smallest problem that shows it.
+        excused: what does not (see `Tally`): notes, say, and what the model does no better. accepted: and by whom.
+        grades, model_grades: the worst grade by dtype.
+        below: by dtype, the smallest problem without a finding on which the required grade is not reached.
+        problems, calls, seconds: what it was asked, with all calls made and how long they took.
+        not_asked: how many problems were not put to it, by reason.
+        remarks: what else a reader must know, such as a comparison that could not be made.
+        stopped: whether it ended at the first finding, as it was told to.
+        file: the run's, where it was kept.
+        summary: of the run, for reports.
+    """
+
+    function: str
+    subjects: Mapping[TargetKind, Subject]
+    models: Mapping[TargetKind, str]
+    require: Grade | None
+    groups: tuple[Group, ...]
+    excused: tuple[Group, ...]
+    accepted: Acceptance = field(default_factory=lambda: Acceptance(()), repr=False)
+    grades: Mapping[str, Grade]
+    model_grades: Mapping[str, Grade]
+    below: Mapping[str, Judged] = field(default_factory=dict)
+    problems: int
+    calls: int
+    seconds: float
+    not_asked: Mapping[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    stopped: bool = False
+    file: Path | None = None
+    summary: Summary = field(repr=False)
+
+    @property
+    def conforms(self) -> bool:
+        """Whether nothing speaks against it, it was asked something, and every dtype reaches the required grade."""
+        return bool(self.problems) and not self.groups and not self.short
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Of each group, the one on the smallest problem."""
+        return tuple(group.finding for group in self.groups)
+
+    @property
+    def short(self) -> tuple[str, ...]:
+        """The dtypes whose grade is below the required one."""
+        required = self.require
+        return tuple(d for d, grade in self.grades.items() if required is not None and grade.rank > required.rank)
+
+    @property
+    def unnamed(self) -> tuple[str, ...]:
+        """The options that the function does not name, and which were not exercised."""
+        offers = [subject.offer for subject in self.subjects.values()]
+        return tuple(one for one in _OPTIONS if not any(one in offer.options for offer in offers))
+
+    @property
+    def headline(self) -> str:
+        """One sentence."""
+        held_to = " and ".join(dict.fromkeys(self.models.values()))
+        if self.conforms:
+            return f"{self.function} conforms to {held_to}"
+        if not self.problems:
+            return f"{self.function} was not asked anything"
+        found = [f"{wording.plural(n, severity.value)}" for severity, n in self._tally().items() if n]
+        required = "" if self.require is None else self.require.value
+        short = f"grade {required} is not reached in {', '.join(self.short)}" if self.short else ""
+        return f"{self.function} does not conform to {held_to}: {', '.join([*found, *filter(None, [short])])}"
+
+    def _tally(self) -> dict[Severity, int]:
+        return {one: sum(group.finding.severity is one for group in self.groups) for one in Severity}
+
+    def __str__(self) -> str:
+        lines = [self.headline, ""]
+        for number, group in enumerate(self.groups, 1):
+            lines.append(f"{number}. {_head(group)}")
+            lines += [f"   {name + ':':<10}{words}" for name, words in evidence(group)]
+            lines.append("")
+        lines += [*_grade_lines(self), *facts(self)]
+        return wording.printable("\n".join(lines))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For machines; the schema is versioned. The run's own summary is under "run"."""
+        run = serialize.as_dict(self.summary)
+        return {
+            "schema": SCHEMA,
+            "conforms": self.conforms,
+            "headline": self.headline,
+            "function": self.function,
+            "held_to": dict(self.models),
+            "require": None if self.require is None else self.require.value,
+            "grades": {dtype: grade.value for dtype, grade in self.grades.items()},
+            "model_grades": {dtype: grade.value for dtype, grade in self.model_grades.items()},
+            "findings": [_as_dict(group) for group in self.groups],
+            "excused": [_as_dict(group) for group in self.excused],
+            "problems": self.problems,
+            "calls": self.calls,
+            "seconds": round(self.seconds, 3),
+            "stopped_at_first": self.stopped,
+            "not_exercised": list(self.unnamed),
+            "not_asked": dict(self.not_asked),
+            "remarks": list(self.remarks),
+            "run": run,
+        }
+
+
+def evidence(group: Group) -> Iterator[tuple[str, str]]:
+    """What shows a group's cause, line by line: a name and words."""
+    finding, place = group.finding, wording.where(group.finding)
+    came = f"{finding.observed}  {wording.measure(finding)}".strip()
+    many = f"{wording.plural(group.count, 'result')} in {wording.listed(group.families, _FAMILIES)}"
+    yield "asked", wording.question(group.problem, finding.row)
+    for name, words in (
+        ("expected", f"{finding.expected}  ({place})" if place and finding.expected else finding.expected),
+        ("came", came),
+        ("seen", f"{many} ({', '.join(sorted(group.dtypes))})"),
+        ("depends", wording.depends(group.dependences)),
+        ("or", wording.doubt(finding)),
+        ("matters", wording.why(finding)),
+        ("cause", finding.cause),
+    ):
+        if words:
+            yield name, words
+
+
+def facts(result: CheckResult) -> Iterator[str]:
+    """What was asked and what was not, and what was found that does not count."""
+    yield from _examples_below(result)
+    for group in result.excused:
+        reason = result.accepted.reason(group.finding)
+        because = f"; accepted: {reason}" if reason else ""
+        yield f"not held against it: {group.finding.summary} ({wording.plural(group.count, 'result')}){because}"
+    own_ids = [subject.id for subject in result.subjects.values()]
+    for words, expectations in (
+        ("stale expectation, matched nothing", result.accepted.stale),
+        ("expired expectation", result.accepted.expired),
+    ):
+        for one in expectations:
+            if any(fnmatchcase(identity, one.subject) for identity in own_ids):
+                yield f"{words}: {one}"
+    if result.unnamed:
+        names = ", ".join(result.unnamed)
+        hint = f"(called otherwise? --option {result.unnamed[0]}=ITS_NAME)"
+        yield f"not exercised, for it has no such argument: {names} {hint}"
+    offers = [subject.offer for subject in result.subjects.values()]
+    if not any("logits" in offer.gradients for offer in offers):
+        yield "no gradient was judged: it gives none"
+    raised = sum(group.count for group in result.groups if group.finding.cause.startswith("raised:"))
+    if len(offers) == 1 and raised > result.problems / 2:
+        other = "probabilities" if offers[0].targets == "labels" else "labels"
+        yield f"it was asked with {offers[0].targets} alone; where it takes {other}: --targets {other}"
+    reasons = sorted(result.not_asked.items(), key=lambda item: (-item[1], item[0]))
+    if reasons:
+        told = "; ".join(f"{reason} ({wording.plural(count, 'problem')})" for reason, count in reasons)
+        yield f"not asked: {told}"
+    yield from metamorphic.brief(one for one in result.summary.related if one.subject in own_ids)
+    explored = exploration.of(result.summary.explored, set(own_ids))
+    yield from exploration.lines(explored)
+    yield from result.remarks
+    if result.groups:
+        command = wording.repro(result.groups[0].finding, "RUN" if result.file is None else str(result.file))
+        kept = ", once the run is kept (--out RUN, or out=)" if result.file is None else ""
+        yield f"a script that shows a finding by itself: {command}{kept}"
+    yield detection_power.headline(result.summary.power)
+    stopped = "; stopped at the first finding" if result.stopped else ""
+    asked = f"{wording.plural(result.problems, 'problem')}, {wording.plural(result.calls, 'call')}"
+    yield f"{asked}, {result.seconds:.0f} s{stopped}"
+
+
+# --- within ------------------------------------------------------------------------------------------------------
+
+
+def _head(group: Group) -> str:
+    finding = group.finding
+    return f"{finding.severity.value.upper()} ({finding.kind.value}, {finding.id}): {finding.summary}"
+
+
+def grade_rows(result: CheckResult) -> Iterator[tuple[str, ...]]:
+    yield (result.function, *(grade.value for grade in result.grades.values()))
+    if result.model_grades:
+        grades = [result.model_grades.get(dtype) for dtype in result.grades]
+        name = " and ".join(dict.fromkeys(result.models.values()))
+        yield (name, *("." if grade is None else grade.value for grade in grades))
+
+
+def _grade_lines(result: CheckResult) -> Iterator[str]:
+    for name, *cells in grade_rows(result) if result.grades else ():
+        told = ", ".join(f"{cell} in {dtype}" for dtype, cell in zip(result.grades, cells, strict=True))
+        yield f"{name}: grade {told}"
+
+
+def _examples_below(result: CheckResult) -> Iterator[str]:
+    """On what the required grade is not reached: nothing that a finding tells of."""
+    for dtype in result.short:
+        if dtype in result.below:
+            problem, judgement = result.below[dtype].problem, result.below[dtype].judgement
+            seen = f"grade {judgement.grade.value if judgement.grade else '?'}, up to {judgement.ulps:.3g} ulps"
+            yield f"not {result.require} in {dtype}, e.g. {wording.question(problem, None)}: {seen}"
+
+
+def _as_dict(group: Group) -> dict[str, Any]:
+    finding = group.finding
+    return {
+        "kind": finding.kind.value,
+        "severity": finding.severity.value,
+        "cause": finding.cause,
+        "summary": finding.summary,
+        "count": group.count,
+        "families": sorted(group.families),
+        "dtypes": sorted(group.dtypes),
+        "id": finding.id,
+        "dependences": list(group.dependences),
+        "problem": finding.problem,
+        "question": wording.question(group.problem, finding.row),
+        "expected": finding.expected,
+        "observed": finding.observed,
+        "part": finding.part,
+    }
