@@ -7,8 +7,12 @@ import pytest
 _SLOW = ("long", "frameworks", "browser")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items.sort(key=_when)
+    if "packages" not in config.getoption("markexpr"):  # what is found there depends on what happens to be installed
+        left_out = [item for item in items if item.get_closest_marker("packages")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def _when(item: pytest.Item) -> tuple[bool, bool]:
