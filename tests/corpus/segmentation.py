@@ -109,16 +109,16 @@ def paddleseg_focal(logits, target):
         parameters={"focal_gamma": 2},
         arithmetic={"inputs": "float32", "computed": "float32", "returned": "float32"},
         limits=("one row without a batch axis", "spatial axes"),
-        source="MONAI 1.6.1, FocalLoss(to_onehot_y=True, use_softmax=True): https://github.com/Project-MONAI/MONAI",
+        source="MONAI 1.6.1, FocalLoss(to_onehot_y=True, use_softmax=True): https://github.com/Project-MONAI/MONAI "
+        "(for logits of shape (N, K), 'sum' returns the mean, too)",
     )
 )
-def monai_softmax_focal(logits, target, reduction="mean"):
+def monai_softmax_focal(logits, target):
     if logits.ndim != 2:
         raise ValueError("this miniature takes logits of shape (N, K)")
     hot = F.one_hot(target, logits.shape[1]).float()
     log_p = logits.float().log_softmax(1)
-    losses = -((1 - log_p.exp()) ** 2) * log_p * hot
-    return losses.sum(1) if reduction == "none" else losses.sum() if reduction == "sum" else losses.mean()
+    return (-((1 - log_p.exp()) ** 2) * log_p * hot).mean()
 
 
 @miniature(

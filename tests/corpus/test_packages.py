@@ -124,10 +124,8 @@ def loss(logits, target):
         "monai_softmax_focal",
         "monai.losses.focal_loss",
         """
-def loss(logits, target, reduction="mean"):
-    focal = there.FocalLoss(to_onehot_y=True, use_softmax=True, reduction=reduction)
-    losses = focal(logits, target[:, None])
-    return losses.sum(1) if reduction == "none" else losses
+def loss(logits, target):
+    return there.FocalLoss(to_onehot_y=True, use_softmax=True)(logits, target[:, None])
 """,
     ),
     Original(
