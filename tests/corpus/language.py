@@ -63,7 +63,7 @@ def litgpt_chunked(logits, target, ignore_index=-100):
         "(the padding) is left out.",
         convention={"default_reduction": "sum", "smoothing": "others"},
         parameters={"label_smoothing": 0.1, "ignored_label": 1},
-        source="fairseq 0.12.3, label_smoothed_nll_loss (and sockeye 3.1.34 in its fairseq mode): "
+        source="fairseq 0.12.2, label_smoothed_nll_loss (and sockeye 3.1.34 in its fairseq mode): "
         "https://github.com/facebookresearch/fairseq",
     )
 )
@@ -220,7 +220,8 @@ def gemma_soft_cap(logits, target, reduction="mean"):
         sentence="Smoothed row losses with label 0 (the padding) set to 0.",
         parameters={"ignored_label": 0},
         limits=("one row without a batch axis", "spatial axes"),
-        source="apex (NVIDIA) 25.09, contrib.xentropy.SoftmaxCrossEntropyLoss: https://github.com/NVIDIA/apex",
+        source="apex (NVIDIA, commit 05cec60), contrib.xentropy.SoftmaxCrossEntropyLoss: "
+        "https://github.com/NVIDIA/apex",
     )
 )
 def apex_xentropy(logits, target, label_smoothing=0.0):
@@ -296,7 +297,7 @@ def perplexity(logits, target):
             "ignore_default": "-100",
             "log_base": "2",
         },
-        source="fairseq 0.12.3, reduce_metrics (loss / log 2): https://github.com/facebookresearch/fairseq",
+        source="fairseq 0.12.2, reduce_metrics (loss / log 2): https://github.com/facebookresearch/fairseq",
     )
 )
 def bits_per_token(logits, target):

@@ -23,8 +23,8 @@ def _one_hot(target, classes):
     Truth(
         sentence="Row losses plus 1e-4 times the squared logsumexp.",
         parameters={"z_loss": 1e-4},
-        source="t5x 0.0.0, losses.cross_entropy_with_logits (z_loss=1e-4): https://github.com/google-research/t5x "
-        "(also mesh-tensorflow 0.1.21, levanter 1.1)",
+        source="t5x (commit 08058ed), losses.cross_entropy_with_logits (z_loss=1e-4): "
+        "https://github.com/google-research/t5x (also mesh-tensorflow 0.1.21, levanter 1.1)",
     ),
     framework="numpy",
     targets="probabilities",
@@ -41,7 +41,7 @@ def t5x_z_loss(logits, target):
         "1e-4 times the squared logsumexp.",
         convention={"smoothing": "others"},
         parameters={"label_smoothing": 0.1, "z_loss": 1e-4, "added": "minus the entropy of the target"},
-        source="t5x 0.0.0, losses.compute_weighted_cross_entropy (rows not summed): "
+        source="t5x (commit 08058ed), losses.compute_weighted_cross_entropy (rows not summed): "
         "https://github.com/google-research/t5x",
     ),
     framework="numpy",
