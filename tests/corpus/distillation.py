@@ -12,7 +12,7 @@ from corpus.truth import Truth, miniature
     Truth(
         sentence="16 times the divergence of the softmax at temperature 4 from the teacher's probabilities, averaged "
         "over the rows.",
-        convention={"default_reduction": "mean"},
+        convention={"zero_times_infinity": "nan", "default_reduction": "mean"},
         parameters={"temperature": 4, "factor": 16, "added": "minus the entropy of the target"},
         source="sentence-transformers 6.2.0, DistillKLDivLoss (and Hinton et al. 2015): "
         "https://github.com/huggingface/sentence-transformers",
@@ -28,7 +28,12 @@ def distillation_kl(logits, target):
     Truth(
         sentence="100 times the divergence of the softmax at temperature 10 from the teacher's probabilities, "
         "averaged over rows and classes.",
-        convention={"default_reduction": "mean", "class_axis": "1", "mean_denominator": "elements"},
+        convention={
+            "zero_times_infinity": "nan",
+            "default_reduction": "mean",
+            "class_axis": "1",
+            "mean_denominator": "elements",
+        },
         parameters={"temperature": 10, "factor": 100, "added": "minus the entropy of the target"},
         limits=("one row without a batch axis",),
         source="mmdet 3.3.0, KnowledgeDistillationKLDivLoss(T=10): https://github.com/open-mmlab/mmdetection",
@@ -43,7 +48,7 @@ def mmdet_knowledge_distillation(logits, target):
 @miniature(
     Truth(
         sentence="The divergence of the softmax from the teacher's probabilities, summed and divided by the rows.",
-        convention={"default_reduction": "mean"},
+        convention={"zero_times_infinity": "nan", "default_reduction": "mean"},
         parameters={"added": "minus the entropy of the target"},
         limits=("one row without a batch axis", "spatial axes"),
         source="super-gradients 3.7.1, KDklDivLoss: https://github.com/Deci-AI/super-gradients",
@@ -60,7 +65,7 @@ def super_gradients_kl(logits, target):
     Truth(
         sentence="The divergence of the softmax at temperature 2 from the teacher's probabilities, without the usual "
         "factor 4.",
-        convention={"default_reduction": "mean"},
+        convention={"zero_times_infinity": "nan", "default_reduction": "mean"},
         parameters={"temperature": 2, "added": "minus the entropy of the target"},
         limits=("one row without a batch axis", "spatial axes"),
         source="avalanche-lib 0.6.0, LearningWithoutForgetting: https://github.com/ContinualAI/avalanche",

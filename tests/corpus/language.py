@@ -218,6 +218,7 @@ def gemma_soft_cap(logits, target, reduction="mean"):
 @miniature(
     Truth(
         sentence="Smoothed row losses with label 0 (the padding) set to 0.",
+        convention={"zero_times_infinity": "nan"},
         parameters={"ignored_label": 0},
         limits=("one row without a batch axis", "spatial axes"),
         source="apex (NVIDIA, commit 05cec60), contrib.xentropy.SoftmaxCrossEntropyLoss: "

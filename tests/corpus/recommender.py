@@ -53,7 +53,7 @@ def multiple_negatives_ranking(logits, target, reduction="mean"):
 @miniature(
     Truth(
         sentence="The sum of cross-entropies at temperature 0.1.",
-        convention={"default_reduction": "sum"},
+        convention={"zero_times_infinity": "nan", "default_reduction": "sum"},
         parameters={"temperature": 0.1},
         source="tensorflow-recommenders 0.7.7, tasks.Retrieval(temperature=0.1): "
         "https://github.com/tensorflow/recommenders",
@@ -83,6 +83,7 @@ def cosface(logits, target, reduction="mean"):
 @miniature(
     Truth(
         sentence="Cross-entropy minus 0.05 times the entropy of the softmax.",
+        convention={"zero_times_infinity": "nan"},
         parameters={"entropy": -0.05},
         source="the confidence penalty of Pereyra et al. 2017 (https://arxiv.org/abs/1701.06548), as the entropy "
         "bonus of stable-baselines3 2.7.0: https://github.com/DLR-RM/stable-baselines3",

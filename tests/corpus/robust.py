@@ -37,6 +37,7 @@ def keras_generalized_cross_entropy(logits, target):
 @miniature(
     Truth(
         sentence="Cross-entropy plus twice 1 - p.",
+        convention={"zero_times_infinity": "nan"},
         parameters={"poly": 2},
         source="optax 0.2.8, losses.poly_loss_cross_entropy: https://github.com/google-deepmind/optax",
     ),

@@ -12,6 +12,7 @@ from corpus.truth import Truth, miniature
     Truth(
         sentence="Cross-entropy with optional smoothing, in which ignored rows are zero but counted by the mean.",
         convention={
+            "zero_times_infinity": "nan",
             "class_axis": "1",
             "default_reduction": "mean",
             "mean_denominator": "rows",
@@ -100,6 +101,7 @@ def paddleseg_focal(logits, target):
     Truth(
         sentence="Focal loss with gamma 2 in float32, averaged over rows and classes.",
         convention={
+            "zero_times_infinity": "nan",
             "class_axis": "1",
             "default_reduction": "mean",
             "mean_denominator": "elements",

@@ -33,7 +33,12 @@ def espnet_label_smoothing(logits, target):
 @miniature(
     Truth(
         sentence="Cross-entropy of given log-probabilities; smoothing, where requested, is uniform.",
-        convention={"inputs": "log_probabilities", "class_axis": "1", "default_reduction": "mean"},
+        convention={
+            "zero_times_infinity": "nan",
+            "inputs": "log_probabilities",
+            "class_axis": "1",
+            "default_reduction": "mean",
+        },
         limits=("one row without a batch axis",),
         source="speechbrain 1.1.2, nnet.losses.nll_loss: https://github.com/speechbrain/speechbrain",
     )
@@ -48,7 +53,7 @@ def speechbrain_nll(logits, target, label_smoothing=0.0):
 @miniature(
     Truth(
         sentence="Cross-entropy of given log-probabilities with a teacher's probabilities.",
-        convention={"inputs": "log_probabilities"},
+        convention={"zero_times_infinity": "nan", "inputs": "log_probabilities"},
         source="speechbrain 1.1.2, nnet.losses.ce_kd: https://github.com/speechbrain/speechbrain",
     ),
     targets="probabilities",

@@ -254,6 +254,17 @@ def test_the_classes_lie_where_it_says(m: Miniature) -> None:
     assert np.allclose(np.moveaxis(gradient, axis, -1).reshape(N, K), flat_gradient, rtol=1e-3, atol=1e-8)
 
 
+@each([m for m in EXPLAINABLE if not {"label_smoothing", "probability", "position"} & set(m.truth.parameters)])
+def test_masked_classes_give_nan_where_it_says(m: Miniature) -> None:
+    if m.truth.convention.get("inputs") == "probabilities" or m.truth.parameters.get("label"):
+        pytest.skip("no class can be masked")
+    logits = np.array([[0.0, -np.inf, 1.0], [1.0, 0.0, -np.inf]])
+    target = np.array([2, 1]) if m.targets == "labels" else np.array([[0.5, 0, 0.5], [1, 0, 0]])
+    with np.errstate(all="ignore"):
+        loss, _ = call(m, logits, target)
+    assert np.isnan(loss).any() == (m.truth.convention.get("zero_times_infinity") == "nan")
+
+
 @each(list(CORPUS))
 def test_it_refuses_what_it_says(m: Miniature) -> None:
     labels = m.targets == "labels"

@@ -22,6 +22,7 @@ def _one_hot(target, classes):
 @miniature(
     Truth(
         sentence="Row losses plus 1e-4 times the squared logsumexp.",
+        convention={"zero_times_infinity": "nan"},
         parameters={"z_loss": 1e-4},
         source="t5x (commit 08058ed), losses.cross_entropy_with_logits (z_loss=1e-4): "
         "https://github.com/google-research/t5x (also mesh-tensorflow 0.1.21, levanter 1.1)",
@@ -138,7 +139,7 @@ def levanter_next_token(logits, target):
 @miniature(
     Truth(
         sentence="Cross-entropy with optional uniform smoothing; ignored rows take no part and are not counted.",
-        convention={"default_reduction": "mean", "ignore_default": "-1"},
+        convention={"zero_times_infinity": "nan", "default_reduction": "mean", "ignore_default": "-1"},
         source="tinygrad 0.14.0, Tensor.sparse_categorical_crossentropy (with ignore_index given): "
         "https://github.com/tinygrad/tinygrad",
     )
@@ -154,6 +155,7 @@ def tinygrad_sparse(logits, target, ignore_index=-1, label_smoothing=0.0, reduct
 @miniature(
     Truth(
         sentence="Plain row losses with optional uniform smoothing, from logits less their maximum.",
+        convention={"zero_times_infinity": "nan"},
         source="mlx 0.32.4, nn.losses.cross_entropy: https://github.com/ml-explore/mlx",
     )
 )

@@ -89,7 +89,7 @@ class Truth:
         sentence: in plain English.
         convention: the fields of `logitmus.core.convention` that differ from the portable convention, as far as the
             function can be seen to choose: without weights it has no choice of `smoothing_weights`. What it does with
-            infinite logits, invalid labels and an overflowing shift is its framework's, and not written down.
+            a logit of +inf, invalid labels and an overflowing shift is its framework's, and not written down.
         parameters: of `PARAMETERS`.
         arithmetic: of `ARITHMETIC`, for logits in float64.
         mechanisms: of `MECHANISMS`.

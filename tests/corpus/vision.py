@@ -28,7 +28,7 @@ def timm_label_smoothing(logits, target):
 @miniature(
     Truth(
         sentence="Cross-entropy with target probabilities along the last axis, averaged over all rows.",
-        convention={"default_reduction": "mean"},
+        convention={"zero_times_infinity": "nan", "default_reduction": "mean"},
         source="timm 1.0.31, SoftTargetCrossEntropy: https://github.com/huggingface/pytorch-image-models",
     ),
     targets="probabilities",
