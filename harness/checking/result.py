@@ -36,7 +36,7 @@ class CheckResult:
         problems, calls, seconds: what it was asked, with all calls made and how long they took.
         not_asked: how many problems were not put to it, by reason.
         remarks: what else a reader must know, such as a comparison that could not be made.
-        stopped: whether it ended at the first finding, as it was told to.
+        stopped: whether `--fail-fast` ended the check at its first finding.
         file: the run's, where it was kept.
         summary: of the run, for reports.
     """
@@ -179,8 +179,8 @@ def facts(result: CheckResult) -> Iterator[str]:
         yield f"it was asked with {offers[0].targets} alone; where it takes {other}: --targets {other}"
     reasons = sorted(result.not_asked.items(), key=lambda item: (-item[1], item[0]))
     if reasons:
-        told = "; ".join(f"{reason} ({wording.plural(count, 'problem')})" for reason, count in reasons)
-        yield f"not asked: {told}"
+        skipped = "; ".join(f"{reason} ({wording.plural(count, 'problem')})" for reason, count in reasons)
+        yield f"not asked: {skipped}"
     yield from metamorphic.brief(one for one in result.summary.related if one.subject in own_ids)
     explored = exploration.of(result.summary.explored, set(own_ids))
     yield from exploration.lines(explored)
@@ -213,8 +213,8 @@ def grade_rows(result: CheckResult) -> Iterator[tuple[str, ...]]:
 
 def _grade_lines(result: CheckResult) -> Iterator[str]:
     for name, *cells in grade_rows(result) if result.grades else ():
-        told = ", ".join(f"{cell} in {dtype}" for dtype, cell in zip(result.grades, cells, strict=True))
-        yield f"{name}: grade {told}"
+        by_dtype = ", ".join(f"{cell} in {dtype}" for dtype, cell in zip(result.grades, cells, strict=True))
+        yield f"{name}: grade {by_dtype}"
 
 
 def _examples_below(result: CheckResult) -> Iterator[str]:

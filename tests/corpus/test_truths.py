@@ -254,10 +254,15 @@ def test_the_classes_lie_where_it_says(m: Miniature) -> None:
     assert np.allclose(np.moveaxis(gradient, axis, -1).reshape(N, K), flat_gradient, rtol=1e-3, atol=1e-8)
 
 
-@each([m for m in EXPLAINABLE if not {"label_smoothing", "probability", "position"} & set(m.truth.parameters)])
+def takes_masked_classes(m: Miniature) -> bool:
+    """Whether -inf among its inputs masks a class: not of probabilities, and not where every class has a target."""
+    with_targets = {"label_smoothing", "probability", "position"} & set(m.truth.parameters)
+    probabilities = m.truth.convention.get("inputs") == "probabilities"
+    return not (with_targets or probabilities or m.truth.parameters.get("label"))
+
+
+@each([m for m in EXPLAINABLE if takes_masked_classes(m)])
 def test_masked_classes_give_nan_where_it_says(m: Miniature) -> None:
-    if m.truth.convention.get("inputs") == "probabilities" or m.truth.parameters.get("label"):
-        pytest.skip("no class can be masked")
     logits = np.array([[0.0, -np.inf, 1.0], [1.0, 0.0, -np.inf]])
     target = np.array([2, 1]) if m.targets == "labels" else np.array([[0.5, 0, 0.5], [1, 0, 0]])
     with np.errstate(all="ignore"):
@@ -298,11 +303,15 @@ def test_mechanisms_show(m: Miniature) -> None:
             assert np.abs(call(m, moved, t)[0] - call(m, tilted, t)[0]).max() > 1e-12
 
 
-@each([m for m in EXPLAINABLE if not m.truth.mechanisms and not m.truth.arithmetic and m.targets == "labels"])
+def is_free_of_offsets(m: Miniature) -> bool:
+    """Whether its definition does not depend on a common offset of the logits, and nothing rounds it."""
+    dependent = {"temperature", "scale", "soft_cap", "z_loss", "extra_zero_logits", "margin"} & set(m.truth.parameters)
+    of_logits = m.targets == "labels" and m.truth.convention.get("inputs", "logits") == "logits"
+    return of_logits and not (dependent or m.truth.mechanisms or m.truth.arithmetic)
+
+
+@each([m for m in EXPLAINABLE if is_free_of_offsets(m)])
 def test_a_common_offset_costs_nothing_without_a_mechanism(m: Miniature) -> None:
-    rounded = {"temperature", "scale", "soft_cap", "z_loss", "extra_zero_logits", "margin"}  # what feels an offset
-    if m.truth.convention.get("inputs", "logits") != "logits" or rounded & set(m.truth.parameters):
-        pytest.skip("feels an offset by its definition")
     question = Question(np.array([[0.0, 1.0, 2.0], [3.0, 1.0, 0.5]]) + 2.0**13, np.array([0, 1]))
     loss, _ = call(m, question.logits, question.target)
     exact = predict(m.truth, question)
