@@ -1,5 +1,7 @@
-"""The questions: families of adversarial problems, the suite made of them, and Hypothesis strategies.
+"""Which problems are asked? Families of adversarial problems, the suite made of them, and ways to make more.
 
-Light: importing this package imports nothing else. `logitmus.cases.suite` has the fixed suite,
-`logitmus.cases.generation.strategies` draws problems beyond it.
+`suite` is the fixed suite: deterministic, the same bits on every machine. `families` has one module per adversarial
+idea, `generation` draws further problems, `metamorphic` changes problems without changing their answer, `planted` holds
+functions with known faults, and `port_examples` holds problems small enough to follow by hand. This package imports
+nothing but `logitmus.core`, and importing it loads none of its modules.
 """

@@ -1,1 +1,6 @@
-"""Readers of a run's events: terminal, HTML, JUnit, Markdown, JSON. The engine knows none of them."""
+"""How is a result shown?
+
+One package or module for each kind of output: `terminal`, `html`, `script` (a reproduction that needs no Logitmus),
+`markdown`, `junit` and `json_report`. A report formats what `logitmus.results` concluded and decides nothing itself, so
+all of them show the same findings under the same ids.
+"""

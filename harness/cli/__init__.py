@@ -1,6 +1,6 @@
-"""The command line: one module per verb, each of which parses, calls and prints.
+"""What does the user type? One module per command, each of which parses, calls and prints.
 
-`logitmus --help` loads none of the engine: a verb imports what it needs when it is called.
+`logitmus --help` loads none of the engine: a command imports what it needs when it is called.
 """
 
 from __future__ import annotations
