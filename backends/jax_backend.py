@@ -23,7 +23,8 @@ from logitmus.core.backend import (
     same_precision,
 )
 from logitmus.core.convention import Convention
-from logitmus.core.problem import ONCE, Array
+from logitmus.core.floats import Array
+from logitmus.core.problem import ONCE
 
 
 def _integer_labels(logits: Any, labels: Any, _options: Mapping[str, Any]) -> Any:

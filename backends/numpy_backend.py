@@ -9,7 +9,7 @@ import numpy as np
 
 from logitmus.core.backend import ALL_LAYOUTS, REPEATED, Backend, Call, Function, Inputs, Offer, Outputs, same_precision
 from logitmus.core.convention import Convention
-from logitmus.core.problem import Array
+from logitmus.core.floats import Array
 
 
 def _softmax(x: Array) -> tuple[Array, Array]:

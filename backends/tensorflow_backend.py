@@ -21,7 +21,8 @@ from logitmus.core.backend import (
     same_precision,
 )
 from logitmus.core.convention import Convention
-from logitmus.core.problem import ONCE, Array
+from logitmus.core.floats import Array
+from logitmus.core.problem import ONCE
 
 _DEVICES: Final = {"cpu": "CPU", "cuda": "GPU"}
 # Keras' mean is called so in every version of Keras 3.

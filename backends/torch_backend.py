@@ -21,7 +21,8 @@ from logitmus.core.backend import (
     same_precision,
 )
 from logitmus.core.convention import Convention
-from logitmus.core.problem import FLOAT_DTYPES, ONCE, Array
+from logitmus.core.floats import FLOAT_DTYPES, Array
+from logitmus.core.problem import ONCE
 
 
 def _functional(logits: Any, targets: Any, options: Mapping[str, Any]) -> Any:

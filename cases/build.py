@@ -8,45 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache
-from typing import Any, Final
+from typing import Final
 
-import ml_dtypes
 import numpy as np
 
 from logitmus.cases.family import Canvas, Kind, Plan
-from logitmus.core.problem import FLOAT_DTYPES, Array, Problem, float_array
+from logitmus.core.floats import Array
+from logitmus.core.problem import Problem
 
 UPSTREAM: Final = (1.0, -1.0, 0.5, 2.0, -0.25, 3.0, 0.75, -1.5, 0.0)
 """Upstream gradients: neither uniform nor positive, and exact in bfloat16."""
-
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """A floating-point format: its largest value, smallest normal and subnormal values, and bits of precision."""
-
-    max: float
-    smallest_normal: float
-    smallest_subnormal: float
-    precision: int
-
-    def ulp(self, value: float) -> float:
-        """The gap between `value` and the next value away from zero (normal values)."""
-        return math.ldexp(1.0, math.frexp(value)[1] - self.precision)
-
-
-@cache
-def format_of(dtype: str) -> Format:
-    info: Any = ml_dtypes.finfo(FLOAT_DTYPES[dtype])  # type: ignore[no-untyped-call]
-    return Format(float(info.max), float(info.smallest_normal), float(info.smallest_subnormal), int(info.nmant) + 1)
-
-
-def neighbour(value: float, dtype: str, steps: int = 1) -> float:
-    """`value` rounded into the dtype, then `steps` representable values away from zero (towards it if negative)."""
-    rounded = float_array(value, dtype)
-    bits = rounded.reshape(1).view(f"u{rounded.dtype.itemsize}").astype(np.int64) + steps
-    return float(bits.astype(f"u{rounded.dtype.itemsize}").view(rounded.dtype)[0])
 
 
 def two_level(classes: int, pairs: Sequence[tuple[float, float]]) -> Array:

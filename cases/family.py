@@ -12,7 +12,8 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from logitmus.cases.generation.draws import Draws
-from logitmus.core.problem import Array, Problem, Reduction, float_array
+from logitmus.core.floats import Array, float_array
+from logitmus.core.problem import Problem, Reduction
 
 ProfileName = Literal["quick", "default", "full"]
 PROFILES: Final[Mapping[str, str]] = MappingProxyType(

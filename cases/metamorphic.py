@@ -14,7 +14,8 @@ from typing import Final
 import ml_dtypes
 import numpy as np
 
-from logitmus.core.problem import Array, Problem
+from logitmus.core.floats import Array
+from logitmus.core.problem import Problem
 
 FAMILY: Final = "relations"  # of the problems that are asked for this sake
 

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from logitmus.core.problem import Array, Problem, Reduction, float_array
+from logitmus.core.floats import Array, float_array
+from logitmus.core.problem import Problem, Reduction
 
 INF: Final = float("inf")
 SEED: Final = np.array([[0.0, 0.0, 0.0, 1.0]])

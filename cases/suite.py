@@ -43,7 +43,8 @@ from logitmus.cases.families import (
     wide_spread,
 )
 from logitmus.cases.family import PROFILES, Family, Profile, ProfileName
-from logitmus.core.problem import FLOAT_DTYPES, Problem
+from logitmus.core.floats import FLOAT_DTYPES
+from logitmus.core.problem import Problem
 
 FAMILIES: Final[tuple[Family, ...]] = tuple(
     module.FAMILY

@@ -6,7 +6,8 @@ import numpy as np
 
 from logitmus.cases.build import cotangent, labels, ordinary, soft_targets
 from logitmus.cases.family import Canvas, Family, Plan, issue
-from logitmus.core.problem import Array, Problem
+from logitmus.core.floats import Array
+from logitmus.core.problem import Problem
 
 _UPSTREAM = np.array(0.75)  # of a mean: not 1, by which one may multiply as often as one likes
 _LARGE = 16384.0  # inside float16; its exponential is outside float64

@@ -1,8 +1,8 @@
 """The target far below the best class: the loss is the gap."""
 
-from logitmus.cases.build import format_of, on_canvases, two_level
+from logitmus.cases.build import on_canvases, two_level
 from logitmus.cases.family import Canvas, Family, issue
-from logitmus.core.problem import Array
+from logitmus.core.floats import Array, format_of
 
 GAPS = (
     20.0,
@@ -30,7 +30,7 @@ GAPS = (
 
 def rows(canvas: Canvas) -> Array:
     """The focus at -gap below equal others; and at 0 below others that are high."""
-    gaps = [gap for gap in GAPS if gap < format_of(canvas.dtype).max]
+    gaps = [gap for gap in GAPS if gap < format_of(canvas.dtype).largest]
     return two_level(canvas.classes, [pair for gap in gaps for pair in ((-gap, 0.0), (0.0, gap))])
 
 

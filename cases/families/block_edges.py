@@ -6,7 +6,8 @@ import numpy as np
 
 from logitmus.cases.build import ask, cotangent, one_hot
 from logitmus.cases.family import Canvas, Family, Plan, issue
-from logitmus.core.problem import Array, Problem
+from logitmus.core.floats import Array
+from logitmus.core.problem import Problem
 
 EDGES = (
     31,

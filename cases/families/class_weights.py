@@ -6,9 +6,10 @@ from itertools import islice
 
 import numpy as np
 
-from logitmus.cases.build import assorted, cotangent, format_of, labels, ordinary, soft_targets
+from logitmus.cases.build import assorted, cotangent, labels, ordinary, soft_targets
 from logitmus.cases.family import Canvas, Family, Plan, issue
-from logitmus.core.problem import REDUCTIONS, Array, Problem, Reduction
+from logitmus.core.floats import Array, format_of
+from logitmus.core.problem import REDUCTIONS, Problem, Reduction
 
 
 def weights(canvas: Canvas) -> Iterator[tuple[str, Array]]:
@@ -21,7 +22,7 @@ def weights(canvas: Canvas) -> Iterator[tuple[str, Array]]:
     yield "zero for all", usual * 0.0
     yield "negative for every second class", np.where(even, -usual, usual)
     yield "summing to nearly nothing", np.where(even, 1.0, -1.0)
-    yield "huge", usual * 2.0**10 if canvas.dtype == "float16" else usual * (form.max / 2.0**12)
+    yield "huge", usual * 2.0**10 if canvas.dtype == "float16" else usual * (form.largest / 2.0**12)
     yield "tiny", usual * form.smallest_normal
     yield "not exact in binary", 0.1 + usual / 3.0
 

@@ -2,19 +2,18 @@
 
 import numpy as np
 
-from logitmus.cases.build import format_of, on_canvases
+from logitmus.cases.build import on_canvases
 from logitmus.cases.family import Canvas, Family, issue
-from logitmus.core.problem import Array
+from logitmus.core.floats import Array, format_of, ulp
 
 OFFSETS = (1024.0, 1e4, 3e4, 6e4, 65536.0, 1e6, 2.0**24, 1e8, 1e12, 1e30)
 
 
 def rows(canvas: Canvas) -> Array:
     """Per offset and sign: equal logits, one class a step above, a grid of steps (an ulp, 1/4 at least)."""
-    form = format_of(canvas.dtype)
     made = []
-    for offset in (sign * size for size in OFFSETS if size < form.max for sign in (1, -1)):
-        step = max(form.ulp(offset), 0.25)
+    for offset in (sign * size for size in OFFSETS if size < format_of(canvas.dtype).largest for sign in (1, -1)):
+        step = max(float(ulp(np.array(offset), canvas.dtype)), 0.25)
         hot = np.zeros(canvas.classes)
         hot[:1] = step
         grid = canvas.draws.integers(-4, 5, canvas.classes) * step

@@ -6,7 +6,7 @@ import numpy as np
 
 from logitmus.cases.build import on_canvases, two_level
 from logitmus.cases.family import Canvas, Family, issue
-from logitmus.core.problem import Array
+from logitmus.core.floats import Array
 
 # Where e^-gap passes the unit roundoff of bfloat16, float16, float32, float64, and where float32's exp underflows.
 NEAR_ABSORPTION = (

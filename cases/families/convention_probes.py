@@ -16,7 +16,8 @@ import numpy as np
 
 from logitmus.cases.build import one_hot
 from logitmus.cases.family import Canvas, Family, Plan, issue
-from logitmus.core.problem import Array, Problem
+from logitmus.core.floats import Array
+from logitmus.core.problem import Problem
 
 Ask = Callable[..., Problem]
 ROWS: Final = 4

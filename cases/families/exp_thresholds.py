@@ -4,9 +4,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from logitmus.cases.build import neighbour, on_canvases, two_level
+from logitmus.cases.build import on_canvases, two_level
 from logitmus.cases.family import Canvas, Family, issue
-from logitmus.core.problem import Array
+from logitmus.core.floats import Array, neighbour
 
 # ln of: the largest value; the smallest normal; the smallest subnormal; half of that.
 _SINGLE = (88.72283905206835, -87.33654475055310, -103.27892990343185, -103.97207708399179)

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from logitmus.cases.build import format_of, on_canvases, ordinary
+from logitmus.cases.build import on_canvases, ordinary
 from logitmus.cases.family import Canvas, Family
-from logitmus.core.problem import Array
+from logitmus.core.floats import Array, format_of
 
 
 def rows(canvas: Canvas) -> Array:
     """Per mask value: others masked, all but the focus, the focus itself, everything, everything plus the logits."""
-    lowest = -format_of(canvas.dtype).max
+    lowest = -format_of(canvas.dtype).largest
     masks = [mask for mask in (-1e4, -6e4, -1e9, -1e30, -3.4e38) if mask > lowest] + [lowest]
     made = []
     for mask in masks:

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from logitmus.cases.build import format_of, neighbour, on_canvases, two_level
+from logitmus.cases.build import on_canvases, two_level
 from logitmus.cases.family import Canvas, Family, issue
-from logitmus.core.problem import Array
+from logitmus.core.floats import Array, format_of, neighbour
 
 
 def rows(canvas: Canvas) -> Array:
     """Pairs (focus, others): all at the edge, one ulp apart at the edge, one far above or below the others."""
-    top = format_of(canvas.dtype).max
+    top = format_of(canvas.dtype).largest
     below = neighbour(top, canvas.dtype, -1)
     pairs = [(top, top), (-top, -top), (top, below), (below, top), (-top, -below), (top, 0.0), (0.0, top), (-top, 0.0)]
     pairs += [(0.0, -top), (top / 2, -top / 2), (-top / 2, top / 2)]

@@ -7,7 +7,8 @@ import numpy as np
 
 from logitmus.cases.build import assorted, cotangent, labels
 from logitmus.cases.family import Canvas, Family, Plan, commit, issue
-from logitmus.core.problem import Array, Problem, Reduction
+from logitmus.core.floats import Array
+from logitmus.core.problem import Problem, Reduction
 
 
 def patterns(canvas: Canvas) -> Iterator[tuple[str, Array]]:

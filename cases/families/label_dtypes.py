@@ -6,7 +6,8 @@ import numpy as np
 
 from logitmus.cases.build import assorted, cotangent, labels, ordinary
 from logitmus.cases.family import Family, Plan, issue
-from logitmus.core.problem import LABEL_DTYPES, Problem
+from logitmus.core.floats import LABEL_DTYPES
+from logitmus.core.problem import Problem
 
 
 def build(plan: Plan) -> Iterator[Problem]:

@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from logitmus.cases.build import format_of, neighbour, on_canvases, two_level
+from logitmus.cases.build import on_canvases, two_level
 from logitmus.cases.family import Canvas, Family
-from logitmus.core.problem import Array
+from logitmus.core.floats import Array, format_of, neighbour
 
 LN2 = 0.6931471805599453
 
 
 def rows(canvas: Canvas) -> Array:
     """0 and -0 (certainty), -inf (impossibility), log-probabilities of ordinary and extreme sizes."""
-    lowest, tiny = -format_of(canvas.dtype).max, -format_of(canvas.dtype).smallest_subnormal
+    lowest, tiny = -format_of(canvas.dtype).largest, -format_of(canvas.dtype).smallest_subnormal
     values = (-0.0, 0.0, tiny, -(2.0**-24), -LN2, neighbour(-LN2, canvas.dtype), -16.125, -104.0, lowest / 2)
     pairs = [(value, other) for value in values for other in (-float("inf"), -LN2, -20.0)]
     noise = -np.abs(canvas.draws.dyadic((16, canvas.classes), limit=8.0))

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from logitmus.cases.build import ask, ordinary
 from logitmus.cases.family import Canvas, Family, Plan, issue
-from logitmus.core.problem import Array, Problem
+from logitmus.core.floats import Array
+from logitmus.core.problem import Problem
 
 INF = float("inf")
 

@@ -2,7 +2,7 @@
 
 from logitmus.cases.build import on_canvases, ordinary
 from logitmus.cases.family import Canvas, Family, issue
-from logitmus.core.problem import Array
+from logitmus.core.floats import Array
 
 
 def rows(canvas: Canvas) -> Array:

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from logitmus.cases.build import format_of, on_canvases, two_level
+from logitmus.cases.build import on_canvases, two_level
 from logitmus.cases.family import Canvas, Family
-from logitmus.core.problem import Array
+from logitmus.core.floats import Array, format_of
 
 
 def rows(canvas: Canvas) -> Array:
     """The focus at one end of the range, another class at the other, the rest small; and whole rows so."""
-    top = format_of(canvas.dtype).max
+    top = format_of(canvas.dtype).largest
     ends = [(a * top, b * top) for a, b in ((1, -1), (0.875, -0.875), (0.75, -0.5), (0.5, -0.75), (1, -0.0625))]
     ends += [(low, high) for high, low in ends]
     two_sided = two_level(canvas.classes, ends)

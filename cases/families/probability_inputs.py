@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from logitmus.cases.build import format_of, neighbour, on_canvases, two_level
+from logitmus.cases.build import on_canvases, two_level
 from logitmus.cases.family import Canvas, Family
-from logitmus.core.problem import Array
+from logitmus.core.floats import Array, format_of, neighbour
 
 
 def rows(canvas: Canvas) -> Array:

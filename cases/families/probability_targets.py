@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from logitmus.cases.build import assorted, cotangent, format_of, labels, one_hot, soft_targets
+from logitmus.cases.build import assorted, cotangent, labels, one_hot, soft_targets
 from logitmus.cases.family import Canvas, Family, Plan, issue
-from logitmus.core.problem import Array, Problem
+from logitmus.core.floats import Array, format_of
+from logitmus.core.problem import Problem
 
 
 def targets(canvas: Canvas) -> Iterator[tuple[str, Array]]:

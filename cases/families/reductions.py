@@ -6,8 +6,9 @@ from itertools import islice
 
 import numpy as np
 
-from logitmus.cases.build import assorted, format_of, labels, ordinary, soft_targets
+from logitmus.cases.build import assorted, labels, ordinary, soft_targets
 from logitmus.cases.family import Canvas, Family, Plan, issue
+from logitmus.core.floats import format_of
 from logitmus.core.problem import Problem, Reduction
 
 
@@ -36,7 +37,7 @@ def upstream_rows(canvas: Canvas) -> Iterator[Problem]:
         ("for one row alone", np.where(place == canvas.rows // 2, 1.0, 0.0)),
         ("alternating", np.where(place % 2, 1.0, -1.0)),
         ("growing", np.ldexp(1.0, place % 16 - 8)),
-        ("huge", np.full(canvas.rows, form.max / 4)),
+        ("huge", np.full(canvas.rows, form.largest / 4)),
         ("tiny", np.full(canvas.rows, form.smallest_normal * 8)),
         ("zero", np.zeros(canvas.rows)),
     ):

@@ -10,7 +10,8 @@ from logitmus.cases import metamorphic
 from logitmus.cases.build import cotangent, labels, ordinary, soft_targets
 from logitmus.cases.family import Canvas, Family, Plan
 from logitmus.cases.metamorphic import RELATIONS
-from logitmus.core.problem import Array, Problem
+from logitmus.core.floats import Array
+from logitmus.core.problem import Problem
 
 _LIVE = 4  # classes of the problems that are padded: as many as the seed question has
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from logitmus.cases.build import assorted, cotangent, labels, soft_targets
 from logitmus.cases.family import Canvas, Family, Plan, issue
-from logitmus.core.problem import Array, Problem
+from logitmus.core.floats import Array
+from logitmus.core.problem import Problem
 
 BATCH = (2, 4, 4)
 

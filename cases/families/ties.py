@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from logitmus.cases.build import neighbour, on_canvases, two_level
+from logitmus.cases.build import on_canvases, two_level
 from logitmus.cases.family import Canvas, Family
-from logitmus.core.problem import Array
+from logitmus.core.floats import Array, neighbour
 
 VALUES = (1.0, -1.0, 0.1, 100.0, 2.0**-20, 11.0, 88.0)
 

@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from logitmus.cases.build import format_of, on_canvases
+from logitmus.cases.build import on_canvases
 from logitmus.cases.family import Canvas, Family
-from logitmus.core.problem import Array
+from logitmus.core.floats import Array, format_of
 
 STEPS = (0.0625, 0.5, 1.0, 3.0, 8.0, 16.0)
 
 
 def rows(canvas: Canvas) -> Array:
     """Falling lines, geometric rows of both signs, and noise scaled by powers of two."""
-    places, top = np.arange(canvas.classes), format_of(canvas.dtype).max
+    places, top = np.arange(canvas.classes), format_of(canvas.dtype).largest
     lines = [-step * places for step in STEPS] + [step * (places - canvas.classes / 2) for step in STEPS]
     signs = np.where(places % 2, -1.0, 1.0)
     geometric = [

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from logitmus.core.problem import Array
+from logitmus.core.floats import Array
 
 Shape = int | tuple[int, ...]
 

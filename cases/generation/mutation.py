@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from logitmus.cases.build import UPSTREAM
 from logitmus.cases.generation import strategies
 from logitmus.cases.generation.draws import Draws
-from logitmus.core.problem import REDUCTIONS, Array, Problem, Reduction, float_array
+from logitmus.core.floats import Array, float_array
+from logitmus.core.problem import REDUCTIONS, Problem, Reduction
 
 FAMILY: Final = "explored"
 _IGNORED: Final = -100

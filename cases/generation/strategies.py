@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from logitmus.cases.build import UPSTREAM, format_of, neighbour
+from logitmus.cases.build import UPSTREAM
 from logitmus.cases.families.exp_thresholds import THRESHOLDS
-from logitmus.core.problem import FLOAT_DTYPES, LABEL_DTYPES, LAYOUTS, REDUCTIONS, Array, Problem, float_array
+from logitmus.core.floats import FLOAT_DTYPES, LABEL_DTYPES, Array, float_array, format_of, neighbour
+from logitmus.core.problem import LAYOUTS, REDUCTIONS, Problem
 
 Draw = st.DrawFn
 OPTIONS = ("weight", "ignore_index", "label_smoothing")
@@ -34,15 +35,16 @@ def values(dtype: str = "float32", *, finite: bool = False) -> st.SearchStrategy
         finite: leave out NaN and the infinities.
     """
     form = format_of(dtype)
-    extremes = [-0.0, form.smallest_subnormal, form.smallest_normal, form.max, -form.max, form.max / 2, -form.max / 2]
+    largest = form.largest
+    extremes = [-0.0, form.smallest_subnormal, form.smallest_normal, largest, -largest, largest / 2, -largest / 2]
     thresholds = [neighbour(threshold, dtype, steps) for threshold in THRESHOLDS[dtype] for steps in (-1, 0, 1)]
-    offsets = [sign * size for size in (1e4, 1e6, 1e8, 1e30) if size < form.max for sign in (1, -1)]
+    offsets = [sign * size for size in (1e4, 1e6, 1e8, 1e30) if size < largest for sign in (1, -1)]
     integers = st.integers(-8, 8).map(float)
     dyadic = st.integers(-_SMALL_STEPS * 8, _SMALL_STEPS * 8).map(lambda count: count / _SMALL_STEPS)
     special = st.sampled_from([float("-inf"), float("inf"), float("nan")])
     adversarial = st.sampled_from([*extremes, *thresholds, *offsets])
     width = 8 * FLOAT_DTYPES[dtype].itemsize
-    anything = st.floats(-form.max, form.max, width=32 if dtype == "bfloat16" else width)
+    anything = st.floats(-form.largest, form.largest, width=32 if dtype == "bfloat16" else width)
     kinds = [integers, dyadic, adversarial, anything]
     return st.one_of(*kinds if finite else [*kinds, special])
 
@@ -106,7 +108,7 @@ def probability_targets(
 def weights(classes: int, dtype: str = "float32") -> st.SearchStrategy[Array]:
     """Class weights, shape (classes,): ones first, then zero, negative, huge and tiny ones."""
     form = format_of(dtype)
-    weight = st.sampled_from((1.0, 0.0, 2.0, 0.5, 3.0, -1.0, 1.0 / 3.0, form.smallest_normal, form.max / 4096))
+    weight = st.sampled_from((1.0, 0.0, 2.0, 0.5, 3.0, -1.0, 1.0 / 3.0, form.smallest_normal, form.largest / 4096))
     return st.lists(weight, min_size=classes, max_size=classes).map(lambda drawn: float_array(drawn, dtype))
 
 

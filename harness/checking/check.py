@@ -25,7 +25,7 @@ from logitmus.checking.setup import Cast, Wanted, cast
 from logitmus.core.backend import TargetKind
 from logitmus.core.events import Event
 from logitmus.core.finding import Grade
-from logitmus.core.problem import FLOAT_DTYPES
+from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.engine import run as engine
 from logitmus.engine.exploration import SETTING as EXPLORE
 from logitmus.engine.reduction import SETTING

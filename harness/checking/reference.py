@@ -17,7 +17,8 @@ import numpy as np
 from logitmus.cases import metamorphic
 from logitmus.cases.suite import suite
 from logitmus.core.backend import Subject, TargetKind
-from logitmus.core.problem import DEFAULT_REDUCTION, Array, Problem, Reduction, float_array
+from logitmus.core.floats import Array, float_array
+from logitmus.core.problem import DEFAULT_REDUCTION, Problem, Reduction
 from logitmus.execution import registry
 from logitmus.execution.pool import Limits
 

@@ -25,7 +25,7 @@ from logitmus.checking import reference
 from logitmus.checking.baseline import Tally
 from logitmus.core.backend import Subject, TargetKind
 from logitmus.core.events import BackendFailed, BackendReady, Event, Examined, Judged, RunFinished
-from logitmus.core.problem import FLOAT_DTYPES
+from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.engine import run as engine
 from logitmus.engine.reduction import SETTING
 from logitmus.execution import registry

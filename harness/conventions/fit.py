@@ -17,9 +17,9 @@ import numpy as np
 from logitmus.core.backend import Precision, Subject, outside_domain
 from logitmus.core.convention import FIELDS, Convention
 from logitmus.core.finding import Grade
-from logitmus.core.floats import format_of
+from logitmus.core.floats import FLOAT_DTYPES, Array, float_array, format_of
 from logitmus.core.observation import Answered, Outcome, Raised
-from logitmus.core.problem import DEFAULT_REDUCTION, FLOAT_DTYPES, Array, Problem, float_array
+from logitmus.core.problem import DEFAULT_REDUCTION, Problem
 from logitmus.judging.assessment import Bench, assess
 from logitmus.oracle.answer import answer
 from logitmus.oracle.question import Question

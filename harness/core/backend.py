@@ -14,17 +14,8 @@ from typing import Any, Literal
 import numpy as np
 
 from logitmus.core.convention import Convention
-from logitmus.core.problem import (
-    DEFAULT_REDUCTION,
-    FLOAT_DTYPES,
-    LABEL_DTYPES,
-    LAYOUTS,
-    MANNERS,
-    ONCE,
-    Array,
-    Problem,
-    dtype_name,
-)
+from logitmus.core.floats import FLOAT_DTYPES, LABEL_DTYPES, Array, dtype_name
+from logitmus.core.problem import DEFAULT_REDUCTION, LAYOUTS, MANNERS, ONCE, Problem
 
 TargetKind = Literal["labels", "probabilities"]
 # (logits, targets, options that are given) -> what a function returns, all in the framework's own arrays.

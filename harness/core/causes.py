@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from logitmus.core.convention import FIELDS, Convention
-from logitmus.core.problem import FLOAT_DTYPES
+from logitmus.core.floats import FLOAT_DTYPES
 
 _CAUSES: Final = {
     "invented": "answers a number where the exact answer does not exist (NaN in, or no limit)",

@@ -11,7 +11,8 @@ from typing import Final, get_args
 
 from logitmus.core.backend import Backend, Subject, TargetKind
 from logitmus.core.convention import FIELDS
-from logitmus.core.problem import FLOAT_DTYPES, LABEL_DTYPES, LAYOUTS, MANNERS, REDUCTIONS
+from logitmus.core.floats import FLOAT_DTYPES, LABEL_DTYPES
+from logitmus.core.problem import LAYOUTS, MANNERS, REDUCTIONS
 
 _OPTIONS: Final = ("weight", "ignore_index", "label_smoothing")
 _GRADIENTS: Final = ("logits", "targets")

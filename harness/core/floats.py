@@ -1,21 +1,68 @@
-"""Rounding: unit roundoffs, ulps and the image of a real interval under rounding to nearest-even.
+"""The dtypes of Logitmus, and floating-point numbers as bits: formats, ulps, ordinals, rounding.
 
-Docs: docs/accuracy.md, section 2.
+Every function that looks at the bits of a float lives here. Docs: docs/accuracy.md, section 2. Light (numpy,
+ml_dtypes): the worker imports it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 from typing import Any, Final
 
 import ml_dtypes
 import numpy as np
+import numpy.typing as npt
 
-from logitmus.core.problem import FLOAT_DTYPES, Array
+Array = npt.NDArray[Any]
 
+FLOAT_DTYPES: Final = MappingProxyType(
+    {
+        "float64": np.dtype(np.float64),
+        "float32": np.dtype(np.float32),
+        "bfloat16": np.dtype(ml_dtypes.bfloat16),
+        "float16": np.dtype(np.float16),
+    }
+)
+LABEL_DTYPES: Final = MappingProxyType(
+    {name: np.dtype(name) for name in ("int64", "int32", "int16", "int8", "uint8", "uint16", "uint32", "uint64")}
+)
 _EXPONENT: Final = 0x7FF << 52  # of float64
-_SIGNED: Final = {2: np.int16, 4: np.int32, 8: np.int64}
+
+
+def dtype_name(array: npt.NDArray[Any] | np.generic[Any]) -> str:
+    """`array.dtype.name`, remembered: NumPy makes it anew each time, which takes longer than encoding a small array."""
+    return _name_of(array.dtype)
+
+
+@cache
+def _name_of(dtype: np.dtype[Any]) -> str:
+    return dtype.name
+
+
+def little_endian_bytes(array: Array) -> bytes:
+    """The array's exact bits, row-major, little-endian whatever the machine."""
+    array = np.ascontiguousarray(array)
+    if array.dtype.byteorder == ">" or (array.dtype.byteorder == "=" and not np.little_endian):
+        array = array.byteswap()
+    return array.tobytes()
+
+
+def float_array(values: npt.ArrayLike, dtype: str) -> Array:
+    """`values` rounded to nearest-even into one of `FLOAT_DTYPES`, without overflow warnings."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        return np.asarray(values, dtype=np.float64).astype(FLOAT_DTYPES[dtype])
+
+
+def frozen(array: npt.ArrayLike) -> Array:
+    """A read-only, row-major array of these values; `array` itself where it is one already."""
+    source = np.asarray(array)
+    if not source.flags.writeable and source.flags.c_contiguous:
+        return source
+    copy = np.array(source, order="C", copy=True)
+    copy.flags.writeable = False
+    return copy
 
 
 @dataclass(frozen=True)
@@ -23,15 +70,16 @@ class Format:
     """A binary floating-point format.
 
     Attributes:
-        u: unit roundoff, half the spacing of 1. eta: smallest subnormal. lam: smallest normal.
-        largest: the largest finite value. omega: the least real that rounds to infinity, (2 - u) 2^emax.
-        digits: p, the significant bits. emin: exponent of lam.
+        u: the unit roundoff, half the spacing of the numbers above 1.
+        smallest_subnormal, smallest_normal: eta and lambda in docs/accuracy.md.
+        largest: the largest finite number. omega: the smallest real that rounds to infinity, (2 - u) 2^emax.
+        digits: p, the number of significant bits. emin: the exponent of the smallest normal number.
     """
 
     name: str
     u: float
-    eta: float
-    lam: float
+    smallest_subnormal: float
+    smallest_normal: float
     largest: float
     omega: float
     digits: int
@@ -55,7 +103,7 @@ def ulp(y: Array, dtype: str) -> Array:
     """The unit in the last place at |y|: 2^(max(floor log2|y|, emin) - p + 1); eta at 0; emax's beyond omega."""
     f = format_of(dtype)
     magnitude = np.minimum(np.abs(np.where(np.isfinite(y), y, f.largest)), f.largest)
-    return _power_of_two(np.maximum(magnitude, f.lam)) * 2.0 ** (1 - f.digits)
+    return _power_of_two(np.maximum(magnitude, f.smallest_normal)) * 2.0 ** (1 - f.digits)
 
 
 def half_gap(r: Array, y: Array, dtype: str) -> Array:
@@ -65,10 +113,10 @@ def half_gap(r: Array, y: Array, dtype: str) -> Array:
     """
     f = format_of(dtype)
     magnitude = np.abs(r)
-    power = _power_of_two(np.maximum(magnitude, f.lam))
+    power = _power_of_two(np.maximum(magnitude, f.smallest_normal))
     half = power * 2.0**-f.digits
     # Towards zero the spacing halves at a power of two (but not at the smallest normal).
-    narrower = (np.abs(y) < magnitude) & (power == magnitude) & (magnitude > f.lam)
+    narrower = (np.abs(y) < magnitude) & (power == magnitude) & (magnitude > f.smallest_normal)
     return np.where(narrower, half / 2, half)
 
 
@@ -78,29 +126,43 @@ def _power_of_two(normal: Array) -> Array:
     return bits.view(np.float64)
 
 
-def distance_in_floats(a: Array, b: Array) -> Array:
-    """How many representable values lie between a and b (float64: may round), elementwise; NaN beside a number: inf.
-
-    The integer-ordered distance of the bit patterns: 0 for equal bits and for +0 and -0.
+def ordinals(array: Array) -> npt.NDArray[np.int64]:
+    """The place of each number among all numbers of its dtype in ascending order: 0 for +0 and -0, 1 for the smallest
+    positive number. Infinities are the outermost places; NaN has a meaningless one.
     """
-    signed = _SIGNED[a.dtype.itemsize]
-    lowest = -(2 ** (8 * a.dtype.itemsize - 1))
-
-    def ordered(x: Array) -> Array:
-        bits = x.view(signed)
-        return np.where(bits < 0, lowest - bits.astype(np.int64), bits) if a.dtype.itemsize < 8 else _ordered64(bits)
-
-    left, right = ordered(np.ascontiguousarray(a)), ordered(np.ascontiguousarray(b))
-    steps = np.abs(left.astype(np.float64) - right.astype(np.float64))
-    one_nan = np.isnan(a) != np.isnan(b)
-    both_nan = np.isnan(a) & np.isnan(b)
-    return np.where(one_nan, np.inf, np.where(both_nan, 0.0, steps))
+    bits = np.ascontiguousarray(array).view(f"i{array.dtype.itemsize}").astype(np.int64)
+    lowest = np.int64(np.iinfo(f"i{array.dtype.itemsize}").min)
+    return np.where(bits < 0, lowest - bits, bits)
 
 
-def _ordered64(bits: Array) -> Array:
-    return np.where(bits < 0, np.iinfo(np.int64).min - bits, bits)
+def ordinal(value: float, dtype: str) -> int:
+    """The ordinal of `value` rounded to a dtype of `FLOAT_DTYPES`."""
+    return int(ordinals(float_array(value, dtype).reshape(1))[0])
+
+
+def from_ordinal(place: int, dtype: str) -> float:
+    """The number of a dtype that has this ordinal; +0 for 0."""
+    kind = FLOAT_DTYPES[dtype]
+    magnitude = float(np.array(abs(place), f"u{kind.itemsize}").view(kind))
+    return -magnitude if place < 0 else magnitude
+
+
+def neighbour(value: float, dtype: str, steps: int = 1) -> float:
+    """`value` rounded to the dtype, then `steps` representable numbers away from zero (towards it if negative)."""
+    place = ordinal(value, dtype)
+    return from_ordinal(place - steps if place < 0 else place + steps, dtype)
+
+
+def ulp_distance(left: Array, right: Array) -> npt.NDArray[np.uint64]:
+    """The number of steps from one representable number to the next between `left` and `right`, elementwise, exactly.
+
+    Both have one shape and one dtype of `FLOAT_DTYPES`, and no NaN.
+    """
+    a, b = ordinals(left), ordinals(right)
+    # Modulo 2^64, where the difference of two int64 always fits.
+    return np.maximum(a, b).view(np.uint64) - np.minimum(a, b).view(np.uint64)
 
 
 def flushes(dtype: str, r: Array, y: Array) -> Array:
     """Where r = 0 is the flush of a subnormal y."""
-    return np.asarray((r == 0) & (np.abs(y) < format_of(dtype).lam))
+    return np.asarray((r == 0) & (np.abs(y) < format_of(dtype).smallest_normal))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from logitmus.core.problem import Array
+from logitmus.core.floats import Array
 
 NOT_INSTALLED: Final = "needs what is not installed"  # how the reason begins of a call that lacked a module
 

@@ -10,28 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-import ml_dtypes
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from logitmus.core.floats import FLOAT_DTYPES, Array, dtype_name, frozen, little_endian_bytes
+
 Reduction = Literal["none", "sum", "mean", "default"]
 
-FLOAT_DTYPES: Final = MappingProxyType(
-    {
-        "float64": np.dtype(np.float64),
-        "float32": np.dtype(np.float32),
-        "bfloat16": np.dtype(ml_dtypes.bfloat16),
-        "float16": np.dtype(np.float16),
-    }
-)
-LABEL_DTYPES: Final = MappingProxyType(
-    {name: np.dtype(name) for name in ("int64", "int32", "int16", "int8", "uint8", "uint16", "uint32", "uint64")}
-)
 REDUCTIONS: Final = ("none", "sum", "mean")
 # None is asked for: the argument is not passed, and what comes is the function's own default.
 DEFAULT_REDUCTION: Final = "default"
@@ -104,7 +92,7 @@ class Problem:
         for name in ("logits", "targets", "weight", "cotangent"):
             array = getattr(self, name)
             if array is not None:
-                object.__setattr__(self, name, _frozen(array))
+                object.__setattr__(self, name, frozen(array))
         _validate(self)
 
     # --- what it is about ------------------------------------------------------------------------------------
@@ -208,39 +196,6 @@ class Problem:
     def but(self, **changes: Any) -> Problem:
         """A copy with some fields changed (its id follows)."""
         return replace(self, **changes)
-
-
-def dtype_name(array: npt.NDArray[Any] | np.generic[Any]) -> str:
-    """`array.dtype.name`, remembered: NumPy makes it anew each time, which takes longer than encoding a small array."""
-    return _name_of(array.dtype)
-
-
-@cache
-def _name_of(dtype: np.dtype[Any]) -> str:
-    return dtype.name
-
-
-def little_endian_bytes(array: Array) -> bytes:
-    """The array's exact bits, row-major, little-endian whatever the machine."""
-    array = np.ascontiguousarray(array)
-    if array.dtype.byteorder == ">" or (array.dtype.byteorder == "=" and not np.little_endian):
-        array = array.byteswap()
-    return array.tobytes()
-
-
-def float_array(values: npt.ArrayLike, dtype: str) -> Array:
-    """`values` rounded to nearest-even into one of `FLOAT_DTYPES`, without overflow warnings."""
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        return np.asarray(values, dtype=np.float64).astype(FLOAT_DTYPES[dtype])
-
-
-def _frozen(array: npt.ArrayLike) -> Array:
-    source = np.asarray(array)
-    if not source.flags.writeable and source.flags.c_contiguous:
-        return source
-    copy = np.array(source, order="C", copy=True)
-    copy.flags.writeable = False
-    return copy
 
 
 def _validate(problem: Problem) -> None:

@@ -18,7 +18,8 @@ from logitmus.cases.generation.draws import Draws
 from logitmus.core.backend import Subject
 from logitmus.core.events import Event, Explored, Judged, Reached
 from logitmus.core.finding import Finding, Judgement, Verdict
-from logitmus.core.problem import FLOAT_DTYPES, Problem
+from logitmus.core.floats import FLOAT_DTYPES
+from logitmus.core.problem import Problem
 from logitmus.engine.follow_up import Asking
 
 if TYPE_CHECKING:
@@ -70,20 +71,17 @@ class Explorer:
                     self._suite[place] = max(self._suite.get(place, 0.0), event.judgement.share)
             yield event
 
-    def explore(
-        self, asking: Asking, *, enough: Callable[[], bool] = lambda: False, steer: bool = True
-    ) -> Iterator[Judged | Explored]:
+    def explore(self, asking: Asking, *, enough: Callable[[], bool] = lambda: False) -> Iterator[Judged | Explored]:
         """Ask on, round by round, until the time is up; where something new shows, all that was said of that problem.
 
         Args:
             enough: asked before each round.
-            steer: False draws all problems, to see what steering is worth.
         """
         end = time.monotonic() + 60 * self.minutes
         for number, (form, dtype) in enumerate(islice(_turns(asking.subjects.values(), self._dtypes), self._rounds)):
             if time.monotonic() >= end or enough():
                 return
-            yield from self.tell(asking, self._problems_of(form, dtype, number, steer=steer))
+            yield from self.tell(asking, self._problems_of(form, dtype, number))
 
     def tell(self, asking: Asking, problems: Iterable[Problem]) -> Iterator[Judged | Explored]:
         """Ask these, all subjects, and tell what is new."""
@@ -143,10 +141,10 @@ class Explorer:
         )
         return Explored(self._problems, sum(self._calls.values()), shares, tuple(self._found))
 
-    def _problems_of(self, form: Form, dtype: str, number: int, *, steer: bool) -> Iterator[Problem]:
+    def _problems_of(self, form: Form, dtype: str, number: int) -> Iterator[Problem]:
         from logitmus.cases.generation import mutation  # noqa: PLC0415  (loads Hypothesis)
 
-        best = self._parents(form.targets, dtype) if steer else []
+        best = self._parents(form.targets, dtype)
         yield from mutation.drawn(form, dtype, _DRAWN if best else _EACH, self._seed, number)
         for child in range(_EACH - _DRAWN) if best else ():
             draws = Draws("parents", self._seed, number, child)

@@ -20,7 +20,6 @@ from logitmus.engine.follow_up import EXAMINING, Asking, Dialogue
 from logitmus.engine.shrink import alone, shrinking, without
 from logitmus.judging.consistency import OWN_ARITHMETIC
 
-CALLS: Final = 24  # for each group of like findings: what a run of many subjects can spare
 SETTING: Final = "examine"  # the name of that setting: {"calls": 24, "subjects": [...]}
 _AGAIN: Final = "again"
 # A worker that dies is replaced, which takes seconds; one that hangs is waited for.

@@ -13,9 +13,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from logitmus.core.problem import ONCE, Array, Problem, ProblemError, float_array
+from logitmus.core.floats import Array, float_array
+from logitmus.core.problem import ONCE, Problem, ProblemError
 
-Fails = Callable[[Sequence[Problem]], Sequence[bool]]
 _MANY: Final = 1024  # distinct numbers: beyond these their digits are not counted
 _CALL: Final = 1 << 13  # logits: as many as cost about what the call itself does
 _LARGE: Final = 1 << 18  # numbers: beyond these only zeros are told from the others
@@ -34,26 +34,13 @@ class Candidate(NamedTuple):
     row: int | None
 
 
-def shrink(problem: Problem, row: int | None, fails: Fails, calls: int = 300) -> Problem:
-    """The smallest problem found on which `fails` is true; `problem`, on which it is, where there is none.
+def shrinking(problem: Problem, row: int | None, calls: int) -> Generator[list[Problem], Sequence[bool], Candidate]:
+    """Search for the smallest problem that still fails: yields candidates, is sent which of them fail, returns it.
 
     Args:
-        row: the row of `problem` that fails, where one is known to.
-        fails: of each of several problems.
-        calls: how many it may be asked for in all; a large one counts for more, for each 8,192 of its logits.
+        row: the row of `problem` that fails, where it is known.
+        calls: the most candidates to yield in all; a large problem counts once for each 8,192 of its logits.
     """
-    search = shrinking(problem, row, calls)
-    try:
-        asked = next(search)
-        while True:
-            asked = search.send(fails(asked))
-    except StopIteration as ended:
-        found: Candidate = ended.value
-        return found.problem
-
-
-def shrinking(problem: Problem, row: int | None, calls: int) -> Generator[list[Problem], Sequence[bool], Candidate]:
-    """The same as a dialogue: yields what is to be asked, is sent the answers, returns the smallest."""
     current, left, seen = Candidate(problem, row), calls, {problem.id}
     improved = True
     while improved and left > 0:

@@ -12,6 +12,7 @@ import msgspec
 
 from logitmus.core.backend import Subject
 from logitmus.core.declaration import DeclarationError, check_subjects
+from logitmus.core.floats import Array
 from logitmus.core.observation import (
     Answered,
     Crashed,
@@ -22,7 +23,7 @@ from logitmus.core.observation import (
     Raised,
     TimedOut,
 )
-from logitmus.core.problem import Array, Problem
+from logitmus.core.problem import Problem
 from logitmus.worker.wire import PROTOCOL, WireError, array_from_bits
 
 Text = Annotated[str, msgspec.Meta(max_length=1 << 16)]

@@ -6,23 +6,22 @@ what the judge says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from logitmus.core.backend import Precision, Subject
 from logitmus.core.convention import PORTABLE
 from logitmus.core.finding import Finding
-from logitmus.core.floats import format_of
+from logitmus.core.floats import FLOAT_DTYPES, format_of, from_ordinal, ordinal
 from logitmus.core.observation import Answered
-from logitmus.core.problem import FLOAT_DTYPES, Problem
+from logitmus.core.problem import Problem
 from logitmus.judging.assessment import Bench, assess_part, present_parts
 from logitmus.oracle.question import Question
 
 _SPECIAL: Final = (float("nan"), float("inf"), float("-inf"))
-_ORDINAL: Final[Mapping[int, np.dtype[Any]]] = {2: np.dtype(np.int16), 4: np.dtype(np.int32), 8: np.dtype(np.int64)}
 Fits = Callable[[float], bool]
 
 
@@ -117,24 +116,11 @@ def _last(fits: Fits, inside: float, end: float, dtype: str) -> float:
     """The number farthest from `inside`, towards `end`, that fits: by bisection over all numbers of `dtype`."""
     if fits(end):
         return end
-    good, bad = _ordinal(inside, dtype), _ordinal(end, dtype)
+    good, bad = ordinal(inside, dtype), ordinal(end, dtype)
     while abs(bad - good) > 1:
         middle = (good + bad) // 2
-        if fits(_number(middle, dtype)):
+        if fits(from_ordinal(middle, dtype)):
             good = middle
         else:
             bad = middle
-    return _number(good, dtype)
-
-
-def _ordinal(value: float, dtype: str) -> int:
-    """The number's place among all of its dtype in order; both zeros are 0."""
-    kind = FLOAT_DTYPES[dtype]
-    bits = int(np.abs(np.array(value, np.float64)).astype(kind).view(_ORDINAL[kind.itemsize]))
-    return -bits if value < 0 else bits
-
-
-def _number(ordinal: int, dtype: str) -> float:
-    kind = FLOAT_DTYPES[dtype]
-    magnitude = float(np.array(abs(ordinal), _ORDINAL[kind.itemsize]).view(kind))
-    return -magnitude if ordinal < 0 else magnitude
+    return from_ordinal(good, dtype)

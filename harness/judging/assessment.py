@@ -15,8 +15,9 @@ import numpy as np
 from logitmus.core.backend import Precision, Subject
 from logitmus.core.convention import Convention
 from logitmus.core.finding import Grade
+from logitmus.core.floats import Array, dtype_name
 from logitmus.core.observation import Answered
-from logitmus.core.problem import Array, Problem, dtype_name
+from logitmus.core.problem import Problem
 from logitmus.core.relevance import concerned
 from logitmus.judging.budget import Budget, Roundoffs
 from logitmus.judging.comparison import Compared, compare

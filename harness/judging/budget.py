@@ -14,8 +14,7 @@ import numpy as np
 
 from logitmus.core.backend import Precision
 from logitmus.core.finding import Grade
-from logitmus.core.floats import format_of
-from logitmus.core.problem import Array
+from logitmus.core.floats import Array, format_of
 from logitmus.oracle.answer import Answer
 from logitmus.oracle.question import Question
 from logitmus.oracle.softmax import Softmax
@@ -45,9 +44,9 @@ class Roundoffs:
             result.u,
             storage.u,
             arithmetic.u,
-            result.lam if flushes else max(result.eta / 2, _LEAST),
-            storage.lam if flushes else max(storage.eta / 2, _LEAST),
-            arithmetic.lam,
+            result.smallest_normal if flushes else max(result.smallest_subnormal / 2, _LEAST),
+            storage.smallest_normal if flushes else max(storage.smallest_subnormal / 2, _LEAST),
+            arithmetic.smallest_normal,
             flushes,
         )
 
@@ -121,10 +120,6 @@ class Budget:
     def _s(self) -> Array:
         """S(K) per row."""
         return summation(self._soft.p, self.roundoffs.v, well=self.grade in (Grade.A, Grade.B_PLUS))
-
-    @cached_property
-    def _big_l(self) -> Array:
-        return self._soft.L
 
     @cached_property
     def _l(self) -> Array:

@@ -11,8 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from logitmus.core.floats import flushes, format_of, half_gap, ulp
-from logitmus.core.problem import Array
+from logitmus.core.floats import Array, flushes, format_of, half_gap, ulp
 from logitmus.oracle.enclosure import Enclosure
 from logitmus.oracle.softmax import E
 
@@ -91,7 +90,10 @@ class Compared:
     def absorbed(self, budget: Array) -> Array:
         """Where r is 0, y is not and does not round to 0, and |y| is inside the budget."""
         return (
-            (self.r == 0) & self.numeric & (np.abs(self.y) > format_of(self.dtype).eta / 2) & (np.abs(self.y) <= budget)
+            (self.r == 0)
+            & self.numeric
+            & (np.abs(self.y) > format_of(self.dtype).smallest_subnormal / 2)
+            & (np.abs(self.y) <= budget)
         )
 
 
@@ -110,7 +112,7 @@ def compare(result: Array, exact: Enclosure, dtype: str, *, flushing: bool) -> C
         uncertainty = exact.radius + np.where(numeric, 2 * E * distance, 0.0)
         same = (np.isnan(r) & np.isnan(y)) | ((r == y) & np.isinf(r))
     if flushing:
-        slack = np.where(numeric & flushes(dtype, r, y), format_of(dtype).lam, slack)
+        slack = np.where(numeric & flushes(dtype, r, y), format_of(dtype).smallest_normal, slack)
     return Compared(
         r=r, y=y, distance=distance, uncertainty=uncertainty, slack=slack, numeric=numeric, same=same, dtype=dtype
     )

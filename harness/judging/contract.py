@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from logitmus.core.backend import Subject
 from logitmus.core.finding import Kind, Severity
+from logitmus.core.floats import FLOAT_DTYPES, dtype_name
 from logitmus.core.observation import Answered
-from logitmus.core.problem import FLOAT_DTYPES, Problem, dtype_name
+from logitmus.core.problem import Problem
 from logitmus.oracle.question import reduction_of
 
 

@@ -14,9 +14,9 @@ import numpy as np
 from logitmus.core.backend import Subject
 from logitmus.core.convention import FIELDS, PORTABLE, Convention
 from logitmus.core.finding import Grade, Severity
-from logitmus.core.floats import format_of
+from logitmus.core.floats import Array, format_of
 from logitmus.core.observation import Answered
-from logitmus.core.problem import Array, Problem
+from logitmus.core.problem import Problem
 from logitmus.judging import mechanisms
 from logitmus.judging.assessment import Assessment, Bench, assess, assessing
 from logitmus.judging.comparison import Compared
@@ -203,7 +203,7 @@ def special_classes(compared: Compared) -> list[tuple[str, Array]]:
         ("spurious_overflow", infinite & np.isfinite(y)),
         ("missed_infinity", finite & np.isinf(y)),
         ("saturated", (np.abs(r) == f.largest) & (np.abs(y) >= f.omega)),
-        ("spurious_underflow", (r == 0) & (y != 0) & (np.abs(y) < f.lam / f.u)),
+        ("spurious_underflow", (r == 0) & (y != 0) & (np.abs(y) < f.smallest_normal / f.u)),
     ]
 
 

@@ -13,9 +13,8 @@ from typing import Final
 import numpy as np
 
 from logitmus.core.backend import Precision, Subject
-from logitmus.core.floats import format_of
+from logitmus.core.floats import Array, format_of
 from logitmus.core.observation import Answered
-from logitmus.core.problem import Array
 from logitmus.judging.assessment import Assessment, Bench, assess_part, present_parts
 from logitmus.judging.diagnosis import Explanation
 from logitmus.oracle.gradient_variants import BY_LOGITS, MISREADINGS
@@ -95,7 +94,7 @@ def _does_not_flow(part: Assessment, counted: Array) -> bool:
     """Zeros, of which at least one is no underflow."""
     f = format_of(part.compared.dtype)
     y = np.abs(part.compared.y)
-    return not part.compared.r[counted].any() and bool((part.failing & counted & (y >= f.lam / f.u)).any())
+    return not part.compared.r[counted].any() and bool((part.failing & counted & (y >= f.smallest_normal / f.u)).any())
 
 
 def _fits(bench: Bench, subject: Subject, question: Question, part: str, result: Array, counted: Array) -> bool:

@@ -13,8 +13,9 @@ from typing import Final
 import numpy as np
 
 from logitmus.core.backend import Subject
+from logitmus.core.floats import FLOAT_DTYPES, Array
 from logitmus.core.observation import Answered
-from logitmus.core.problem import FLOAT_DTYPES, Array, Problem
+from logitmus.core.problem import Problem
 from logitmus.judging.assessment import Assessment
 from logitmus.oracle.question import Question
 

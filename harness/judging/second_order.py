@@ -19,9 +19,8 @@ from typing import Final
 import numpy as np
 
 from logitmus.core import causes
-from logitmus.core.floats import format_of
+from logitmus.core.floats import Array, format_of
 from logitmus.core.observation import Answered
-from logitmus.core.problem import Array
 from logitmus.judging.assessment import Assessment, Bench
 from logitmus.oracle.question import Question
 
@@ -94,4 +93,4 @@ def _least(question: Question, dtype: str) -> Array:
     divisor = abs(question.denominator) if question.reduction == "mean" else 1.0
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = np.abs(question.upstream) / divisor
-    return np.maximum(np.sqrt(f.u) * scale, f.lam / f.u)
+    return np.maximum(np.sqrt(f.u) * scale, f.smallest_normal / f.u)

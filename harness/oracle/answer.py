@@ -15,7 +15,8 @@ from typing import Any, Final
 import numpy as np
 
 from logitmus.core.convention import PORTABLE, Convention
-from logitmus.core.problem import Array, Problem
+from logitmus.core.floats import Array
+from logitmus.core.problem import Problem
 from logitmus.oracle import arb
 from logitmus.oracle.enclosure import Enclosure
 from logitmus.oracle.question import Question, ask

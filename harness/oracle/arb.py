@@ -63,7 +63,6 @@ def _infinite(ball: Ball) -> bool:
 
 
 INF = arb("inf")
-NEGATIVE_INF = arb("-inf")
 _LEAST = 2.0**-1074
 NAN = arb("nan")
 

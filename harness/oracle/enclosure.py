@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from logitmus.core.problem import FLOAT_DTYPES, Array
+from logitmus.core.floats import FLOAT_DTYPES, Array
 
 
 @dataclass(frozen=True)

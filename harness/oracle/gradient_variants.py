@@ -13,7 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from logitmus.core.problem import Array, Problem
+from logitmus.core.floats import Array
+from logitmus.core.problem import Problem
 from logitmus.oracle.question import Question
 
 Misread = Callable[[Question, Problem], Iterator[Question]]

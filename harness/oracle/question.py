@@ -14,8 +14,8 @@ from typing import Any, Literal
 import numpy as np
 
 from logitmus.core.convention import Convention
-from logitmus.core.floats import format_of
-from logitmus.core.problem import DEFAULT_REDUCTION, Array, Problem
+from logitmus.core.floats import Array, format_of
+from logitmus.core.problem import DEFAULT_REDUCTION, Problem
 
 LOST_ROW = np.nan
 

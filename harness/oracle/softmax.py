@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from flint import arb, ctx
 
-from logitmus.core.problem import Array
+from logitmus.core.floats import Array
 
 E: Final = 2.0**-53  # unit roundoff of float64
 R: Final = 1.02  # covers second-order terms for K < 2^40

@@ -8,7 +8,7 @@ from typing import Any
 
 from logitmus.core.events import Explored, Reached
 from logitmus.core.finding import Finding
-from logitmus.core.problem import FLOAT_DTYPES
+from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.results import wording
 
 

@@ -13,13 +13,13 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from logitmus.core.backend import Subject
 from logitmus.core.events import BackendReady
 from logitmus.core.finding import Finding, Grade, Judgement
+from logitmus.core.floats import FLOAT_DTYPES, Array, little_endian_bytes, ulp_distance
 from logitmus.core.observation import Answered, Outcome
-from logitmus.core.problem import FLOAT_DTYPES, Array, Problem, little_endian_bytes
+from logitmus.core.problem import Problem
 from logitmus.engine.judge_batches import SupportsJudge
 from logitmus.judging.judge import Judge
 from logitmus.storage.store import Store
@@ -149,23 +149,6 @@ def compare(before: Store, after: Store, *, judge: SupportsJudge | None = None) 
         grades=changes.grades(),
         **changes.findings(),
     )
-
-
-def ulp_distance(left: Array, right: Array) -> Array:
-    """How many steps from one representable number to the next lie between, elementwise and exactly, as uint64.
-
-    Both of one of `FLOAT_DTYPES` and of one shape, without NaN. The bits of a float, negative ones mirrored, are
-    integers in the order of the numbers they stand for (infinities last): the distance is a subtraction; +0 = -0.
-    """
-    a, b = _ordered(left), _ordered(right)
-    # Modulo 2^64, where the difference of two int64 always fits.
-    return np.maximum(a, b).view(np.uint64) - np.minimum(a, b).view(np.uint64)
-
-
-def _ordered(array: Array) -> npt.NDArray[np.int64]:
-    bits = np.ascontiguousarray(array).view(f"i{array.dtype.itemsize}").astype(np.int64)
-    lowest = np.int64(np.iinfo(f"i{array.dtype.itemsize}").min)
-    return np.where(bits < 0, lowest - bits, bits)
 
 
 # --- within ------------------------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ import numpy as np
 from logitmus.core import causes
 from logitmus.core.causes import part_name
 from logitmus.core.finding import Finding, Grade, Kind, Severity
-from logitmus.core.problem import DEFAULT_REDUCTION, ONCE, Array, Problem
+from logitmus.core.floats import Array
+from logitmus.core.problem import DEFAULT_REDUCTION, ONCE, Problem
 
 # Control characters, which a terminal obeys; directions of writing, which disguise text; lone surrogates, which no
 # file takes. Line feeds and tabs stay.

@@ -14,8 +14,8 @@ from typing import Any, TypeVar, get_args
 import msgspec
 import numpy as np
 
+from logitmus.core.floats import FLOAT_DTYPES, Array, dtype_name, little_endian_bytes
 from logitmus.core.observation import Outcome
-from logitmus.core.problem import FLOAT_DTYPES, Array, dtype_name, little_endian_bytes
 
 T = TypeVar("T")
 Put = Callable[[bytes], str]

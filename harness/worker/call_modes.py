@@ -12,8 +12,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from logitmus.core.floats import Array, float_array, little_endian_bytes
 from logitmus.core.observation import Answered, Outcome, Raised
-from logitmus.core.problem import DERIVATIVES, ONCE, Array, Problem, float_array, little_endian_bytes
+from logitmus.core.problem import DERIVATIVES, ONCE, Problem
 
 _REPEATS: Final = 2
 _PARTS: Final = ("loss", "grad_logits", "grad_targets")

@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from logitmus.core.backend import Inputs, Outputs, Subject
-from logitmus.core.problem import Array, Problem
+from logitmus.core.floats import Array
+from logitmus.core.problem import Problem
 
 
 def present(problem: Problem, subject: Subject) -> Inputs:

@@ -23,8 +23,9 @@ import numpy as np
 from logitmus.core.backend import Backend, Function, Inputs, NotAskedError, Outputs, Subject
 from logitmus.core.convention import PORTABLE
 from logitmus.core.declaration import DeclarationError, subjects_of
+from logitmus.core.floats import dtype_name, little_endian_bytes
 from logitmus.core.observation import NOT_INSTALLED, Answered, Garbled, NotRun, Outcome, Raised
-from logitmus.core.problem import ONCE, Problem, dtype_name, little_endian_bytes
+from logitmus.core.problem import ONCE, Problem
 from logitmus.worker import user_code
 from logitmus.worker.call_modes import Called, perform
 from logitmus.worker.environment import flushes_subnormals, process_environment

@@ -21,6 +21,7 @@ import numpy as np
 
 from logitmus.core.backend import Subject
 from logitmus.core.convention import PORTABLE
+from logitmus.core.floats import FLOAT_DTYPES, LABEL_DTYPES, Array, dtype_name, little_endian_bytes
 from logitmus.core.observation import (
     Answered,
     Crashed,
@@ -31,7 +32,7 @@ from logitmus.core.observation import (
     Raised,
     TimedOut,
 )
-from logitmus.core.problem import FLOAT_DTYPES, LABEL_DTYPES, ONCE, Array, Problem, dtype_name, little_endian_bytes
+from logitmus.core.problem import ONCE, Problem
 
 PROTOCOL: Final = 1
 DTYPES: Final = MappingProxyType({**FLOAT_DTYPES, **LABEL_DTYPES})

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from logitmus.core.problem import Array
+from logitmus.core.floats import Array
 
 WRITTEN_OUT: Final = 128  # numbers: a larger array is given by its bits, compressed
 

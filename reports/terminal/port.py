@@ -12,8 +12,9 @@ from rich.table import Table
 
 from logitmus.core import causes
 from logitmus.core.convention import FIELDS
+from logitmus.core.floats import Array
 from logitmus.core.observation import Answered, NotRun, Outcome, Raised
-from logitmus.core.problem import DEFAULT_REDUCTION, Array, Problem
+from logitmus.core.problem import DEFAULT_REDUCTION, Problem
 from logitmus.porting.differences import Difference, Example
 from logitmus.porting.port import Port
 from logitmus.reports.terminal.run import text

@@ -12,7 +12,7 @@ import pytest
 
 from logitmus.core.backend import Inputs, NotAskedError, Outputs, differentiated
 from logitmus.core.convention import FIELDS, PORTABLE
-from logitmus.core.problem import FLOAT_DTYPES
+from logitmus.core.floats import FLOAT_DTYPES
 
 NAMES = ("numpy", "torch", "tensorflow", "jax")
 FRAMEWORKS = ("torch", "tensorflow", "keras", "jax", "jaxlib", "optax")

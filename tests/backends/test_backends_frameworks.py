@@ -14,7 +14,8 @@ import numpy as np
 warnings.simplefilter("ignore")
 from importlib import import_module
 from logitmus.worker.layout import canonical, present
-from logitmus.core.problem import Problem, float_array
+from logitmus.core.floats import float_array
+from logitmus.core.problem import Problem
 
 name, variant = sys.argv[1:]
 backend = import_module(f"logitmus.backends.{name}_backend").BACKEND
@@ -122,7 +123,8 @@ import numpy as np
 from logitmus.worker.user_function import adopt
 from logitmus.judging.judge import Judge
 from logitmus.core.observation import Answered
-from logitmus.core.problem import DERIVATIVES, Problem, float_array
+from logitmus.core.floats import float_array
+from logitmus.core.problem import DERIVATIVES, Problem
 from logitmus.worker.main import observe
 
 def asked(backend, subject, manner, dtype, **changes):

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import HealthCheck, find, given, settings
 
 from logitmus.cases.generation.strategies import labels, logits, probability_targets, problems, weights
-from logitmus.core.problem import FLOAT_DTYPES, LAYOUTS, Problem
+from logitmus.core.floats import FLOAT_DTYPES
+from logitmus.core.problem import LAYOUTS, Problem
 
 QUIET = settings(
     max_examples=150, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 import logitmus.cases.families
-from logitmus.cases.build import format_of, neighbour, soft_targets
+from logitmus.cases.build import soft_targets
 from logitmus.cases.family import PROFILES, Plan, Profile
 from logitmus.cases.generation.draws import Draws
 from logitmus.cases.suite import FAMILIES, SuiteError, select, signatures, suite
-from logitmus.core.problem import FLOAT_DTYPES, LAYOUTS, Problem, float_array
+from logitmus.core.floats import FLOAT_DTYPES, float_array, format_of
+from logitmus.core.problem import LAYOUTS, Problem
 
 DIGEST = (
     "import hashlib; from logitmus.cases.suite import suite; "
@@ -214,7 +215,7 @@ def test_differences_overflow_where_they_should(name, dtype) -> None:
         x = wide(problem)
         assert np.isfinite(x).all()
         spread = x.max(axis=-1) / 2 - x.min(axis=-1) / 2  # halves, so that float64 can hold it
-        overflowed += int((spread > format_of(dtype).max / 2).sum())
+        overflowed += int((spread > format_of(dtype).largest / 2).sum())
     assert (overflowed > 0) == (name == "overflowing-differences")
 
 
@@ -299,12 +300,6 @@ def test_even_soft_targets_sum_to_exactly_one(classes) -> None:
     targets = soft_targets(canvas, np.arange(8) % classes)
     assert (targets[::2].sum(axis=1) == 1).all()
     assert (float_array(targets[::2], "bfloat16").astype(np.float64) == targets[::2]).all()
-
-
-@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
-def test_neighbours_and_ulps_agree(dtype) -> None:
-    assert neighbour(1.5, dtype) - 1.5 == format_of(dtype).ulp(1.5)
-    assert neighbour(neighbour(-3.0, dtype), dtype, -1) == -3.0
 
 
 def test_draws_are_a_function_of_the_key() -> None:

@@ -19,7 +19,8 @@ from logitmus.cli import app
 from logitmus.core.backend import Offer
 from logitmus.core.convention import PORTABLE
 from logitmus.core.finding import Grade, Kind, Severity, Verdict
-from logitmus.core.problem import Problem, float_array
+from logitmus.core.floats import float_array
+from logitmus.core.problem import Problem
 from logitmus.execution.registry import RegistryError
 from logitmus.results.expectations import ExpectationsError
 from logitmus.storage.store import Store

@@ -14,7 +14,7 @@ import pytest
 from logitmus.cli import main
 from logitmus.conventions.card import Card
 from logitmus.conventions.identify import identify
-from logitmus.core.problem import Array
+from logitmus.core.floats import Array
 from logitmus.execution.registry import RegistryError
 
 SOURCE = '''

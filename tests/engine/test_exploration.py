@@ -26,7 +26,8 @@ from logitmus.cli import app
 from logitmus.core.convention import PORTABLE
 from logitmus.core.events import Event, Examined, Explored, Judged, RunFinished, RunStarted
 from logitmus.core.finding import Finding, Judgement
-from logitmus.core.problem import FLOAT_DTYPES, Array, Problem, float_array
+from logitmus.core.floats import FLOAT_DTYPES, Array, float_array
+from logitmus.core.problem import Problem
 from logitmus.engine.exploration import Explorer
 from logitmus.engine.follow_up import EXPLORED
 from logitmus.engine.run import judge_run, run
@@ -103,6 +104,14 @@ def judged(rows: Rows) -> list[Judged]:
     ]
 
 
+class Unsteered(Explorer):
+    """Draws every problem and breeds none, to show what steering is worth."""
+
+    def _parents(self, targets: str, dtype: str) -> list[tuple[Problem, ...]]:
+        del targets, dtype
+        return []
+
+
 def explored(
     rows: Rows,
     rounds: int = MOST_ROUNDS,
@@ -113,11 +122,12 @@ def explored(
     before: Iterable[Judged] | None = None,
 ) -> tuple[list[Explored], list[Problem]]:
     """What is told round by round, and what was asked, after the fixed suite."""
-    explorer = Explorer({"explore": {"minutes": 10, "rounds": rounds}, "seed": seed, "dtypes": ["float32"]})
+    kind = Explorer if steer else Unsteered
+    explorer = kind({"explore": {"minutes": 10, "rounds": rounds}, "seed": seed, "dtypes": ["float32"]})
     for _ in explorer.watching(judged(rows) if before is None else before):
         pass
     asking, told = Answering(rows), []
-    for event in explorer.explore(asking, steer=steer):
+    for event in explorer.explore(asking):
         told += [event] if isinstance(event, Explored) else []
         if until_new and told and told[-1].new:
             break

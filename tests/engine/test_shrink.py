@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from logitmus.core.problem import Problem
-from logitmus.engine.shrink import shrink, size
+from logitmus.engine.shrink import shrinking, size
 
 Predicate = Callable[[Problem], bool]
 
@@ -27,6 +27,19 @@ def large(**more: object) -> Problem:
         "layout": "transposed",
     }
     return Problem(**{**fields, **more})  # type: ignore[arg-type]
+
+
+def shrink(
+    problem: Problem, row: int | None, fails: Callable[[list[Problem]], list[bool]], calls: int = 300
+) -> Problem:
+    """The smallest problem found on which `fails` is true."""
+    search = shrinking(problem, row, calls)
+    try:
+        candidates = next(search)
+        while True:
+            candidates = search.send(fails(candidates))
+    except StopIteration as ended:
+        return ended.value.problem
 
 
 def shrunk(problem: Problem, fails: Predicate, *, row: int | None = None, calls: int = 2000) -> Problem:
@@ -130,7 +143,7 @@ def test_it_is_the_same_every_time() -> None:
 
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
 def test_every_dtype_and_probabilities(dtype: str) -> None:
-    from logitmus.core.problem import float_array
+    from logitmus.core.floats import float_array
 
     soft = float_array(np.random.default_rng(1).dirichlet(np.ones(6), 4), dtype)
     problem = Problem(logits=float_array(np.linspace(-9, 9, 24).reshape(4, 6), dtype), targets=soft)

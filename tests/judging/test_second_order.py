@@ -15,8 +15,9 @@ from logitmus.core.backend import Inputs
 from logitmus.core.convention import PORTABLE
 from logitmus.core.events import Judged, RunFinished
 from logitmus.core.finding import Judgement, Kind, Severity, Verdict
+from logitmus.core.floats import FLOAT_DTYPES, Array, float_array
 from logitmus.core.observation import Answered, Raised
-from logitmus.core.problem import FLOAT_DTYPES, Array, Problem, float_array
+from logitmus.core.problem import Problem
 from logitmus.judging.consistency import NO_SECOND_ORDER
 from logitmus.results import wording
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from independent import BITS, evaluate
 
 from logitmus import Convention, Problem, reference
-from logitmus.core.problem import FLOAT_DTYPES, float_array
+from logitmus.core.floats import FLOAT_DTYPES, float_array
 from logitmus.oracle.answer import ARB_BITS, FAST, WIDE, UnanswerableError
 from logitmus.oracle.enclosure import Enclosure
 from logitmus.oracle.softmax import DOUBLE, EXTENDED, trustworthy

@@ -14,8 +14,9 @@ from logitmus.conventions.explain import ExplainError, explain
 from logitmus.core import causes
 from logitmus.core.events import Judged
 from logitmus.core.finding import Judgement, Kind, Severity
+from logitmus.core.floats import FLOAT_DTYPES, Array, float_array
 from logitmus.core.observation import Answered
-from logitmus.core.problem import FLOAT_DTYPES, Array, Problem, float_array
+from logitmus.core.problem import Problem
 from logitmus.judging.judge import Judge
 from logitmus.oracle.gradient_variants import MISREADINGS
 from logitmus.results.summary import Summary

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from logitmus.cases.generation.strategies import problems
 from logitmus.cases.suite import suite
 from logitmus.core.convention import FIELDS, PORTABLE, Convention
-from logitmus.core.problem import FLOAT_DTYPES, LAYOUTS, Problem
+from logitmus.core.floats import FLOAT_DTYPES
+from logitmus.core.problem import LAYOUTS, Problem
 from logitmus.core.relevance import concerned
 from logitmus.oracle.question import ask
 

@@ -15,6 +15,7 @@ import pytest
 from fakes import problem, subject
 
 from logitmus.core.events import BackendFailed, BackendReady
+from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.observation import (
     Answered,
     Crashed,
@@ -25,7 +26,6 @@ from logitmus.core.observation import (
     Raised,
     TimedOut,
 )
-from logitmus.core.problem import FLOAT_DTYPES
 from logitmus.storage.merge import merge
 from logitmus.storage.store import Store, StoreError
 

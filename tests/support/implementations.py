@@ -11,8 +11,9 @@ import numpy as np
 
 from logitmus.core.backend import Offer, Subject, same_precision
 from logitmus.core.convention import PORTABLE, Convention
+from logitmus.core.floats import Array
 from logitmus.core.observation import Answered
-from logitmus.core.problem import Array, Problem
+from logitmus.core.problem import Problem
 
 Rows = Callable[[Array, Array], tuple[Array, Array]]
 

@@ -13,7 +13,7 @@ import numpy as np
 from planted import Planted, Truth
 
 from logitmus.core.backend import TargetKind
-from logitmus.core.problem import Array
+from logitmus.core.floats import Array
 
 
 def log_softmax(x: Array) -> Array:

@@ -5,7 +5,8 @@ import pytest
 
 from logitmus.core.backend import ALL_LAYOUTS, Offer, Outputs, Subject, same_precision
 from logitmus.core.convention import Convention
-from logitmus.core.problem import FLOAT_DTYPES, LABEL_DTYPES, Problem, float_array, little_endian_bytes
+from logitmus.core.floats import FLOAT_DTYPES, LABEL_DTYPES, float_array, little_endian_bytes
+from logitmus.core.problem import Problem
 from logitmus.worker.layout import canonical, present
 
 BATCHES = [(), (5,), (0,), (2, 3), (2, 3, 2)]

@@ -15,8 +15,9 @@ import pytest
 from logitmus.backends.numpy_backend import BACKEND as NUMPY
 from logitmus.core.backend import Backend, Inputs, Outputs
 from logitmus.core.convention import PORTABLE
+from logitmus.core.floats import Array
 from logitmus.core.observation import Answered, Crashed, Garbled, NotRun, Outcome, Raised, TimedOut
-from logitmus.core.problem import Array, Problem, Reduction
+from logitmus.core.problem import Problem, Reduction
 from logitmus.execution import registry
 from logitmus.execution.ask_backend import inquire
 from logitmus.execution.in_process import ask_here

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from logitmus.core.backend import Offer, Precision, Subject, same_precision
 from logitmus.core.convention import FIELDS, Convention
+from logitmus.core.floats import FLOAT_DTYPES, LABEL_DTYPES, Array
 from logitmus.core.observation import (
     Answered,
     Crashed,
@@ -32,7 +33,7 @@ from logitmus.core.observation import (
     Raised,
     TimedOut,
 )
-from logitmus.core.problem import FLOAT_DTYPES, LABEL_DTYPES, Array, Problem
+from logitmus.core.problem import Problem
 from logitmus.execution import messages
 from logitmus.worker import wire
 

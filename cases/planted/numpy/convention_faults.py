@@ -20,7 +20,7 @@ from logitmus.cases.planted.numpy.loss import (
     split,
     widened,
 )
-from logitmus.core.problem import Array
+from logitmus.core.floats import Array
 
 BED: Final = Bed("numpy")
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from logitmus.cases.planted import Bed
 from logitmus.cases.planted.numpy.loss import Result, cross_entropy, shifted
-from logitmus.core.problem import Array
+from logitmus.core.floats import Array
 
 BED: Final = Bed("numpy")
 

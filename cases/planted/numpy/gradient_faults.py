@@ -17,7 +17,7 @@ from logitmus.cases.planted.numpy.loss import (
     reduced,
     split,
 )
-from logitmus.core.problem import Array
+from logitmus.core.floats import Array
 
 BED: Final = Bed("numpy")
 # (gradient, logits, kept) -> another gradient; kept: which rows the mean counts, None: it is no mean

@@ -15,7 +15,7 @@ from logitmus.cases.planted.numpy.loss import (
     shifted,
     widened,
 )
-from logitmus.core.problem import Array
+from logitmus.core.floats import Array
 
 BED: Final = Bed("numpy")
 

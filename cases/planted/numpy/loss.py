@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from logitmus.core.problem import Array
+from logitmus.core.floats import Array
 
 IGNORED: Final = -100
 # (..., K) in the arithmetic's dtype -> the negative log-probabilities, and the probabilities.
