@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The smallest complete worker: the textbook cross-entropy, with nothing but the standard library.
 
-`logitmus run --backend 'cmd:python3 tests/workers/minimal.py'`. docs/protocol.md explains it line by line.
+`logitmus run --backend 'cmd:python3 tests/support/workers/minimal.py'`. docs/protocol.md explains it line by line.
 """
 
 import base64
