@@ -1,4 +1,4 @@
-"""What does the user type? One module per command, each of which parses, calls and prints.
+"""What does the user type? One module per command, each of which parses its options, calls the library and prints.
 
 `logitmus --help` loads none of the engine: a command imports what it needs when it is called.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 import traceback
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Annotated, Final
 
 import typer
 
@@ -19,6 +20,7 @@ from logitmus.cli.conventions import conventions
 from logitmus.cli.exits import Exit
 from logitmus.cli.explain import explain
 from logitmus.cli.families import families
+from logitmus.cli.grouped_help import GroupedVerbs
 from logitmus.cli.identify import identify
 from logitmus.cli.judge import judge
 from logitmus.cli.merge import merge
@@ -29,64 +31,77 @@ from logitmus.cli.run import run
 from logitmus.cli.selftest import selftest
 from logitmus.engine.malloc import keep_freed_memory
 
+# Short helps of at most 50 characters: longer ones would wrap in a terminal of 80 columns.
+VERBS: Final[Mapping[str, Mapping[Callable[..., None], str]]] = {
+    "Test": {
+        check: "Test a loss function of your own",
+        run: "Test the installed frameworks",
+        selftest: "Measure how many planted bugs are detected",
+    },
+    "Inspect": {
+        explain: "Find the convention that gives a number",
+        identify: "Measure the convention of a loss function",
+        conventions: "Compare documented and measured conventions",
+        port: "Show how to replace one loss by another",
+        backends: "List the backends and their devices",
+        families: "List the families of test problems",
+    },
+    "Report": {
+        report: "Write reports from a run file",
+        repro: "Write a script that reproduces one finding",
+        compare: "Compare two runs",
+        judge: "Re-evaluate a run file without any framework",
+        merge: "Merge run files",
+    },
+}
+
 app = typer.Typer(
-    help="Every framework's cross-entropy, the same adversarial questions, exact answers.",
-    epilog="Exit codes: 0 nothing unaccepted, 1 unaccepted findings, 2 usage, 3 a backend that was asked for could "
-    "not run, 70 a fault of Logitmus itself, 130 interrupted (the file can be resumed).",
+    cls=GroupedVerbs,
+    help="Tests cross-entropy implementations against exact results.",
+    epilog="Exit codes: 0 no unaccepted findings, 1 unaccepted findings, 2 usage error, 3 a requested backend could "
+    "not run, 70 internal error (no verdict), 130 interrupted (can be resumed).",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (
-    run,
-    check,
-    judge,
-    report,
-    repro,
-    compare,
-    merge,
-    explain,
-    identify,
-    conventions,
-    port,
-    backends,
-    families,
-    selftest,
-):
-    app.command()(verb)
+for panel, verbs in VERBS.items():
+    for verb, short_help in verbs.items():
+        app.command(short_help=short_help, rich_help_panel=panel)(verb)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"logitmus {__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
     pass
 
 
 def main() -> None:
-    """The entry point: what a person can mend is told in one line, without a traceback."""
+    """Run the command line; report errors that the user can fix in one line, without a traceback."""
     keep_freed_memory()
     try:
         app()
     except Exception as error:
-        if not _is_explained(error):  # no verdict: CI must not take it for one
+        if not _is_user_error(error):  # exit code 70: CI must not take an internal error for a verdict
             traceback.print_exc()
-            sys.stderr.write("logitmus: this is a fault of Logitmus itself, and says nothing of what was asked\n")
-            sys.exit(Exit.FAULT)
+            sys.stderr.write("logitmus: internal error; this is a bug in Logitmus, not a result of the test\n")
+            sys.exit(Exit.INTERNAL_ERROR)
         sys.stderr.write(f"logitmus: {error}\n")
         sys.exit(Exit.USAGE)
 
 
-def _is_explained(error: Exception) -> bool:
-    """Whether its message says what was seen and what to do."""
+def _is_user_error(error: Exception) -> bool:
+    """Whether the user can fix it: its message says how."""
     from logitmus.cases.suite import SuiteError
     from logitmus.checking.selftest import SelftestError
     from logitmus.conventions.claims import ClaimsError
@@ -97,5 +112,5 @@ def _is_explained(error: Exception) -> bool:
     from logitmus.storage.store import StoreError
     from logitmus.worker.user_code import TargetError
 
-    wrong = RegistryError | TargetError | SuiteError | ExpectationsError | ExplainError | ClaimsError
-    return isinstance(error, wrong | ReproError | SelftestError | StoreError | OSError)
+    usage = RegistryError | TargetError | SuiteError | ExpectationsError | ExplainError | ClaimsError
+    return isinstance(error, usage | ReproError | SelftestError | StoreError | OSError)

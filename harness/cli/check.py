@@ -1,4 +1,4 @@
-"""`logitmus check`: a loss of your own under the harness."""
+"""`logitmus check`: test a loss function of your own."""
 
 from __future__ import annotations
 
@@ -10,22 +10,27 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from logitmus.cli.exits import Exit, ProfileChoice
-from logitmus.cli.options import EXPECTATIONS, STDOUT, Expect, Explore, Html, Json
+from logitmus.cli.options import (
+    EXPECTATIONS,
+    STDOUT,
+    Device,
+    DTypes,
+    Expect,
+    Explore,
+    Framework,
+    FunctionName,
+    Html,
+    Json,
+    ParameterNames,
+    TargetsChoice,
+)
 
 if TYPE_CHECKING:
     from logitmus.checking.result import CheckResult
 
 
-class TargetsChoice(StrEnum):
-    """The kinds of targets that a function is asked with."""
-
-    LABELS = "labels"
-    PROBABILITIES = "probabilities"
-    BOTH = "both"
-
-
 class Require(StrEnum):
-    """The grade that must be reached."""
+    """The minimum grade."""
 
     A = "A"
     B_PLUS = "B+"
@@ -34,64 +39,58 @@ class Require(StrEnum):
 
 
 def check(
-    function: Annotated[
-        str, typer.Argument(metavar="FUNCTION", help="FILE.py:NAME or package.module:NAME.", show_default=False)
-    ],
-    framework: Annotated[
-        str,
-        typer.Option(
-            "--framework", "-f", metavar="NAME", help="torch, tensorflow, jax or numpy; also NAME@/path/to/python."
-        ),
-    ],
+    function: FunctionName,
+    framework: Framework,
     like: Annotated[
         str | None,
         typer.Option(
             metavar="SUBJECT",
-            help="The function whose convention it is held to, e.g. optax.softmax_cross_entropy.  "
-            "[default: the framework's flagship; for numpy, torch's]",
+            help="Reference whose convention the function must follow, e.g. optax.softmax_cross_entropy.  "
+            "[default: the framework's main loss; for numpy, torch's]",
         ),
     ] = None,
     targets: Annotated[
         TargetsChoice | None,
-        typer.Option(help="What it is asked with.  [default: what --like takes: labels]", show_default=False),
+        typer.Option(help="Kind of targets to test with.  [default: as --like, else labels]", show_default=False),
     ] = None,
     class_axis: Annotated[
         str | None,
-        typer.Option(metavar="AXIS", help="Where it gets its classes: last or 1.  [default: as its framework has it]"),
+        typer.Option(metavar="AXIS", help="Class axis of the logits: last or 1.  [default: as in the framework]"),
     ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(metavar="OURS=THEIRS", help="Its own name for an argument: weight=class_weights. Repeatable."),
-    ] = None,
+    option: ParameterNames = None,
     require: Annotated[
         Require | None,
-        typer.Option(help="The grade to reach in every dtype; numbers within it are then no findings."),
+        typer.Option(help="Minimum grade in every dtype; errors within this grade are not findings."),
     ] = None,
-    device: Annotated[str, typer.Option(metavar="NAME", help="One that the framework has.")] = "cpu",
-    dtype: Annotated[list[str] | None, typer.Option(metavar="DTYPE", help="Only this dtype; repeatable.")] = None,
-    profile: Annotated[ProfileChoice, typer.Option(help="How much is asked.")] = ProfileChoice.DEFAULT,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the random numbers.")] = 0,
+    device: Device = "cpu",
+    dtype: DTypes = None,
+    profile: Annotated[ProfileChoice, typer.Option(help="Test profile.")] = ProfileChoice.DEFAULT,
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed.")] = 0,
     explore: Explore = None,
     fail_fast: Annotated[
-        bool, typer.Option("--fail-fast", help="Begin with the quick problems, and stop where any shows a finding.")
+        bool,
+        typer.Option("--fail-fast", help="Start with the quick profile, and stop at the first problem that fails."),
     ] = False,
     expect: Expect = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Keep the run's file, for `logitmus repro` and `report`.")
+        Path | None, typer.Option(metavar="FILE", help="Keep the run file, for `logitmus repro` and `report`.")
     ] = None,
     json: Json = None,
     html: Html = None,
     compile_seconds: Annotated[
-        float, typer.Option(min=0.1, metavar="S", help="The first call of a signature may take so long.")
+        float, typer.Option(min=0.1, metavar="S", help="Time limit for the first call of a signature.")
     ] = 20.0,
-    call_seconds: Annotated[float, typer.Option(min=0.1, metavar="S", help="... and any other call.")] = 5.0,
-    memory: Annotated[float, typer.Option(min=0.1, max=1e6, metavar="GIB", help="It may use so much memory.")] = 8.0,
+    call_seconds: Annotated[float, typer.Option(min=0.1, metavar="S", help="Time limit for any other call.")] = 5.0,
+    memory: Annotated[float, typer.Option(min=0.1, max=1e6, metavar="GIB", help="Memory limit of the worker.")] = 8.0,
 ) -> None:
-    """Hold a loss of yours to a well-known one: exit 0 if it conforms, 1 if not, with what shows it."""
+    """Test a loss function of your own against a well-known one.
+
+    Exits with 0 if it conforms, and with 1 if it does not, with a minimal input for each finding.
+    """
     from dataclasses import replace
 
     from logitmus.checking.check import KINDS
-    from logitmus.checking.check import check as checked
+    from logitmus.checking.check import check as check_function
     from logitmus.checking.reference import LIMITS
     from logitmus.cli.output import stdout
     from logitmus.cli.progress import shown
@@ -101,7 +100,7 @@ def check(
 
     kinds = tuple(kind for kind in KINDS if targets is not None and targets.value in (kind, TargetsChoice.BOTH))
     try:
-        result = checked(
+        result = check_function(
             function,
             framework,
             like=like or "",
@@ -131,7 +130,7 @@ def check(
     try:
         if json != STDOUT:
             report.render(result, stdout())
-    finally:  # also where nobody reads on (`| head`)
+    finally:  # even if standard output is closed (`| head`)
         _write(result, json, html)
     raise typer.Exit(Exit.OK if result.conforms else Exit.FINDINGS)
 

@@ -1,4 +1,4 @@
-"""What the names and globs of the command line stand for; nothing given means all."""
+"""Resolve the names and globs of the command line; an empty list means all."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def chosen_backends(texts: Sequence[str]) -> tuple[BackendSpec, ...]:
-    """What each `--backend` means.
+    """The backend of each `--backend TEXT`.
 
     Raises:
-        RegistryError: for a backend that cannot be meant.
+        RegistryError: for an unknown or invalid backend.
     """
     from logitmus.execution import registry
 
@@ -22,10 +22,10 @@ def chosen_backends(texts: Sequence[str]) -> tuple[BackendSpec, ...]:
 
 
 def chosen_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
-    """The problems of a run's settings ("profile", "seed", "dtypes", "families"), one at a time.
+    """The problems that a run's settings select ("profile", "seed", "dtypes", "families"), one at a time.
 
     Raises:
-        SuiteError: at the call, for a name or a glob that fits nothing.
+        SuiteError: at the call, for a name or a glob that matches nothing.
     """
     from logitmus.cases.suite import suite
 

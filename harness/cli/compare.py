@@ -1,4 +1,4 @@
-"""`logitmus compare`: two runs side by side."""
+"""`logitmus compare`: the differences between two runs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from logitmus.cli.options import FailOnOption, JsonFlag, Markdown
 
 
 def compare(
-    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="The file of the earlier run.")],
-    after: Annotated[Path, typer.Argument(metavar="AFTER", help="The file of the later run.")],
+    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="Run file of the earlier run.")],
+    after: Annotated[Path, typer.Argument(metavar="AFTER", help="Run file of the later run.")],
     json: JsonFlag = False,
     markdown: Markdown = None,
     fail_on: FailOnOption = FailOn.DIFFERENCE,
-    bits: Annotated[bool, typer.Option("--bits", help="Exit with 1 on any changed bit, too.")] = False,
+    bits: Annotated[bool, typer.Option("--bits", help="Also exit with 1 if any result differs in its bits.")] = False,
 ) -> None:
-    """Tell what changed between two runs: findings, grades, bits. Exits with 1 on new findings."""
+    """Show what changed between two runs: findings, grades, bits. Exits with 1 if there are new findings."""
     from logitmus.cli.output import stdout
     from logitmus.core.finding import Severity
     from logitmus.reports.terminal import run_diff
@@ -27,20 +27,18 @@ def compare(
     from logitmus.storage.store import Store
 
     with Store.open(before) as old, Store.open(after) as new:
-        found = compare_runs(old, new)
+        difference = compare_runs(old, new)
     if json:
-        typer.echo(run_diff.to_json(found))
+        typer.echo(run_diff.to_json(difference))
     else:
-        run_diff.render(found, stdout())
+        run_diff.render(difference, stdout())
     if markdown is not None:
-        markdown.write_text(run_diff.to_markdown(found), encoding="utf-8")
-    if not found.pairs:
-        typer.echo(
-            "logitmus: the runs have no call in common: this tells of no change, nor that there is none", err=True
-        )
+        markdown.write_text(run_diff.to_markdown(difference), encoding="utf-8")
+    if not difference.pairs:
+        typer.echo("logitmus: the runs have no call in common, so nothing was compared", err=True)
         raise typer.Exit(Exit.USAGE)
-    worse = [change for change in (*found.new, *found.changed) if change.appeared]
+    worse = [change for change in (*difference.new, *difference.changed) if change.appeared]
     failed = fail_on is not FailOn.NEVER and any(
         change.example.severity.rank <= Severity(fail_on.value).rank for change in worse
     )
-    raise typer.Exit(Exit.FINDINGS if failed or (bits and found.bits) else Exit.OK)
+    raise typer.Exit(Exit.FINDINGS if failed or (bits and difference.bits) else Exit.OK)

@@ -1,4 +1,4 @@
-"""`logitmus conventions`: what every function does, measured beside declared."""
+"""`logitmus conventions`: the measured conventions of all functions beside the documented ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from logitmus.cli.exits import Exit
-from logitmus.cli.options import JsonFlag
+from logitmus.cli.options import JsonFlag, Subjects
 
 if TYPE_CHECKING:
     from logitmus.conventions.claims import Claims
@@ -25,46 +25,46 @@ def conventions(
     run: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[RUN]", help="The file of a run: no framework is needed.  [default: ask now]", show_default=False
+            metavar="[RUN]", help="Run file; needs no framework.  [default: measure now]", show_default=False
         ),
     ] = None,
     backend: Annotated[
         list[str] | None,
-        typer.Option("--backend", metavar="BACKEND", help="As for run; repeatable.  [default: all that are installed]"),
+        typer.Option("--backend", metavar="BACKEND", help="As for `run`; repeatable.  [default: all installed]"),
     ] = None,
-    subject: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these subjects; repeatable.")] = None,
+    subject: Subjects = None,
     device: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these devices; repeatable.")] = None,
-    field: Annotated[str | None, typer.Option(metavar="FIELD", help="One field in full.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep what was asked as a run's file.")] = None,
+    field: Annotated[str | None, typer.Option(metavar="FIELD", help="Show this field in full.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep the measurements as a run file.")] = None,
     html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write a self-contained page with the table.")
+        Path | None, typer.Option("--html", metavar="FILE", help="Write the table as a self-contained HTML page.")
     ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Show which conventions every function keeps, measured beside declared. Exits with 0 whatever was found."""
+    """Show the convention of every function as documented and as measured. Exits with 0 whatever the result."""
     from logitmus.conventions.claims import known_field
     from logitmus.engine.run import Selection
 
     if field is not None:
         known_field(field)
     if run is not None:
-        _refuse_beside_a_file({"--backend": backend, "--out": out})
+        _reject_with_run_file({"--backend": backend, "--out": out})
     selection = Selection(subjects=tuple(subject or ()), devices=tuple(device or ()))
-    with _opened(run) if run is not None else _asked(backend or (), selection, out) as (store, code):
-        found = _measured(store, selection)
+    with _opened(run) if run is not None else _measured_now(backend or (), selection, out) as (store, code):
+        table = _claims(store, selection)
         if html is not None:
             from logitmus.reports.html import conventions_page
 
-            conventions_page.write(found, html, store.backends())
+            conventions_page.write(table, html, store.backends())
             typer.echo(f"wrote {html}", err=True)
-    _show(found, field, json=json)
+    _show(table, field, json=json)
     raise typer.Exit(code)
 
 
-def _refuse_beside_a_file(given: dict[str, Any]) -> None:
-    for option, value in given.items():
+def _reject_with_run_file(options: dict[str, Any]) -> None:
+    for option, value in options.items():
         if value:
-            raise typer.BadParameter("is for asking anew; leave it out, or leave out RUN", param_hint=option)
+            raise typer.BadParameter("cannot be used with RUN; remove one of the two", param_hint=option)
 
 
 @contextmanager
@@ -76,30 +76,34 @@ def _opened(path: Path) -> Iterator[tuple[Store, Exit]]:
 
 
 @contextmanager
-def _asked(backends: Sequence[str], selection: Selection, out: Path | None) -> Iterator[tuple[Store, Exit]]:
-    """A new run of the probes, in `out` or in a file that goes again; and how to exit."""
+def _measured_now(backends: Sequence[str], selection: Selection, out: Path | None) -> Iterator[tuple[Store, Exit]]:
+    """Run the probes, into `out` or a temporary file; yield the file and the exit code."""
     from logitmus.cli.choices import chosen_backends, chosen_problems
     from logitmus.cli.progress import shown
     from logitmus.cli.run import new_file
     from logitmus.conventions.claims import FAMILY
     from logitmus.core.events import BackendFailed, RunFinished
     from logitmus.engine.judge_batches import Unjudged
-    from logitmus.engine.run import run as ask
+    from logitmus.engine.run import run as run_problems
 
-    chosen = {"subjects": list(selection.subjects), "devices": list(selection.devices)}
-    given = {"backends": list(backends), "families": [FAMILY], **chosen}
+    settings = {
+        "backends": list(backends),
+        "families": [FAMILY],
+        "subjects": list(selection.subjects),
+        "devices": list(selection.devices),
+    }
     specs = chosen_backends(backends)
     failed: set[str] = set()
     with (
         TemporaryDirectory(prefix="logitmus-") as folder,
-        new_file(out or Path(folder) / "conventions.logitmus", given) as store,
+        new_file(out or Path(folder) / "conventions.logitmus", settings) as store,
     ):
         problems = chosen_problems(store.settings)
-        for event in shown(ask(problems, specs, store, selection=selection, judge=Unjudged())):
+        for event in shown(run_problems(problems, specs, store, selection=selection, judge=Unjudged())):
             if isinstance(event, BackendFailed):
                 failed.add(event.backend)
             if isinstance(event, RunFinished) and event.interrupted:
-                again = f"go on with: logitmus run --resume --out {out}" if out else "nothing was kept (see --out)"
+                again = f"resume with: logitmus run --resume --out {out}" if out else "nothing was kept (see --out)"
                 typer.echo(f"interrupted; {again}", err=True)
                 raise typer.Exit(Exit.INTERRUPTED)
         if len(failed) == len(specs):
@@ -107,26 +111,28 @@ def _asked(backends: Sequence[str], selection: Selection, out: Path | None) -> I
         yield store, Exit.BACKEND if failed and backends else Exit.OK
 
 
-def _measured(store: Store, selection: Selection) -> list[Claims]:
+def _claims(store: Store, selection: Selection) -> list[Claims]:
     from rich.console import Console
 
     from logitmus.conventions.claims import claims, selected
 
-    subjects = {name for name, one in store.subjects().items() if replace(selection, subjects=()).takes(one)}
+    subjects = {
+        identity for identity, subject in store.subjects().items() if replace(selection, subjects=()).takes(subject)
+    }
     chosen = selected(subjects, selection.subjects)
     progress = Console(stderr=True)
-    words = f"measuring {len(chosen)} subjects"
-    with progress.status(words) if progress.is_terminal else nullcontext():
+    message = f"measuring {len(chosen)} subjects"
+    with progress.status(message) if progress.is_terminal else nullcontext():
         return list(claims(store, chosen))
 
 
-def _show(found: Sequence[Claims], field: str | None, *, json: bool) -> None:
+def _show(table: Sequence[Claims], field: str | None, *, json: bool) -> None:
     from logitmus.cli.output import stdout
     from logitmus.reports.terminal import conventions as report
 
     if json:
-        typer.echo(json_module.dumps(report.as_dict(found, [field] if field else None), indent=1))
+        typer.echo(json_module.dumps(report.as_dict(table, [field] if field else None), indent=1))
     elif field is not None:
-        report.render_field(found, field, stdout())
+        report.render_field(table, field, stdout())
     else:
-        report.render(found, stdout())
+        report.render(table, stdout())

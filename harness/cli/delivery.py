@@ -1,4 +1,4 @@
-"""From a stream of events to the summary on the terminal, the files asked for, and the exit code."""
+"""From a stream of events to the summary on the terminal, the report files and the exit code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def acceptance(path: Path | None) -> Acceptance:
-    """The expectations of `path`, or of ./logitmus.toml where there is one."""
+    """The expectations of `path`, or of ./logitmus.toml if it exists."""
     if path is None and not EXPECTATIONS.exists():
         return Acceptance(())
     return Acceptance(load(path or EXPECTATIONS))
@@ -39,16 +39,16 @@ def deliver(
     *,
     outputs: Outputs,
     fail_on: FailOn,
-    asked_for: Collection[str] = (),
+    requested: Collection[str] = (),
     quiet: bool = False,
     store: Store | None = None,
 ) -> Exit:
-    """Read all events; write, print, and say how to exit.
+    """Consume the events, print the summary, write the reports, and return the exit code.
 
     Args:
-        asked_for: the backends named by the person: if one of them could not run, that is the exit code.
+        requested: the backends that the user named: if one of them cannot run, that is the exit code.
         quiet: no summary on the terminal.
-        store: the run's file, for what no event carries.
+        store: the run file, for the reports that need more than the events.
     """
     summary = Summary(known(), accepted.count)
     missing: set[str] = set()
@@ -65,18 +65,18 @@ def deliver(
                 interrupted = event.interrupted
             case _:
                 pass
-    written = _write(summary, outputs, store, partial(_spared, accepted=accepted, fail_on=fail_on))
+    written = _write(summary, outputs, store, partial(_why_ignored, accepted=accepted, fail_on=fail_on))
     if not (quiet or outputs.on_stdout):
         run.render(summary, stdout(), "RUN" if store is None else str(store.path))
-    _tell(accepted, written)
+    _print_notes(accepted, written)
     if interrupted:
         return Exit.INTERRUPTED
-    if missing.intersection(asked_for) or not ready:
+    if missing.intersection(requested) or not ready:
         return Exit.BACKEND
     if not summary.calls and not interrupted:
-        reasons = [reason for reason, _ in summary.why_not()] or ["no subject was chosen; see `logitmus backends`"]
+        reasons = [reason for reason, _ in summary.why_not()] or ["no subject matches; see `logitmus backends`"]
         why = next((reason for reason in reasons if reason.startswith(NOT_INSTALLED)), reasons[0])
-        Console(stderr=True).print(f"logitmus: nothing was asked: {why}", markup=False, highlight=False)
+        Console(stderr=True).print(f"logitmus: nothing was tested: {why}", markup=False, highlight=False)
         return Exit.BACKEND if missing or why.startswith(NOT_INSTALLED) else Exit.USAGE
     if fail_on is FailOn.NEVER:
         return Exit.OK
@@ -84,15 +84,15 @@ def deliver(
 
 
 def _write(summary: Summary, outputs: Outputs, store: Store | None, fails: Callable[[Finding], str]) -> list[Path]:
-    """Write the files asked for, each by the module of its name."""
-    asked = {
+    """Write the requested report files; return their paths."""
+    paths = {
         "html.report": outputs.html,
         "json_report": outputs.json,
         "junit": outputs.junit,
         "markdown": outputs.markdown,
     }
-    written = [path for path in asked.values() if path is not None]
-    for name, path in asked.items():
+    written = [path for path in paths.values() if path is not None]
+    for name, path in paths.items():
         if path is not None:
             write: Callable[..., None] = import_module(f"logitmus.reports.{name}").write
             more: dict[str, Any] = {}
@@ -104,8 +104,8 @@ def _write(summary: Summary, outputs: Outputs, store: Store | None, fails: Calla
     return written
 
 
-def _spared(finding: Finding, *, accepted: Acceptance, fail_on: FailOn) -> str:
-    """Why a finding fails nothing; "": it does."""
+def _why_ignored(finding: Finding, *, accepted: Acceptance, fail_on: FailOn) -> str:
+    """Why a finding does not affect the exit code; "" if it does."""
     reason = accepted.reason(finding)
     if reason:
         return f"accepted: {reason}"
@@ -115,21 +115,21 @@ def _spared(finding: Finding, *, accepted: Acceptance, fail_on: FailOn) -> str:
 
 
 def _measured(store: Store) -> Sequence[Claims]:
-    """The conventions of all subjects, where the run has asked for them."""
+    """The conventions of all subjects, if the run holds the probes for them."""
     from logitmus.conventions.claims import claims, probes
 
     return list(claims(store)) if probes(store) else ()
 
 
-def _tell(accepted: Acceptance, written: Iterable[Path]) -> None:
+def _print_notes(accepted: Acceptance, written: Iterable[Path]) -> None:
     console = Console(stderr=True)
     if accepted.expectations:
         count = accepted.accepted
         console.print(f"{count} result{'' if count == 1 else 's'} accepted by expectations", highlight=False)
     for expectation in accepted.stale:
-        console.print(f"stale expectation, matched nothing: {expectation}", markup=False, highlight=False)
+        console.print(f"stale expectation (matches nothing): {expectation}", markup=False, highlight=False)
     for expectation in accepted.expired:
-        console.print(f"expired expectation, of {expectation.until}: {expectation}", markup=False, highlight=False)
+        console.print(f"expired expectation (until {expectation.until}): {expectation}", markup=False, highlight=False)
     for path in written:
         if path != STDOUT:
             console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Exit codes, and which findings decide them. Light: loaded by `--help`."""
+"""Exit codes, and the options that decide them. Light: loaded by `--help`."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from enum import IntEnum, StrEnum
 
 
 class Exit(IntEnum):
-    """What `logitmus` ends with."""
+    """The exit codes of `logitmus`."""
 
     OK = 0
     FINDINGS = 1
     USAGE = 2
     BACKEND = 3
-    FAULT = 70
+    INTERNAL_ERROR = 70
     INTERRUPTED = 130
 
 
 class FailOn(StrEnum):
-    """The least severity that exits with 1."""
+    """The lowest severity that makes the exit code 1."""
 
     BUG = "bug"
     HAZARD = "hazard"
@@ -27,7 +27,7 @@ class FailOn(StrEnum):
 
 
 class ProfileChoice(StrEnum):
-    """How much is asked."""
+    """Test profile: how many problems are used."""
 
     QUICK = "quick"
     DEFAULT = "default"

@@ -1,4 +1,4 @@
-"""`logitmus explain`: numbers in, reasons out, without any framework."""
+"""`logitmus explain`: find the convention behind a number; needs no framework."""
 
 from __future__ import annotations
 
@@ -17,33 +17,35 @@ if TYPE_CHECKING:
 
 
 def explain(
-    logits: Annotated[str, typer.Option(metavar="ROWS", help="0,0,0,1; rows separated by semicolons.")],
+    logits: Annotated[str, typer.Option(metavar="ROWS", help="Logits, e.g. 0,0,0,1; separate rows by semicolons.")],
     target: Annotated[
         str,
         typer.Option(
-            metavar="LABELS", help="A label a row: 3 or 3,0; or probabilities as rows with a dot: 0.,0.,0.,1."
+            metavar="LABELS", help="One label per row (3 or 3,0), or probabilities, written with a dot (0.,0.,0.,1.)."
         ),
     ],
-    observed: Annotated[str | None, typer.Option(metavar="NUMBERS", help="What came, with the digits given.")] = None,
-    expected: Annotated[str | None, typer.Option(metavar="NUMBERS", help="What was expected.")] = None,
+    observed: Annotated[
+        str | None, typer.Option(metavar="NUMBERS", help="Loss that you got, with all its digits.")
+    ] = None,
+    expected: Annotated[str | None, typer.Option(metavar="NUMBERS", help="Loss that you expected.")] = None,
     weight: Annotated[str | None, typer.Option(metavar="NUMBERS", help="Class weights.")] = None,
-    ignore_index: Annotated[int | None, typer.Option(metavar="LABEL", help="The ignored label.")] = None,
+    ignore_index: Annotated[int | None, typer.Option(metavar="LABEL", help="Label to ignore.")] = None,
     label_smoothing: Annotated[float, typer.Option(metavar="EPS", help="Label smoothing.")] = 0.0,
-    reduction: Annotated[str | None, typer.Option(help="none, sum or mean; all are tried.", show_default=False)] = None,
+    reduction: Annotated[
+        str | None, typer.Option(help="none, sum or mean.  [default: try all]", show_default=False)
+    ] = None,
     gradient: Annotated[
-        str | None, typer.Option(metavar="ROWS", help="The gradient by the logits that came, as rows.")
+        str | None, typer.Option(metavar="ROWS", help="Gradient with respect to the logits that you got, as rows.")
     ] = None,
-    upstream: Annotated[
-        str | None, typer.Option(metavar="NUMBERS", help="The upstream gradient it was asked with; ones if not given.")
-    ] = None,
+    upstream: Annotated[str | None, typer.Option(metavar="NUMBERS", help="Upstream gradient.  [default: ones]")] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Tell which conventions turn these logits and targets into the number that came; what a gradient is of."""
-    from logitmus.conventions.explain import explain as find
+    """Find which conventions give the observed loss or gradient for these logits and targets."""
+    from logitmus.conventions.explain import explain as find_explanation
     from logitmus.conventions.explain import parse_rows, parse_targets
 
     rows = parse_rows("logits", logits)
-    found = find(
+    explanation = find_explanation(
         logits=rows,
         targets=parse_targets(target, rows),
         observed=None if observed is None else observed.split(","),
@@ -56,65 +58,68 @@ def explain(
         upstream=None if upstream is None else upstream.split(","),
     )
     if json:
-        typer.echo(json_module.dumps(_as_dict(found), indent=1))
+        typer.echo(json_module.dumps(_as_dict(explanation), indent=1))
     else:
-        _print(found, observed, expected)
-    unexplained = (observed is not None and not found.observed) or found.gradient == ()
+        _print(explanation, observed, expected)
+    unexplained = (observed is not None and not explanation.observed) or explanation.gradient == ()
     raise typer.Exit(Exit.FINDINGS if unexplained else Exit.OK)
 
 
-def _print(found: Explanation, observed: str | None, expected: str | None) -> None:
+def _print(explanation: Explanation, observed: str | None, expected: str | None) -> None:
     from logitmus.core import causes
 
-    for remark in found.remarks:
+    for remark in explanation.remarks:
         typer.echo(f"{remark}\n")
-    for reduction, value in found.portable.items():
+    for reduction, value in explanation.portable.items():
         typer.echo(f"exact, reduction {reduction}: {value}")
-    for name, number, readings, fit in (
-        ("observed", observed, found.observed, "is"),
-        ("expected", expected, found.expected or (), "would be right for"),
+    for name, number, readings, verb in (
+        ("observed", observed, explanation.observed, "is"),
+        ("expected", expected, explanation.expected or (), "would be correct for"),
     ):
         if number is None:
             continue
-        typer.echo(
-            f"\n{name} {number} {fit if readings else 'fits no convention, nor two together, that is known here'}"
-        )
+        if readings:
+            typer.echo(f"\n{name} {number} {verb}")
+        else:
+            typer.echo(f"\n{name}: no known convention, nor pair of conventions, gives {number}")
         for words, reductions in _grouped(readings).items():
             typer.echo(f"  {words}  (reduction {', '.join(reductions)})")
-    if found.gradient is not None:
-        known = "" if found.gradient else ": right for nothing that is known here"
-        typer.echo(f"\nthe gradient that came{known}")
-    for reading in found.gradient or ():
-        words = causes.gradient(reading.cause) if reading.cause else "it is that of the loss, as defined"
+    if explanation.gradient is not None:
+        typer.echo(
+            "\nthe observed gradient" + ("" if explanation.gradient else " matches no known convention or error")
+        )
+    for reading in explanation.gradient or ():
+        words = causes.gradient(reading.cause) if reading.cause else "it is the gradient of the loss, as defined"
         typer.echo(f"  {words}  (reduction {reading.reduction})")
-    if found.declared:
-        typer.echo("\nthe frameworks, as declared (float32, eager, on the CPU)")
-    for saying in found.declared:
-        typer.echo(_saying(saying, {"observed": observed, "expected": expected}))
+    if explanation.declared:
+        typer.echo("\nthe frameworks, as documented (float32, eager, on the CPU)")
+    for saying in explanation.declared:
+        typer.echo(_row(saying, {"observed": observed, "expected": expected}))
 
 
-def _saying(saying: Saying, given: dict[str, str | None]) -> str:
+def _row(saying: Saying, given: dict[str, str | None]) -> str:
+    """What some functions compute, and their names."""
     from logitmus.conventions.explain import fits
 
     names = [
         f"{backend}: {', '.join(functions)}" if saying.asked else f"{backend} ({len(functions)})"
         for backend, functions in saying.functions.items()
     ]
-    as_given = [name for name, number in given.items() if number is not None and fits(saying, number.split(","))]
-    said = saying.value or (saying.why if saying.asked else f"not asked ({saying.why})")
-    line = f"{said}{f', as {as_given[0]}' if as_given else ''}  {'; '.join(names)}"
+    matches = [name for name, number in given.items() if number is not None and fits(saying, number.split(","))]
+    value = saying.value or (saying.why if saying.asked else f"not applicable ({saying.why})")
+    line = f"{value}{f', as {matches[0]}' if matches else ''}  {'; '.join(names)}"
     return textwrap.fill(line, 118, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False)
 
 
 def _grouped(readings: tuple[Reading, ...]) -> dict[str, list[str]]:
-    """The same reading under several reductions is one line."""
+    """The reductions of each reading, for one line per reading."""
     grouped: dict[str, list[str]] = {}
     for reading in readings:
         grouped.setdefault(reading.words, []).append(reading.reduction)
     return grouped
 
 
-def _as_dict(found: Explanation) -> dict[str, object]:
+def _as_dict(explanation: Explanation) -> dict[str, object]:
     def listed(readings: tuple[Reading, ...]) -> list[dict[str, object]]:
         return [
             {"changes": dict(r.changes), "reduction": r.reduction, "value": r.value, "words": r.words} for r in readings
@@ -122,13 +127,14 @@ def _as_dict(found: Explanation) -> dict[str, object]:
 
     return {
         "schema": 1,
-        "remarks": list(found.remarks),
-        "portable": found.portable,
-        "observed": listed(found.observed),
-        "expected": None if found.expected is None else listed(found.expected),
-        "gradient": found.gradient and [{"cause": r.cause, "reduction": r.reduction} for r in found.gradient],
+        "remarks": list(explanation.remarks),
+        "portable": explanation.portable,
+        "observed": listed(explanation.observed),
+        "expected": None if explanation.expected is None else listed(explanation.expected),
+        "gradient": explanation.gradient
+        and [{"cause": r.cause, "reduction": r.reduction} for r in explanation.gradient],
         "declared": [
             {"value": s.value or None, "why": s.why or None, "asked": s.asked, "functions": s.functions}
-            for s in found.declared
+            for s in explanation.declared
         ],
     }

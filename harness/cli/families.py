@@ -1,4 +1,4 @@
-"""`logitmus families`: the adversarial ideas, and why each is asked."""
+"""`logitmus families`: the families of test problems, and the reason for each."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from logitmus.cli.options import JsonFlag
 
 def families(
     globs: Annotated[list[str] | None, typer.Argument(metavar="[GLOB]...", help="Only these families.")] = None,
-    profile: Annotated[ProfileChoice, typer.Option(help="For which to count problems.")] = ProfileChoice.DEFAULT,
+    profile: Annotated[ProfileChoice, typer.Option(help="Test profile to count problems for.")] = ProfileChoice.DEFAULT,
     json: JsonFlag = False,
 ) -> None:
-    """List the families of problems: the idea, why it hurts, real incidents."""
+    """List the families of test problems: the idea, why it is hard, and real incidents."""
     from rich.padding import Padding
 
     from logitmus.cases.family import Profile
@@ -44,7 +44,7 @@ def families(
             f"[bold]{family.name}[/]  {family.idea}  [dim]({counts[family.name]} problems)[/]", highlight=False
         )
         incidents = ", ".join(label for label, _ in family.incidents)
-        text = f"{family.rationale}{f' Met as: {incidents}.' if incidents else ''}"
+        text = f"{family.rationale}{f' Incidents: {incidents}.' if incidents else ''}"
         console.print(Padding(text, (0, 0, 1, 4)), markup=False, highlight=False)
     many = "1 family" if len(chosen) == 1 else f"{len(chosen)} families"
     console.print(f"{sum(counts.values())} problems in {many}, profile {profile.value}")

@@ -1,4 +1,4 @@
-"""`logitmus judge`: derive the findings of an old run anew; needs no framework."""
+"""`logitmus judge`: re-evaluate a run file; needs no framework."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def judge(
     expect: Expect = None,
     fail_on: FailOnOption = FailOn.DIFFERENCE,
 ) -> None:
-    """Judge an old run again, with this version's judge; no framework is needed."""
+    """Re-evaluate a run file with this version of Logitmus. Needs no framework."""
     from logitmus.cli.delivery import acceptance, deliver
     from logitmus.engine.run import judge_run
     from logitmus.storage.store import Store

@@ -1,4 +1,4 @@
-"""`logitmus merge`: shards of one run made apart, into one file."""
+"""`logitmus merge`: combine run files, e.g. the shards of a run on several machines."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import typer
 
 
 def merge(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="The files to merge.")],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The new file.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run files to merge.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Run file to write.")],
 ) -> None:
-    """Make the exact union of several runs; refuses runs that contradict each other."""
-    from logitmus.engine.run import unasked
+    """Write the exact union of several run files; refuses files that contradict each other."""
+    from logitmus.engine.run import missing_calls
     from logitmus.results import wording
     from logitmus.storage.merge import merge as merge_runs
     from logitmus.storage.store import Store
 
     if out.exists():
-        raise typer.BadParameter(f"{out} exists already; name another file", param_hint="--out")
-    of = "one run" if len(runs) == 1 else f"{len(runs)} runs"
-    typer.echo(f"{merge_runs(runs, out)} observations of {of} are in {out}", err=True)
+        raise typer.BadParameter(f"{out} already exists; give another file", param_hint="--out")
+    count = merge_runs(runs, out)
+    typer.echo(f"wrote {out}: {wording.plural(count, 'result')} of {wording.plural(len(runs), 'run')}", err=True)
     for path in runs:
         with Store.open(path, check=False) as store:
-            count = unasked(store)
-        if count:
-            said = f"{path} was interrupted: {wording.plural(count, 'call')} of it were not made"
-            typer.echo(f"{said}; finish it (logitmus run --resume --out {path}) and merge again", err=True)
+            missing = missing_calls(store)
+        if missing:
+            message = f"{path} was interrupted: {wording.plural(missing, 'call')} missing"
+            typer.echo(f"{message}; finish it (logitmus run --resume --out {path}) and merge again", err=True)

@@ -1,9 +1,10 @@
-"""Options that several verbs share. Light: loaded by `--help`."""
+"""Arguments and options that several verbs share. Light: loaded by `--help`."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,30 +15,58 @@ from logitmus.cli.exits import FailOn
 STDOUT = Path("-")
 EXPECTATIONS = Path("logitmus.toml")
 
-RunFile = Annotated[Path, typer.Argument(metavar="RUN", help="The file of a run.", show_default=False)]
+RunFile = Annotated[Path, typer.Argument(metavar="RUN", help="Run file.", show_default=False)]
+FunctionName = Annotated[
+    str, typer.Argument(metavar="FUNCTION", help="FILE.py:NAME or package.module:NAME.", show_default=False)
+]
+Framework = Annotated[
+    str,
+    typer.Option(
+        "--framework", "-f", metavar="NAME", help="torch, tensorflow, jax or numpy; also NAME@/path/to/python."
+    ),
+]
+ParameterNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="OURS=THEIRS", help="The function's name for a parameter, e.g. weight=class_weights; repeatable."
+    ),
+]
+Device = Annotated[str, typer.Option(metavar="NAME", help="Device to run on.")]
+Subjects = Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these subjects; repeatable.")]
+DTypes = Annotated[list[str] | None, typer.Option(metavar="DTYPE", help="Only this dtype; repeatable.")]
+
+
+class TargetsChoice(StrEnum):
+    """The kinds of targets that a function is tested with."""
+
+    LABELS = "labels"
+    PROBABILITIES = "probabilities"
+    BOTH = "both"
 
 
 def _writable(path: Path | None) -> Path | None:
-    """Told before anything is asked: what cannot be written would be lost once all is done."""
+    """Check before the run that the report can be written after it."""
     if path is not None and path != STDOUT:
         if path.is_dir():
-            raise typer.BadParameter(f"{path} is a folder; name a file in it")
+            raise typer.BadParameter(f"{path} is a folder; give a file in it")
         if not path.absolute().parent.is_dir():
-            raise typer.BadParameter(f"{path}: there is no folder {path.parent}; make it first, or name another")
+            raise typer.BadParameter(
+                f"{path}: the folder {path.parent} does not exist; create it, or give another path"
+            )
     return path
 
 
-def _file(option: str, what: str) -> Any:
-    return typer.Option(option, metavar="FILE", callback=_writable, help=f"Write {what}.")
+def _file(option: str, content: str) -> Any:
+    return typer.Option(option, metavar="FILE", callback=_writable, help=f"Write {content}.")
 
 
 Html = Annotated[Path | None, _file("--html", "a self-contained HTML report")]
-Json = Annotated[Path | None, _file("--json", "the results as JSON; - for stdout")]
+Json = Annotated[Path | None, _file("--json", "the results as JSON (- for stdout)")]
 JUnit = Annotated[Path | None, _file("--junit", "JUnit XML, for CI")]
 Markdown = Annotated[Path | None, _file("--markdown", "a Markdown summary, for CI")]
 Expect = Annotated[
     Path | None,
-    typer.Option("--expect", metavar="FILE", help="Accepted findings.  [default: logitmus.toml, if there is one]"),
+    typer.Option("--expect", metavar="FILE", help="File of accepted findings.  [default: logitmus.toml, if present]"),
 ]
 FailOnOption = Annotated[
     FailOn, typer.Option("--fail-on", help="Exit with 1 on unaccepted findings of at least this severity.")
@@ -46,7 +75,7 @@ FailOnOption = Annotated[
 
 def _minutes(value: float | None) -> float | None:
     if value is not None and not (0 < value < math.inf):
-        raise typer.BadParameter(f"{value:g} is no time to explore; use minutes above 0, e.g. 2 or 0.5")
+        raise typer.BadParameter(f"{value:g} is not a duration; use minutes above 0, e.g. 2 or 0.5")
     return value
 
 
@@ -56,15 +85,15 @@ Explore = Annotated[
         "--explore",
         metavar="MINUTES",
         callback=_minutes,
-        help="Go on for so long with problems beyond the suite, bred from those that come closest to their budgets.",
+        help="Then search this long beyond the suite, starting from the problems closest to their error budget.",
     ),
 ]
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON in place of the table.")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """The files that a person asked for."""
+    """The report files to write."""
 
     html: Path | None = None
     json: Path | None = None
@@ -73,5 +102,5 @@ class Outputs:
 
     @property
     def on_stdout(self) -> bool:
-        """JSON takes the place of the summary."""
+        """Whether JSON replaces the summary on standard output."""
         return self.json == STDOUT

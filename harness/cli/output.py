@@ -1,4 +1,4 @@
-"""Standard output as Rich's console: in a file or a pipe, lines end where their words end."""
+"""Standard output as a Rich console; in a file or a pipe, without trailing blanks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PADDING: Final = re.compile(r" +(?=\n)")
 
 
 class _Trimmed:
-    """A stream that leaves out the blanks with which tables are filled up; whoever pastes them has no use for them."""
+    """A stream that removes the trailing blanks of table rows."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream

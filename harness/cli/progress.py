@@ -1,4 +1,4 @@
-"""Progress of a run, a line per backend; silent where standard error is no terminal."""
+"""The progress of a run, one line per backend; silent if standard error is not a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from logitmus.core.events import BackendFailed, BackendReady, Event, Explored, P
 
 
 def shown(events: Iterable[Event]) -> Iterator[Event]:
-    """The same events, while their progress is shown."""
+    """Pass the events on, and show their progress."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     tasks: dict[str, TaskID] = {}
@@ -25,7 +25,7 @@ def shown(events: Iterable[Event]) -> Iterator[Event]:
                     tasks[event.backend] = progress.add_task(event.backend, total=event.calls)
                 case BackendFailed():
                     progress.console.print(f"{event.backend}: {event.reason}", markup=False, highlight=False)
-                case Progressed() if not progress.disable:  # thousands of them
+                case Progressed() if not progress.disable:  # there are thousands of these
                     progress.update(tasks[event.backend], completed=event.answered)
                 case Explored():
                     progress.update(exploring, visible=True, completed=event.calls)

@@ -1,4 +1,4 @@
-"""`logitmus report`: write reports of an old run; what it found is no failure here."""
+"""`logitmus report`: write reports from a run file; findings do not affect its exit code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from logitmus.cli.options import Html, Json, JUnit, Markdown, Outputs, RunFile
 
 
 def report(run: RunFile, html: Html = None, json: Json = None, junit: JUnit = None, markdown: Markdown = None) -> None:
-    """Write reports of a run's file (HTML beside it, unless another is asked for). Exits with 0 whatever was found."""
+    """Write reports from a run file: HTML beside it by default. Exits with 0 whatever the findings."""
     from logitmus.cli.delivery import deliver
     from logitmus.engine.run import judge_run
     from logitmus.results.expectations import Acceptance

@@ -1,4 +1,4 @@
-"""`logitmus run`: ask, keep, judge, report."""
+"""`logitmus run`: run the problems, keep the results, judge them, report."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import typer
 
 from logitmus.cli.choices import chosen_backends, chosen_problems
 from logitmus.cli.exits import Exit, FailOn, ProfileChoice
-from logitmus.cli.options import Expect, Explore, FailOnOption, Html, Json, JUnit, Markdown, Outputs
+from logitmus.cli.options import DTypes, Expect, Explore, FailOnOption, Html, Json, JUnit, Markdown, Outputs, Subjects
 
 if TYPE_CHECKING:
     from logitmus.storage.store import Store
 
 _GIB = 1 << 30
-# What is asked of whom: kept in the file, so that a run resumes without being told again.
+# Kept in the run file, so that a run resumes with its own settings.
 _DEFAULTS: dict[str, Any] = {
     "backends": [], "subjects": [], "devices": [], "families": [], "dtypes": [], "profile": "default", "seed": 0,
     "examine": {"calls": 24},
@@ -32,24 +32,24 @@ def run(
             "--backend",
             metavar="BACKEND",
             help="torch, torch@/path/to/python, name=torch@..., module:ATTRIBUTE or cmd:./program; repeatable.  "
-            "[default: all that are installed]",
+            "[default: all installed]",
         ),
     ] = None,
-    subject: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these subjects; repeatable.")] = None,
+    subject: Subjects = None,
     family: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these families; repeatable.")] = None,
-    dtype: Annotated[list[str] | None, typer.Option(metavar="DTYPE", help="Only this dtype; repeatable.")] = None,
+    dtype: DTypes = None,
     device: Annotated[
         list[str] | None, typer.Option(metavar="GLOB", help="Only these devices (cpu, cuda*); repeatable.")
     ] = None,
     profile: Annotated[
-        ProfileChoice | None, typer.Option(help="How much is asked.  [default: default]", show_default=False)
+        ProfileChoice | None, typer.Option(help="Test profile.  [default: default]", show_default=False)
     ] = None,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Of the random numbers.  [default: 0]")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Random seed.  [default: 0]")] = None,
     explore: Explore = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The run's file.  [default: logitmus-TIME.logitmus]")
+        Path | None, typer.Option(metavar="FILE", help="Run file to write.  [default: logitmus-TIME.logitmus]")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in --out.")] = False,
     html: Html = None,
     json: Json = None,
     junit: JUnit = None,
@@ -58,20 +58,18 @@ def run(
     fail_on: FailOnOption = FailOn.DIFFERENCE,
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Workers that compute at once.  [default: the number of CPUs]"),
+        typer.Option(min=1, metavar="N", help="Parallel workers.  [default: number of CPUs]"),
     ] = None,
     start_seconds: Annotated[
-        float, typer.Option(min=0.1, metavar="S", help="A worker may take so long to start.")
+        float, typer.Option(min=0.1, metavar="S", help="Time limit for starting a worker.")
     ] = 120.0,
     compile_seconds: Annotated[
-        float, typer.Option(min=0.1, metavar="S", help="... for the first call of a signature.")
+        float, typer.Option(min=0.1, metavar="S", help="Time limit for the first call of a signature.")
     ] = 60.0,
-    call_seconds: Annotated[float, typer.Option(min=0.1, metavar="S", help="... for any other call.")] = 20.0,
-    memory: Annotated[
-        float, typer.Option(min=0.1, max=1e6, metavar="GIB", help="A worker may use so much memory.")
-    ] = 8.0,
+    call_seconds: Annotated[float, typer.Option(min=0.1, metavar="S", help="Time limit for any other call.")] = 20.0,
+    memory: Annotated[float, typer.Option(min=0.1, max=1e6, metavar="GIB", help="Memory limit of a worker.")] = 8.0,
 ) -> None:
-    """Ask every backend every problem, and judge the answers."""
+    """Run every problem on every backend, and judge the results against exact values."""
     from logitmus.execution.launch import launched
 
     given = {
@@ -84,16 +82,16 @@ def run(
         "seed": seed,
         "explore": explore and {"minutes": explore},
     }
-    asked = _settings(out, {name: value for name, value in given.items() if value is not None}, resume=resume)
-    specs = chosen_backends(asked["backends"])
+    settings = _settings(out, {name: value for name, value in given.items() if value is not None}, resume=resume)
+    specs = chosen_backends(settings["backends"])
     at_once = specs[: jobs or os.cpu_count()]
-    with launched(at_once) as processes:  # what they load takes longer than all that is loaded here
+    with launched(at_once) as processes:  # the frameworks take longer to load than the imports below
         from logitmus.cli.delivery import acceptance, deliver
         from logitmus.cli.progress import shown
         from logitmus.engine import run as engine
         from logitmus.execution.pool import Limits, Pool
 
-        problems = chosen_problems(asked)
+        problems = chosen_problems(settings)
         accepted = acceptance(expect)
         limits = Limits(
             start_seconds=start_seconds,
@@ -101,8 +99,8 @@ def run(
             call_seconds=call_seconds,
             memory_bytes=int(memory * _GIB),
         )
-        with _file(out, asked, resume=resume) as store:
-            selection = engine.Selection(subjects=tuple(asked["subjects"]), devices=tuple(asked["devices"]))
+        with _file(out, settings, resume=resume) as store:
+            selection = engine.Selection(subjects=tuple(settings["subjects"]), devices=tuple(settings["devices"]))
             pool = partial(Pool, launched=processes)
             events = engine.run(problems, specs, store, selection=selection, limits=limits, jobs=jobs, pool=pool)
             try:
@@ -111,39 +109,39 @@ def run(
                     accepted,
                     outputs=Outputs(html=html, json=json, junit=junit, markdown=markdown),
                     fail_on=fail_on,
-                    asked_for={spec.label for spec in specs} if asked["backends"] else (),
+                    requested={spec.label for spec in specs} if settings["backends"] else (),
                     store=store,
                 )
             except KeyboardInterrupt:
                 code = Exit.INTERRUPTED
             count = len(store)
-    again = f"\nGo on with: logitmus run --resume --out {store.path}" if code is Exit.INTERRUPTED else ""
-    typer.echo(f"{count} observations are in {store.path}{again}", err=True)
+    again = f"\nResume with: logitmus run --resume --out {store.path}" if code is Exit.INTERRUPTED else ""
+    typer.echo(f"wrote {store.path}: {count} results{again}", err=True)
     raise typer.Exit(code)
 
 
 def _settings(out: Path | None, given: dict[str, Any], *, resume: bool) -> dict[str, Any]:
-    """What is asked of whom: as given, and else as usual; of a run that goes on, its own."""
+    """The given settings, completed by the defaults; for a resumed run, its own."""
     if not resume:
         return {**_DEFAULTS, **given}
     from logitmus.storage.store import Store
 
     if out is None:
-        raise typer.BadParameter("needs --out FILE, the file of the run to go on with", param_hint="--resume")
+        raise typer.BadParameter("needs --out FILE, the run file to continue", param_hint="--resume")
     with Store.open(out) as started:
         settings = started.settings
     for name, value in given.items():
         if value != settings.get(name):
             raise typer.BadParameter(
-                f"{out} was started with {name} = {settings.get(name)!r}, not {value!r}; leave the option out "
-                "(a run goes on with its own), or start a new file",
+                f"{out} was started with {name} = {settings.get(name)!r}, not {value!r}; remove the option "
+                "(a resumed run keeps its settings), or start a new file",
                 param_hint="--resume",
             )
     return settings
 
 
 def _file(out: Path | None, settings: dict[str, Any], *, resume: bool) -> Store:
-    """A new file with these settings, or the one to go on with."""
+    """A new run file with these settings, or the one to resume."""
     from logitmus.storage.store import SUFFIX, Store
 
     if resume and out is not None:
@@ -152,7 +150,7 @@ def _file(out: Path | None, settings: dict[str, Any], *, resume: bool) -> Store:
 
 
 def new_file(path: Path, given: dict[str, Any]) -> Store:
-    """A run's new file; what is not given of the settings is as usual."""
+    """A new run file with these settings, completed by the defaults."""
     from logitmus.storage.store import Store
     from logitmus.worker.environment import harness_environment
 

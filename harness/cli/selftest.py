@@ -1,4 +1,4 @@
-"""`logitmus selftest`: proof that the harness sees."""
+"""`logitmus selftest`: measure how many planted bugs the harness detects."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from logitmus.cli.options import STDOUT, Json
 
 def selftest(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Only planted functions called so; globs do.")
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these planted functions; globs allowed.")
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Tell of every planted function.")] = False,
-    list_only: Annotated[bool, typer.Option("--list", help="Say what is planted, and ask nothing.")] = False,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the random numbers.")] = 0,
+    every: Annotated[bool, typer.Option("--all", help="List every planted function with its result.")] = False,
+    list_only: Annotated[bool, typer.Option("--list", help="List the planted functions, and run nothing.")] = False,
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed.")] = 0,
     json: Json = None,
 ) -> None:
-    """Plant faults, and see whether they are found and rightly explained: exit 0 if so, and without a false alarm.
+    """Test functions with planted bugs: are they detected and correctly explained, without false alarms?
 
-    What the whole of it comes to is remembered, and stands in every report.
+    Exits with 0 if so. The score of a complete run is stored, and shown in every report.
     """
-    from logitmus.checking import selftest as testing
+    from logitmus.checking import selftest as planted
     from logitmus.cli.output import stdout
     from logitmus.cli.progress import shown
     from logitmus.reports.terminal import selftest as report
     from logitmus.results import detection_power
 
     if list_only:
-        for one in testing.chosen(names or ()):
-            typer.echo(f"{one.framework}:{one.name}  {one.kind}  {one.incident}")
+        for function in planted.chosen(names or ()):
+            typer.echo(f"{function.framework}:{function.name}  {function.kind}  {function.incident}")
         return
-    score = testing.selftest(seed=seed, only=names or (), watch=shown)
+    score = planted.selftest(seed=seed, only=names or (), watch=shown)
     if json != STDOUT:
         report.render(score, stdout(), every=every)
     if not names and seed == 0:
         try:
             detection_power.keep(score.power)
         except OSError as error:
-            typer.echo(f"reports will not tell this score, for it could not be kept: {error}", err=True)
+            typer.echo(f"the score could not be stored, so reports will not show it: {error}", err=True)
     if json is not None:
         text = json_module.dumps(report.as_dict(score), indent=1, allow_nan=False)
         if json == STDOUT:

@@ -110,11 +110,11 @@ def judge_run(store: Store, *, judge: SupportsJudge | None = None) -> Iterator[E
         yield from suspects.watching(explorer.of_file(asking, _explored(store)))
     yield from examine(asking, suspects.worst_first(), suspects.calls)
     yield from relations.told(store)
-    interrupted = unasked(store) > 0 or (not said and MERGED not in store.settings)
+    interrupted = missing_calls(store) > 0 or (not said and MERGED not in store.settings)
     yield RunFinished(seconds=time.monotonic() - start, resumed=len(store), interrupted=interrupted)
 
 
-def unasked(store: Store) -> int:
+def missing_calls(store: Store) -> int:
     """How many calls the file of a run lacks that its subjects could have been asked: it was interrupted.
 
     None of a file that is merged of others: not all of its subjects were asked all of its problems.

@@ -1,4 +1,4 @@
-"""The command line: exit codes, what is told on a mistake, and a run from start to report."""
+"""The command line: help, exit codes, error messages, and a run from start to report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from fakes import FakeJudge, FakePool, problem, specs, subject
 
-from logitmus.cli import main
+from logitmus.cli import VERBS, app, main
 from logitmus.engine.run import run
 from logitmus.storage.store import Store, StoreError
 
@@ -71,14 +71,27 @@ def old_run(tmp_path):
     return make
 
 
-def test_help_names_every_verb_and_the_exit_codes(cli):
+def test_help_lists_every_verb_in_its_group_and_the_exit_codes(cli):
     code, out, _ = cli("--help")
     assert code == 0
-    for word in ("run", "judge", "report", "compare", "merge", "backends", "families", "130 interrupted"):
-        assert word in " ".join(out.split())
+    assert "130 interrupted" in " ".join(out.split())
+    groups = {panel: out[out.index(f"{panel}:\n") :].split("\n\n")[0].splitlines()[1:] for panel in VERBS}
+    for panel, verbs in VERBS.items():
+        assert [line.split()[0] for line in groups[panel]] == [verb.__name__ for verb in verbs]
+    assert {command.callback for command in app.registered_commands} == {verb for of in VERBS.values() for verb in of}
 
 
-def test_a_fault_of_its_own_is_no_verdict(cli, monkeypatch):
+def test_no_short_help_is_cut_or_wrapped_at_80_columns(cli, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = cli("--help")
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    for verbs in VERBS.values():
+        for verb, short_help in verbs.items():
+            assert len(short_help) <= 50
+            assert f"{verb.__name__} {short_help}" in lines
+
+
+def test_an_internal_error_has_its_own_exit_code(cli, monkeypatch):
     def broken() -> None:
         raise ZeroDivisionError("ours")
 
@@ -86,7 +99,7 @@ def test_a_fault_of_its_own_is_no_verdict(cli, monkeypatch):
     code, _, err = cli("check")
     assert code == 70
     assert "ZeroDivisionError: ours" in err
-    assert err.endswith("a fault of Logitmus itself, and says nothing of what was asked\n")
+    assert err.endswith("internal error; this is a bug in Logitmus, not a result of the test\n")
 
 
 def test_help_loads_no_engine():
@@ -118,7 +131,7 @@ def test_help_loads_no_engine():
         (["conventions", __file__], "not the file of a run"),
         (["conventions", "--field", "inptus"], "unknown field 'inptus' (did you mean inputs?)"),
         (["conventions", "--backend", "troch"], "did you mean 'torch'?"),
-        (["conventions", "x.logitmus", "--backend", "numpy"], "leave it out, or leave out RUN"),
+        (["conventions", "x.logitmus", "--backend", "numpy"], "cannot be used with RUN"),
     ],
 )
 def test_a_mistake_is_told_in_words_and_exits_with_2(cli, args, told, tmp_path):
@@ -142,7 +155,7 @@ def test_a_run_from_start_to_reports(cli, mini, tmp_path):
     code, out, err = cli("run", *MINI, "--out", "x.logitmus", "--json", "x.json", "--html", "x.html")
     assert code in (0, 1)
     assert out
-    assert "observations are in x.logitmus" in err
+    assert "wrote x.logitmus: " in err
     left = {path.name for path in tmp_path.iterdir()} - {"__pycache__"}  # Python's own, of the backend's module
     assert left == {"x.logitmus", "x.json", "x.html", "mini_backend.py"}
     with Store.open(tmp_path / "x.logitmus") as store:
@@ -160,7 +173,7 @@ def test_a_resumed_run_keeps_its_settings(cli, mini):
     cli("run", *MINI, "--out", "x.logitmus", "--seed", "5")
     code, _, err = cli("run", "--resume", "--out", "x.logitmus")
     assert code in (0, 1)
-    assert "observations are in x.logitmus" in err
+    assert "wrote x.logitmus: " in err
     code, _, err = cli("run", "--resume", "--out", "x.logitmus", "--seed", "6")
     assert code == 2
     assert "was started with seed = 5, not 6" in err
@@ -195,13 +208,13 @@ def test_findings_decide_the_exit_code_unless_accepted_or_too_slight(cli, old_ru
     expect.write_text(expect.read_text() + '[[expect]]\nsubject = "gone:*"\ncause = "*"\nreason = "long ago"\n')
     code, _, err = cli("judge", path)
     assert code == 0
-    assert "stale expectation, matched nothing: gone:*" in err
+    assert "stale expectation (matches nothing): gone:*" in err
 
 
 def test_what_asks_nothing_and_what_compares_nothing_is_no_success(cli, mini, old_run, tmp_path):
     code, _, err = cli("run", *MINI, "--subject", "nobody*", "--out", "nothing.logitmus")
     assert code == 2
-    assert "nothing was asked" in err
+    assert "nothing was tested" in err
     assert cli("run", *MINI, "--out", "mine.logitmus", "--fail-on", "never")[0] == 0
     code, _, err = cli("compare", "mine.logitmus", old_run("other"))
     assert code == 2
@@ -252,7 +265,7 @@ def test_compare_exits_with_1_on_new_findings_only(cli, old_run):
 def test_merge_refuses_to_overwrite(cli, old_run, tmp_path):
     first = old_run("first")
     code, _, err = cli("merge", first, first, "--out", tmp_path / "all")
-    assert (code, err) == (0, f"3 observations of 2 runs are in {tmp_path / 'all'}\n")
+    assert (code, err) == (0, f"wrote {tmp_path / 'all'}: 3 results of 2 runs\n")
     assert cli("merge", first, "--out", first)[0] == 2
 
 
@@ -262,7 +275,7 @@ def test_merge_tells_of_a_shard_that_was_interrupted(cli, old_run, tmp_path):
         store.add_problems([problem(9), problem(10)])
     code, _, err = cli("merge", whole, part, "--out", tmp_path / "all")
     assert code == 0
-    assert f"{part} was interrupted: 2 calls of it were not made" in err
+    assert f"{part} was interrupted: 2 calls missing" in err
     assert f"{whole} was" not in err
     _, _, err = cli("merge", tmp_path / "all", whole, "--out", tmp_path / "again")  # a union is no run of its own
     assert "interrupted" not in err
@@ -344,7 +357,7 @@ def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(mini, tmp_path):
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert "Go on with: logitmus run --resume --out x" in err
+    assert "Resume with: logitmus run --resume --out x" in err
     assert "Traceback" not in err
     assert answered(tmp_path / "x") > 0
 

@@ -56,7 +56,7 @@ def test_fewer_digits_fit_more() -> None:
 def test_a_number_that_nothing_yields_says_so_and_exits_with_1() -> None:
     code, output = shown("--logits", "0,0,0,1", "--target", "3", "--observed", "0.123456")
     assert code == 1
-    assert "fits no convention" in output
+    assert "no known convention" in output
 
 
 def test_the_command_line() -> None:
@@ -132,14 +132,14 @@ def test_every_framework_takes_its_own_default_reduction_unless_one_is_named() -
     assert summed[None] == {"jax", "numpy", "tensorflow"}  # they reduce nothing
 
 
-def test_exceptions_and_what_cannot_be_asked_come_last() -> None:
+def test_exceptions_and_inapplicable_functions_come_last() -> None:
     sayings = said("--logits", "0,0,0,1", "--target", "7", "--ignore-index", "3")
     assert [(s["asked"], bool(s["value"])) for s in sayings] == [(True, False), (False, False)]
     assert sayings[0]["why"] == "an exception: a label >= K"
     assert sayings[1]["why"] == "does not offer ignore_index"
     code, output = shown("--logits", "0,0,0,1", "--target", "7", "--ignore-index", "3")
     assert code == 0
-    assert "not asked (does not offer ignore_index)  jax (2); numpy (1); tensorflow (1)" in output
+    assert "not applicable (does not offer ignore_index)  jax (2); numpy (1); tensorflow (1)" in output
 
 
 def test_functions_of_probabilities_are_asked_with_probabilities_only() -> None:
