@@ -10,21 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from logitmus.core.backend import (
-    ALL_MANNERS,
-    Backend,
-    Function,
-    Inputs,
-    Offer,
-    Outputs,
-    Precision,
-    Usage,
-    differentiated,
-    same_precision,
-)
+from logitmus.core.backend import ALL_MANNERS, Backend, Function, Inputs, Outputs, Usage, differentiated
 from logitmus.core.convention import Convention
 from logitmus.core.floats import Array
 from logitmus.core.problem import ONCE
+from logitmus.core.subject import Offer, Precision, same_precision
 
 
 def _integer_labels(logits: Any, labels: Any, _options: Mapping[str, Any]) -> Any:

@@ -7,9 +7,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from logitmus.core.backend import ALL_LAYOUTS, REPEATED, Backend, Call, Function, Inputs, Offer, Outputs, same_precision
+from logitmus.core.backend import ALL_LAYOUTS, REPEATED, Backend, Call, Function, Inputs, Outputs
 from logitmus.core.convention import Convention
 from logitmus.core.floats import Array
+from logitmus.core.subject import Offer, same_precision
 
 
 def _softmax(x: Array) -> tuple[Array, Array]:

@@ -8,21 +8,11 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, Final
 
-from logitmus.core.backend import (
-    ALL_MANNERS,
-    Backend,
-    Function,
-    Inputs,
-    Offer,
-    Outputs,
-    Precision,
-    Usage,
-    differentiated,
-    same_precision,
-)
+from logitmus.core.backend import ALL_MANNERS, Backend, Function, Inputs, Outputs, Usage, differentiated
 from logitmus.core.convention import Convention
 from logitmus.core.floats import Array
 from logitmus.core.problem import ONCE
+from logitmus.core.subject import Offer, Precision, same_precision
 
 _DEVICES: Final = {"cpu": "CPU", "cuda": "GPU"}
 # Keras' mean is called so in every version of Keras 3.

@@ -8,21 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from logitmus.core.backend import (
-    ALL_MANNERS,
-    Backend,
-    Function,
-    Inputs,
-    NotAskedError,
-    Offer,
-    Outputs,
-    Usage,
-    differentiated,
-    same_precision,
-)
+from logitmus.core.backend import ALL_MANNERS, Backend, Function, Inputs, NotAskedError, Outputs, Usage, differentiated
 from logitmus.core.convention import Convention
 from logitmus.core.floats import FLOAT_DTYPES, Array
 from logitmus.core.problem import ONCE
+from logitmus.core.subject import Offer, same_precision
 
 
 def _functional(logits: Any, targets: Any, options: Mapping[str, Any]) -> Any:

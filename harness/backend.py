@@ -1,15 +1,6 @@
 """What the author of a backend imports (docs: "A backend in 20 lines" in the README)."""
 
-from logitmus.core.backend import (
-    Backend,
-    Function,
-    Inputs,
-    NotAskedError,
-    Offer,
-    Outputs,
-    Precision,
-    Usage,
-    differentiated,
-)
+from logitmus.core.backend import Backend, Function, Inputs, NotAskedError, Outputs, Usage, differentiated
+from logitmus.core.subject import Offer, Precision
 
 __all__ = ["Backend", "Function", "Inputs", "NotAskedError", "Offer", "Outputs", "Precision", "Usage", "differentiated"]

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from logitmus.core.backend import Subject
 from logitmus.core.events import Event, Judged, RunFinished
 from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
+from logitmus.core.subject import Subject
 from logitmus.judging.consistency import NO_SECOND_ORDER
 from logitmus.results.expectations import Acceptance
 from logitmus.results.groups import Group

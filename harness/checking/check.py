@@ -22,10 +22,10 @@ from logitmus.checking import reference
 from logitmus.checking.baseline import Tally
 from logitmus.checking.result import CheckResult
 from logitmus.checking.setup import Cast, Wanted, cast
-from logitmus.core.backend import TargetKind
 from logitmus.core.events import Event
 from logitmus.core.finding import Grade
 from logitmus.core.floats import FLOAT_DTYPES
+from logitmus.core.subject import TargetKind
 from logitmus.engine import run as engine
 from logitmus.engine.exploration import SETTING as EXPLORE
 from logitmus.engine.reduction import SETTING

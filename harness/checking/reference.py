@@ -16,9 +16,9 @@ import numpy as np
 
 from logitmus.cases import metamorphic
 from logitmus.cases.suite import suite
-from logitmus.core.backend import Subject, TargetKind
 from logitmus.core.floats import Array, float_array
 from logitmus.core.problem import DEFAULT_REDUCTION, Problem, Reduction
+from logitmus.core.subject import Subject, SubjectId, TargetKind
 from logitmus.execution import registry
 from logitmus.execution.pool import Limits
 
@@ -154,7 +154,7 @@ def _declared(framework: str, like: str) -> Iterator[Subject]:
     backend = registry.backend_name(framework)
     own = _MODELS.get(backend, backend)
     available = {spec.name: spec for spec in registry.available()}
-    named = like.partition(":")[0] if ":" in like else own
+    named = SubjectId.parse(like).backend or own
     for name in dict.fromkeys((named, own, *available) if like else (own,)):
         if name not in available:
             continue
@@ -164,7 +164,7 @@ def _declared(framework: str, like: str) -> Iterator[Subject]:
 
 
 def _names(subject: Subject) -> tuple[str, ...]:
-    return (subject.id, f"{subject.backend}:{subject.function}", subject.function)
+    return (subject.id, subject.qualified_name, subject.function)
 
 
 def _stem(subject: Subject) -> str:

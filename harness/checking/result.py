@@ -8,9 +8,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
-from logitmus.core.backend import Subject, TargetKind
 from logitmus.core.events import Judged
 from logitmus.core.finding import Finding, Grade, Severity
+from logitmus.core.subject import Subject, TargetKind
 from logitmus.results import detection_power, exploration, metamorphic, serialize, wording
 from logitmus.results.expectations import Acceptance
 from logitmus.results.groups import Group

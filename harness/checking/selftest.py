@@ -23,9 +23,9 @@ from logitmus.cases.planted.catalogue import DYING, IN_NUMPY, IN_TORCH
 from logitmus.cases.suite import FAMILIES
 from logitmus.checking import reference
 from logitmus.checking.baseline import Tally
-from logitmus.core.backend import Subject, TargetKind
 from logitmus.core.events import BackendFailed, BackendReady, Event, Examined, Judged, RunFinished
 from logitmus.core.floats import FLOAT_DTYPES
+from logitmus.core.subject import Subject, TargetKind
 from logitmus.engine import run as engine
 from logitmus.engine.reduction import SETTING
 from logitmus.execution import registry

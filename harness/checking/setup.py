@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from logitmus.checking import reference
-from logitmus.core.backend import Subject, TargetKind
 from logitmus.core.convention import PORTABLE
 from logitmus.core.events import BackendFailed
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Reduction
+from logitmus.core.subject import Subject, TargetKind
 from logitmus.execution import registry
 from logitmus.execution.ask_backend import cannot
 from logitmus.execution.in_process import hosted

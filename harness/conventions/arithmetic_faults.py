@@ -9,11 +9,11 @@ from dataclasses import replace
 from logitmus.conventions.card import Mechanism
 from logitmus.conventions.fit import Observed
 from logitmus.core import causes
-from logitmus.core.backend import Precision, Subject, outside_domain
 from logitmus.core.convention import Convention
 from logitmus.core.finding import Finding, Kind, Severity
 from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.observation import Answered
+from logitmus.core.subject import Precision, Subject, outside_domain
 from logitmus.judging import mechanisms
 from logitmus.judging.assessment import Bench, assess
 from logitmus.judging.batching import Call

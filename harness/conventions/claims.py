@@ -15,10 +15,10 @@ from typing import Final, Literal
 from logitmus.cases.families import convention_probes
 from logitmus.conventions.card import Card, Measured
 from logitmus.conventions.measure import measure
-from logitmus.core.backend import Subject
 from logitmus.core.convention import FIELDS
 from logitmus.core.observation import NotRun, Outcome
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 from logitmus.judging.assessment import Bench
 from logitmus.storage.store import Store, StoreError
 

@@ -12,9 +12,9 @@ from typing import Final
 
 import numpy as np
 
-from logitmus.core.backend import Subject
 from logitmus.core.floats import float_array
 from logitmus.core.problem import DEFAULT_REDUCTION, Problem
+from logitmus.core.subject import Subject
 from logitmus.execution import registry
 from logitmus.oracle.answer import answer
 from logitmus.oracle.enclosure import Enclosure

@@ -14,8 +14,8 @@ from typing import Final
 from logitmus.conventions.evidence import APART, LAST_RESORT, Notes
 from logitmus.conventions.fit import LEVELS, Observed, Reading, touched
 from logitmus.conventions.version_space import TooManyWorldsError, World, Worlds
-from logitmus.core.backend import Subject, outside_domain
 from logitmus.core.convention import FIELDS, PORTABLE, Convention
+from logitmus.core.subject import Subject, outside_domain
 
 # What every answer depends on.
 CORE: Final = ("inputs", "log_base", "probability_clip", "probability_scale", "default_reduction")

@@ -10,10 +10,10 @@ from typing import Final
 from logitmus.conventions.card import Measured
 from logitmus.conventions.fit import Observed, touched
 from logitmus.conventions.version_space import Worlds
-from logitmus.core.backend import Subject
 from logitmus.core.convention import FIELDS, PORTABLE, Convention
 from logitmus.core.observation import NotRun, Outcome
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 
 # Read off the results themselves (shapes, dtypes), not off their values.
 APART: Final = frozenset({"class_axis", "result_dtype", "target_gradient"})

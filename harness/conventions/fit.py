@@ -14,12 +14,12 @@ from typing import Final
 
 import numpy as np
 
-from logitmus.core.backend import Precision, Subject, outside_domain
 from logitmus.core.convention import FIELDS, Convention
 from logitmus.core.finding import Grade
 from logitmus.core.floats import FLOAT_DTYPES, Array, float_array, format_of
 from logitmus.core.observation import Answered, Outcome, Raised
 from logitmus.core.problem import DEFAULT_REDUCTION, Problem
+from logitmus.core.subject import Precision, Subject, outside_domain
 from logitmus.judging.assessment import Bench, assess
 from logitmus.oracle.answer import answer
 from logitmus.oracle.question import Question

@@ -9,10 +9,10 @@ from typing import Any, Final
 from logitmus.cases.suite import suite
 from logitmus.conventions.card import Card
 from logitmus.conventions.measure import measure
-from logitmus.core.backend import Subject
 from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.core.observation import Outcome
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 from logitmus.execution import registry
 from logitmus.execution.ask_backend import inquire
 from logitmus.execution.in_process import ask_here

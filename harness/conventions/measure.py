@@ -17,10 +17,10 @@ from logitmus.conventions.card import Card
 from logitmus.conventions.elimination import Elimination
 from logitmus.conventions.evidence import Context, Notes
 from logitmus.conventions.fit import Observed
-from logitmus.core.backend import Subject
 from logitmus.core.convention import FIELDS
 from logitmus.core.observation import Answered, NotRun, Outcome, Raised
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 from logitmus.judging.assessment import Bench
 
 

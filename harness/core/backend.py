@@ -1,4 +1,4 @@
-"""What a backend is: a plain value that offers functions, and the subjects made of them.
+"""Backends: plain values that list the functions of one framework and evaluate them.
 
 A framework author writes one module with a `Backend` value and names it in the entry-point group
 `logitmus.backends`. Light (numpy, ml_dtypes): the worker imports it.
@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from logitmus.core.convention import Convention
-from logitmus.core.floats import FLOAT_DTYPES, LABEL_DTYPES, Array, dtype_name
-from logitmus.core.problem import DEFAULT_REDUCTION, LAYOUTS, MANNERS, ONCE, Problem
+from logitmus.core.floats import Array
+from logitmus.core.problem import DEFAULT_REDUCTION, LAYOUTS, MANNERS, ONCE
+from logitmus.core.subject import Offer, Precision, Subject, same_precision
 
-TargetKind = Literal["labels", "probabilities"]
 # (logits, targets, options that are given) -> what a function returns, all in the framework's own arrays.
 Call = Callable[[Any, Any, Mapping[str, Any]], Any]
 
@@ -27,131 +26,6 @@ class NotAskedError(Exception):
 
     That says nothing about it.
     """
-
-
-@dataclass(frozen=True)
-class Precision:
-    """The three precisions of a subject for one input dtype, as dtype names (docs/accuracy.md).
-
-    result: of what it returns; storage: of intermediates between kernels; arithmetic: of each operation.
-    """
-
-    result: str
-    storage: str
-    arithmetic: str
-
-
-def same_precision(*, half_storage: str = "float32", half_arithmetic: str = "float32") -> Mapping[str, Precision]:
-    """Results as the input; float64 and float32 throughout; halves as given, "result" meaning their own dtype."""
-
-    def half(dtype: str) -> Precision:
-        own = {"result": dtype}
-        return Precision(dtype, own.get(half_storage, half_storage), own.get(half_arithmetic, half_arithmetic))
-
-    return {
-        "float64": Precision("float64", "float64", "float64"),
-        "float32": Precision("float32", "float32", "float32"),
-        "bfloat16": half("bfloat16"),
-        "float16": half("float16"),
-    }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Offer:
-    """What a function takes; a problem that needs more is not put to it.
-
-    Attributes:
-        targets: the kind of targets it takes.
-        options: of "weight", "ignore_index", "label_smoothing", those it offers itself.
-        reductions: those it can be asked for; that none is asked for, every function takes.
-        dtypes, label_dtypes, layouts: those it takes. Labels also by range: see `Function.convention`.
-        manners: of `MANNERS`, those it can be asked in beside the plain one; the worker sees to them, and where they
-            are `DERIVATIVES`, `Backend.differentiate`.
-        spatial: takes more than one batch axis.
-        single_row: takes logits of shape (K,).
-        gradients: of "logits", "targets", those that its autodiff offers.
-    """
-
-    targets: TargetKind
-    options: frozenset[str] = frozenset()
-    reductions: tuple[str, ...] = ("none",)
-    dtypes: tuple[str, ...] = tuple(FLOAT_DTYPES)
-    label_dtypes: tuple[str, ...] = tuple(LABEL_DTYPES)
-    layouts: tuple[str, ...] = ("contiguous",)
-    manners: tuple[str, ...] = ()
-    spatial: bool = True
-    single_row: bool = True
-    gradients: frozenset[str] = frozenset({"logits", "targets"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Subject:
-    """One function in one mode on one device, as described over the wire.
-
-    held_to: the id of the subject whose convention, precision and documentation this one is given as its own, as
-        `logitmus check` does with a user's function; "": they are its own.
-    """
-
-    backend: str
-    function: str
-    mode: str
-    device: str
-    offer: Offer
-    convention: Convention
-    precision: Mapping[str, Precision]
-    flushes_subnormals: bool = False
-    docs: Mapping[str, str] = field(default_factory=dict)
-    variant: str = ""
-    held_to: str = ""
-
-    @cached_property
-    def id(self) -> str:
-        """`torch:cross_entropy+compile@cuda`."""
-        modes = "".join(f"+{part}" for part in (self.mode, self.variant) if part)
-        return f"{self.backend}:{self.function}{modes}@{self.device}"
-
-    def why_not(self, problem: Problem) -> str | None:
-        """Why this problem cannot be put to the subject without emulating something; None: it can."""
-        offer = self.offer
-        missing = sorted(problem.options - offer.options)
-        if missing:
-            return f"does not offer {', '.join(missing)}"
-        if problem.target_kind != offer.targets:
-            return f"takes {offer.targets}"
-        if problem.reduction not in (*offer.reductions, DEFAULT_REDUCTION):
-            return f"does not offer reduction={problem.reduction!r}"
-        if problem.dtype not in offer.dtypes:
-            return f"does not take {problem.dtype}"
-        if problem.target_kind == "labels" and dtype_name(problem.targets) not in offer.label_dtypes:
-            return f"does not take {dtype_name(problem.targets)} labels"
-        if problem.layout not in offer.layouts:
-            return f"does not offer the layout {problem.layout}"
-        if problem.manner not in (*offer.manners, ONCE):
-            return f"cannot be asked in the manner {problem.manner}"
-        if problem.manner == "second_order" and not _has_second_order(problem, self.convention.inputs):
-            return "second derivatives are asked of logits and labels, without options"
-        if len(problem.batch) > 1 and not offer.spatial:
-            return "takes one batch axis"
-        if len(problem.batch) == 0 and not offer.single_row:
-            return "takes batches, not a single row"
-        return outside_domain(self.convention.inputs, problem)
-
-
-def _has_second_order(problem: Problem, inputs: str) -> bool:
-    return inputs == "logits" and problem.target_kind == "labels" and not problem.options
-
-
-def outside_domain(inputs: str, problem: Problem) -> str | None:
-    """Probabilities and log-probabilities have a domain; numbers outside it ask nothing."""
-    logits = problem.logits
-    if inputs == "logits":
-        return None
-    logits = np.nan_to_num(logits.astype(np.float64), nan=2.0)  # NaN is outside every domain
-    if inputs == "probabilities" and not bool(((logits >= 0) & (logits <= 1)).all()):
-        return "takes probabilities; these are outside [0, 1]"
-    if inputs == "log_probabilities" and not bool((logits <= 0).all()):
-        return "takes log-probabilities; these are above 0"
-    return None
 
 
 @dataclass(frozen=True, kw_only=True)

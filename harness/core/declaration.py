@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, get_args
 
-from logitmus.core.backend import Backend, Subject, TargetKind
+from logitmus.core.backend import Backend
 from logitmus.core.convention import FIELDS
 from logitmus.core.floats import FLOAT_DTYPES, LABEL_DTYPES
 from logitmus.core.problem import LAYOUTS, MANNERS, REDUCTIONS
+from logitmus.core.subject import Subject, TargetKind
 
 _OPTIONS: Final = ("weight", "ignore_index", "label_smoothing")
 _GRADIENTS: Final = ("logits", "targets")

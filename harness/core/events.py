@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from logitmus.core.backend import Subject
 from logitmus.core.finding import Finding, Judgement
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from itertools import combinations
 from typing import Final
 
 from logitmus.cases.suite import suite
-from logitmus.core.backend import Subject
 from logitmus.core.convention import Convention
 from logitmus.core.finding import Finding, Judgement, Verdict
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 from logitmus.oracle.question import ask
 
 SEPARATING: Final = "separating"  # the family of problems that are in a run for this sake alone

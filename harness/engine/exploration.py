@@ -15,11 +15,11 @@ from itertools import count, islice, zip_longest
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from logitmus.cases.generation.draws import Draws
-from logitmus.core.backend import Subject
 from logitmus.core.events import Event, Explored, Judged, Reached
 from logitmus.core.finding import Finding, Judgement, Verdict
 from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 from logitmus.engine.follow_up import Asking
 
 if TYPE_CHECKING:

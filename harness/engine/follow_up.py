@@ -11,10 +11,10 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
-from logitmus.core.backend import Subject
 from logitmus.core.events import BackendFailed
 from logitmus.core.finding import Judgement, Verdict
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 from logitmus.engine.judge_batches import NOT_ASKED, Wanted
 from logitmus.engine.judge_pool import Judging
 from logitmus.execution.pool import Ask, BatchEnded, Observed, Plan, PoolEvent

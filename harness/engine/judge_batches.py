@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final, NamedTuple, Protocol
 
-from logitmus.core.backend import Subject
 from logitmus.core.events import Judged
 from logitmus.core.finding import Judgement, Verdict
 from logitmus.core.observation import Outcome
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 from logitmus.engine.disambiguation import SEPARATING
 from logitmus.judging.batching import Call
 from logitmus.storage.store import Store

@@ -17,12 +17,12 @@ from typing import Final
 import numpy as np
 
 from logitmus.cases.metamorphic import FAMILY, RELATIONS, Image
-from logitmus.core.backend import Subject
 from logitmus.core.events import Event, Judged, Related
 from logitmus.core.finding import Grade, Judgement, Kind, Severity, Verdict
 from logitmus.core.floats import Array, ulp
 from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 from logitmus.judging.assessment import Assessment, Bench, assess_part, present_parts
 from logitmus.storage.store import Store
 

@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from logitmus.core import causes
-from logitmus.core.backend import Subject
 from logitmus.core.events import Event, Examined, Judged
 from logitmus.core.finding import Finding, Judgement, Kind, Severity, Verdict, smallness
 from logitmus.core.problem import ONCE, Problem
+from logitmus.core.subject import Subject, SubjectId
 from logitmus.engine.follow_up import EXAMINING, Asking, Dialogue
 from logitmus.engine.shrink import alone, shrinking, without
 from logitmus.judging.consistency import OWN_ARITHMETIC
@@ -62,7 +62,7 @@ class Suspects:
         for finding in judgement.findings:
             if finding.severity is Severity.NOTE or (self._subjects and finding.subject not in self._subjects):
                 continue
-            who = finding.subject if self._subjects else finding.subject.split(":", 1)[0]
+            who = finding.subject if self._subjects else SubjectId.parse(finding.subject).backend
             key = (who, finding.kind.value, finding.severity.value, finding.cause, finding.alternatives)
             known = self._smallest.get(key)
             if known is None or smallness(finding, problem) < smallness(*known):

@@ -16,9 +16,9 @@ from fnmatch import fnmatchcase
 from itertools import chain
 from typing import Any, Final
 
-from logitmus.core.backend import Subject
 from logitmus.core.events import BackendFailed, BackendReady, Event, Judged, Progressed, RunFinished, RunStarted
 from logitmus.core.problem import ONCE, Problem
+from logitmus.core.subject import Subject
 from logitmus.engine.disambiguation import SEPARATING, Doubts
 from logitmus.engine.exploration import Explorer
 from logitmus.engine.follow_up import EXAMINING, EXPLORED, Live, OnFile

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from logitmus.core.backend import Subject
 from logitmus.core.events import BackendFailed
 from logitmus.core.observation import NotRun, Outcome
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 from logitmus.execution.pool import Ask, Limits, Observed, Pool
 from logitmus.execution.registry import BackendSpec, RegistryError
 from logitmus.worker.user_code import TargetError

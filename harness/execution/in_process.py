@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from logitmus.core.backend import Backend, Function, Subject
+from logitmus.core.backend import Backend, Function
 from logitmus.core.convention import PORTABLE, Convention
 from logitmus.core.observation import NotRun, Outcome
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 from logitmus.execution import registry
 from logitmus.worker.main import load, observe
 from logitmus.worker.user_function import adopt

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from logitmus.core.backend import Subject
 from logitmus.core.declaration import DeclarationError, check_subjects
 from logitmus.core.floats import Array
 from logitmus.core.observation import (
@@ -24,6 +23,7 @@ from logitmus.core.observation import (
     TimedOut,
 )
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 from logitmus.worker.wire import PROTOCOL, WireError, array_from_bits
 
 Text = Annotated[str, msgspec.Meta(max_length=1 << 16)]

@@ -29,8 +29,8 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Final, Self
 
-from logitmus.core.backend import Subject
 from logitmus.core.events import BackendFailed
+from logitmus.core.subject import Subject
 from logitmus.execution.launch import Process
 from logitmus.execution.messages import Hello
 from logitmus.execution.registry import BackendSpec, distinct

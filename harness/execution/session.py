@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from logitmus.core.backend import Subject
 from logitmus.core.events import BackendFailed
 from logitmus.core.observation import Garbled, NotRun, Observation, Outcome, Raised, TimedOut
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 from logitmus.execution import messages
 from logitmus.execution.registry import BackendSpec
 from logitmus.execution.supervisor import StartError, Workers

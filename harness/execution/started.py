@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
-from logitmus.core.backend import Subject
 from logitmus.core.events import BackendFailed
 from logitmus.core.observation import Observation
+from logitmus.core.subject import Subject
 from logitmus.execution.in_process import Hosted
 from logitmus.execution.pool import Plan, Ready
 from logitmus.execution.registry import BackendSpec

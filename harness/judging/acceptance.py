@@ -12,12 +12,12 @@ from typing import Final
 
 import numpy as np
 
-from logitmus.core.backend import Precision, Subject
 from logitmus.core.convention import PORTABLE
 from logitmus.core.finding import Finding
 from logitmus.core.floats import FLOAT_DTYPES, format_of, from_ordinal, ordinal
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Precision, Subject
 from logitmus.judging.assessment import Bench, assess_part, present_parts
 from logitmus.oracle.question import Question
 

@@ -12,13 +12,13 @@ from typing import Final
 
 import numpy as np
 
-from logitmus.core.backend import Precision, Subject
 from logitmus.core.convention import Convention
 from logitmus.core.finding import Grade
 from logitmus.core.floats import Array, dtype_name
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Problem
 from logitmus.core.relevance import concerned
+from logitmus.core.subject import Precision, Subject
 from logitmus.judging.budget import Budget, Roundoffs
 from logitmus.judging.comparison import Compared, compare
 from logitmus.oracle.answer import ARB_BITS, FAST, WIDE, Answer, answer

@@ -14,11 +14,11 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from logitmus.core.backend import Subject
 from logitmus.core.finding import Grade
 from logitmus.core.floats import Array
 from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 from logitmus.judging.assessment import Assessment, Bench, assess, graded
 
 _FIRST_TIER: Final = (None,)

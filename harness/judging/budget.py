@@ -12,9 +12,9 @@ from functools import cache, cached_property
 
 import numpy as np
 
-from logitmus.core.backend import Precision
 from logitmus.core.finding import Grade
 from logitmus.core.floats import Array, format_of
+from logitmus.core.subject import Precision
 from logitmus.oracle.answer import Answer
 from logitmus.oracle.question import Question
 from logitmus.oracle.softmax import Softmax

@@ -9,11 +9,11 @@ from functools import cached_property
 import numpy as np
 
 from logitmus.core import causes
-from logitmus.core.backend import Subject
 from logitmus.core.finding import Finding, Judgement, Kind, Severity, Verdict
 from logitmus.core.floats import Array
 from logitmus.core.observation import Answered, Crashed, Garbled, OutOfMemory, TimedOut
 from logitmus.core.problem import ONCE, Problem
+from logitmus.core.subject import Subject
 from logitmus.judging.assessment import Assessment, Bench, assess
 from logitmus.judging.batching import Stack
 from logitmus.oracle.question import Question

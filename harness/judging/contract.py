@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from logitmus.core.backend import Subject
 from logitmus.core.finding import Kind, Severity
 from logitmus.core.floats import FLOAT_DTYPES, dtype_name
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 from logitmus.oracle.question import reduction_of
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from logitmus.core import causes
-from logitmus.core.backend import Subject
 from logitmus.core.convention import FIELDS
 from logitmus.core.finding import Kind, Severity
+from logitmus.core.subject import Subject
 
 
 def weight(subject: Subject, name: str) -> tuple[Kind, Severity]:

@@ -11,12 +11,12 @@ from typing import Literal
 
 import numpy as np
 
-from logitmus.core.backend import Subject
 from logitmus.core.convention import FIELDS, PORTABLE, Convention
 from logitmus.core.finding import Grade, Severity
 from logitmus.core.floats import Array, format_of
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 from logitmus.judging import mechanisms
 from logitmus.judging.assessment import Assessment, Bench, assess, assessing
 from logitmus.judging.comparison import Compared

@@ -12,9 +12,9 @@ from typing import Final
 
 import numpy as np
 
-from logitmus.core.backend import Precision, Subject
 from logitmus.core.floats import Array, format_of
 from logitmus.core.observation import Answered
+from logitmus.core.subject import Precision, Subject
 from logitmus.judging.assessment import Assessment, Bench, assess_part, present_parts
 from logitmus.judging.diagnosis import Explanation
 from logitmus.oracle.gradient_variants import BY_LOGITS, MISREADINGS

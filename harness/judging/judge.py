@@ -13,11 +13,11 @@ from dataclasses import replace
 import numpy as np
 
 from logitmus.core import causes
-from logitmus.core.backend import Precision, Subject
 from logitmus.core.convention import PORTABLE
 from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.core.observation import Answered, Crashed, Garbled, NotRun, Outcome, OutOfMemory, Raised, TimedOut
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Precision, Subject
 from logitmus.judging import contradiction, diagnosis, gradient_faults, second_order
 from logitmus.judging.assessment import Assessment, Bench, assess, assessing
 from logitmus.judging.batching import Call, stacks

@@ -12,10 +12,10 @@ from typing import Final
 
 import numpy as np
 
-from logitmus.core.backend import Subject
 from logitmus.core.floats import FLOAT_DTYPES, Array
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 from logitmus.judging.assessment import Assessment
 from logitmus.oracle.question import Question
 

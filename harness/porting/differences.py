@@ -13,9 +13,9 @@ from typing import Final, Literal
 
 from logitmus.cases.port_examples import examples, plain_call
 from logitmus.conventions.fit import Observed, Reading
-from logitmus.core.backend import Subject
 from logitmus.core.observation import Answered, Outcome, Raised
 from logitmus.core.problem import DEFAULT_REDUCTION, Problem
+from logitmus.core.subject import Subject
 from logitmus.porting.evaluation import Interview, predicted
 from logitmus.porting.manual_steps import BETTER, by_hand
 from logitmus.porting.translation import Translated, Turn, as_it_stands, translations

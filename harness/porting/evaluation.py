@@ -13,10 +13,11 @@ from typing import Final
 from logitmus.cases.suite import suite
 from logitmus.conventions.card import Card
 from logitmus.conventions.measure import measure
-from logitmus.core.backend import Subject, Usage
+from logitmus.core.backend import Usage
 from logitmus.core.events import BackendFailed
 from logitmus.core.observation import Answered, NotRun, Outcome, Raised
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 from logitmus.execution import registry
 from logitmus.execution.ask_backend import InquiryError
 from logitmus.execution.pool import Ask, Observed, Pool

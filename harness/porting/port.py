@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from logitmus.conventions.card import Card
-from logitmus.core.backend import Subject, Usage
+from logitmus.core.backend import Usage
+from logitmus.core.subject import Subject, SubjectId
 from logitmus.execution import registry
 from logitmus.execution.registry import BackendSpec
 from logitmus.porting import subject_lookup
@@ -77,11 +78,13 @@ def port(source: str, target: str, *, declared: bool = False, backends: Sequence
 
 def _spec_of(text: str, specs: Sequence[BackendSpec], known: Sequence[Subject]) -> BackendSpec:
     """The backend that a name speaks of: the one it begins with, or the one that is known to have the function."""
-    prefix = text.partition(":")[0]
+    named = SubjectId.parse(text)
     for spec in specs:
-        if spec.name == prefix and registry.backend_of(spec) is None:  # only its worker knows what it offers
+        if (
+            spec.name == (named.backend or text) and registry.backend_of(spec) is None
+        ):  # only its worker knows what it offers
             return spec
-    backend = subject_lookup.chosen(text.partition("@")[0].partition("+")[0], known).backend
+    backend = subject_lookup.chosen(named.qualified_name, known).backend
     return next(spec for spec in specs if spec.name == backend)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-from logitmus.core.backend import Subject
+from logitmus.core.subject import Subject, SubjectId
 from logitmus.execution.registry import RegistryError
 
 _FEW = 6
@@ -20,15 +20,15 @@ def chosen(text: str, subjects: Sequence[Subject]) -> Subject:
     Raises:
         RegistryError: for what fits nothing, or several functions; the message names candidates.
     """
-    function, modes, device = _taken_apart(text)
-    fitting = _fitting(function, subjects)
+    wanted = SubjectId.parse(text)
+    fitting = _fitting(wanted.qualified_name, subjects)
     if not fitting:
-        raise RegistryError(f"no function is called {text!r}{_closest(function, subjects)}")
-    exact = [s for s in fitting if _modes(s) == modes and device in ("", s.device)]
+        raise RegistryError(f"no function is called {text!r}{_closest(wanted.qualified_name, subjects)}")
+    exact = [s for s in fitting if sorted(s.modes) == sorted(wanted.modes) and wanted.device in ("", s.device)]
     if not exact:
         others = ", ".join(sorted(subject.id for subject in fitting))
         raise RegistryError(f"{text!r} is not offered in that mode or on that device; there is {others}")
-    names = list(dict.fromkeys(f"{s.backend}:{s.function}" for s in exact))
+    names = list(dict.fromkeys(s.qualified_name for s in exact))
     if len(names) > 1:
         raise RegistryError(f"{text!r} may mean {', '.join(names[:_FEW])}; write one of them in full")
     return min(exact, key=lambda subject: subject.device != "cpu")
@@ -48,17 +48,6 @@ def _is_under(name: str, base: str) -> bool:
     return name == base or name.startswith(f"{base}.")
 
 
-def _taken_apart(text: str) -> tuple[str, tuple[str, ...], str]:
-    """`torch:cross_entropy+compile@cuda` -> the function, its modes, the device."""
-    called, _, device = text.strip().partition("@")
-    function, *modes = called.split("+")
-    return function, tuple(sorted(modes)), device
-
-
-def _modes(subject: Subject) -> tuple[str, ...]:
-    return tuple(sorted(part for part in (subject.mode, subject.variant) if part))
-
-
 def _fitting(function: str, subjects: Sequence[Subject]) -> list[Subject]:
     """By the strictest rule that anything fits: the whole name, the name without its backend, the end of the name."""
     wanted = function.lower()
@@ -70,7 +59,7 @@ def _fitting(function: str, subjects: Sequence[Subject]) -> list[Subject]:
 
 
 def _whole(subject: Subject, wanted: str) -> bool:
-    return f"{subject.backend}:{subject.function}".lower() == wanted
+    return subject.qualified_name.lower() == wanted
 
 
 def _without_backend(subject: Subject, wanted: str) -> bool:
@@ -83,8 +72,8 @@ def _end(subject: Subject, wanted: str) -> bool:
 
 
 def _closest(function: str, subjects: Sequence[Subject]) -> str:
-    names = {f"{s.backend}:{s.function}": None for s in subjects}
-    plain = {name.partition(":")[2].lower(): name for name in names} | {name.lower(): name for name in names}
+    names = {s.qualified_name: None for s in subjects}
+    plain = {SubjectId.parse(name).function.lower(): name for name in names} | {name.lower(): name for name in names}
     wanted = function.lower()
     close = difflib.get_close_matches(wanted, plain, n=3, cutoff=0.5)
     end = wanted.rpartition(":")[2]

@@ -13,11 +13,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from logitmus.core.backend import Subject, Usage
+from logitmus.core.backend import Usage
 from logitmus.core.convention import FIELDS
 from logitmus.core.floats import Array, float_array
 from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import DEFAULT_REDUCTION, Problem
+from logitmus.core.subject import Subject
 from logitmus.oracle.question import Question, ask, one_hot
 
 NEVER: Final = -(2**31)  # for a function that ignores a label unasked: one that does not occur

@@ -9,6 +9,7 @@ from typing import Any
 from logitmus.core.events import Explored, Reached
 from logitmus.core.finding import Finding
 from logitmus.core.floats import FLOAT_DTYPES
+from logitmus.core.subject import SubjectId
 from logitmus.results import wording
 
 
@@ -56,7 +57,7 @@ def table(explored: Explored) -> list[Furthest]:
     """For each backend and dtype how far exploring came; findings apart, which tell of themselves."""
     by_place: dict[tuple[str, str], list[Reached]] = {}
     for one in explored.reached:
-        by_place.setdefault((one.subject.split(":", 1)[0], one.dtype), []).append(one)
+        by_place.setdefault((SubjectId.parse(one.subject).backend, one.dtype), []).append(one)
     order = sorted(by_place, key=lambda place: (place[0], list(FLOAT_DTYPES).index(place[1])))
     return [_furthest(*place, by_place[place]) for place in order]
 
@@ -111,7 +112,7 @@ def _kinds(explored: Explored) -> dict[tuple[str, ...], tuple[Finding, list[str]
     found: dict[tuple[str, ...], tuple[Finding, list[str]]] = {}
     for finding in sorted(explored.new, key=lambda one: (one.severity.rank, one.cause, one.subject)):
         subject, *rest = finding.key
-        _, subjects = found.setdefault((subject.split(":", 1)[0], *rest), (finding, []))
+        _, subjects = found.setdefault((SubjectId.parse(subject).backend, *rest), (finding, []))
         subjects.append(subject)
     return found
 

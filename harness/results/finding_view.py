@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from logitmus.core.backend import Subject
 from logitmus.core.problem import MANNERS, ONCE, Problem
+from logitmus.core.subject import Subject, SubjectId
 from logitmus.results import wording
 from logitmus.results.groups import Group
 
@@ -63,7 +63,7 @@ class Evidence:
             number=number,
             group=group,
             who=wording.names(group.subjects),
-            backend=finding.subject.split(":", 1)[0],
+            backend=SubjectId.parse(finding.subject).backend,
             question=wording.question(problem, finding.row),
             where=wording.where(finding),
             measure=wording.measure(finding),

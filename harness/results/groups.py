@@ -11,6 +11,7 @@ from typing import Final
 from logitmus.core.events import Examined
 from logitmus.core.finding import Finding, smallness
 from logitmus.core.problem import Problem
+from logitmus.core.subject import SubjectId
 from logitmus.results import wording
 
 Key = tuple[str, str, str, str, tuple[str, ...]]
@@ -100,12 +101,12 @@ class Group:
 def fold(finding: Finding) -> Key:
     """Findings of one backend that are one thing to tell."""
     _, kind, severity, cause = finding.key
-    return finding.subject.split(":", 1)[0], kind, severity, cause, finding.alternatives
+    return SubjectId.parse(finding.subject).backend, kind, severity, cause, finding.alternatives
 
 
 def names(of: Key, subject: str, cause: str) -> bool:
     """Whether it tells of this subject's backend, and names this cause alone."""
-    return (of[0], of[3], of[4]) == (subject.split(":", 1)[0], cause, ())
+    return (of[0], of[3], of[4]) == (SubjectId.parse(subject).backend, cause, ())
 
 
 def without_lesser(groups: list[Group]) -> list[Group]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from logitmus.cases.metamorphic import RELATIONS
 from logitmus.core import causes
 from logitmus.core.events import Related
+from logitmus.core.subject import SubjectId
 from logitmus.results import wording
 
 SAYS: Final = {
@@ -102,7 +103,7 @@ def _alike(related: Iterable[Related], words: Callable[[Related], str]) -> tuple
     """Who, and what is said of them; those of whom the same is said together."""
     said: dict[str, dict[str, list[str]]] = {}
     for one in related:
-        said.setdefault(words(one), {}).setdefault(one.subject.partition(":")[0], []).append(one.subject)
+        said.setdefault(words(one), {}).setdefault(SubjectId.parse(one.subject).backend, []).append(one.subject)
     return tuple(("; ".join(map(wording.names, alike.values())), why) for why, alike in said.items())
 
 

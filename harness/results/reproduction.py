@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from logitmus.core.backend import Function, Subject
+from logitmus.core.backend import Function
 from logitmus.core.events import BackendReady, Event, Examined, Judged
 from logitmus.core.finding import Finding
 from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import REDUCTIONS, Problem
+from logitmus.core.subject import Subject
 from logitmus.engine.run import judge_run, versions
 from logitmus.execution import registry
 from logitmus.judging.acceptance import Criterion, criterion

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from logitmus.core.backend import Subject
 from logitmus.core.events import BackendReady
 from logitmus.core.finding import Finding, Grade, Judgement
 from logitmus.core.floats import FLOAT_DTYPES, Array, little_endian_bytes, ulp_distance
 from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 from logitmus.engine.judge_batches import SupportsJudge
 from logitmus.judging.judge import Judge
 from logitmus.storage.store import Store

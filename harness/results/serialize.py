@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from logitmus.core.backend import Subject
 from logitmus.core.convention import PORTABLE
 from logitmus.core.finding import Verdict
+from logitmus.core.subject import Subject
 from logitmus.results import exploration, metamorphic, wording
 from logitmus.results.groups import Group
 from logitmus.results.summary import Cell, Summary

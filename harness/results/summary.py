@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from logitmus.core.backend import Subject
 from logitmus.core.events import (
     BackendFailed,
     BackendReady,
@@ -25,6 +24,7 @@ from logitmus.core.events import (
 )
 from logitmus.core.finding import Finding, Grade, Judgement, Severity, Verdict
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 from logitmus.engine.disambiguation import Doubts, candidates
 from logitmus.judging import contradiction
 from logitmus.results import wording

@@ -13,6 +13,7 @@ from logitmus.core.causes import part_name
 from logitmus.core.finding import Finding, Grade, Kind, Severity
 from logitmus.core.floats import Array
 from logitmus.core.problem import DEFAULT_REDUCTION, ONCE, Problem
+from logitmus.core.subject import SubjectId
 
 # Control characters, which a terminal obeys; directions of writing, which disguise text; lone surrogates, which no
 # file takes. Line feeds and tabs stay.
@@ -230,10 +231,9 @@ def names(subjects: Iterable[str]) -> str:
         return ""
     devices: dict[str, dict[str, list[str]]] = {}
     for subject in ordered:
-        backend, _, rest = subject.partition(":")
-        called, _, device = rest.rpartition("@")
-        function, _, mode = called.partition("+")
-        devices.setdefault(device, {}).setdefault(function, []).append(mode or "eager")
+        of = SubjectId.parse(subject)
+        backend = of.backend
+        devices.setdefault(of.device, {}).setdefault(of.function, []).append("+".join(of.modes) or "eager")
     told = "; ".join(f"{', '.join(map(_moded, f, f.values()))} on {device}" for device, f in devices.items())
     return f"{backend}: {told}"
 

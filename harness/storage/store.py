@@ -16,10 +16,10 @@ from typing import Any, Final, Self
 import msgspec
 
 from logitmus import __version__
-from logitmus.core.backend import Subject
 from logitmus.core.events import BackendFailed, BackendReady
 from logitmus.core.observation import NotRun, Observation, Outcome
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 from logitmus.storage import encoding
 from logitmus.storage.file_format import (
     APPLICATION_ID,

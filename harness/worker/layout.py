@@ -9,9 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from logitmus.core.backend import Inputs, Outputs, Subject
+from logitmus.core.backend import Inputs, Outputs
 from logitmus.core.floats import Array
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 
 
 def present(problem: Problem, subject: Subject) -> Inputs:

@@ -20,12 +20,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from logitmus.core.backend import Backend, Function, Inputs, NotAskedError, Outputs, Subject
+from logitmus.core.backend import Backend, Function, Inputs, NotAskedError, Outputs
 from logitmus.core.convention import PORTABLE
 from logitmus.core.declaration import DeclarationError, subjects_of
 from logitmus.core.floats import dtype_name, little_endian_bytes
 from logitmus.core.observation import NOT_INSTALLED, Answered, Garbled, NotRun, Outcome, Raised
 from logitmus.core.problem import ONCE, Problem
+from logitmus.core.subject import Subject
 from logitmus.worker import user_code
 from logitmus.worker.call_modes import Called, perform
 from logitmus.worker.environment import flushes_subnormals, process_environment

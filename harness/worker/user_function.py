@@ -18,9 +18,10 @@ from itertools import takewhile
 from types import MappingProxyType
 from typing import Any, Final, get_args
 
-from logitmus.core.backend import Backend, Function, NotAskedError, Offer, Precision, TargetKind, same_precision
+from logitmus.core.backend import Backend, Function, NotAskedError
 from logitmus.core.convention import PORTABLE, Convention
 from logitmus.core.problem import REDUCTIONS
+from logitmus.core.subject import Offer, Precision, TargetKind, same_precision
 from logitmus.worker.user_code import TargetError
 
 OPTIONS: Final = ("weight", "ignore_index", "label_smoothing", "reduction")

@@ -19,7 +19,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from logitmus.core.backend import Subject
 from logitmus.core.convention import PORTABLE
 from logitmus.core.floats import FLOAT_DTYPES, LABEL_DTYPES, Array, dtype_name, little_endian_bytes
 from logitmus.core.observation import (
@@ -33,6 +32,7 @@ from logitmus.core.observation import (
     TimedOut,
 )
 from logitmus.core.problem import ONCE, Problem
+from logitmus.core.subject import Subject
 
 PROTOCOL: Final = 1
 DTYPES: Final = MappingProxyType({**FLOAT_DTYPES, **LABEL_DTYPES})

@@ -79,7 +79,7 @@ def _column(group: Sequence[Claims]) -> Column:
     modes: dict[str, list[str]] = {}
     for one in group:
         subject = one.subject
-        mode = "+".join(part for part in (subject.mode, subject.variant) if part) or "eager"
+        mode = "+".join(subject.modes) or "eager"
         modes.setdefault(subject.function, []).append(mode if subject.device == "cpu" else f"{mode}@{subject.device}")
     functions = tuple((name, "" if of == ["eager"] else ", ".join(sorted(of))) for name, of in modes.items())
     names = wording.names(one.subject.id for one in group)

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from logitmus.conventions.claims import Claims
 from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.core.finding import Verdict
+from logitmus.core.subject import SubjectId
 from logitmus.reports.html.conventions_page import columns
 from logitmus.reports.html.pages import templates
 from logitmus.reports.terminal.conventions import headline
@@ -92,9 +93,9 @@ def _embedded(data: Mapping[str, Any]) -> Markup:
 def _matrix(summary: Summary) -> list[tuple[str, list[dict[str, Any]]]]:
     """Per backend its subjects, each with its name in parts and its cells in the order of the families."""
     subjects = summary.asked_subjects()
-    several_devices = len({subject.rpartition("@")[2] for subject in subjects}) > 1
+    several_devices = len({SubjectId.parse(subject).device for subject in subjects}) > 1
     matrix = []
-    for backend, of_backend in groupby(subjects, key=lambda subject: subject.split(":", 1)[0]):
+    for backend, of_backend in groupby(subjects, key=lambda subject: SubjectId.parse(subject).backend):
         rows: list[dict[str, Any]] = []
         for (function, _, modes, device), subject in sorted((_parts(subject), subject) for subject in of_backend):
             cells = [_cell(subject, family, summary.cell(subject, family)) for family in summary.family_names()]
@@ -107,9 +108,8 @@ def _matrix(summary: Summary) -> list[tuple[str, list[dict[str, Any]]]]:
 
 def _parts(subject: str) -> tuple[str, int, list[str], str]:
     """`torch:cross_entropy+compile@cpu`: function, number of modes, modes, device; eager sorts first."""
-    called, _, device = subject.partition(":")[2].rpartition("@")
-    function, *modes = called.split("+")
-    return function, len(modes), modes, device
+    parts = SubjectId.parse(subject)
+    return parts.function, len(parts.modes), list(parts.modes), parts.device
 
 
 def _cell(subject: str, family: str, cell: Cell) -> dict[str, str]:
@@ -145,7 +145,7 @@ def _conventions(summary: Summary) -> list[tuple[str, list[tuple[str, str, str]]
             (FIELDS[name].decides, FIELDS[name].values[value], wording.link(subject["docs"].get(name, "")))
             for name, value in subject["convention"].items()
         )
-        declared.setdefault((subject["id"].split(":", 1)[0], choices), []).append(subject["id"])
+        declared.setdefault((SubjectId.parse(subject["id"]).backend, choices), []).append(subject["id"])
     return sorted((wording.names(subjects), list(choices)) for (_, choices), subjects in declared.items())
 
 

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from logitmus.conventions.claims import Claim, Claims
 from logitmus.core.convention import FIELDS
+from logitmus.core.subject import SubjectId
 from logitmus.reports.terminal.run import text
 from logitmus.results import wording
 
@@ -157,7 +158,9 @@ def _totals(found: Iterable[Claims]) -> dict[str, int]:
 
 def _who(said: Iterable[Said], totals: dict[str, int], *, brief: bool = False) -> Iterator[str]:
     """Backend by backend: all of its subjects, or their names (brief: how many)."""
-    for backend, of_backend in groupby(sorted(one.subject.id for one, _ in said), key=_backend):
+    for backend, of_backend in groupby(
+        sorted(one.subject.id for one, _ in said), key=lambda subject: SubjectId.parse(subject).backend
+    ):
         subjects, total = list(of_backend), totals[backend]
         if 1 < len(subjects) == total:
             yield f"{backend}: all {total}"
@@ -165,10 +168,6 @@ def _who(said: Iterable[Said], totals: dict[str, int], *, brief: bool = False) -
             yield f"{backend}: {len(subjects)} of {total}"
         else:
             yield wording.names(subjects)
-
-
-def _backend(subject: str) -> str:
-    return subject.partition(":")[0]
 
 
 # --- one field in full -----------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from logitmus.core.finding import Finding, Severity, Verdict
+from logitmus.core.subject import SubjectId
 from logitmus.results import detection_power, exploration, metamorphic, wording
 from logitmus.results.groups import Group
 from logitmus.results.summary import Cell, Summary
@@ -65,7 +66,7 @@ def _failed(summary: Summary, console: Console) -> None:
 def _matrix(summary: Summary, console: Console) -> None:
     """A table a backend, families by subjects; subjects are numbered, and those that agree share a column."""
     number = 0
-    for _, subjects in groupby(summary.asked_subjects(), key=lambda subject: subject.split(":", 1)[0]):
+    for _, subjects in groupby(summary.asked_subjects(), key=lambda subject: SubjectId.parse(subject).backend):
         asked = list(subjects)
         families = [f for f in summary.family_names() if any(summary.cell(s, f).asked for s in asked)]
         alike: dict[tuple[str, ...], list[str]] = {}

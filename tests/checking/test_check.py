@@ -16,11 +16,11 @@ from logitmus.cases.suite import SuiteError
 from logitmus.checking import reference
 from logitmus.checking.check import check
 from logitmus.cli import app
-from logitmus.core.backend import Offer
 from logitmus.core.convention import PORTABLE
 from logitmus.core.finding import Grade, Kind, Severity, Verdict
 from logitmus.core.floats import float_array
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Offer
 from logitmus.execution.registry import RegistryError
 from logitmus.results.expectations import ExpectationsError
 from logitmus.storage.store import Store

@@ -223,7 +223,7 @@ def test_what_asks_nothing_and_what_compares_nothing_is_no_success(cli, mini, ol
 
 def test_a_backend_whose_library_is_missing_could_not_run(cli, tmp_path):
     (tmp_path / "lacking.py").write_text(
-        "from logitmus.core.backend import Backend, Function, Offer\n"
+        "from logitmus.backend import Backend, Function, Offer\n"
         "from logitmus.core.convention import Convention\n"
         "def evaluate(function, mode, device, inputs):\n"
         "    import no_such_library\n"

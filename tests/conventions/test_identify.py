@@ -20,11 +20,11 @@ from logitmus.conventions.evidence import APART
 from logitmus.conventions.fit import Observed, touched
 from logitmus.conventions.measure import measure as measure_with
 from logitmus.conventions.version_space import TooManyWorldsError, Worlds
-from logitmus.core.backend import Subject
 from logitmus.core.convention import FIELDS, PORTABLE, Convention
 from logitmus.core.floats import Array
 from logitmus.core.observation import Answered, Crashed, NotRun, Outcome, Raised, TimedOut
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 from logitmus.judging.assessment import Bench
 
 KINDS = ("labels", "probabilities")

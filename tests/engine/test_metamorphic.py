@@ -15,12 +15,12 @@ from implementations import RIGHT, WRONG, observe, subject
 from logitmus.cases.metamorphic import RELATIONS, Image
 from logitmus.cases.suite import suite
 from logitmus.checking.reference import problems
-from logitmus.core.backend import Offer, Subject
 from logitmus.core.convention import PORTABLE
 from logitmus.core.events import Related
 from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Offer, Subject
 from logitmus.engine.run import judge_run, run
 from logitmus.oracle.answer import reference
 from logitmus.reports import markdown

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from fakes import FakeJudge, FakePool, answer, problem, specs, subject
 
-from logitmus.core.backend import Offer
 from logitmus.core.events import BackendFailed, BackendReady, Judged, Progressed, RunFinished, RunStarted
 from logitmus.core.finding import Verdict
 from logitmus.core.observation import Answered, NotRun
+from logitmus.core.subject import Offer
 from logitmus.engine.run import Selection, judge_run, run
 from logitmus.storage.store import Store, StoreError
 

@@ -13,9 +13,9 @@ import pytest
 
 from logitmus.cases.port_examples import examples, plain_call
 from logitmus.cli import main
-from logitmus.core.backend import Offer, Precision, Subject
 from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.core.observation import Answered
+from logitmus.core.subject import Offer, Precision, Subject
 from logitmus.execution import registry
 from logitmus.execution.registry import RegistryError
 from logitmus.porting import subject_lookup
@@ -30,7 +30,8 @@ MINE = '''
 """Like the textbook, but with a mean over all rows, an ignored label of -1, and a temper."""
 import numpy as np
 
-from logitmus.core.backend import Backend, Function, Offer, Outputs
+from logitmus.core.backend import Backend, Function, Outputs
+from logitmus.core.subject import Offer
 from logitmus.backends import numpy_backend
 from logitmus.core.convention import Convention
 

@@ -18,12 +18,12 @@ from junitparser import JUnitXml
 from rich.console import Console
 
 from logitmus.cases.suite import suite
-from logitmus.core.backend import Subject
 from logitmus.core.convention import PORTABLE
 from logitmus.core.events import BackendFailed, BackendReady, Event, Examined, Judged, Related, RunFinished, RunStarted
 from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.core.observation import NotRun, Outcome, Raised
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 from logitmus.judging.judge import Judge
 from logitmus.reports import json_report, junit, markdown
 from logitmus.reports.html import report

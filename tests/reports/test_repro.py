@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 
 from logitmus.checking import check
 from logitmus.cli import app
-from logitmus.core.backend import Subject
 from logitmus.core.events import BackendReady, Examined, Judged
 from logitmus.core.finding import Finding
 from logitmus.core.floats import float_array
 from logitmus.core.observation import Answered, Crashed, Garbled, Observation, Outcome, Raised, TimedOut
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 from logitmus.engine.run import judge_run
 from logitmus.execution import registry
 from logitmus.reports.script.script import script

@@ -9,11 +9,11 @@ from dataclasses import replace
 import numpy as np
 from implementations import subject
 
-from logitmus.core.backend import Subject
 from logitmus.core.convention import PORTABLE
 from logitmus.core.events import BackendFailed, BackendReady, Event, Judged, Progressed, RunFinished, RunStarted
 from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 
 FRAMEWORKS = {"alpha": ("", "jit"), "beta": ("", "xla", "compile"), "gamma": ("",)}
 FUNCTIONS = ("cross_entropy", "nn.CrossEntropyLoss", "sparse_cross_entropy")

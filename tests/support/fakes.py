@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from logitmus.core.backend import Offer, Subject, same_precision
 from logitmus.core.convention import Convention
 from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.observation import Answered, NotRun, Observation
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Offer, Subject, same_precision
 from logitmus.execution.pool import BatchEnded, Observed, Ready
 from logitmus.execution.registry import BackendSpec
 

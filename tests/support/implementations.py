@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from logitmus.core.backend import Offer, Subject, same_precision
 from logitmus.core.convention import PORTABLE, Convention
 from logitmus.core.floats import Array
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Offer, Subject, same_precision
 
 Rows = Callable[[Array, Array], tuple[Array, Array]]
 

@@ -6,8 +6,9 @@ import time
 
 import numpy as np
 
-from logitmus.core.backend import Backend, Function, Inputs, Offer, Outputs
+from logitmus.core.backend import Backend, Function, Inputs, Outputs
 from logitmus.core.convention import Convention
+from logitmus.core.subject import Offer
 
 
 def loss(logits, targets):

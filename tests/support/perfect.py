@@ -9,11 +9,11 @@ import numpy as np
 from logitmus.cases.families.convention_probes import FAMILY
 from logitmus.cases.family import Profile
 from logitmus.conventions.measure import result_dtype
-from logitmus.core.backend import Subject
 from logitmus.core.convention import Convention
 from logitmus.core.floats import FLOAT_DTYPES, Array
 from logitmus.core.observation import Answered, NotRun, Outcome, Raised
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 from logitmus.oracle.answer import Answer, answer
 from logitmus.oracle.question import ask
 

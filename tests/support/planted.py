@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from logitmus.conventions.card import Card, Measured
-from logitmus.core.backend import TargetKind
 from logitmus.core.convention import FIELDS
+from logitmus.core.subject import TargetKind
 
 Truth = Mapping[str, str | tuple[str, ...]]
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from planted import Planted, Truth
 
-from logitmus.core.backend import TargetKind
 from logitmus.core.floats import Array
+from logitmus.core.subject import TargetKind
 
 
 def log_softmax(x: Array) -> Array:

@@ -15,7 +15,7 @@ from planted_functions import DENSE, IGNORES, LABELS, MEAN, PROBABILITIES, REDUC
 from torch import Tensor
 from torch.nn import functional
 
-from logitmus.core.backend import TargetKind
+from logitmus.core.subject import TargetKind
 
 
 def nats_of(logits: Tensor, labels: Tensor) -> Tensor:

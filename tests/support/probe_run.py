@@ -8,10 +8,10 @@ from pathlib import Path
 from fakes import FakePool, specs, subject
 from perfect import perfect, probes
 
-from logitmus.core.backend import Offer, Subject
 from logitmus.core.convention import PORTABLE, Convention
 from logitmus.core.observation import Outcome
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Offer, Subject
 from logitmus.engine.judge_batches import Unjudged
 from logitmus.engine.run import run
 from logitmus.storage.store import Store

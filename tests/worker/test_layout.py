@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from logitmus.core.backend import ALL_LAYOUTS, Offer, Outputs, Subject, same_precision
+from logitmus.core.backend import ALL_LAYOUTS, Outputs
 from logitmus.core.convention import Convention
 from logitmus.core.floats import FLOAT_DTYPES, LABEL_DTYPES, float_array, little_endian_bytes
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Offer, Subject, same_precision
 from logitmus.worker.layout import canonical, present
 
 BATCHES = [(), (5,), (0,), (2, 3), (2, 3, 2)]

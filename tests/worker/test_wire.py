@@ -20,7 +20,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logitmus.core.backend import Offer, Precision, Subject, same_precision
 from logitmus.core.convention import FIELDS, Convention
 from logitmus.core.floats import FLOAT_DTYPES, LABEL_DTYPES, Array
 from logitmus.core.observation import (
@@ -34,6 +33,7 @@ from logitmus.core.observation import (
     TimedOut,
 )
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Offer, Precision, Subject, same_precision
 from logitmus.execution import messages
 from logitmus.worker import wire
 

@@ -9,8 +9,9 @@ import warnings
 
 import numpy as np
 
-from logitmus.core.backend import Backend, Function, Inputs, Offer, Outputs
+from logitmus.core.backend import Backend, Function, Inputs, Outputs
 from logitmus.core.convention import PORTABLE
+from logitmus.core.subject import Offer
 
 LIBC = ctypes.CDLL(None)
 VARIANT = ""
