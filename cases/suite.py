@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Final, cast
 
@@ -43,6 +42,7 @@ from logitmus.cases.families import (
     wide_spread,
 )
 from logitmus.cases.family import PROFILES, Family, Profile, ProfileName
+from logitmus.core.errors import LogitmusError, suggest
 from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.problem import Problem
 
@@ -86,8 +86,8 @@ FAMILIES: Final[tuple[Family, ...]] = tuple(
 )
 
 
-class SuiteError(ValueError):
-    """A profile, family or dtype that does not exist; the message lists what does."""
+class SuiteError(LogitmusError, ValueError):
+    """An unknown profile, family or dtype; the message lists the known names."""
 
 
 def suite(
@@ -159,7 +159,4 @@ def check_dtypes(dtypes: Iterable[str]) -> None:
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> str:
-    known = list(known)
-    close = get_close_matches(name, known, n=1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
-    return f"unknown {what} {name!r}{hint}; there are: {', '.join(known)}"
+    return f"unknown {what} {name!r}; {suggest(name, known)}"

@@ -45,7 +45,7 @@ class Fixture:
         """`logitmus.check`, reported in the summary."""
         __tracebackhide__ = True
         from logitmus.checking.check import check  # noqa: PLC0415  (only where something is checked)
-        from logitmus.execution.ask_backend import InquiryError  # noqa: PLC0415
+        from logitmus.core.errors import LogitmusError  # noqa: PLC0415
 
         chosen = {**self._settings, **settings}
         chosen["framework"] = framework or chosen.get("framework", "")
@@ -55,7 +55,7 @@ class Fixture:
             )
         try:
             result = check(function, **chosen)
-        except (ValueError, InquiryError) as error:  # what cannot be meant: nobody needs to see where that was found
+        except LogitmusError as error:  # its message says it all
             raise error.with_traceback(None) from None
         self._request.node.user_properties.append((_PROPERTY, _told(result)))
         return result

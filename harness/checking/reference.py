@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Final
 
 import numpy as np
 
 from logitmus.cases import metamorphic
 from logitmus.cases.suite import suite
+from logitmus.core.errors import closest, suggest
 from logitmus.core.floats import Array, float_array
 from logitmus.core.problem import DEFAULT_REDUCTION, Problem, Reduction
 from logitmus.core.subject import Subject, SubjectId, TargetKind
@@ -174,10 +174,9 @@ def _stem(subject: Subject) -> str:
 def _unknown(like: str, subjects: Sequence[Subject]) -> str:
     if not like:
         return "no function is known to hold this framework's to; name one with --like, e.g. --like torch:cross_entropy"
-    names = [subject.id for subject in subjects]
-    close = get_close_matches(like, [name for subject in subjects for name in _names(subject)], n=1)
-    hint = f"did you mean {close[0]}?" if close else f"there is {', '.join(names)}"
-    return f"--like {like}: there is no such function; {hint}"
+    names = [name for subject in subjects for name in _names(subject)]
+    known = names if closest(like, names) else [subject.id for subject in subjects]
+    return f"--like {like}: unknown function; {suggest(like, known)}"
 
 
 def _single_rows(problem: Problem, reduction: str, most: int, turn: int) -> list[Problem]:

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +22,7 @@ from logitmus.cases.planted.catalogue import DYING, IN_NUMPY, IN_TORCH
 from logitmus.cases.suite import FAMILIES
 from logitmus.checking import reference
 from logitmus.checking.baseline import Tally
+from logitmus.core.errors import LogitmusError, closest
 from logitmus.core.events import BackendFailed, BackendReady, Event, Examined, Judged, RunFinished
 from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.subject import Subject, TargetKind
@@ -57,8 +57,8 @@ _DTYPES: Final[Mapping[str, tuple[str, ...]]] = {"numpy": ("float64", "float32",
 Watch = Callable[[Iterable[Event]], Iterable[Event]]
 
 
-class SelftestError(ValueError):
-    """What cannot be asked for; the message says what there is."""
+class SelftestError(LogitmusError, ValueError):
+    """A pattern that matches no planted function."""
 
 
 @dataclass
@@ -117,9 +117,9 @@ def chosen(only: Sequence[str]) -> tuple[Planted, ...]:
     names = [name for one in PLANTED for name in _names(one)]
     for pattern in only:
         if not any(fnmatchcase(name, pattern) for name in names):
-            close = get_close_matches(pattern, names, n=1)
-            hint = f"did you mean {close[0]}?" if close else "`logitmus selftest --list` names all"
-            raise SelftestError(f"nothing that is planted is called {pattern!r}; {hint}")
+            close = closest(pattern, names)
+            hint = f"did you mean {close[0]!r}?" if close else "`logitmus selftest --list` lists them"
+            raise SelftestError(f"no planted function matches {pattern!r}; {hint}")
     return tuple(one for one in PLANTED if not only or any(fnmatchcase(name, p) for name in _names(one) for p in only))
 
 

@@ -29,6 +29,7 @@ from logitmus.cli.report import report
 from logitmus.cli.repro import repro
 from logitmus.cli.run import run
 from logitmus.cli.selftest import selftest
+from logitmus.core.errors import LogitmusError
 from logitmus.engine.malloc import keep_freed_memory
 
 # Short helps of at most 50 characters: longer ones would wrap in a terminal of 80 columns.
@@ -92,25 +93,17 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        if not _is_user_error(error):  # exit code 70: CI must not take an internal error for a verdict
+        code = _exit_code(error)
+        if code == Exit.INTERNAL_ERROR:  # CI must not take an internal error for a verdict
             traceback.print_exc()
             sys.stderr.write("logitmus: internal error; this is a bug in Logitmus, not a result of the test\n")
-            sys.exit(Exit.INTERNAL_ERROR)
-        sys.stderr.write(f"logitmus: {error}\n")
-        sys.exit(Exit.USAGE)
+        else:
+            sys.stderr.write(f"logitmus: {error}\n")
+        sys.exit(code)
 
 
-def _is_user_error(error: Exception) -> bool:
-    """Whether the user can fix it: its message says how."""
-    from logitmus.cases.suite import SuiteError
-    from logitmus.checking.selftest import SelftestError
-    from logitmus.conventions.claims import ClaimsError
-    from logitmus.conventions.explain import ExplainError
-    from logitmus.execution.registry import RegistryError
-    from logitmus.results.expectations import ExpectationsError
-    from logitmus.results.reproduction import ReproError
-    from logitmus.storage.store import StoreError
-    from logitmus.worker.user_code import TargetError
-
-    usage = RegistryError | TargetError | SuiteError | ExpectationsError | ExplainError | ClaimsError
-    return isinstance(error, usage | ReproError | SelftestError | StoreError | OSError)
+def _exit_code(error: Exception) -> Exit:
+    """The exit code for an error that no command handled."""
+    if isinstance(error, LogitmusError):
+        return error.exit_code
+    return Exit.USAGE if isinstance(error, OSError) else Exit.INTERNAL_ERROR

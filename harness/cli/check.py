@@ -94,39 +94,34 @@ def check(
     from logitmus.checking.reference import LIMITS
     from logitmus.cli.output import stdout
     from logitmus.cli.progress import shown
-    from logitmus.execution.ask_backend import InquiryError
     from logitmus.execution.registry import named_options
     from logitmus.reports.terminal import check as report
 
     kinds = tuple(kind for kind in KINDS if targets is not None and targets.value in (kind, TargetsChoice.BOTH))
-    try:
-        result = check_function(
-            function,
-            framework,
-            like=like or "",
-            targets=kinds,
-            class_axis=class_axis or "",
-            require=require.value if require else "",
-            device=device,
-            dtypes=dtype or (),
-            options=named_options(option or ()),
-            profile=profile.value,
-            seed=seed,
-            explore=explore or 0.0,
-            fail_fast=fail_fast,
-            expect=expect or (EXPECTATIONS if EXPECTATIONS.exists() else None),
-            out=out,
-            limits=replace(
-                LIMITS,
-                compile_seconds=compile_seconds,
-                call_seconds=call_seconds,
-                memory_bytes=int(memory * (1 << 30)),
-            ),
-            watch=shown,
-        )
-    except InquiryError as error:
-        typer.echo(f"logitmus: {error}", err=True)
-        raise typer.Exit(Exit.BACKEND) from None
+    result = check_function(
+        function,
+        framework,
+        like=like or "",
+        targets=kinds,
+        class_axis=class_axis or "",
+        require=require.value if require else "",
+        device=device,
+        dtypes=dtype or (),
+        options=named_options(option or ()),
+        profile=profile.value,
+        seed=seed,
+        explore=explore or 0.0,
+        fail_fast=fail_fast,
+        expect=expect or (EXPECTATIONS if EXPECTATIONS.exists() else None),
+        out=out,
+        limits=replace(
+            LIMITS,
+            compile_seconds=compile_seconds,
+            call_seconds=call_seconds,
+            memory_bytes=int(memory * (1 << 30)),
+        ),
+        watch=shown,
+    )
     try:
         if json != STDOUT:
             report.render(result, stdout())

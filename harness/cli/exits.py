@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 
+from logitmus.core.errors import Exit
 
-class Exit(IntEnum):
-    """The exit codes of `logitmus`."""
-
-    OK = 0
-    FINDINGS = 1
-    USAGE = 2
-    BACKEND = 3
-    INTERNAL_ERROR = 70
-    INTERRUPTED = 130
+__all__ = ["Exit", "FailOn", "ProfileChoice"]
 
 
 class FailOn(StrEnum):

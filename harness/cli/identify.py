@@ -30,24 +30,19 @@ def identify(
     from logitmus.cli.output import stdout
     from logitmus.conventions.identify import KINDS
     from logitmus.conventions.identify import identify as measure
-    from logitmus.execution.ask_backend import InquiryError
     from logitmus.execution.registry import named_options
     from logitmus.reports.terminal import card as report
 
     progress = Console(stderr=True)
-    try:
-        with progress.status(f"testing {function}") if progress.is_terminal else nullcontext():
-            cards = measure(
-                function,
-                framework,
-                targets=KINDS if targets is TargetsChoice.BOTH else (targets.value,),
-                options=named_options(option or ()),
-                class_axis=class_axis or "",
-                device=device,
-            )
-    except InquiryError as error:
-        typer.echo(f"logitmus: {error}", err=True)
-        raise typer.Exit(Exit.BACKEND) from None
+    with progress.status(f"testing {function}") if progress.is_terminal else nullcontext():
+        cards = measure(
+            function,
+            framework,
+            targets=KINDS if targets is TargetsChoice.BOTH else (targets.value,),
+            options=named_options(option or ()),
+            class_axis=class_axis or "",
+            device=device,
+        )
     if json:
         typer.echo(json_module.dumps({"schema": 1, "cards": [card.as_dict() for card in cards]}, indent=1))
     else:

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from logitmus.cli.exits import Exit
 from logitmus.cli.options import JsonFlag
 
 
@@ -37,17 +36,12 @@ def port(
 
     from logitmus.cli.choices import chosen_backends
     from logitmus.cli.output import stdout
-    from logitmus.execution.ask_backend import InquiryError
     from logitmus.porting.port import port as plan_port
     from logitmus.reports.terminal import port as report
 
     progress = Console(stderr=True)
-    try:
-        with progress.status(f"testing {source} and {target}") if progress.is_terminal else nullcontext():
-            plan = plan_port(source, target, declared=declared, backends=chosen_backends(backend or ()))
-    except InquiryError as error:
-        typer.echo(f"logitmus: {error}", err=True)
-        raise typer.Exit(Exit.BACKEND) from None
+    with progress.status(f"testing {source} and {target}") if progress.is_terminal else nullcontext():
+        plan = plan_port(source, target, declared=declared, backends=chosen_backends(backend or ()))
     if json:
         typer.echo(json_module.dumps(report.as_dict(plan), indent=1))
     else:

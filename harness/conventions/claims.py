@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Final, Literal
 
@@ -16,6 +15,7 @@ from logitmus.cases.families import convention_probes
 from logitmus.conventions.card import Card, Measured
 from logitmus.conventions.measure import measure
 from logitmus.core.convention import FIELDS
+from logitmus.core.errors import LogitmusError, suggest
 from logitmus.core.observation import NotRun, Outcome
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
@@ -27,8 +27,8 @@ Agreement = Literal["agrees", "contradicts", "undetermined"]
 _UNASKED: Final = NotRun("was not asked: the run was interrupted")
 
 
-class ClaimsError(ValueError):
-    """A field or subjects that there are none of; the message says what there is."""
+class ClaimsError(LogitmusError, ValueError):
+    """An unknown field, or a pattern that matches no subject; the message lists the known names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +107,7 @@ def selected(subjects: Collection[str], globs: Collection[str]) -> list[str]:
         raise ClaimsError("there are no subjects: no backend ran, or none has one that was chosen")
     for glob in globs:
         if not any(fnmatchcase(subject, glob) for subject in subjects):
-            raise ClaimsError(f"no subject matches {glob!r}{_closest(glob, subjects)}")
+            raise ClaimsError(f"no subject matches {glob!r}; {_closest(glob, subjects)}")
     return sorted(s for s in subjects if not globs or any(fnmatchcase(s, glob) for glob in globs))
 
 
@@ -119,14 +119,11 @@ def known_field(name: str) -> str:
     """
     if name in FIELDS:
         return name
-    close = get_close_matches(name, FIELDS, n=1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
-    raise ClaimsError(f"unknown field {name!r}{hint}; there are: {', '.join(FIELDS)}")
+    raise ClaimsError(f"unknown field {name!r}; {suggest(name, FIELDS)}")
 
 
 def _closest(glob: str, subjects: Collection[str]) -> str:
-    close = get_close_matches(glob.strip("*"), subjects, n=1, cutoff=0.4)
-    return f"; did you mean {close[0]}?" if close else f"; there are: {', '.join(sorted(subjects))}"
+    return suggest(glob.strip("*"), sorted(subjects), cutoff=0.4)
 
 
 def _claim(subject: Subject, measured: Measured) -> Claim:

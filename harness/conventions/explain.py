@@ -15,6 +15,7 @@ import numpy as np
 
 from logitmus.conventions.declared import Saying, sayings
 from logitmus.core.convention import FIELDS, PORTABLE, Convention
+from logitmus.core.errors import LogitmusError
 from logitmus.core.problem import REDUCTIONS, Problem
 from logitmus.oracle.answer import UnanswerableError, answer
 from logitmus.oracle.enclosure import Enclosure
@@ -28,8 +29,8 @@ _MUTE = frozenset(
 _DIGITS = 1e-4  # what is typed in has few of them: thirds are written 0.3333
 
 
-class ExplainError(ValueError):
-    """Numbers that do not fit together; the message says which and what is expected."""
+class ExplainError(LogitmusError, ValueError):
+    """Numbers that do not fit together; the message says which, and what is expected."""
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from logitmus.core.errors import Exit, LogitmusError
+
 World = dict[str, str]
 
 
-class TooManyWorldsError(RuntimeError):
-    """More combinations than are worth trying; the message says how many."""
+class TooManyWorldsError(LogitmusError):
+    """More combinations than can be tried; the message gives their number."""
+
+    exit_code = Exit.INTERNAL_ERROR
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,13 @@ from functools import cache
 from types import MappingProxyType
 from typing import Final
 
+from logitmus.core.errors import Exit, LogitmusError
 
-class ConventionError(ValueError):
-    """A value that a field does not know; the message lists the ones it does."""
+
+class ConventionError(LogitmusError, ValueError):
+    """An unknown field, or an invalid value of a field; the message lists the valid names."""
+
+    exit_code = Exit.INTERNAL_ERROR
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Final, get_args
 
 from logitmus.core.backend import Backend
 from logitmus.core.convention import FIELDS
+from logitmus.core.errors import Exit, LogitmusError
 from logitmus.core.floats import FLOAT_DTYPES, LABEL_DTYPES
 from logitmus.core.problem import LAYOUTS, MANNERS, REDUCTIONS
 from logitmus.core.subject import Subject, TargetKind
@@ -19,8 +20,10 @@ _OPTIONS: Final = ("weight", "ignore_index", "label_smoothing")
 _GRADIENTS: Final = ("logits", "targets")
 
 
-class DeclarationError(ValueError):
-    """A declaration that cannot be meant; the message names what was seen and what there is."""
+class DeclarationError(LogitmusError, ValueError):
+    """An invalid declaration; the message gives the value and the valid values."""
+
+    exit_code = Exit.INTERNAL_ERROR
 
 
 def subjects_of(backend: Backend, devices: Iterable[str]) -> list[Subject]:

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from logitmus.core.errors import Exit, LogitmusError
 from logitmus.core.floats import FLOAT_DTYPES, Array, dtype_name, frozen, little_endian_bytes
 
 Reduction = Literal["none", "sum", "mean", "default"]
@@ -52,8 +53,10 @@ MANNERS: Final = MappingProxyType(
 DERIVATIVES: Final = ("backward_twice", "forward_mode", "second_order")
 
 
-class ProblemError(ValueError):
-    """A problem that cannot be asked; the message names the field, what was seen and what is allowed."""
+class ProblemError(LogitmusError, ValueError):
+    """An invalid problem; the message names the field, its value and what is allowed."""
+
+    exit_code = Exit.INTERNAL_ERROR
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from logitmus.core.errors import Exit, LogitmusError
 from logitmus.core.events import BackendFailed
 from logitmus.core.observation import NotRun, Outcome
 from logitmus.core.problem import Problem
@@ -13,8 +14,10 @@ from logitmus.execution.registry import BackendSpec, RegistryError
 from logitmus.worker.user_code import TargetError
 
 
-class InquiryError(Exception):
-    """A backend that could not be asked at all; the message says why and what to do."""
+class InquiryError(LogitmusError):
+    """A backend that cannot run; the message says why and what to do."""
+
+    exit_code = Exit.BACKEND
 
 
 def cannot(failed: BackendFailed) -> Exception:
@@ -22,7 +25,7 @@ def cannot(failed: BackendFailed) -> Exception:
 
     All else is the function's own: a `TargetError`.
     """
-    return InquiryError(f"{failed.reason}. {failed.hint}") if failed.hint else TargetError(failed.reason)
+    return InquiryError(failed.reason, failed.hint) if failed.hint else TargetError(failed.reason)
 
 
 def inquire(

@@ -137,7 +137,7 @@ class Pool:
         try:
             worker, hello = self._workers.start(spec, launched=self._launched.get(spec.label))
         except StartError as error:
-            return BackendFailed(spec.label, error.reason, error.hint)
+            return BackendFailed(spec.label, error.message, error.hint)
         except StoppedError:
             return BackendFailed(spec.label, "the run was stopped")
         self._described[spec.label] = worker

@@ -11,7 +11,6 @@ Nothing is imported to find out: entry points are metadata.
 
 from __future__ import annotations
 
-import difflib
 import re
 import shlex
 import shutil
@@ -24,6 +23,7 @@ from typing import Final
 
 from logitmus.core.backend import Backend
 from logitmus.core.convention import FIELDS
+from logitmus.core.errors import LogitmusError, suggest
 from logitmus.worker import user_code
 
 GROUP = "logitmus.backends"
@@ -32,8 +32,8 @@ _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _NAMED = re.compile(r"([A-Za-z0-9][\w.-]*)=(.+)", re.DOTALL)
 
 
-class RegistryError(ValueError):
-    """A backend that cannot be meant; the message names what was seen, what there is, and what to do."""
+class RegistryError(LogitmusError, ValueError):
+    """An unknown or invalid backend, subject or device; the message lists the known names."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,11 +170,9 @@ def _registered(name: str) -> BackendSpec:
         if spec.name == name:
             return spec
     names = [spec.name for spec in available()]
-    close = difflib.get_close_matches(name, names, n=1)
-    suggestion = f"; did you mean {close[0]!r}?" if close else "."
     raise RegistryError(
-        f"no backend is called {name!r}{suggestion} There is: {', '.join(names) or 'none'}; also NAME@/path/to/python, "
-        "module:ATTRIBUTE and cmd:./program"
+        f"unknown backend {name!r}; {suggest(name, names)}",
+        "A backend is a name, NAME@/path/to/python, module:ATTRIBUTE or cmd:./program",
     )
 
 

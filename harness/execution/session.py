@@ -130,8 +130,8 @@ class Drive:
             finished = True
         except StartError as error:
             self._recall()
-            self._events.append(BackendFailed(self.place.spec.label, error.reason, error.hint))
-            self._leave(source, f"the backend could not start: {error.reason}")
+            self._events.append(BackendFailed(self.place.spec.label, error.message, error.hint))
+            self._leave(source, f"the backend could not start: {error.message}")
         finally:
             if not finished:
                 self._recall()

@@ -6,6 +6,7 @@ import itertools
 import threading
 from typing import Final
 
+from logitmus.core.errors import Exit, LogitmusError
 from logitmus.core.observation import Crashed, Garbled, Outcome, OutOfMemory, TimedOut
 from logitmus.execution import messages
 from logitmus.execution.launch import Process, launch
@@ -15,13 +16,10 @@ from logitmus.execution.worker_process import Limits, WorkerLost, WorkerProcess
 _MEMORY_LOOKS_SECONDS: Final = 0.25
 
 
-class StartError(Exception):
-    """A worker that could not start: why, and what a person can do."""
+class StartError(LogitmusError):
+    """A worker that could not start: why, and what to do."""
 
-    def __init__(self, reason: str, hint: str = "") -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.hint = hint
+    exit_code = Exit.BACKEND
 
 
 class StoppedError(Exception):

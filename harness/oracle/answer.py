@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from logitmus.core.convention import PORTABLE, Convention
+from logitmus.core.errors import Exit, LogitmusError
 from logitmus.core.floats import Array
 from logitmus.core.problem import Problem
 from logitmus.oracle import arb
@@ -28,8 +29,10 @@ WIDE: Final = EXTENDED.bits if EXTENDED is not None else FAST
 ARB_BITS: Final = (128, 256, 512, 1024, 2048, 4096)
 
 
-class UnanswerableError(ValueError):
+class UnanswerableError(LogitmusError, ValueError):
     """A question whose expected answer is an exception; the message says why."""
+
+    exit_code = Exit.INTERNAL_ERROR
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,7 +60,7 @@ def started(specs: Sequence[BackendSpec]) -> Iterator[Interview]:
         subjects: list[Subject] = []
         for said in pool.describe():
             if isinstance(said, BackendFailed):
-                raise InquiryError(f"{said.backend}: {said.reason}{f'. {said.hint}' if said.hint else ''}")
+                raise InquiryError(f"{said.backend}: {said.reason}", said.hint)
             subjects += said.subjects
         yield Interview(tuple(subjects), lambda asked: _put(pool, asked), measured=True)
 
@@ -82,7 +82,7 @@ def _put(pool: Pool, asked: Sequence[Asked]) -> list[Outcome]:
         if isinstance(event, Observed):
             found[event.observation.subject, event.problem.id] = event.observation.outcome
         elif isinstance(event, BackendFailed):
-            raise InquiryError(f"{event.backend}: {event.reason}{f'. {event.hint}' if event.hint else ''}")
+            raise InquiryError(f"{event.backend}: {event.reason}", event.hint)
     return [found[subject.id, problem.id] for subject, problem in asked]
 
 

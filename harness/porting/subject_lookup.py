@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
+from logitmus.core.errors import closest
 from logitmus.core.subject import Subject, SubjectId
 from logitmus.execution.registry import RegistryError
 
@@ -75,7 +75,7 @@ def _closest(function: str, subjects: Sequence[Subject]) -> str:
     names = {s.qualified_name: None for s in subjects}
     plain = {SubjectId.parse(name).function.lower(): name for name in names} | {name.lower(): name for name in names}
     wanted = function.lower()
-    close = difflib.get_close_matches(wanted, plain, n=3, cutoff=0.5)
+    close = closest(wanted, plain, count=3, cutoff=0.5)
     end = wanted.rpartition(":")[2]
     inside = [name for name in plain if end in name] if len(end) > 2 else []
     found = list(dict.fromkeys(plain[name] for name in (*close, *inside)))[:_FEW]

@@ -23,11 +23,12 @@ from pathlib import Path
 
 import msgspec
 
+from logitmus.core.errors import LogitmusError
 from logitmus.core.finding import Finding, Kind, Severity
 
 
-class ExpectationsError(ValueError):
-    """An expectations file that cannot be used; the message names the file, the place and what is allowed."""
+class ExpectationsError(LogitmusError, ValueError):
+    """An invalid expectations file; the message names the file, the place and what is allowed."""
 
 
 class Expectation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from logitmus.core.backend import Function
+from logitmus.core.errors import LogitmusError
 from logitmus.core.events import BackendReady, Event, Examined, Judged
 from logitmus.core.finding import Finding
 from logitmus.core.observation import Answered, Outcome
@@ -29,8 +30,8 @@ _CANDIDATES: Final = 12
 _BUILDS: Final = ("", "-cpu", "-gpu", "-macos")  # TensorFlow's distributions are called so
 
 
-class ReproError(ValueError):
-    """A finding that cannot be meant, or of which no script can be made; the message says why and what to do."""
+class ReproError(LogitmusError, ValueError):
+    """An unknown finding, or a finding that no script can reproduce; the message says why and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, get_args
 import msgspec
 import numpy as np
 
+from logitmus.core.errors import Exit, LogitmusError
 from logitmus.core.floats import FLOAT_DTYPES, Array, dtype_name, little_endian_bytes
 from logitmus.core.observation import Outcome
 
@@ -27,8 +28,10 @@ _SAMPLE = 1 << 16
 _SMALL = 1 << 11  # compressing these takes longer than writing them
 
 
-class RecordError(Exception):
-    """A record that does not say what it should; the message names what was seen."""
+class RecordError(LogitmusError):
+    """A stored record that cannot be decoded; the message says what is wrong with it."""
+
+    exit_code = Exit.INTERNAL_ERROR
 
 
 def content_hash(bits: bytes) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from logitmus import __version__
+from logitmus.core.errors import LogitmusError
 from logitmus.core.problem import Problem
 
 SUFFIX: Final = ".logitmus"
@@ -16,11 +17,11 @@ _MAGIC: Final = b"SQLite format 3\0"
 _KEPT_BYTES: Final = 1 << 25
 
 
-class StoreError(Exception):
-    """A run's file that cannot be used: names the file, says what was seen and what to do."""
+class StoreError(LogitmusError):
+    """A run file that cannot be used: which file, what is wrong with it, and what to do."""
 
     def __init__(self, path: Path | str, seen: str, hint: str) -> None:
-        super().__init__(f"{path}: {seen.rstrip('.')}. {hint}")
+        super().__init__(f"{path}: {seen}", hint)
 
 
 class Kept:

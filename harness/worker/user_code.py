@@ -5,7 +5,6 @@ Light (standard library): the harness parses with it, a worker imports with it.
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 import traceback
@@ -17,11 +16,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from logitmus.core.errors import LogitmusError, suggest
+
+_MOST = 8  # names that a message lists
 _ATTRIBUTE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
-class TargetError(ValueError):
-    """A function that cannot be meant, or cannot be asked; the message says what was seen and what to do."""
+class TargetError(LogitmusError, ValueError):
+    """A user's function that cannot be found, imported or called; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +145,7 @@ def _prefixes(module: str) -> set[str]:
 
 def _suggestion(name: str, there: Iterable[str]) -> str:
     public = sorted(one for one in there if not one.startswith("__"))
-    close = difflib.get_close_matches(name, public, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; there is: {', '.join(public[:8])}" if public else ""
+    return f"; {suggest(name, public, most=_MOST)}" if public else ""
 
 
 def _a(value: object) -> str:

@@ -9,7 +9,6 @@ is only ever asked for nothing. It may be any callable: a method, a `functools.p
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from typing import Any, Final, get_args
 
 from logitmus.core.backend import Backend, Function, NotAskedError
 from logitmus.core.convention import PORTABLE, Convention
+from logitmus.core.errors import suggest
 from logitmus.core.problem import REDUCTIONS
 from logitmus.core.subject import Offer, Precision, TargetKind, same_precision
 from logitmus.worker.user_code import TargetError
@@ -197,9 +197,7 @@ def _parameters(function: Callable[..., Any]) -> Sequence[Parameter] | None:
 def _check_named(name: str, names: Mapping[str, str], named: Mapping[str, object], *, open_ended: bool) -> None:
     for ours, theirs in names.items():
         if theirs and theirs not in named and not open_ended:
-            close = difflib.get_close_matches(theirs, named, n=1)
-            suggestion = f"did you mean {close[0]!r}? " if close else ""
-            raise TargetError(f"{name} has no parameter {theirs!r} for {ours}; {suggestion}It has: {', '.join(named)}")
+            raise TargetError(f"{name} has no parameter {theirs!r} for {ours}; {suggest(theirs, named)}")
 
 
 def _logits_and_targets(name: str, names: Mapping[str, str], free: Sequence[str]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 
 from logitmus.core.convention import PORTABLE
+from logitmus.core.errors import Exit, LogitmusError
 from logitmus.core.floats import FLOAT_DTYPES, LABEL_DTYPES, Array, dtype_name, little_endian_bytes
 from logitmus.core.observation import (
     Answered,
@@ -44,8 +45,10 @@ _MARK = f"bits-{secrets.token_hex(16)}"
 _MARK_BYTES = json.dumps(_MARK).encode("ascii")
 
 
-class WireError(ValueError):
-    """A line that is not a message of the protocol; the message says what was wrong with it."""
+class WireError(LogitmusError, ValueError):
+    """A line that is not a message of the protocol; the message says what is wrong with it."""
+
+    exit_code = Exit.INTERNAL_ERROR
 
 
 @dataclass(frozen=True, slots=True)

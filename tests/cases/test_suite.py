@@ -157,8 +157,8 @@ def test_patterns_select_families_in_their_own_order() -> None:
     ("arguments", "message"),
     [
         ({"profile": "fast"}, "unknown profile 'fast'.*quick, default, full"),
-        ({"families": ["tie"]}, r"unknown family 'tie' \(did you mean ties\?\); there are: seed-question"),
-        ({"dtypes": ["float23"]}, r"unknown dtype 'float23' \(did you mean float\d\d\?\)"),
+        ({"families": ["tie"]}, "unknown family 'tie'; did you mean 'ties'"),
+        ({"dtypes": ["float23"]}, r"unknown dtype 'float23'; did you mean 'float\d\d'"),
     ],
 )
 def test_unknown_names_are_refused_at_the_call(arguments, message) -> None:

@@ -287,7 +287,7 @@ def test_both_kinds_of_targets_have_a_model() -> None:
 
 
 def test_a_model_that_there_is_not() -> None:
-    with pytest.raises(RegistryError, match=r"--like cross_entrop: .*did you mean cross_entropy\?"):
+    with pytest.raises(RegistryError, match=r"--like cross_entrop: .*did you mean 'cross_entropy'\?"):
         reference.models("torch", "cross_entrop")
 
 
@@ -389,8 +389,8 @@ def test_exit_1_where_it_does_not(losses: Path) -> None:
         (["nowhere.py:f", "-f", "numpy"], "there is no file nowhere.py"),
         (["{losses}", "-f", "numpy"], "names no function"),
         (["{losses}:right", "-f", "nunpy"], "did you mean 'numpy'?"),
-        (["{losses}:right", "-f", "numpy", "--like", "cross_entrop"], "did you mean cross_entropy?"),
-        (["{losses}:right", "-f", "numpy", "--dtype", "float31"], "did you mean float32?"),
+        (["{losses}:right", "-f", "numpy", "--like", "cross_entrop"], "did you mean 'cross_entropy'?"),
+        (["{losses}:right", "-f", "numpy", "--dtype", "float31"], "did you mean 'float32'?"),
         (["{losses}:right", "-f", "numpy", "--class-axis", "2"], "use last or 1"),
         (["{losses}:right", "-f", "numpy", "--device", "cuda"], "there is no device 'cuda' here; there is cpu"),
         (["{losses}:right", "-f", "numpy", "--option", "weights=w"], "use OURS=THEIRS"),

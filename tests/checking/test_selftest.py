@@ -165,7 +165,7 @@ def test_the_list_names_what_is_planted(cli) -> None:
 def test_an_unknown_name_is_a_usage_error(cli) -> None:
     code, out, err = cli("eats_the_memroy")
     assert (code, out) == (2, "")
-    assert "did you mean eats_the_memory?" in err
+    assert "did you mean 'eats_the_memory'?" in err
 
 
 def test_a_few_by_name(cli, cache: Path) -> None:

@@ -113,10 +113,10 @@ def test_help_loads_no_engine():
 @pytest.mark.parametrize(
     ("args", "told"),
     [
-        (["run", "--backend", "troch"], "no backend is called 'troch'; did you mean 'torch'?"),
+        (["run", "--backend", "troch"], "unknown backend 'troch'; did you mean 'torch'?"),
         (["run", "--backend", "cmd:./nothing"], "is not a program that can be run"),
-        (["run", "--family", "seed-questoin"], "did you mean seed-question?"),
-        (["run", "--dtype", "float31"], "did you mean float32?"),
+        (["run", "--family", "seed-questoin"], "did you mean 'seed-question'?"),
+        (["run", "--dtype", "float31"], "did you mean 'float32'?"),
         (["run", "--profile", "quik"], "quick"),
         (["run", "--resume"], "needs --out FILE"),
         (["run", "--resume", "--out", "nothing.logitmus"], "nothing.logitmus: cannot be read (No such file"),
@@ -129,7 +129,7 @@ def test_help_loads_no_engine():
         (["backends", "troch"], "did you mean 'torch'?"),
         (["conventions", "nothing.logitmus"], "nothing.logitmus: cannot be read (No such file"),
         (["conventions", __file__], "not the file of a run"),
-        (["conventions", "--field", "inptus"], "unknown field 'inptus' (did you mean inputs?)"),
+        (["conventions", "--field", "inptus"], "unknown field 'inptus'; did you mean 'inputs'?"),
         (["conventions", "--backend", "troch"], "did you mean 'torch'?"),
         (["conventions", "x.logitmus", "--backend", "numpy"], "cannot be used with RUN"),
     ],

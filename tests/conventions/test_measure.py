@@ -181,7 +181,7 @@ def test_what_is_no_cross_entropy_ends_with_1(cli: Any, name: str) -> None:
         (("losses.py:bits",), 2, "Missing option '--framework'"),
         (("losses.py", "-f", "numpy"), 2, "'losses.py' names no function; use FILE.py:FUNCTION"),
         (("loses.py:bits", "-f", "numpy"), 2, "there is no file loses.py; did you mean 'losses.py'?"),
-        (("losses.py:bits", "-f", "numy"), 2, "no backend is called 'numy'; did you mean 'numpy'?"),
+        (("losses.py:bits", "-f", "numy"), 2, "unknown backend 'numy'; did you mean 'numpy'?"),
         (("losses.py:bits", "-f", "numpy", "--option", "w=weight"), 2, "--option w=weight: use OURS=THEIRS"),
         (("losses.py:bits", "-f", "numpy", "--class-axis", "0"), 2, "--class-axis 0: use last or 1"),
         (("losses.py:bits", "-f", "numpy", "--device", "tpu"), 2, "there is no device 'tpu' here; there is cpu"),

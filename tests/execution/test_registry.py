@@ -43,14 +43,14 @@ def test_every_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("tourch", "did you mean 'torch'? There is: "),
-        ("caffe", "no backend is called 'caffe'. There is: "),
+        ("tourch", "did you mean 'torch'?"),
+        ("caffe", "unknown backend 'caffe'; choose from: "),
         ("torch@/no/such/python", "'/no/such/python' is not a program that can be run"),
         ("torch@", "nothing is not a program"),
         ("cmd:", "names no program"),
         ("cmd:./no_such_program", "'./no_such_program' is not a program that can be run"),
         ("cmd:'open", "No closing quotation"),
-        ("", "no backend is called ''"),
+        ("", "unknown backend ''"),
     ],
 )
 def test_what_cannot_be_meant(text: str, says: str) -> None:

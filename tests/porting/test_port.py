@@ -319,7 +319,7 @@ def test_a_person_reads_it(cli: Any) -> None:
         ((TORCH, "probabilities"), 2, "'probabilities' may mean"),
         (("numpy:textbook", "numpy:textbook@tpu"), 2, "not offered in that mode or on that device"),
         (("numpy:textbook", "none:f", "--backend", "numpy", "--backend", "none:BACKEND"), 3, "none: "),
-        (("numpy:textbook", TORCH, "--backend", "nump"), 2, "no backend is called 'nump'"),
+        (("numpy:textbook", TORCH, "--backend", "nump"), 2, "unknown backend 'nump'"),
     ],
 )
 def test_what_cannot_be_ported(cli: Any, args: tuple[str, ...], code: int, says: str) -> None:

@@ -301,7 +301,7 @@ def test_what_is_asked_here_is_observed_as_in_a_worker() -> None:
 
 
 def test_a_callable_is_asked_in_this_process_or_not_at_all(tmp_path: Path) -> None:
-    with pytest.raises(registry.RegistryError, match="no backend is called 'nump'; did you mean 'numpy'"):
+    with pytest.raises(registry.RegistryError, match="unknown backend 'nump'; did you mean 'numpy'"):
         next(ask_here(right, "nump", [DEFAULT]))
     with pytest.raises(registry.RegistryError, match="no device 'tpu' here; there is cpu"):
         next(ask_here(right, "numpy", [DEFAULT], device="tpu"))
@@ -409,7 +409,7 @@ def test_a_name_that_means_nothing(text: str, says: str, file: Path, monkeypatch
     [
         ("los", "has no 'los'; did you mean 'loss'?"),
         ("Losses.plane", "has no 'Losses.plane'; did you mean 'plain'?"),
-        ("nothing_alike", "has no 'nothing_alike'; there is: Losses, aborts, "),
+        ("nothing_alike", "has no 'nothing_alike'; choose from: Losses, aborts, "),
         ("number", "is an int, and cannot be called"),
         ("Losses", "is a class; name a function, or an object made of it"),
     ],
@@ -481,7 +481,7 @@ def test_its_own_names_reach_the_worker(file: Path) -> None:
 @pytest.mark.parametrize(
     ("framework", "options", "axis", "says"),
     [
-        ("pytorch", (), "last", "no backend is called 'pytorch'; did you mean 'torch'?"),
+        ("pytorch", (), "last", "unknown backend 'pytorch'; did you mean 'torch'?"),
         ("cmd:cat", (), "last", "a program of its own takes no functions"),
         ("numpy", ("weight",), "last", "--option weight: use OURS=THEIRS, e.g. weight=class_weights"),
         ("numpy", ("wait=w",), "last", "where OURS is one of logits, targets, weight"),
