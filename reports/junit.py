@@ -11,6 +11,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from logitmus.core.finding import Finding, Severity
 from logitmus.results import detection_power, wording
+from logitmus.results.finding_view import FindingView
 from logitmus.results.groups import Group
 from logitmus.results.summary import Summary
 
@@ -70,27 +71,21 @@ def _failure(groups: list[Group]) -> Failure:
     worst = groups[0].finding
     more = f" (and {len(groups) - 1} more)" if len(groups) > 1 else ""
     failure = Failure(_clean(f"{worst.severity.value}: {worst.summary}{more}"), worst.kind.value)
-    failure.text = _clean("\n\n".join(details(group.finding, group) for group in groups))
+    failure.text = _clean("\n\n".join(map(details, groups)))
     return failure
 
 
-def details(finding: Finding, group: Group) -> str:
-    """Problem, expected, came: in plain text."""
-    return (
-        f"{finding.severity.value}: {finding.summary}\n"
-        f"finding {finding.id}, cause {finding.cause}\n"
-        f"problem {finding.problem}: {wording.question(group.problem, finding.row)}\n"
-        f"expected {finding.expected} {wording.where(finding)}\n"
-        f"came {finding.observed} {wording.measure(finding)}\n"
-        f"{_sentence('depends', wording.depends(group.dependences))}"
-        f"{_sentence('or', wording.doubt(finding))}"
-        f"{_sentence('matters', wording.why(finding))}"
-        f"script {wording.repro(finding)}"
-    )
-
-
-def _sentence(name: str, words: str) -> str:
-    return f"{name} {words}\n" if words else ""
+def details(group: Group) -> str:
+    """A group of findings in plain text, a line for each field."""
+    finding = group.finding
+    lines = [
+        f"{finding.severity.value}: {finding.summary}",
+        f"finding: {finding.id}",
+        f"problem: {finding.problem}",
+        *(f"{label}: {text}" for label, text in FindingView.of(group).fields()),
+        f"reproduce: {wording.repro(finding)}",
+    ]
+    return "\n".join(lines)
 
 
 def _clean(text: str) -> str:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from logitmus.core.finding import Severity, Verdict
 from logitmus.results import detection_power, exploration, metamorphic, wording
+from logitmus.results.finding_view import FindingView
 from logitmus.results.groups import Group
 from logitmus.results.summary import Summary
 
 _MARKS = {Severity.BUG: "🔴", Severity.HAZARD: "🟣", Severity.DIFFERENCE: "🟡", Severity.NOTE: "⚪"}
 _MOST = 30  # a pull request's comment holds 65,536 characters
 _PLAIN = re.compile(r"[\w.:+@/, -]*", re.ASCII)
-_HEAD = ("| | what | who | smallest problem | expected | came |", "| --- | --- | --- | --- | --- | --- |")
+_HEAD = ("| | finding | affects | minimal input | expected | got |", "| --- | --- | --- | --- | --- | --- |")
 _SUBJECTS = (
     "| subject | passed | absorbed | findings | coarse | undecided | not run | worst |",
     "| --- | --: | --: | --: | --: | --: | --: | --- |",
@@ -92,17 +93,17 @@ _ORDER = (
 
 
 def _group(group: Group) -> str:
-    finding, depends = group.finding, wording.depends(group.dependences)
-    accepted = f"accepted: {group.acceptance}" if group.acceptance else ""
-    more = (f"depends {depends}" if depends else "", wording.doubt(finding), accepted)
+    finding, view = group.finding, FindingView.of(group)
+    more = [f"{label}: {words}" for label, words in view.fields("depends_on", "alternatives", "accepted")]
     mark = "☑️" if group.is_accepted else _MARKS[finding.severity]
+    texts = dict(view.fields())
     columns = (
         f"{mark} {finding.severity.value}",
-        f"{code(finding.id)} {cell('; '.join(filter(None, (finding.summary, *more))))}",
-        cell(f"{wording.names(group.subjects)} ({wording.plural(group.count, 'result')})"),
-        f"{code(finding.problem)} {cell(wording.question(group.problem, finding.row))}",
-        cell(", ".join(filter(None, (finding.expected, wording.where(finding))))),
-        cell(", ".join(filter(None, (finding.observed, wording.measure(finding))))),
+        f"{code(finding.id)} {cell('; '.join([finding.summary, *more]))}",
+        cell(f"{view.affects} ({wording.plural(group.count, 'result')})"),
+        f"{code(finding.problem)} {cell(view.minimal_input)}",
+        cell(texts.get("expected", "")),
+        cell(texts.get("got", "")),
     )
     return f"| {' | '.join(columns)} |"
 

@@ -13,12 +13,13 @@ from logitmus.core.finding import Finding, Grade, Severity
 from logitmus.core.subject import Subject, TargetKind
 from logitmus.results import detection_power, exploration, metamorphic, serialize, wording
 from logitmus.results.expectations import Acceptance
+from logitmus.results.finding_view import FindingView
 from logitmus.results.groups import Group
 from logitmus.results.summary import Summary
 
 SCHEMA: Final = 1
 _OPTIONS: Final = ("weight", "ignore_index", "label_smoothing")
-_FAMILIES: Final = 6
+_LABEL: Final = len("minimal input: ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +103,7 @@ class CheckResult:
         lines = [self.headline, ""]
         for number, group in enumerate(self.groups, 1):
             lines.append(f"{number}. {_head(group)}")
-            lines += [f"   {name + ':':<10}{words}" for name, words in evidence(group)]
+            lines += [f"   {label + ':':<{_LABEL}}{text}" for label, text in fields(group)]
             lines.append("")
         lines += [*_grade_lines(self), *facts(self)]
         return wording.printable("\n".join(lines))
@@ -132,23 +133,9 @@ class CheckResult:
         }
 
 
-def evidence(group: Group) -> Iterator[tuple[str, str]]:
-    """What shows a group's cause, line by line: a name and words."""
-    finding, place = group.finding, wording.where(group.finding)
-    came = f"{finding.observed}  {wording.measure(finding)}".strip()
-    many = f"{wording.plural(group.count, 'result')} in {wording.listed(group.families, _FAMILIES)}"
-    yield "asked", wording.question(group.problem, finding.row)
-    for name, words in (
-        ("expected", f"{finding.expected}  ({place})" if place and finding.expected else finding.expected),
-        ("came", came),
-        ("seen", f"{many} ({', '.join(sorted(group.dtypes))})"),
-        ("depends", wording.depends(group.dependences)),
-        ("or", wording.doubt(finding)),
-        ("matters", wording.why(finding)),
-        ("cause", finding.cause),
-    ):
-        if words:
-            yield name, words
+def fields(group: Group) -> list[tuple[str, str]]:
+    """What shows a group's cause: labels and texts. Whom it affects is clear."""
+    return [(label, text) for label, text in FindingView.of(group).fields() if label != "affects"]
 
 
 def facts(result: CheckResult) -> Iterator[str]:

@@ -1,122 +1,95 @@
-"""The evidence of a group of findings: its smallest problem to the bit, expected against observed, for a page."""
+"""View of a finding: a group of findings in the words, and under the labels, of every report."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
-from logitmus.core.problem import MANNERS, ONCE, Problem
-from logitmus.core.subject import Subject, SubjectId
 from logitmus.results import wording
 from logitmus.results.groups import Group
 
-_MOST_CLASSES = 24
+_MOST_FAMILIES = 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ClassRow:
-    """One class of the row concerned: its logit in decimals and exactly, its target, its weight, and what it is."""
-
-    index: int
-    logit: str
-    exact: str
-    target: str
-    weight: str
-    concerned: bool
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Evidence:
-    """A group of findings with everything that a page shows of it.
+class FindingView:
+    """A group of findings in words; a label is the name of an attribute, with spaces.
 
     Attributes:
-        question: the problem in a line. where: which value. measure: ulps and share. why: why it matters.
-        doubt: which other conventions explain it as well. depends: what the answer was found to depend on.
-        docs: a link to what the subject's documentation says of it, or "".
-        row: the row shown. classes: its telling classes, at most 24, in order. left_out: how many others there are.
+        affects: the functions that have it. found_in: how many results, in which families and dtypes.
+        minimal_input: the smallest problem that shows it, in a line.
+        expected: the exact answer. place: which value of which part that is, or "".
+        got: the result. error: its distance in ulps and in units of the error budget, or "".
+        depends_on: what the result depends on, where that was found out.
+        alternatives: the other conventions that explain the finding as well.
+        impact: why it matters. cause: in its text form, as expectations match it.
+        accepted: how much of it is accepted, and for which reasons.
     """
 
-    number: int
     group: Group
-    who: str
-    backend: str
-    question: str
-    where: str
-    measure: str
-    why: str
-    doubt: str
-    depends: str
-    docs: str
-    row: int
-    options: list[tuple[str, str]]
-    classes: list[ClassRow]
-    left_out: int
+    affects: str
+    found_in: str
+    minimal_input: str
+    expected: str
+    place: str
+    got: str
+    error: str
+    depends_on: str
+    alternatives: str
+    impact: str
+    cause: str
+    accepted: str
 
     @classmethod
-    def of(cls, number: int, group: Group, subject: Subject | None) -> Evidence:
-        """The evidence of `group`, the `number`-th of the report; `subject`: that of its example, if described."""
-        finding, problem = group.finding, group.problem
-        row = wording.telling_row(problem, finding.row)
-        classes = _classes(problem, row, finding.index)
+    def of(cls, group: Group) -> FindingView:
+        """The view of a group."""
+        finding = group.finding
+        families = wording.listed(group.families, _MOST_FAMILIES)
         return cls(
-            number=number,
             group=group,
-            who=wording.names(group.subjects),
-            backend=SubjectId.parse(finding.subject).backend,
-            question=wording.question(problem, finding.row),
-            where=wording.where(finding),
-            measure=wording.measure(finding),
-            why=wording.why(finding),
-            doubt=wording.doubt(finding),
-            depends=wording.depends(group.dependences),
-            docs=_docs(finding.cause, subject),
-            row=row,
-            options=_options(problem),
-            classes=classes,
-            left_out=problem.classes - len(classes) if classes else 0,
+            affects=wording.names(group.subjects),
+            found_in=f"{wording.plural(group.count, 'result')} in {families} ({', '.join(sorted(group.dtypes))})",
+            minimal_input=wording.question(group.problem, finding.row),
+            expected=finding.expected,
+            place=wording.where(finding),
+            got=finding.observed,
+            error=wording.measure(finding),
+            depends_on=wording.depends(group.dependences),
+            alternatives=wording.doubt(finding),
+            impact=wording.why(finding),
+            cause=finding.cause,
+            accepted=group.acceptance,
         )
 
+    def fields(self, *names: str) -> list[tuple[str, str]]:
+        """Labels and texts of these attributes (default: all) in a fixed order, without empty ones."""
+        texts = {
+            "affects": self.affects,
+            "found in": self.found_in,
+            "minimal input": self.minimal_input,
+            "expected": _with(self.expected, self.place),
+            "got": _with(self.got, self.error),
+            "depends on": self.depends_on,
+            "alternatives": self.alternatives,
+            "impact": self.impact,
+            "cause": self.cause,
+            "accepted": self.accepted,
+        }
+        return [(label, text) for label, text in texts.items() if text and (not names or _attribute(label) in names)]
 
-def _docs(cause: str, subject: Subject | None) -> str:
-    field = cause.partition(":")[2].partition("=")[0]
-    return wording.link(subject.docs.get(field) or subject.docs.get("", "")) if subject is not None else ""
+    def also(self, others: Iterable[FindingView]) -> list[tuple[str, str]]:
+        """The same finding in other frameworks, briefly: a labelled text for each."""
+        return [("also affects", other._briefly()) for other in others]
+
+    def _briefly(self) -> str:
+        count = wording.plural(self.group.count, "result")
+        accepted = f"; accepted: {self.accepted}" if self.accepted else ""
+        return f"{self.affects} ({count}), e.g. {self.group.finding.id}: {_with(self.got, self.error)}{accepted}"
 
 
-def _options(problem: Problem) -> list[tuple[str, str]]:
-    given = {
-        "shape": f"{problem.dtype}{list(problem.logits.shape)}",
-        "targets": f"{problem.targets.dtype.name}{list(problem.targets.shape)}",
-        "reduction": problem.reduction,
-        "ignore_index": "" if problem.ignore_index is None else str(problem.ignore_index),
-        "label_smoothing": f"{problem.label_smoothing!r}" if problem.label_smoothing else "",
-        "upstream gradient": "" if problem.cotangent is None else wording.short(problem.cotangent.reshape(-1)),
-        "layout": "" if problem.layout == "contiguous" else problem.layout,
-        "asked": "" if problem.manner == ONCE else MANNERS[problem.manner],
-        "family": problem.family,
-        "idea": problem.idea,
-    }
-    return [(name, value) for name, value in given.items() if value]
+def _attribute(label: str) -> str:
+    return label.replace(" ", "_")
 
 
-def _classes(problem: Problem, row: int, concerned: int | None) -> list[ClassRow]:
-    if not problem.rows or not problem.classes:
-        return []
-    logits = problem.logits.reshape(problem.rows, problem.classes)[row].astype(np.float64)
-    targets = problem.targets.reshape(problem.rows, -1)[row]
-    label = int(targets[0]) if problem.target_kind == "labels" else None
-    # Those that the answer hangs on come first: the label, the class concerned, the largest logits; then from 0 on.
-    largest = np.argsort(-np.nan_to_num(logits, nan=np.inf), kind="stable")[:4]
-    telling = [k for k in (label, concerned, *largest.tolist()) if k is not None and 0 <= k < problem.classes]
-    shown = list(dict.fromkeys([*telling, *range(min(_MOST_CLASSES, problem.classes))]))[:_MOST_CLASSES]
-    return [
-        ClassRow(
-            index=k,
-            logit=f"{float(logits[k])!r}",
-            exact=float(logits[k]).hex(),
-            target=("target" if k == label else "") if label is not None else f"{float(targets[k])!r}",
-            weight="" if problem.weight is None else f"{float(problem.weight[k])!r}",
-            concerned=k in (label, concerned),
-        )
-        for k in sorted(shown)
-    ]
+def _with(text: str, remark: str) -> str:
+    return f"{text}  ({remark})" if text and remark else text or remark

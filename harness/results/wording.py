@@ -199,13 +199,19 @@ def repro(finding: Finding, run: str = "RUN") -> str:
 
 
 def measure(finding: Finding) -> str:
-    """Both coordinates: ulps of the result, share of the budget."""
-    said = []
+    """The error, in ulps of the result and in units of its error budget."""
+    infinite = float("inf")
+    measures = []
     if finding.ulps is not None:
-        said.append("infinitely many ulps" if finding.ulps == float("inf") else f"{amount(finding.ulps)} ulps")
+        measures.append("infinitely many ulps" if finding.ulps == infinite else f"{amount(finding.ulps)} ulps")
     if finding.share is not None:
-        said.append(f"{amount(finding.share)} of its budget")
-    return ", ".join(said)
+        measures.append("infinite error" if finding.share == infinite else budgets(finding.share))
+    return ", ".join(measures)
+
+
+def budgets(share: float) -> str:
+    """An error in units of the error budget: `17.7x its error budget`."""
+    return f"{amount(share)}x its error budget"
 
 
 def amount(value: float) -> str:

@@ -15,10 +15,10 @@ from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.core.finding import Verdict
 from logitmus.core.subject import SubjectId
 from logitmus.reports.html.conventions_page import columns
+from logitmus.reports.html.finding_details import FindingDetails
 from logitmus.reports.html.pages import templates
 from logitmus.reports.terminal.conventions import headline
 from logitmus.results import detection_power, exploration, metamorphic, serialize, wording
-from logitmus.results.finding_view import Evidence
 from logitmus.results.summary import Cell, Summary
 
 # What became of the calls that were made, in the order in which the page shows it.
@@ -44,8 +44,8 @@ def write(summary: Summary, path: Path, measured: Sequence[Claims] = (), verdict
 
 def render(summary: Summary, measured: Sequence[Claims] = (), verdict: str = "") -> str:
     """The report as text; everything from data is escaped by the template engine."""
-    evidence = [
-        Evidence.of(n, group, summary.subjects.get(group.finding.subject))
+    findings = [
+        FindingDetails.of(n, group, summary.subjects.get(group.finding.subject))
         for n, group in enumerate(summary.groups(), 1)
     ]
     facts, packages = _environments(summary)
@@ -58,8 +58,8 @@ def render(summary: Summary, measured: Sequence[Claims] = (), verdict: str = "")
         verdicts=[(v.value, words, summary.verdicts[v]) for v, words in _VERDICTS.items() if summary.verdicts[v]],
         families=summary.family_names(),
         matrix=_matrix(summary),
-        links=_links(evidence),
-        evidence=evidence,
+        links=_links(findings),
+        findings=findings,
         exploration=exploration,
         detection=detection_power,
         relations=metamorphic.table(summary.related),
@@ -115,7 +115,7 @@ def _parts(subject: str) -> tuple[str, int, list[str], str]:
 def _cell(subject: str, family: str, cell: Cell) -> dict[str, str]:
     counts = ", ".join(f"{n:,} {verdict.value}" for verdict, n in sorted(cell.counts.items()) if n) or "not run"
     graded = cell.letter not in ("ok", "?", ".")
-    worst = f"; worst {wording.amount(cell.share)} of its budget, {wording.amount(cell.ulps)} ulps" if graded else ""
+    worst = f"; worst {wording.budgets(cell.share)}, {wording.amount(cell.ulps)} ulps" if graded else ""
     grade = f"grade {cell.letter}, " if graded else ""
     return {
         "family": family,
@@ -125,12 +125,12 @@ def _cell(subject: str, family: str, cell: Cell) -> dict[str, str]:
     }
 
 
-def _links(evidence: list[Evidence]) -> dict[tuple[str, str], list[int]]:
+def _links(findings: list[FindingDetails]) -> dict[tuple[str, str], list[int]]:
     """The findings behind each cell."""
     links: dict[tuple[str, str], list[int]] = {}
-    for one in evidence:
-        for cell in one.group.cells:
-            links.setdefault(cell, []).append(one.number)
+    for finding in findings:
+        for cell in finding.group.cells:
+            links.setdefault(cell, []).append(finding.number)
     return links
 
 

@@ -9,9 +9,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from logitmus.checking.result import CheckResult, evidence, facts, grade_rows
+from logitmus.checking.result import CheckResult, facts, fields, grade_rows
 from logitmus.core.finding import Severity
-from logitmus.reports.terminal.run import text
+from logitmus.reports.terminal.run import field_table, text
 
 _COLOURS: Final = {
     Severity.BUG: "bold red",
@@ -33,12 +33,7 @@ def render(result: CheckResult, console: Console) -> None:
         head.append_text(text(finding.summary, "bold"))
         head.append(f"  {finding.id}", style="dim")
         console.print(head)
-        grid = Table.grid(padding=(0, 1))
-        grid.add_column(style="dim", no_wrap=True)
-        grid.add_column(overflow="fold")
-        for name, words in evidence(group):
-            grid.add_row(name, text(words))
-        console.print(Padding(grid, (0, 0, 1, 2)))
+        console.print(Padding(field_table(fields(group)), (0, 0, 1, 2)))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("grade", overflow="fold")
     for dtype in result.grades:

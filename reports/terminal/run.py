@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import groupby
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.text import Text
 from logitmus.core.finding import Finding, Severity, Verdict
 from logitmus.core.subject import SubjectId
 from logitmus.results import detection_power, exploration, metamorphic, wording
+from logitmus.results.finding_view import FindingView
 from logitmus.results.groups import Group
 from logitmus.results.summary import Cell, Summary
 
@@ -33,7 +35,7 @@ _LEGEND = (
 _CELL = 5  # "B+!!" and a gap
 _MOST = {Severity.BUG: 40, Severity.HAZARD: 40, Severity.DIFFERENCE: 40, Severity.NOTE: 8}
 _REASONS = 3
-_FAMILIES = 6
+_BRIEF = ("affects", "found_in", "impact", "cause", "accepted")  # the fields of a note
 
 
 def render(summary: Summary, console: Console, run: str = "RUN") -> None:
@@ -131,52 +133,28 @@ def _findings(summary: Summary, console: Console, run: str) -> None:
 
 
 def _entry(groups: list[Group], console: Console) -> None:
-    """What several frameworks have in common is told once: the first in full, the others by who and what came."""
-    first, *others = groups
-    finding = first.finding
+    """Print a finding that several frameworks may have: the first in full, the others by name and result."""
+    view, *others = map(FindingView.of, groups)
+    finding = groups[0].finding
     head = Text()
     head.append(f"{finding.severity.value.upper()} ", style=_COLOURS[finding.severity.value])
     head.append(f"{finding.kind.value}  ", style="dim")
     head.append_text(text(finding.summary, "bold"))
     head.append(f"  {finding.id}", style="dim")
     console.print(head)
-    lines = [("who", _who(first))]
-    if finding.severity is not Severity.NOTE:
-        lines += _evidence(first)
-    lines += [("also", _also(group)) for group in others]
-    lines += [("depends", wording.depends(first.dependences))]
-    lines += [("or", wording.doubt(finding)), ("matters", wording.why(finding)), ("cause", finding.cause)]
-    lines += [("accepted", first.acceptance)]
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for name, words in lines:
-        if words:
-            grid.add_row(name, text(words))
-    console.print(Padding(grid, (0, 0, 1, 2)))
+    is_note = finding.severity is Severity.NOTE
+    fields = view.fields(*_BRIEF) if is_note else view.fields()
+    console.print(Padding(field_table([*fields, *view.also(others)]), (0, 0, 1, 2)))
 
 
-def _also(group: Group) -> str:
-    accepted = f"; accepted: {group.acceptance}" if group.acceptance else ""
-    return f"{_who(group)}; e.g. {group.finding.id}: {_came(group)}{accepted}"
-
-
-def _evidence(group: Group) -> list[tuple[str, str]]:
-    finding, place = group.finding, wording.where(group.finding)
-    return [
-        ("where", f"{wording.listed(group.families, _FAMILIES)} ({', '.join(sorted(group.dtypes))})"),
-        ("smallest", wording.question(group.problem, finding.row)),
-        ("expected", f"{finding.expected}  ({place})" if place else finding.expected),
-        ("came", _came(group)),
-    ]
-
-
-def _who(group: Group) -> str:
-    return f"{wording.names(group.subjects)}, {wording.plural(group.count, 'result')}"
-
-
-def _came(group: Group) -> str:
-    return f"{group.finding.observed}  {wording.measure(group.finding)}".rstrip()
+def field_table(fields: Iterable[tuple[str, str]]) -> Table:
+    """Labels and texts, side by side."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, words in fields:
+        table.add_row(label, text(words))
+    return table
 
 
 # --- the relations -----------------------------------------------------------------------------------------------

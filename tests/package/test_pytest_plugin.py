@@ -63,9 +63,9 @@ def test_the_message_suffices_by_itself(pytester: pytest.Pytester) -> None:
     ran.stdout.re_match_lines(
         [
             r"E +AssertionError: in_bits does not conform to numpy:textbook@cpu: \d.*",
-            r"E +asked: .*float32\[.*logits \[.*",
+            r"E +minimal input: .*float32\[.*logits \[.*",
             r"E +expected: .*",
-            r"E +came: .*",
+            r"E +got: .*",
         ]
     )
 

@@ -1,0 +1,110 @@
+"""Details of a finding that only a page has room for: the problem to the bit, class by class, and documentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from logitmus.core.problem import MANNERS, ONCE, Problem
+from logitmus.core.subject import Subject, SubjectId
+from logitmus.results import wording
+from logitmus.results.finding_view import FindingView
+from logitmus.results.groups import Group
+
+_MOST_CLASSES = 24
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassRow:
+    """One class of the row concerned: its logit in decimals and exactly, its target, its weight, and its role."""
+
+    index: int
+    logit: str
+    exact: str
+    target: str
+    weight: str
+    concerned: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FindingDetails:
+    """A finding as the page shows it.
+
+    Attributes:
+        number: its place on the page. view: its words. backend: the framework, to filter by.
+        docs: a link to the documentation of the choice in question, or "".
+        row: the row shown. classes: the classes that matter, at most 24, in order; left_out: how many others there are.
+    """
+
+    number: int
+    group: Group
+    view: FindingView
+    backend: str
+    docs: str
+    row: int
+    options: list[tuple[str, str]]
+    classes: list[ClassRow]
+    left_out: int
+
+    @classmethod
+    def of(cls, number: int, group: Group, subject: Subject | None) -> FindingDetails:
+        """The details of the `number`-th group of the page; `subject` is None if it was not described."""
+        finding, problem = group.finding, group.problem
+        row = wording.telling_row(problem, finding.row)
+        classes = _classes(problem, row, finding.index)
+        return cls(
+            number=number,
+            group=group,
+            view=FindingView.of(group),
+            backend=SubjectId.parse(finding.subject).backend,
+            docs=_docs(finding.cause, subject),
+            row=row,
+            options=_options(problem),
+            classes=classes,
+            left_out=problem.classes - len(classes) if classes else 0,
+        )
+
+
+def _docs(cause: str, subject: Subject | None) -> str:
+    field = cause.partition(":")[2].partition("=")[0]
+    return wording.link(subject.docs.get(field) or subject.docs.get("", "")) if subject is not None else ""
+
+
+def _options(problem: Problem) -> list[tuple[str, str]]:
+    given = {
+        "shape": f"{problem.dtype}{list(problem.logits.shape)}",
+        "targets": f"{problem.targets.dtype.name}{list(problem.targets.shape)}",
+        "reduction": problem.reduction,
+        "ignore_index": "" if problem.ignore_index is None else str(problem.ignore_index),
+        "label_smoothing": f"{problem.label_smoothing!r}" if problem.label_smoothing else "",
+        "upstream gradient": "" if problem.cotangent is None else wording.short(problem.cotangent.reshape(-1)),
+        "layout": "" if problem.layout == "contiguous" else problem.layout,
+        "call mode": "" if problem.manner == ONCE else MANNERS[problem.manner],
+        "family": problem.family,
+        "idea": problem.idea,
+    }
+    return [(name, value) for name, value in given.items() if value]
+
+
+def _classes(problem: Problem, row: int, concerned: int | None) -> list[ClassRow]:
+    if not problem.rows or not problem.classes:
+        return []
+    logits = problem.logits.reshape(problem.rows, problem.classes)[row].astype(np.float64)
+    targets = problem.targets.reshape(problem.rows, -1)[row]
+    label = int(targets[0]) if problem.target_kind == "labels" else None
+    # First the classes that determine the answer (the label, the class concerned, the largest logits), then from 0 on.
+    largest = np.argsort(-np.nan_to_num(logits, nan=np.inf), kind="stable")[:4]
+    first = [k for k in (label, concerned, *largest.tolist()) if k is not None and 0 <= k < problem.classes]
+    shown = list(dict.fromkeys([*first, *range(min(_MOST_CLASSES, problem.classes))]))[:_MOST_CLASSES]
+    return [
+        ClassRow(
+            index=k,
+            logit=f"{float(logits[k])!r}",
+            exact=float(logits[k]).hex(),
+            target=("target" if k == label else "") if label is not None else f"{float(targets[k])!r}",
+            weight="" if problem.weight is None else f"{float(problem.weight[k])!r}",
+            concerned=k in (label, concerned),
+        )
+        for k in sorted(shown)
+    ]
