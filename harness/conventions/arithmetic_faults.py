@@ -15,8 +15,9 @@ from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.observation import Answered
 from logitmus.core.subject import Precision, Subject, outside_domain
 from logitmus.judging import mechanisms
-from logitmus.judging.assessment import Bench, assess
+from logitmus.judging.assessment import assess
 from logitmus.judging.batching import Call
+from logitmus.judging.bench import Bench
 from logitmus.judging.gradient_faults import GRADIENT, GRADIENT_OF
 from logitmus.judging.judge import Judge
 

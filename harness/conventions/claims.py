@@ -19,7 +19,7 @@ from logitmus.core.errors import LogitmusError, suggest
 from logitmus.core.observation import NotRun, Outcome
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
-from logitmus.judging.assessment import Bench
+from logitmus.judging.bench import Bench
 from logitmus.storage.store import Store, StoreError
 
 FAMILY: Final = convention_probes.FAMILY.name

@@ -20,7 +20,8 @@ from logitmus.core.floats import FLOAT_DTYPES, Array, float_array, format_of
 from logitmus.core.observation import Answered, Outcome, Raised
 from logitmus.core.problem import DEFAULT_REDUCTION, Problem
 from logitmus.core.subject import Precision, Subject, outside_domain
-from logitmus.judging.assessment import Bench, assess
+from logitmus.judging.assessment import assess
+from logitmus.judging.bench import Bench
 from logitmus.oracle.answer import answer
 from logitmus.oracle.question import Question
 

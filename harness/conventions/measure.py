@@ -21,7 +21,7 @@ from logitmus.core.convention import FIELDS
 from logitmus.core.observation import Answered, NotRun, Outcome, Raised
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
-from logitmus.judging.assessment import Bench
+from logitmus.judging.bench import Bench
 
 
 def measure(

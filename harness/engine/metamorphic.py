@@ -23,7 +23,8 @@ from logitmus.core.floats import Array, ulp
 from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
-from logitmus.judging.assessment import Assessment, Bench, assess_part, present_parts
+from logitmus.judging.assessment import Assessment, assess_part, present_parts
+from logitmus.judging.bench import Bench
 from logitmus.storage.store import Store
 
 GRADIENT_SUM: Final = "gradient_sum"

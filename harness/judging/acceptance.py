@@ -18,7 +18,8 @@ from logitmus.core.floats import FLOAT_DTYPES, format_of, from_ordinal, ordinal
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Precision, Subject
-from logitmus.judging.assessment import Bench, assess_part, present_parts
+from logitmus.judging.assessment import assess_part, present_parts
+from logitmus.judging.bench import Bench
 from logitmus.oracle.question import Question
 
 _SPECIAL: Final = (float("nan"), float("inf"), float("-inf"))

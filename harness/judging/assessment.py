@@ -1,6 +1,6 @@
-"""Assessment: one part of a result (loss or a gradient) beside one answer at one precision.
+"""Assessment: one part of a result (loss or a gradient) compared with its exact values at one precision.
 
-The middle of the judge: what is within which budget, without yet asking why not.
+It says which elements are within which budget, and not why the others are outside.
 """
 
 from __future__ import annotations
@@ -8,83 +8,86 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final
+from typing import Final, Literal, Protocol
 
 import numpy as np
 
-from logitmus.core.convention import Convention
 from logitmus.core.finding import Grade
 from logitmus.core.floats import Array, dtype_name
 from logitmus.core.observation import Answered
-from logitmus.core.problem import Problem
-from logitmus.core.relevance import concerned
 from logitmus.core.subject import Precision, Subject
-from logitmus.judging.budget import Budget, Roundoffs
-from logitmus.judging.comparison import Compared, compare
-from logitmus.oracle.answer import ARB_BITS, FAST, WIDE, Answer, answer
+from logitmus.judging.bench import Bench
+from logitmus.judging.budget import Roundoffs
+from logitmus.judging.comparison import Compared
+from logitmus.oracle.answer import ARB_BITS, Answer
 from logitmus.oracle.enclosure import Enclosure
-from logitmus.oracle.question import Question, ask
-from logitmus.oracle.softmax import Softmaxes
+from logitmus.oracle.question import Question
 
 LADDER: Final = (None, *ARB_BITS)
 
+# The tests of a grade, by name; the cheap ones settle most results.
+Mask = Literal["within", "clearly_accurate", "inside_a", "inside_b", "inside_c"]
 
-@dataclass(eq=False)
-class Bench:
-    """What the judge knows about one problem: its questions, answers and budgets, each made once."""
 
-    problem: Problem
-    _questions: dict[tuple[str, ...], Question] = field(default_factory=dict)
-    _answers: dict[tuple[object, ...], Answer] = field(default_factory=dict)
-    _softmaxes: Softmaxes = field(default_factory=Softmaxes)
-    _budgets: dict[tuple[object, ...], Budget] = field(default_factory=dict)
-    _compared: dict[tuple[object, ...], tuple[Array, Compared]] = field(default_factory=dict)
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """One part of a result, summed up over its elements.
 
-    def question(self, convention: Convention) -> Question:
-        choices = self._concerned(convention)
-        if choices not in self._questions:
-            self._questions[choices] = ask(self.problem, convention)
-        return self._questions[choices]
+    Attributes:
+        judges: whether any element is judged. coarse: whether the budget of any row would let any number pass.
+        grade: the best budget that holds every judged element.
+        share, ulps: the largest distance, as a share of B+ and in ulps. absorbed, undecided: the number of elements.
+    """
 
-    @cached_property
-    def _concerned(self) -> Callable[[Convention], tuple[str, ...]]:
-        return concerned(self.problem)
+    judges: bool
+    coarse: bool
+    grade: Grade
+    share: float
+    ulps: float
+    absorbed: int
+    undecided: int
 
-    def answer(self, question: Question, bits: int | None = None) -> Answer:
-        """Float64 logits always need more than float64: their budgets are as narrow as that tier's own error."""
-        wanted = bits or (WIDE if self.problem.dtype == "float64" else FAST)
-        key = (question.key, wanted)
-        if key not in self._answers:
-            self._answers[key] = answer(question, bits=wanted, softmaxes=self._softmaxes)
-        return self._answers[key]
 
-    def compared(self, result: Array, exact: Answer, part: str, *, flushing: bool) -> Compared:
-        """One part beside its exact values; kept, for it is asked for at several precisions."""
-        key = (id(result), exact.question.key, exact.bits, part, flushing)
-        if key not in self._compared:
-            enclosure = getattr(exact, part)
-            made = compare(result.reshape(enclosure.shape), enclosure, dtype_name(result), flushing=flushing)
-            self._compared[key] = result, made  # with the result, so that its id stays its own
-        return self._compared[key][1]
+class Part(Protocol):
+    """One part of a result, assessed: by itself (`Assessment`) or in a batch of problems (`batching.BatchedPart`)."""
 
-    def budget(self, exact: Answer, roundoffs: Roundoffs, grade: Grade) -> Budget:
-        key = (exact.question.key, exact.bits, roundoffs, grade)
-        if key not in self._budgets:
-            self._budgets[key] = Budget(exact, roundoffs, grade)
-        return self._budgets[key]
+    @property
+    def part(self) -> str:
+        """The name: "loss", "grad_logits" or "grad_targets"."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether every element is inside B+ for certain, or not judged."""
+
+    @property
+    def passes(self) -> bool:
+        """Whether it holds, or the budget is too coarse to judge."""
+
+    @property
+    def judges(self) -> bool:
+        """Whether any element is judged."""
+
+    @property
+    def scores(self) -> Scores:
+        """The part, summed up."""
+
+    @property
+    def elements(self) -> Assessment:
+        """The part, element by element."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Assessment:
-    """One part (loss or a gradient) of an observation beside one answer at one precision.
+    """One part (loss or a gradient) of a result, compared with one answer at one precision.
 
-    What every reader needs is there from the start; the rest is computed when asked for, as most precisions and
-    conventions that are tried are only asked whether they fit.
+    Everything but the verdicts on the elements is computed on demand: most of the precisions and conventions that a
+    diagnosis tries need only `passes`.
 
     Attributes:
-        within: elements inside B+ for sure (or not judged). judged: elements that count.
+        within: elements inside B+ for certain (or not judged). judged: elements that count.
         undecided: elements on which the ends of the enclosure disagree at the highest precision.
-        exact, compared: the evidence. answer: where the exact values come from.
+        exact, compared: the exact values, and the distances from them. answer: the source of the exact values.
+        rows: the rows of the answer that this assessment covers; None: all of them.
     """
 
     part: str
@@ -96,10 +99,26 @@ class Assessment:
     answer: Answer
     roundoffs: Roundoffs
     bench: Bench = field(repr=False)
+    rows: slice | None = None
+
+    def cut(self, rows: slice) -> Assessment:
+        """The assessment of some rows; for an answer without a reduction."""
+        return replace(
+            self,
+            within=self.within[rows],
+            judged=self.judged[rows],
+            undecided=self.undecided[rows],
+            exact=self.exact.cut(rows),
+            compared=self.compared.cut(rows),
+            rows=rows,
+        )
+
+    @property
+    def elements(self) -> Assessment:
+        return self
 
     @property
     def holds(self) -> bool:
-        """Whether every element is inside B+ for sure, or not judged."""
         return bool(self.within.all())
 
     @property
@@ -109,7 +128,6 @@ class Assessment:
 
     @property
     def judges(self) -> bool:
-        """Whether any element is judged."""
         return bool(self.judged.any())
 
     @property
@@ -119,8 +137,6 @@ class Assessment:
     @property
     def failing(self) -> Array:
         return ~self.within & self.judged & ~self.undecided
-
-    # --- elementwise, or by row ----------------------------------------------------------------------------------
 
     @cached_property
     def shares(self) -> Array:
@@ -160,7 +176,8 @@ class Assessment:
             boundless = (
                 np.asarray(boundless.any(axis=1)) if boundless.ndim else np.broadcast_to(boundless, question.rows)
             )
-        return (budget.coarse & question.kept & ~question.unjudged) | boundless | budget.ill_posed
+        coarse = budget.coarse & question.kept & ~question.unjudged
+        return (coarse if self.rows is None else coarse[self.rows]) | boundless | budget.ill_posed
 
     @cached_property
     def clearly_accurate(self) -> Array:
@@ -182,23 +199,26 @@ class Assessment:
     def inside_c(self) -> Array:
         return self._inside(Grade.C)
 
-    # --- in one word ---------------------------------------------------------------------------------------------
-
     @property
     def share(self) -> float:
+        """The largest share of B+ that an element uses."""
         return float(self.share_rows.max(initial=0.0))
 
-    @property
-    def ulps(self) -> float:
-        return float(self.ulps_rows.max(initial=0.0))
-
-    @property
-    def absorbed(self) -> int:
-        return int(self.absorbed_rows.sum())
+    @cached_property
+    def scores(self) -> Scores:
+        return Scores(
+            judges=self.judges,
+            coarse=self.coarse,
+            grade=self.grade,
+            share=self.share,
+            ulps=float(self.ulps_rows.max(initial=0.0)),
+            absorbed=int(self.absorbed_rows.sum()),
+            undecided=int(self.undecided.sum()),
+        )
 
     @cached_property
     def coarse(self) -> bool:
-        """Whether any row is."""
+        """Whether the budget of any row would let any number pass."""
         return bool(self.coarse_rows.any())
 
     @cached_property
@@ -212,22 +232,26 @@ class Assessment:
         return self._grade(self.judged & self.compared.numeric) if self.grade is Grade.F else self.grade
 
     def _grade(self, judged: Array) -> Grade:
-        def holds(name: str) -> bool:
-            return bool((getattr(self, name) | ~judged).all())
+        def holds(mask: Mask) -> bool:
+            return bool((getattr(self, mask) | ~judged).all())
 
-        return graded(holds)
+        return best_grade(holds)
 
     def _allowed(self, grade: Grade) -> Array:
         allowed: Array = getattr(self.bench.budget(self.answer, self.roundoffs, grade), self.part)
-        return allowed
+        return allowed if self.rows is None else allowed[self.rows]
 
     def _inside(self, grade: Grade) -> Array:
         surely, _ = self.compared.within(self._allowed(grade))
         return surely
 
 
-def graded(holds: Callable[[str], bool]) -> Grade:
-    """The best budget that holds all that counts; `holds` is asked of arrays of an `Assessment`, cheap ones first."""
+def best_grade(holds: Callable[[Mask], bool]) -> Grade:
+    """The best budget that holds every element that counts.
+
+    Args:
+        holds: whether every such element is in this mask of an `Assessment`; the cheap masks are tried first.
+    """
     if holds("within"):
         return Grade.A if holds("clearly_accurate") or holds("inside_a") else Grade.B_PLUS
     return Grade.B if holds("inside_b") else Grade.C if holds("inside_c") else Grade.F
@@ -243,14 +267,14 @@ def assess_part(
     flushes: bool,
     ladder: Sequence[int | None] = LADDER,
 ) -> Assessment:
-    """Judge one part of a result (canonical shape) against the answer to `question` at `precision`.
+    """Assess one part of a result (canonical shape) against the answer to `question` at `precision`.
 
     Args:
         ladder: the oracle's precisions to try until every element is decided; None is the fast tier.
     """
     dtype = dtype_name(result)
-    kept = precision if precision.result == dtype else replace(precision, result=dtype)
-    roundoffs = Roundoffs.of(kept, flushes=flushes)
+    actual = precision if precision.result == dtype else replace(precision, result=dtype)
+    roundoffs = Roundoffs.of(actual, flushes=flushes)
     for bits in ladder:
         exact = bench.answer(question, bits)
         compared = bench.compared(result, exact, part, flushing=flushes)
@@ -277,7 +301,7 @@ def assess_part(
 def _judged(question: Question, part: str, shape: tuple[int, ...]) -> Array:
     rows = ~question.unjudged
     if part != "loss":
-        if question.fixed is not None:  # the mean of nothing has no gradient that a convention names
+        if question.fixed is not None:  # no convention defines the gradient of the mean of no rows
             rows = np.zeros_like(rows)
         rows = rows & (question.forced == 1.0)
         if question.open_infinities:
@@ -289,7 +313,7 @@ def _judged(question: Question, part: str, shape: tuple[int, ...]) -> Array:
 
 
 def _no_product(exact: Answer) -> Array:
-    """(R, K): where a cotangent or weight of 0 meets an infinite -log p; nobody says what their product is."""
+    """(R, K): where a cotangent or weight of 0 meets an infinite -log p: no convention defines the product."""
     question = exact.question
     special: Array = exact.workspace.lost | np.isposinf(question.x).any(axis=1)
     infinite: Array = np.isneginf(question.log_inputs) | special[:, None]
@@ -298,7 +322,7 @@ def _no_product(exact: Answer) -> Array:
 
 
 def _worst(values: Array, counted: Array) -> Array:
-    """The largest finite one of those counted, along the last of two axes."""
+    """The largest finite counted value, along the last of two axes."""
     worst = np.where(counted & np.isfinite(values), values, 0.0)
     return np.asarray(worst.max(axis=1, initial=0.0) if worst.ndim == 2 else worst)
 
@@ -311,7 +335,7 @@ def assess(
     *,
     ladder: Sequence[int | None] = LADDER,
 ) -> list[Assessment]:
-    """Every part that came back, judged at the declared precision."""
+    """Every part that was returned, assessed at the declared precision."""
     return list(assessing(bench, subject, question, outcome, ladder=ladder))
 
 
@@ -324,14 +348,14 @@ def assessing(
     ladder: Sequence[int | None] = LADDER,
     first: str | None = None,
 ) -> Iterator[Assessment]:
-    """The same one by one, for who may need no more than the first; the part called `first` before the others."""
+    """`assess`, part by part on demand, with the part named `first` before the others."""
     precision, flushes = subject.precision[bench.problem.dtype], subject.flushes_subnormals
     for name, result in sorted(present_parts(subject, outcome), key=lambda part: part[0] != first):
         yield assess_part(bench, question, name, result, precision, flushes=flushes, ladder=ladder)
 
 
 def present_parts(subject: Subject, outcome: Answered) -> list[tuple[str, Array]]:
-    """The parts that came back, but for a gradient that the convention says there is none of."""
+    """The parts that were returned, without a target gradient that the convention declares absent."""
     results = {"loss": outcome.loss, "grad_logits": outcome.grad_logits, "grad_targets": outcome.grad_targets}
     if subject.convention.target_gradient == "none":
         results["grad_targets"] = None
@@ -339,7 +363,7 @@ def present_parts(subject: Subject, outcome: Answered) -> list[tuple[str, Array]
 
 
 def _narrowed(subject: Subject, result: Array) -> Array:
-    """A gradient that was computed in float32 and handed back as float64 is judged as the float32 that it is."""
+    """The result; as float32 where float64 inputs are declared to be narrowed, whatever its dtype."""
     if subject.convention.wide_inputs == "kept" or result.dtype != np.float64:
         return result
     with np.errstate(over="ignore"):

@@ -1,51 +1,52 @@
-"""Stacks: rows do not know of each other, so problems that differ in nothing but their rows are assessed as one.
+"""Batches: problems that differ only in their rows are assessed as one problem.
 
-NumPy's cost for a handful of rows is that of its calls. A stack makes the answers, budgets and comparisons of many
-problems together, the same arithmetic element by element as for each alone, and hands each problem its own rows. What
-is said of a problem in one word is made for all of them at once, too.
+For a handful of rows, NumPy's cost is the number of calls. A batch computes the answers, budgets and comparisons of
+many problems together, with the same arithmetic element by element as for each alone, and sums them up for each problem
+(`Scores`). The elements of one problem are cut out only where a rule of the judge looks at them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from logitmus.core.finding import Grade
 from logitmus.core.floats import Array
 from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
-from logitmus.judging.assessment import Assessment, Bench, assess, graded
+from logitmus.judging.assessment import Assessment, Mask, Part, Scores, assess, best_grade
+from logitmus.judging.bench import Bench
 
 _FIRST_TIER: Final = (None,)
 
 
 class Call(NamedTuple):
-    """What `subject` did with `problem`."""
+    """A problem, the subject that was called with it, and the outcome."""
 
     problem: Problem
     subject: Subject
     outcome: Outcome
 
 
-class Stack:
-    """What subjects of one declaration answered to problems that can be stacked."""
+class Batch:
+    """The results of subjects with one declaration on problems that differ only in their rows."""
 
     def __init__(self, members: Sequence[tuple[Problem, Answered]]) -> None:
         ends = list(accumulate(problem.rows for problem, _ in members))
-        self._places = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
-        self._bench = Bench(_together([problem for problem, _ in members]))
-        self._outcome = _answers_together([outcome for _, outcome in members])
-        self._assessed: dict[tuple[object, ...], list[_Members]] = {}
+        self._rows = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+        self._bench = Bench(_joined_problem([problem for problem, _ in members]))
+        self._outcome = _joined_result([outcome for _, outcome in members])
+        self._assessed: dict[tuple[object, ...], list[_WholePart]] = {}
 
-    def assess(self, subject: Subject, member: int) -> Sequence[Assessment] | None:
-        """`assess` for one member, from the fast tier; None: some of its values need more precision than that.
+    def assess(self, subject: Subject, place: int) -> Sequence[Part] | None:
+        """`assess` for the problem at `place`, from the fast tier; None: it has to be assessed alone.
 
-        An exception that is right for any member keeps all of them from being assessed here.
+        That is so if some of its values need more precision, or if the convention expects an exception.
         """
         question = self._bench.question(subject.convention)
         key = (question.key, subject.precision[self._bench.problem.dtype])
@@ -55,129 +56,122 @@ class Stack:
                 if question.refused is None
                 else []
             )
-            self._assessed[key] = [_Members(part, self._places) for part in parts]
-        found = [_Member(members, member) for members in self._assessed[key]]
-        return found if found and all(part.decided for part in found) else None
+            self._assessed[key] = [_WholePart(part, self._rows) for part in parts]
+        whole = self._assessed[key]
+        if not whole or not all(part.decided[place] for part in whole):
+            return None
+        return [BatchedPart(part, place) for part in whole]
 
 
-class _Members:
-    """One part of a whole stack, and what is said of each member in one word: lists, by the member's place."""
+class _WholePart:
+    """One part of a whole batch, and its totals for each problem: lists, in the order of the problems."""
 
-    def __init__(self, whole: Assessment, places: Sequence[slice]) -> None:
-        self.whole = whole
-        self.places = places
-        self._starts = [place.start for place in places]
-        self._inside: dict[str, list[bool]] = {}
+    def __init__(self, assessment: Assessment, rows: Sequence[slice]) -> None:
+        self.assessment = assessment
+        self.rows = rows
+        self._starts = [problem.start for problem in rows]
+        self._inside: dict[Mask, list[bool]] = {}
 
     @cached_property
     def decided(self) -> list[bool]:
-        return self._each(np.logical_and, ~self.whole.undecided)
+        return self._totals(np.logical_and, ~self.assessment.undecided)
 
     @cached_property
     def judges(self) -> list[bool]:
-        return self._each(np.logical_or, self.whole.judged)
+        return self._totals(np.logical_or, self.assessment.judged)
 
     @cached_property
     def coarse(self) -> list[bool]:
-        return self._each(np.logical_or, self.whole.coarse_rows)
+        return self._totals(np.logical_or, self.assessment.coarse_rows)
 
     @cached_property
-    def share(self) -> list[float]:
-        return self._each(np.maximum, self.whole.share_rows)
+    def holds(self) -> list[bool]:
+        return self.inside("within")
+
+    @cached_property
+    def shares(self) -> list[float]:
+        return self._totals(np.maximum, self.assessment.share_rows)
 
     @cached_property
     def ulps(self) -> list[float]:
-        return self._each(np.maximum, self.whole.ulps_rows)
+        return self._totals(np.maximum, self.assessment.ulps_rows)
 
     @cached_property
     def absorbed(self) -> list[int]:
-        return self._each(np.add, self.whole.absorbed_rows.astype(np.int64))
+        return self._totals(np.add, self.assessment.absorbed_rows.astype(np.int64))
 
-    def inside(self, name: str) -> list[bool]:
-        """Whether all that counts is inside the budget of that name (`assess.graded`)."""
-        if name not in self._inside:
-            self._inside[name] = self._each(np.logical_and, getattr(self.whole, name) | ~self.whole.judged)
-        return self._inside[name]
-
-    def _each(self, together: np.ufunc, values: Array) -> list[Any]:
-        by_row = values if values.ndim == 1 else together.reduce(values, axis=1)
-        return together.reduceat(by_row, self._starts).tolist()
-
-
-def _rows_of(name: str) -> Any:
-    """Of a member: its own rows of something that the whole stack has."""
-
-    def get(self: _Member) -> Any:
-        value, rows = getattr(self.members.whole, name), self.members.places[self.place]
-        return value[rows] if isinstance(value, np.ndarray) else value.cut(rows)
-
-    return cached_property(get)
-
-
-def _word_of(name: str) -> Any:
-    """Of a member: its own of the words that were found for all."""
-    return property(lambda self: getattr(self.members, name)[self.place])
-
-
-class _Member(Assessment):
-    """The assessment of one member, as if it had been asked alone; its rows are cut out when they are looked at."""
-
-    members: _Members
-    place: int
-
-    def __init__(self, members: _Members, place: int) -> None:
-        of = members.whole
-        vars(self).update(  # it is frozen, as all assessments are
-            part=of.part, answer=of.answer, roundoffs=of.roundoffs, bench=of.bench, members=members, place=place
+    def scores(self, place: int) -> Scores:
+        """The totals of one problem."""
+        return Scores(
+            judges=self.judges[place],
+            coarse=self.coarse[place],
+            grade=best_grade(lambda mask: self.inside(mask)[place]),
+            share=self.shares[place],
+            ulps=self.ulps[place],
+            absorbed=self.absorbed[place],
+            undecided=0,  # else the problem is assessed alone
         )
 
-    within = _rows_of("within")
-    judged = _rows_of("judged")
-    undecided = _rows_of("undecided")
-    exact = _rows_of("exact")
-    compared = _rows_of("compared")
-    shares = _rows_of("shares")
-    share_rows = _rows_of("share_rows")
-    ulps_rows = _rows_of("ulps_rows")
-    absorbed_rows = _rows_of("absorbed_rows")
-    coarse_rows = _rows_of("coarse_rows")
-    clearly_accurate = _rows_of("clearly_accurate")
-    inside_a = _rows_of("inside_a")
-    inside_b = _rows_of("inside_b")
-    inside_c = _rows_of("inside_c")
+    def inside(self, mask: Mask) -> list[bool]:
+        """Whether every element that counts is in this mask."""
+        if mask not in self._inside:
+            array = getattr(self.assessment, mask)
+            self._inside[mask] = self._totals(np.logical_and, array | ~self.assessment.judged)
+        return self._inside[mask]
 
-    decided = _word_of("decided")
-    judges = _word_of("judges")
-    coarse = _word_of("coarse")
-    share = _word_of("share")
-    ulps = _word_of("ulps")
-    absorbed = _word_of("absorbed")
+    def _totals(self, operation: np.ufunc, values: Array) -> list[Any]:
+        by_row = values if values.ndim == 1 else operation.reduce(values, axis=1)
+        return operation.reduceat(by_row, self._starts).tolist()
+
+
+@dataclass(frozen=True, eq=False)
+class BatchedPart:
+    """One part of the result on one problem of a batch."""
+
+    whole: _WholePart
+    place: int
+
+    @property
+    def part(self) -> str:
+        return self.whole.assessment.part
 
     @property
     def holds(self) -> bool:
-        return self.members.inside("within")[self.place]
+        return self.whole.holds[self.place]
+
+    @property
+    def passes(self) -> bool:
+        return self.holds or self.whole.coarse[self.place]
+
+    @property
+    def judges(self) -> bool:
+        return self.whole.judges[self.place]
 
     @cached_property
-    def grade(self) -> Grade:
-        return graded(lambda name: self.members.inside(name)[self.place])
+    def scores(self) -> Scores:
+        return self.whole.scores(self.place)
+
+    @cached_property
+    def elements(self) -> Assessment:
+        return self.whole.assessment.cut(self.whole.rows[self.place])
 
 
-def stacks(calls: Sequence[Call]) -> dict[int, tuple[Stack, int]]:
-    """By position in `calls`: the stack that a call belongs to, and its place there."""
+def batches(calls: Sequence[Call]) -> dict[int, tuple[Batch, int]]:
+    """The batch that a call belongs to, and its place there, by the position in `calls`."""
     groups: dict[tuple[object, ...], list[tuple[int, Problem, Answered]]] = {}
     for n, (problem, subject, outcome) in enumerate(calls):
-        if isinstance(outcome, Answered) and _stackable(problem, outcome):
+        if isinstance(outcome, Answered) and _can_be_joined(problem, outcome):
             groups.setdefault(_common(problem, subject, outcome), []).append((n, problem, outcome))
-    found: dict[int, tuple[Stack, int]] = {}
+    found: dict[int, tuple[Batch, int]] = {}
     for members in groups.values():
         if len(members) > 1:
-            stack = Stack([(problem, outcome) for _, problem, outcome in members])
-            found.update((n, (stack, place)) for place, (n, _, _) in enumerate(members))
+            batch = Batch([(problem, outcome) for _, problem, outcome in members])
+            found.update((n, (batch, place)) for place, (n, _, _) in enumerate(members))
     return found
 
 
-def _stackable(problem: Problem, outcome: Answered) -> bool:
-    """Rows of their own, labels in range (else an exception may be right, for this problem alone), shapes that fit."""
+def _can_be_joined(problem: Problem, outcome: Answered) -> bool:
+    """Whether its rows are independent, its labels valid (else an exception may be right) and its shapes correct."""
     if problem.reduction != "none" or len(problem.batch) != 1 or not problem.rows or not problem.classes:
         return False
     if outcome.loss.shape != problem.batch or any(
@@ -189,7 +183,7 @@ def _stackable(problem: Problem, outcome: Answered) -> bool:
 
 
 def _common(problem: Problem, subject: Subject, outcome: Answered) -> tuple[object, ...]:
-    """What the members of a stack have in common."""
+    """What all problems of a batch have in common."""
     return (
         problem.dtype,
         problem.classes,
@@ -206,7 +200,7 @@ def _common(problem: Problem, subject: Subject, outcome: Answered) -> tuple[obje
     )
 
 
-def _together(problems: Sequence[Problem]) -> Problem:
+def _joined_problem(problems: Sequence[Problem]) -> Problem:
     """One problem with the rows of all."""
     first = problems[0]
     labels = first.target_kind == "labels"
@@ -223,13 +217,15 @@ def _together(problems: Sequence[Problem]) -> Problem:
     )
 
 
-def _answers_together(outcomes: Sequence[Answered]) -> Answered:
-    def joined(results: Sequence[Array | None]) -> Array | None:
-        there = [result for result in results if result is not None]
-        return np.concatenate(there) if there else None
-
+def _joined_result(outcomes: Sequence[Answered]) -> Answered:
+    """One result with the rows of all; whether there are gradients is common to them."""
     return Answered(
         np.concatenate([outcome.loss for outcome in outcomes]),
-        joined([outcome.grad_logits for outcome in outcomes]),
-        joined([outcome.grad_targets for outcome in outcomes]),
+        _joined([outcome.grad_logits for outcome in outcomes]),
+        _joined([outcome.grad_targets for outcome in outcomes]),
     )
+
+
+def _joined(results: Sequence[Array | None]) -> Array | None:
+    present = [result for result in results if result is not None]
+    return np.concatenate(present) if present else None

@@ -1,4 +1,4 @@
-"""A case: what a subject did with a problem, with all that the judge needs to say something of it."""
+"""A case: one result to be judged, with everything that the rules of the judge need to make findings of it."""
 
 from __future__ import annotations
 
@@ -11,54 +11,80 @@ import numpy as np
 from logitmus.core import causes
 from logitmus.core.finding import Finding, Judgement, Kind, Severity, Verdict
 from logitmus.core.floats import Array
-from logitmus.core.observation import Answered, Crashed, Garbled, OutOfMemory, TimedOut
-from logitmus.core.problem import ONCE, Problem
+from logitmus.core.observation import Answered
+from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
-from logitmus.judging.assessment import Assessment, Bench, assess
-from logitmus.judging.batching import Stack
+from logitmus.judging.assessment import Assessment, Part, assess
+from logitmus.judging.batching import Batch
+from logitmus.judging.bench import Bench
 from logitmus.oracle.question import Question
 
 
 @dataclass(frozen=True)
 class Case:
-    """One pair, and its place in a stack, if it is in one."""
+    """A subject and a problem, and the place of the result in a batch, if it is in one."""
 
     problem: Problem
     subject: Subject
     bench: Bench
-    stack: Stack | None = None
+    batch: Batch | None = None
     place: int = 0
 
     @cached_property
     def question(self) -> Question:
-        """What it is asked under its declared convention."""
+        """The problem under the declared convention."""
         return self.bench.question(self.subject.convention)
 
-    def stacked(self, subject: Subject) -> Sequence[Assessment] | None:
-        """`assess` from the stack, for what many of its problems are likely to be asked; None: it has to be alone."""
-        return None if self.stack is None else self.stack.assess(subject, self.place)
+    @property
+    def refused(self) -> str | None:
+        """Why the declared convention expects an exception; None: it expects a result."""
+        return self.question.refused if self._batched is None else None  # no batch expects an exception
 
-    def assess(self, subject: Subject, outcome: Answered) -> Sequence[Assessment]:
-        """`assess` from the stack, or alone."""
-        parts = self.stacked(subject)
+    @property
+    def has_answer(self) -> bool:
+        """Whether any exact value exists."""
+        return self.question.has_answer if self._batched is None else self._batched[0].judges
+
+    def parts(self, outcome: Answered) -> Sequence[Part]:
+        """Every part of the result under the declared convention; from the batch if all of them pass.
+
+        The diagnosis of a part that does not pass needs the problem's own answer.
+        """
+        batched = self._batched
+        if batched is not None and all(part.passes for part in batched):
+            return batched
+        return assess(self.bench, self.subject, self.question, outcome)
+
+    def assess(self, subject: Subject, outcome: Answered) -> Sequence[Part]:
+        """Every part under another declaration: from the batch, as other problems of it need the same; or alone."""
+        parts = self.from_batch(subject)
         if parts is None:
             parts = assess(self.bench, subject, self.bench.question(subject.convention), outcome)
         return parts
 
-    def judgement(self, verdict: Verdict, *, findings: list[Finding] | None = None, **more: object) -> Judgement:
-        ordered = tuple(sorted(findings or (), key=lambda f: f.severity.rank))
+    def from_batch(self, subject: Subject) -> Sequence[Part] | None:
+        """Every part under another declaration, from the batch; None: it has to be assessed alone."""
+        return None if self.batch is None else self.batch.assess(subject, self.place)
+
+    @cached_property
+    def _batched(self) -> Sequence[Part] | None:
+        return self.from_batch(self.subject)
+
+    def judgement(self, verdict: Verdict, *, findings: Sequence[Finding] = (), **fields: object) -> Judgement:
+        """A judgement of this case, its findings in order of severity."""
         return Judgement(
             subject=self.subject.id,
             problem=self.problem.id,
             family=self.problem.family,
             dtype=self.problem.dtype,
             verdict=verdict,
-            findings=ordered,
-            **more,  # type: ignore[arg-type]
+            findings=tuple(sorted(findings, key=lambda finding: finding.severity.rank)),
+            **fields,  # type: ignore[arg-type]
         )
 
-    def finding(self, kind: Kind, severity: Severity, cause: str, **more: object) -> Finding:
-        fields: dict[str, object] = {"summary": causes.summary(cause), "part": "", **more}
+    def finding(self, kind: Kind, severity: Severity, cause: str, **fields: object) -> Finding:
+        """A finding about this case."""
+        fields = {"summary": causes.summary(cause), "part": "", **fields}
         return Finding(
             kind=kind,
             severity=severity,
@@ -70,22 +96,8 @@ class Case:
             **fields,  # type: ignore[arg-type]
         )
 
-    def lost(self, outcome: Crashed | TimedOut | OutOfMemory | Garbled) -> Finding:
-        match outcome:
-            case Crashed(status, stderr):
-                kind, cause, observed, detail = Kind.CRASH, f"crashed:{status}", status, stderr[-600:]
-            case TimedOut(seconds):
-                calls = "" if self.problem.manner == ONCE else " to all calls of this problem together"
-                kind, cause, observed, detail = Kind.TIMEOUT, "timeout", f"no answer within {seconds:g} s{calls}", ""
-            case OutOfMemory(limit):
-                observed = f"passed {limit / 2**30:.1f} GiB of memory"
-                kind, cause, detail = Kind.CRASH, "out_of_memory", ""
-            case Garbled(reason):
-                kind, cause, observed, detail = Kind.CONTRACT, "garbled", reason, reason
-        return self.finding(kind, Severity.BUG, cause, expected="an answer", observed=observed, detail=detail)
-
     def worst_element(self, part: Assessment, where: Array, kind: Kind, severity: Severity, cause: str) -> Finding:
-        """A finding about that of the elements `where` which uses most of its budget (the first that is no number)."""
+        """A finding about the element of `where` that uses most of its budget (else the first special value)."""
         compared, enclosure = part.compared, part.exact
         shares = np.where(compared.numeric, part.shares, np.inf)
         score = np.where(where, shares, -1.0)

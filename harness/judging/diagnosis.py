@@ -1,215 +1,140 @@
-"""Diagnosis: why an observation misses the exact answer. Neighbouring conventions, classes of special values, and
-mechanisms by emulation; what none of them explains is said to be unexplained.
+"""Diagnosis: the causes of values outside their budgets.
+
+`EXPLANATIONS` is tried in order; each rule explains some of the elements that are still unexplained, and the next one
+sees only the rest:
+
+1. A gradient that is right for a modified question, beside a loss that is right. It comes before the conventions,
+   some of which fit a lone gradient just as well (without a mean's divisor, it is that of a sum).
+2. A neighbouring convention. It explains the whole part or nothing; special values that a convention prescribes are
+   no faults, so it comes before them.
+3. Special values: NaN, infinities and zeros in the wrong place, which are no matter of distance.
+4. Inaccurate numbers: a mechanism that an emulation reproduces, a grade, or "unexplained".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
-from typing import Literal
+from functools import cached_property
+from typing import Final
 
 import numpy as np
 
-from logitmus.core.convention import FIELDS, PORTABLE, Convention
-from logitmus.core.finding import Grade, Severity
+from logitmus.core.finding import Finding, Grade, Kind, Severity
 from logitmus.core.floats import Array, format_of
 from logitmus.core.observation import Answered
-from logitmus.core.problem import Problem
-from logitmus.core.subject import Subject
-from logitmus.judging import mechanisms
-from logitmus.judging.assessment import Assessment, Bench, assess, assessing
+from logitmus.judging import gradient_faults, mechanisms, neighbours, severity
+from logitmus.judging.assessment import Assessment, Part
+from logitmus.judging.case import Case
 from logitmus.judging.comparison import Compared
-from logitmus.oracle.question import Question
 
-# What a value that is not an error says silently about an invalid question.
-_SILENT = frozenset({"wrap", "clamp", "zero", "garbage"})
+Explained = tuple[Finding, Array]  # a finding, and the elements that it explains
 
 
-# Fields that change every number. A lone part (a gradient of zeros, say) fits them too easily; and who takes logits
-# for probabilities does so on small problems too, so that large ones need not pay for Arb.
-_SWEEPING = frozenset({"inputs", "log_base", "probability_clip", "probability_scale"})
-_SMALL = 1024
-# Fields in which the portable value is what the definition says, or its limit, and any other falls short of it.
-_DEFINED = (
-    "ignored_row",
-    "zero_times_infinity",
-    "infinite_logits",
-    "overflowing_shift",
-    "soft_target_gradient",
-    "target_gradient",
-    "wide_inputs",
-    "wide_labels",
+@dataclass(frozen=True)
+class Failure:
+    """One part of a result with values outside B+."""
+
+    case: Case
+    outcome: Answered
+    part: Assessment
+    loss: Part
+
+    @cached_property
+    def neighbour(self) -> neighbours.Explanation | None:
+        """The neighbouring convention that explains the part."""
+        return neighbours.explaining(self.case.bench, self.case.subject, self.outcome, self.part)
+
+    @cached_property
+    def gradient_fault(self) -> gradient_faults.Fault | None:
+        """The modified question that the part, a gradient, is right for."""
+        return gradient_faults.named(
+            self.case.bench, self.case.subject, self.outcome, self.loss, self.part, self.neighbour
+        )
+
+    @property
+    def within_a_wider_budget(self) -> bool:
+        """Whether budget B or C holds the part: these name a way of computing, and no looser precision is needed."""
+        return self.part.numeric_grade in (Grade.B, Grade.C)
+
+
+def failing_values(case: Case, outcome: Answered, parts: Sequence[Part]) -> Iterator[Finding]:
+    """One finding for each cause of values outside B+, part by part."""
+    for part in parts:
+        if part.passes:
+            continue
+        failure = Failure(case, outcome, part.elements, parts[0])
+        unexplained = failure.part.failing
+        for rule in EXPLANATIONS:
+            for finding, explained in rule(failure, unexplained):
+                yield finding
+                unexplained = unexplained & ~explained
+
+
+def _gradient_fault(failure: Failure, _: Array) -> Iterator[Explained]:
+    fault = failure.gradient_fault
+    if fault is not None:
+        found = failure.case.worst_element(failure.part, fault.where, Kind.INTEGRITY, Severity.BUG, fault.cause)
+        yield replace(found, alternatives=fault.others), fault.where
+
+
+def _neighbouring_convention(failure: Failure, _: Array) -> Iterator[Explained]:
+    explained = failure.neighbour
+    if failure.gradient_fault is not None or explained is None:
+        return
+    name, value = explained.neighbour.name, explained.neighbour.value
+    if failure.within_a_wider_budget and name == "wide_inputs":
+        return
+    case, part = failure.case, failure.part
+    kind, weight = severity.of_contradiction(case.subject, name)
+    found = case.worst_element(part, part.failing, kind, weight, f"convention:{explained.neighbour}")
+    summary = severity.contradiction(case.subject, name, value)
+    yield replace(found, summary=summary, alternatives=explained.others), part.failing
+
+
+def _special_values(failure: Failure, unexplained: Array) -> Iterator[Explained]:
+    for cause, where in special_values(failure.part.compared).items():
+        hit = unexplained & where
+        if hit.any() and not (failure.within_a_wider_budget and cause == "spurious_underflow"):
+            weight = Severity.HAZARD if cause == "invented" else Severity.BUG
+            yield failure.case.worst_element(failure.part, hit, Kind.SPECIAL, weight, cause), hit
+            unexplained = unexplained & ~hit
+
+
+def _inaccurate_numbers(failure: Failure, unexplained: Array) -> Iterator[Explained]:
+    if unexplained.any():
+        cause, weight = _inaccuracy(failure)
+        yield failure.case.worst_element(failure.part, unexplained, Kind.ACCURACY, weight, cause), unexplained
+
+
+EXPLANATIONS: Final[tuple[Callable[[Failure, Array], Iterator[Explained]], ...]] = (
+    _gradient_fault,
+    _neighbouring_convention,
+    _special_values,
+    _inaccurate_numbers,
 )
 
 
-@dataclass(frozen=True)
-class Flip:
-    """One field changed, under which the observation is right.
-
-    Attributes:
-        name, value: the field and what it is changed to. fits_all: whether every part is right, not only one.
-        alike: other changes, as "name=value", that ask the very same question of this problem.
-    """
-
-    name: str
-    value: str
-    fits_all: bool
-    alike: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return f"{self.name}={self.value}"
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """The change that explains an observation, and the others that do so too: this problem cannot tell them apart."""
-
-    flip: Flip
-    others: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Defined:
-    """An observation that is right by the definition: the first field that matters, and all parts, assessed so."""
-
-    flip: str
-    parts: list[Assessment]
-
-
-def by_the_definition(bench: Bench, subject: Subject, outcome: Answered) -> Defined | None:
-    """What a function gives that is held to another and does better: the definition's value where that one's is not."""
-    if not subject.held_to:
-        return None
-    short = [name for name in _DEFINED if getattr(subject.convention, name) != getattr(PORTABLE, name)]
-    tried = {bench.question(subject.convention).key}
-    for count in range(1, len(short) + 1):
-        for names in combinations(short, count):
-            changes = {name: getattr(PORTABLE, name) for name in names}
-            convention = subject.convention.but(**changes)
-            question = bench.question(convention)
-            if question.key in tried or question.refused is not None:
-                continue
-            tried.add(question.key)
-            parts = assess(bench, replace(subject, convention=convention), question, outcome)
-            if all(part.passes and not part.coarse for part in parts):
-                return Defined(f"{names[0]}={changes[names[0]]}", parts)
-    return None
-
-
-def fitting_flips(
-    bench: Bench,
-    subject: Subject,
-    outcome: Answered,
-    names: Iterable[str] | None,
-    *,
-    only: str | None = None,
-) -> Iterator[Flip]:
-    """The conventions one field away under which the observation (or one part of it) is inside B+.
-
-    Conventions that ask the same question of this problem are tried once; a fit must judge something.
-    """
-    mine = bench.question(subject.convention)
-    questions: dict[object, list[tuple[str, str, Convention]]] = {}
-    for name, value, convention in _neighbours(subject.convention, names):
-        if name in _SWEEPING and bench.problem.logits.size > _SMALL:
-            continue
-        question = bench.question(convention)
-        answerable = question.refused is None and question.classes > 0  # without classes no exact answer exists
-        if question.key != mine.key and answerable and _of_its_shape(bench.problem, question, outcome):
-            questions.setdefault(question.key, []).append((name, value, convention))
-    for same in questions.values():
-        name, value, convention = same[0]
-        question = bench.question(convention)
-        fits = _fits(bench, replace(subject, convention=convention), question, outcome, only)
-        if fits is not None:
-            yield Flip(name, value, fits == "all", tuple(f"{name}={value}" for name, value, _ in same[1:]))
-
-
-def _fits(
-    bench: Bench, subject: Subject, question: Question, outcome: Answered, only: str | None
-) -> Literal["all", "part"] | None:
-    """Whether the observation is right, or that part of it; most candidates fall with the first part."""
-    for part in assessing(bench, subject, question, outcome, first=only):
-        fits = part.passes and not part.coarse
-        if only in (None, part.part):
-            if not fits or not part.judged.any():
-                return None
-        elif not fits:
-            return "part"
-    return "all"
-
-
-def _of_its_shape(problem: Problem, question: Question, outcome: Answered) -> bool:
-    """Whether there is anything to compare: a default reduction, for one, decides the shape of the loss."""
-    gradients = [g for g in (outcome.grad_logits, outcome.grad_targets) if g is not None]
-    joined = question.reduction != "none"
-    return outcome.loss.shape == (() if joined else problem.batch) and all(
-        g.shape == problem.logits.shape for g in gradients
-    )
-
-
-def neighbouring_convention(bench: Bench, subject: Subject, outcome: Answered, part: Assessment) -> Explanation | None:
-    """The convention one field away that explains a failing part: the whole observation if one does, else the part.
-
-    What changes every number is not told by infinities and NaN alone: other faults make those, too.
-    """
-    flips = list(fitting_flips(bench, subject, outcome, None, only=part.part))
-    if not np.isfinite(part.compared.r[part.failing]).any():
-        flips = [flip for flip in flips if flip.name not in _SWEEPING]
-    whole = [flip for flip in flips if flip.fits_all]
-    return explanation(whole or [flip for flip in flips if flip.name not in _SWEEPING])
-
-
-def explanation(flips: Sequence[Flip]) -> Explanation | None:
-    """The first change that fits, beside all others."""
-    if not flips:
-        return None
-    first, *more = flips
-    others = [*first.alike, *(text for flip in more for text in (str(flip), *flip.alike))]
-    return Explanation(first, tuple(others))
-
-
-def _neighbours(convention: Convention, names: Iterable[str] | None) -> Iterator[tuple[str, str, Convention]]:
-    for name in names or FIELDS:
-        for value in FIELDS[name].values:
-            if value != getattr(convention, name):
-                yield name, value, convention.but(**{name: value})
-
-
-def refusing_field(bench: Bench, convention: Convention) -> tuple[str, str] | None:
-    """The field whose "error" choice would make the exception right; None: no such field."""
-    for name in ("label_out_of_range", "label_negative", "all_ignored_mean", "empty_batch_mean"):
-        if getattr(convention, name) != "error" and bench.question(convention.but(**{name: "error"})).refused:
-            return name, "error"
-    return None
-
-
-def difference_severity(name: str, value: str) -> Severity:
-    """A plausible number for an invalid question is a hazard; any other choice is a difference."""
-    silent = (name.startswith("label_") and value in _SILENT) or (name, value) == ("wide_labels", "narrowed")
-    return Severity.HAZARD if silent else Severity.DIFFERENCE
-
-
-def special_classes(compared: Compared) -> list[tuple[str, Array]]:
-    """The classes of special values, each with where it holds."""
+def special_values(compared: Compared) -> dict[str, Array]:
+    """Where a result has the wrong special value, or one in place of a number, by cause."""
     r, y = compared.r, compared.y
     f = format_of(compared.dtype)
     infinite, finite = np.isinf(r), np.isfinite(r)
-    return [
-        ("invented", np.isnan(y) & ~np.isnan(r)),
-        ("lost", np.isnan(r) & ~np.isnan(y)),
-        ("wrong_infinity", infinite & np.isinf(y) & (np.sign(r) != np.sign(y))),
-        ("spurious_overflow", infinite & np.isfinite(y)),
-        ("missed_infinity", finite & np.isinf(y)),
-        ("saturated", (np.abs(r) == f.largest) & (np.abs(y) >= f.omega)),
-        ("spurious_underflow", (r == 0) & (y != 0) & (np.abs(y) < f.smallest_normal / f.u)),
-    ]
+    return {
+        "invented": np.isnan(y) & ~np.isnan(r),
+        "lost": np.isnan(r) & ~np.isnan(y),
+        "wrong_infinity": infinite & np.isinf(y) & (np.sign(r) != np.sign(y)),
+        "spurious_overflow": infinite & np.isfinite(y),
+        "missed_infinity": finite & np.isinf(y),
+        "saturated": (np.abs(r) == f.largest) & (np.abs(y) >= f.omega),
+        "spurious_underflow": (r == 0) & (y != 0) & (np.abs(y) < f.smallest_normal / f.u),
+    }
 
 
-def accuracy_cause(problem: Problem, subject: Subject, outcome: Answered, part: Assessment) -> tuple[str, Severity]:
-    """Why numbers are outside B+: a mechanism confirmed by emulation, a grade, or unexplained."""
-    name = mechanisms.reproducing(problem, subject, outcome, part)
+def _inaccuracy(failure: Failure) -> tuple[str, Severity]:
+    """The cause of inaccurate numbers: a mechanism confirmed by emulation, a grade, or "unexplained"."""
+    part = failure.part
+    name = mechanisms.reproducing(failure.case.problem, failure.case.subject, failure.outcome, part)
     if part.numeric_grade is Grade.B:
         if name in mechanisms.WEAK_SUMS:
             return "weak_sum", Severity.NOTE

@@ -6,7 +6,7 @@ compared by a tolerance, and nothing is looked up (docs/accuracy.md, section 5).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,8 +15,9 @@ import numpy as np
 from logitmus.core.floats import Array, format_of
 from logitmus.core.observation import Answered
 from logitmus.core.subject import Precision, Subject
-from logitmus.judging.assessment import Assessment, Bench, assess_part, present_parts
-from logitmus.judging.diagnosis import Explanation
+from logitmus.judging.assessment import Assessment, Part, assess_part, present_parts
+from logitmus.judging.bench import Bench
+from logitmus.judging.neighbours import Explanation
 from logitmus.oracle.gradient_variants import BY_LOGITS, MISREADINGS
 from logitmus.oracle.question import Question
 
@@ -48,26 +49,24 @@ def named(
     bench: Bench,
     subject: Subject,
     outcome: Answered,
-    parts: Sequence[Assessment],
+    loss: Part,
     part: Assessment,
     explained: Explanation | None,
 ) -> Fault | None:
-    """Why a gradient is wrong beside a loss that is right; None: it is not so, or no misreading explains it.
+    """The fault of a gradient beside a loss that is right; None: the loss is wrong, too, or no variant explains it.
 
     Args:
-        parts: all that came back, beside the exact answer. part: the one that is wrong.
-        explained: the neighbouring convention that explains the part, if one does.
+        loss: the loss, assessed. part: the failing part.
+        explained: the neighbouring convention that explains the part, if there is one.
     """
-    by_name = {each.part: each for each in parts}
-    if part.part == "loss" or not by_name["loss"].passes or (explained is not None and explained.flip.fits_all):
+    if part.part == "loss" or not loss.passes or (explained is not None and explained.neighbour.fits_all):
         return None
     where = part.failing & np.isfinite(part.compared.y)
     # A wrong number is evidence; NaN alone may come of anything.
     causes = list(_fitting(bench, subject, outcome, part)) if (where & part.compared.numeric).any() else []
-    if explained is not None and explained.flip.name not in _SPECIAL:
-        flip = explained.flip
+    if explained is not None and explained.neighbour.name not in _SPECIAL:
         others = [text for text in explained.others if text.partition("=")[0] not in _SPECIAL]
-        causes += [GRADIENT_OF + text for text in (str(flip), *others)]
+        causes += [GRADIENT_OF + text for text in (str(explained.neighbour), *others)]
     if not causes:
         return None
     where = where if causes[0].startswith(GRADIENT) else part.failing

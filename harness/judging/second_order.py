@@ -12,48 +12,37 @@ looked at whose gradient is itself within its budget, so that what makes p inacc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from logitmus.core import causes
+from logitmus.core.finding import Finding, Kind, Severity
 from logitmus.core.floats import Array, format_of
 from logitmus.core.observation import Answered
-from logitmus.judging.assessment import Assessment, Bench
+from logitmus.judging.assessment import Part
+from logitmus.judging.bench import Bench
+from logitmus.judging.case import Case
 from logitmus.oracle.question import Question
 
 CAUSE: Final = "second_derivative:"
 
 
-@dataclass(frozen=True)
-class Fault:
-    """What is wrong with a second derivative, and where; the fields of a finding."""
-
-    cause: str
-    row: int
-    index: int
-    expected: str
-    observed: str
-    detail: str
-
-
-def fault(bench: Bench, question: Question, outcome: Answered, parts: Sequence[Assessment]) -> Fault | None:
-    """What is wrong with `Answered.second_logits`, in one word; None: nothing is, or it was not asked for.
-
-    Args:
-        parts: what came back, beside the exact answer to `question`.
-    """
-    part = next((each for each in parts if each.part == "grad_logits"), None)
-    if part is None or outcome.second_logits is None or not _covers(question):
-        return None
-    compared = part.compared
+def second_derivative(case: Case, outcome: Answered, parts: Sequence[Part]) -> Iterator[Finding]:
+    """The fault of `Answered.second_logits`, if it has one and was computed."""
+    part = next((part for part in parts if part.part == "grad_logits"), None)
+    if outcome.second_logits is None or part is None or not _covers(case.question):
+        return
+    question, gradient = case.question, part.elements
+    compared = gradient.compared
     result = outcome.second_logits.reshape(compared.r.shape).astype(np.float64)
-    loss = _losses(bench, question)
+    loss = _losses(case.bench, question)
     with np.errstate(invalid="ignore"):
         exact = -np.exp(-loss)[:, None] * compared.y
-    sound = (part.within & part.judged & compared.numeric).all(axis=1) & np.isfinite(loss) & ~part.coarse_rows
+    accurate = (gradient.within & gradient.judged & compared.numeric).all(axis=1)
+    sound = accurate & np.isfinite(loss) & ~gradient.coarse_rows
     firm = sound[:, None] & (np.abs(exact) >= _least(question, compared.dtype)[:, None])
     finite = np.isfinite(result)
     constant = firm.any(axis=1) & ~result.any(axis=1)
@@ -65,15 +54,17 @@ def fault(bench: Bench, question: Question, outcome: Answered, parts: Sequence[A
     for name, where in wrong.items():
         if where.any():
             row, index = divmod(int(np.where(where, np.abs(exact), -1.0).argmax()), question.classes)
-            return Fault(
+            yield case.finding(
+                Kind.INTEGRITY,
+                Severity.BUG,
                 CAUSE + name,
-                row,
-                index,
+                row=row,
+                index=index,
                 expected=causes.number(exact[row, index], compared.dtype),
                 observed=causes.number(result[row, index], compared.dtype),
                 detail=f"{int(where.any(axis=1).sum())} of {question.rows} rows",
             )
-    return None
+            return
 
 
 def _covers(question: Question) -> bool:

@@ -26,7 +26,7 @@ from logitmus.core.finding import Finding, Grade, Judgement, Severity, Verdict
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
 from logitmus.engine.disambiguation import Doubts, candidates
-from logitmus.judging import contradiction
+from logitmus.judging import severity as weights
 from logitmus.results import wording
 from logitmus.results.detection_power import Power
 from logitmus.results.groups import Group, Key, fold, names, without_lesser, worst_first
@@ -243,8 +243,8 @@ class Summary:
             if fold(group.finding) in self._examined:
                 group.show(self._examined[fold(group.finding)])
             name, _, value = left[0].partition("=")
-            kind, severity = contradiction.weight(subject, name)
-            words = contradiction.words(subject, name, value)
+            kind, severity = weights.of_contradiction(subject, name)
+            words = weights.contradiction(subject, name, value)
             cause = f"convention:{left[0]}"
             group.finding = replace(
                 group.finding, kind=kind, severity=severity, cause=cause, summary=words, alternatives=()

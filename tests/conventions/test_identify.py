@@ -25,7 +25,7 @@ from logitmus.core.floats import Array
 from logitmus.core.observation import Answered, Crashed, NotRun, Outcome, Raised, TimedOut
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
-from logitmus.judging.assessment import Bench
+from logitmus.judging.bench import Bench
 
 KINDS = ("labels", "probabilities")
 Told = list[tuple[Problem, Outcome]]

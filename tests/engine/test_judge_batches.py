@@ -17,7 +17,7 @@ from logitmus.core.observation import Answered
 from logitmus.core.problem import Problem
 from logitmus.engine import judge_pool
 from logitmus.engine.run import run
-from logitmus.judging.batching import Call, stacks
+from logitmus.judging.batching import Call, batches
 from logitmus.judging.judge import Judge
 from logitmus.storage.store import Store
 
@@ -28,25 +28,25 @@ def problems() -> list[Problem]:
 
 
 @pytest.mark.parametrize("name", [*RIGHT, *WRONG])
-def test_stacks_say_what_the_judge_says_of_each_alone(name: str, problems: list[Problem]) -> None:
+def test_batches_say_what_the_judge_says_of_each_alone(name: str, problems: list[Problem]) -> None:
     function, one = {**RIGHT, **WRONG}[name], implemented(options=frozenset(), reductions=("none",))
     asked = [p for p in problems if one.why_not(p) is None and len(p.batch) == 1 and p.rows and p.classes]
     valid = [p for p in asked if ((p.targets >= 0) & (p.targets < p.classes)).all()]
     calls = [Call(problem, one, observe(function, problem)) for problem in valid]
-    stacked = stacks(calls)
-    assert len(stacked) > len(calls) / 2
+    batched = batches(calls)
+    assert len(batched) > len(calls) / 2
     together = Judge().judge_all(calls)
     assert together == [Judge().judge(*call) for call in calls]
     assert (Verdict.FINDING in {judgement.verdict for judgement in together}) or name in RIGHT
 
 
-def test_one_problem_that_differs_in_an_option_is_not_stacked() -> None:
+def test_one_problem_that_differs_in_an_option_is_not_batched() -> None:
     def call(**more: object) -> Call:
         problem = Problem(logits=np.zeros((4, 3), np.float32), targets=np.arange(4) % 3, **more)  # type: ignore[arg-type]
         return Call(problem, implemented(), Answered(np.zeros(4, np.float32), np.zeros((4, 3), np.float32)))
 
     same, other = call(), call(idea="other rows")
-    assert set(stacks([same, other])) == {0, 1}
+    assert set(batches([same, other])) == {0, 1}
     for different in (
         call(label_smoothing=0.25),
         call(ignore_index=1),
@@ -56,7 +56,7 @@ def test_one_problem_that_differs_in_an_option_is_not_stacked() -> None:
         same._replace(outcome=Answered(np.zeros(4, np.float64))),
         same._replace(outcome=Answered(np.zeros((4, 3), np.float32))),
     ):
-        assert stacks([same, different]) == {}
+        assert batches([same, different]) == {}
 
 
 SUBJECTS = {"one": [subject("f", "one"), subject("g", "one")]}

@@ -1,0 +1,184 @@
+"""Neighbouring conventions: would another choice in one field make the result right?
+
+The candidates are tried on the oracle, within the same budgets as the declared convention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Final, Literal
+
+import numpy as np
+
+from logitmus.core.convention import FIELDS, PORTABLE, Convention
+from logitmus.core.observation import Answered
+from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
+from logitmus.judging.assessment import Assessment, assess, assessing
+from logitmus.judging.bench import Bench
+from logitmus.oracle.question import Question
+
+# Fields whose exception may be the right response to an invalid problem.
+REFUSING: Final = ("label_out_of_range", "label_negative", "all_ignored_mean", "empty_batch_mean")
+# Fields that change every number. A lone part (a gradient of zeros, say) fits them too easily. A function that takes
+# logits for probabilities does so on small problems, too, so that large ones need not pay for Arb.
+_SWEEPING: Final = frozenset({"inputs", "log_base", "probability_clip", "probability_scale"})
+_SMALL: Final = 1024
+# Fields in which the portable value is the definition, or its limit, and every other value falls short of it.
+_DEFINED: Final = (
+    "ignored_row",
+    "zero_times_infinity",
+    "infinite_logits",
+    "overflowing_shift",
+    "soft_target_gradient",
+    "target_gradient",
+    "wide_inputs",
+    "wide_labels",
+)
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A convention that differs in one field, under which the result is right.
+
+    Attributes:
+        name, value: the field and its other value. fits_all: whether every part is right, not only the failing one.
+        equivalent: other changes, as "field=value", that resolve this problem to the same question.
+    """
+
+    name: str
+    value: str
+    fits_all: bool
+    equivalent: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.value}"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The neighbouring convention that explains a result, and the others that do: this problem cannot separate them."""
+
+    neighbour: Neighbour
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Defined:
+    """A result that is right by the definition: the first field that makes the difference, and the parts."""
+
+    change: str
+    parts: list[Assessment]
+
+
+def by_the_definition(bench: Bench, subject: Subject, outcome: Answered) -> Defined | None:
+    """The result of a function that is checked against a reference, where it follows the definition and that does not.
+
+    None: it does not, or it is not checked against a reference.
+    """
+    if not subject.held_to:
+        return None
+    short = [name for name in _DEFINED if getattr(subject.convention, name) != getattr(PORTABLE, name)]
+    tried = {bench.question(subject.convention).key}
+    for count in range(1, len(short) + 1):
+        for names in combinations(short, count):
+            changes = {name: getattr(PORTABLE, name) for name in names}
+            convention = subject.convention.but(**changes)
+            question = bench.question(convention)
+            if question.key in tried or question.refused is not None:
+                continue
+            tried.add(question.key)
+            parts = assess(bench, replace(subject, convention=convention), question, outcome)
+            if all(part.passes and not part.coarse for part in parts):
+                return Defined(f"{names[0]}={changes[names[0]]}", parts)
+    return None
+
+
+def explaining(bench: Bench, subject: Subject, outcome: Answered, part: Assessment) -> Explanation | None:
+    """The neighbouring convention that explains a failing part: of the whole result if there is one, else of the part.
+
+    Infinities and NaN alone are no evidence for a field that changes every number: other faults cause them, too.
+    """
+    fitting = list(fitting_neighbours(bench, subject, outcome, None, only=part.part))
+    if not np.isfinite(part.compared.r[part.failing]).any():
+        fitting = [neighbour for neighbour in fitting if neighbour.name not in _SWEEPING]
+    whole = [neighbour for neighbour in fitting if neighbour.fits_all]
+    return explanation(whole or [neighbour for neighbour in fitting if neighbour.name not in _SWEEPING])
+
+
+def explanation(neighbours: Sequence[Neighbour]) -> Explanation | None:
+    """The first neighbour, with all others as alternatives."""
+    if not neighbours:
+        return None
+    first, *more = neighbours
+    others = [*first.equivalent, *(text for other in more for text in (str(other), *other.equivalent))]
+    return Explanation(first, tuple(others))
+
+
+def fitting_neighbours(
+    bench: Bench,
+    subject: Subject,
+    outcome: Answered,
+    names: Iterable[str] | None,
+    *,
+    only: str | None = None,
+) -> Iterator[Neighbour]:
+    """The neighbouring conventions under which the result (or its part `only`) is inside B+.
+
+    Conventions that resolve this problem to the same question are tried once; a fit must judge some element.
+    """
+    declared = bench.question(subject.convention)
+    candidates: dict[object, list[tuple[str, str, Convention]]] = {}
+    for name, value, convention in _neighbours(subject.convention, names):
+        if name in _SWEEPING and bench.problem.logits.size > _SMALL:
+            continue
+        question = bench.question(convention)
+        answerable = question.refused is None and question.classes > 0  # without classes no exact answer exists
+        if question.key != declared.key and answerable and _has_its_shape(bench.problem, question, outcome):
+            candidates.setdefault(question.key, []).append((name, value, convention))
+    for equivalent in candidates.values():
+        name, value, convention = equivalent[0]
+        question = bench.question(convention)
+        fits = _fits(bench, replace(subject, convention=convention), question, outcome, only)
+        if fits is not None:
+            yield Neighbour(name, value, fits == "all", tuple(f"{name}={value}" for name, value, _ in equivalent[1:]))
+
+
+def _fits(
+    bench: Bench, subject: Subject, question: Question, outcome: Answered, only: str | None
+) -> Literal["all", "part"] | None:
+    """Whether the result is right, or the part `only`; most candidates are refuted by the first part."""
+    for part in assessing(bench, subject, question, outcome, first=only):
+        fits = part.passes and not part.coarse
+        if only in (None, part.part):
+            if not fits or not part.judged.any():
+                return None
+        elif not fits:
+            return "part"
+    return "all"
+
+
+def _has_its_shape(problem: Problem, question: Question, outcome: Answered) -> bool:
+    """Whether the result has the shapes of the answer: a default reduction, for one, decides the shape of the loss."""
+    gradients = [gradient for gradient in (outcome.grad_logits, outcome.grad_targets) if gradient is not None]
+    joined = question.reduction != "none"
+    return outcome.loss.shape == (() if joined else problem.batch) and all(
+        gradient.shape == problem.logits.shape for gradient in gradients
+    )
+
+
+def _neighbours(convention: Convention, names: Iterable[str] | None) -> Iterator[tuple[str, str, Convention]]:
+    for name in names or FIELDS:
+        for value in FIELDS[name].values:
+            if value != getattr(convention, name):
+                yield name, value, convention.but(**{name: value})
+
+
+def refusing_field(bench: Bench, convention: Convention) -> str | None:
+    """The field whose "error" choice would make an exception right; None: no field does."""
+    for name in REFUSING:
+        if getattr(convention, name) != "error" and bench.question(convention.but(**{name: "error"})).refused:
+            return name
+    return None

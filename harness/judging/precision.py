@@ -1,0 +1,55 @@
+"""The effective precision of half-precision functions: which storage and arithmetic explain the result?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from logitmus.core.finding import Finding, Kind, Severity
+from logitmus.core.observation import Answered
+from logitmus.core.subject import Precision
+from logitmus.judging.assessment import Part
+from logitmus.judging.case import Case
+
+_HALF: Final = ("bfloat16", "float16")
+
+
+def coarser_precision(case: Case, outcome: Answered, parts: Sequence[Part]) -> list[Finding]:
+    """The finest precision that explains a half-precision result, if it is coarser than float32.
+
+    The finding shows the value that float32 storage and arithmetic explain least.
+    """
+    dtype, subject = case.problem.dtype, case.subject
+    if dtype not in _HALF or subject.convention.inputs != "logits":
+        return []
+    declared = subject.precision[dtype]
+    levels = [("float32", "float32"), (dtype, "float32"), (dtype, dtype)]  # (storage, arithmetic), finest first
+    claimed = (declared.storage, declared.arithmetic)
+    in_float32 = parts
+    for rank, (storage, arithmetic) in enumerate(levels):
+        at_level = parts
+        if (storage, arithmetic) != claimed:
+            level = Precision(declared.result, storage, arithmetic)
+            at_level = case.assess(replace(subject, precision={dtype: level}), outcome)
+        if rank == 0:
+            in_float32 = at_level
+        if all(part.holds for part in at_level):
+            break
+    else:
+        return []
+    coarser_than_claimed = claimed in levels and rank > levels.index(claimed)
+    # A function that is checked against a reference need not be more precise than it.
+    if rank == 0 or (subject.held_to and not coarser_than_claimed):
+        return []
+    kind = Kind.CLAIM if coarser_than_claimed and not subject.held_to else Kind.ACCURACY
+    elements = [part.elements for part in in_float32]
+    worst = max((e for e in elements if e.failing.any()), key=lambda e: e.share, default=parts[0].elements)
+    where = worst.failing if worst.failing.any() else worst.judged
+    cause = f"effective_precision:storage={storage},arithmetic={arithmetic}"
+    return [case.worst_element(worst, where, kind, Severity.DIFFERENCE, cause)]
+
+
+def explains_failures(case: Case, coarser: Sequence[Finding]) -> bool:
+    """Whether a coarser precision than declared accounts for every value outside its budget."""
+    return any(finding.kind is Kind.CLAIM or case.subject.held_to for finding in coarser)
