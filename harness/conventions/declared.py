@@ -12,9 +12,11 @@ from typing import Final
 
 import numpy as np
 
-from logitmus.core.floats import float_array
+from logitmus.conventions.hypotheses.arithmetic import FLOAT32
+from logitmus.conventions.hypotheses.evaluate import Evaluator
+from logitmus.core.floats import Array, float_array
 from logitmus.core.problem import DEFAULT_REDUCTION, Problem
-from logitmus.core.subject import Subject
+from logitmus.core.subject import Subject, outside_domain
 from logitmus.execution import registry
 from logitmus.oracle.answer import answer
 from logitmus.oracle.enclosure import Enclosure
@@ -32,7 +34,7 @@ class Saying:
         why: what comes in place of a value: the reason of the exception, or why it cannot be asked.
         asked: whether it can be asked at all.
         functions: by backend.
-        loss: the exact value, (rows,) or (), or None.
+        loss: the exact value, (rows,) or (), or None. computed: the same in plain float32, float64 array.
     """
 
     value: str
@@ -40,6 +42,7 @@ class Saying:
     asked: bool
     functions: dict[str, list[str]]
     loss: Enclosure | None = None
+    computed: Array | None = None
 
 
 def sayings(problem: Problem, reduction: str | None) -> tuple[Saying, ...]:
@@ -79,7 +82,8 @@ def _subjects() -> Iterator[Subject]:
 def _said(problem: Problem, subject: Subject) -> Saying:
     """One saying without its functions."""
     why_not = subject.why_not(problem)
-    if why_not is not None:
+    outside = outside_domain(subject.convention.inputs, problem)
+    if why_not is not None and why_not != outside:
         return Saying(value="", why=why_not, asked=False, functions={})
     question = ask(problem, subject.convention)
     if question.refused is not None:
@@ -87,8 +91,10 @@ def _said(problem: Problem, subject: Subject) -> Saying:
     if bool(question.unjudged.any()):
         return Saying(value="", why="no rule that can be stated", asked=True, functions={})
     loss = answer(question).loss
+    computed = Evaluator(problem, subject.convention).loss((FLOAT32,))
     printed = [_short(v) for v in np.atleast_1d(loss.rounded(subject.precision[DTYPE].result))]
-    return Saying(value=", ".join(printed), why="", asked=True, functions={}, loss=loss)
+    why = outside or ""
+    return Saying(value=", ".join(printed), why=why, asked=True, functions={}, loss=loss, computed=computed)
 
 
 def _short(value: np.floating) -> str:

@@ -1,119 +1,89 @@
-"""Explain: numbers in, reasons out. Which conventions turn these logits and targets into the observed number?
+"""Explain: which reading of some logits and targets gives the number that was observed?
 
-Needs no framework: every convention (and every pair of choices) is put to the oracle, and those whose exact answer
-agrees with the observed digits are listed, simplest first.
+Needs no framework. The exact loss comes from the oracle; then every change of the catalogue (`hypotheses`) is tried
+alone and, where none alone gives the number, in pairs. What is listed first is simplest.
+
+A single number carries little information, and thousands of pairs are tried: five digits agree with some pair by
+accident. A pair is therefore certain only where the digits carry more information than the choice among all pairs;
+otherwise it is listed as possible, and more digits or more rows would settle it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import combinations
+from typing import Final
 
 import numpy as np
 
 from logitmus.conventions.declared import Saying, sayings
-from logitmus.core.convention import FIELDS, PORTABLE, Convention
-from logitmus.core.errors import LogitmusError
+from logitmus.conventions.explain_gradient import GradientReading, gradient_readings, parse_gradient
+from logitmus.conventions.hypotheses.arithmetic import ARITHMETIC, FLOAT32
+from logitmus.conventions.hypotheses.catalogue import catalogue, not_tried
+from logitmus.conventions.hypotheses.change import USUAL, Change
+from logitmus.conventions.hypotheses.evaluate import Evaluator
+from logitmus.conventions.printed_numbers import DTYPES, ExplainError, PrintedNumber, printed
+from logitmus.core.convention import PORTABLE, Convention
+from logitmus.core.floats import Array, float_array
 from logitmus.core.problem import REDUCTIONS, Problem
 from logitmus.oracle.answer import UnanswerableError, answer
 from logitmus.oracle.enclosure import Enclosure
-from logitmus.oracle.gradient_variants import MISREADINGS
 from logitmus.oracle.question import Question, ask
 
-# Fields that no single number can show, or that only name a default.
-_MUTE = frozenset(
-    {"class_axis", "default_reduction", "result_dtype", "wide_inputs", "target_gradient", "soft_target_gradient"}
-)
-_DIGITS = 1e-4  # what is typed in has few of them: thirds are written 0.3333
+Numbers = str | float | Sequence[str | float]
 
-
-class ExplainError(LogitmusError, ValueError):
-    """Numbers that do not fit together; the message says which, and what is expected."""
-
-
-@dataclass(frozen=True)
-class Observed:
-    """A number with the digits given: any real between `lo` and `hi` would be written so."""
-
-    text: str
-    lo: float
-    hi: float
-
-    @classmethod
-    def of(cls, text: str | float) -> Observed:
-        """`0.7437` is [0.74365, 0.74375]; nan and inf are themselves.
-
-        Raises:
-            ExplainError: for what is not a number.
-        """
-        written = str(text).strip()
-        try:
-            number = Decimal(written)
-        except InvalidOperation:
-            raise ExplainError(
-                f"observed: {written!r} is not a number; write it as it was printed, e.g. 0.7437"
-            ) from None
-        if not number.is_finite():
-            return cls(written, float(number), float(number))
-        exponent = number.as_tuple().exponent
-        assert isinstance(exponent, int)  # noqa: S101  (finite)
-        half = Decimal(1).scaleb(exponent) / 2 if exponent < 0 else Decimal(0)
-        # Printed digits may themselves be rounded from a float32: one more unit of 2^-24 on either side.
-        slack = abs(number) * Decimal(2) ** -23
-        return cls(written, float(number - half - slack), float(number + half + slack))
-
-    def agrees(self, exact: Enclosure, index: tuple[int, ...]) -> bool:
-        """Whether the exact value could have been written so."""
-        lo, hi = float(exact.lo[index]), float(exact.hi[index])
-        if np.isnan(lo) or np.isnan(self.lo):
-            return bool(np.isnan(lo) and np.isnan(self.lo))
-        return lo <= self.hi and self.lo <= hi
+_FRACTION_BITS: Final = {"float16": 10, "bfloat16": 7}
+_SUM_TOLERANCE: Final = 1e-4  # typed probabilities have few digits: a third is written 0.3333
+_RELATIVE: Final = 2.0**-40  # error of a value computed in float64 here, far below any printed digit but the last
+_MOST: Final = 5  # explanations that are worth listing
+_RANK_RANGE: Final = 2  # readings that are more unusual than the first by more than this are left out
+_IN_FLOAT32: Final = 4  # ranks lost by a reading that gives the number in float32 only
+_OVERFLOWS: Final = 3  # ranks gained by an arithmetic where the number is infinite or NaN: that is what it does
+_TO_THE_BIT: Final = 3  # ranks gained by one that gives exactly the number, not another with the same digits
+_NEAREST: Final = 3
+_PAIR_BITS: Final = 16  # log2 of the number of pairs tried, and four bits more
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One way to read the question.
+    """One explanation of a number.
 
     Attributes:
-        changes: the fields that differ from the portable convention, with their values; empty: none does.
-        reduction: how the rows were joined. value: the exact answer, for a person.
+        changes: what differs from the plain definition, as (name, value): fields of `Convention` and names of the
+            catalogue in `hypotheses`; empty: nothing does.
+        reduction: how the rows are reduced. value: the loss under these changes, for a person.
+        words: the changes as clauses in the past tense. mend: the code that undoes or reproduces each.
+        certain: whether the digits suffice to tell these changes from all others that were tried.
+        rank: how unusual the changes are; 0: what people meet most often.
     """
 
     changes: tuple[tuple[str, str], ...]
-    convention: Convention
     reduction: str
     value: str
+    words: str
+    mend: tuple[str, ...] = ()
+    certain: bool = True
+    rank: int = 0
 
     @property
-    def words(self) -> str:
-        """The changes in words."""
-        if not self.changes:
-            return "the natural-log cross-entropy of softmax(logits), as defined"
-        return "; ".join(f"{FIELDS[name].decides}: {FIELDS[name].values[value]}" for name, value in self.changes)
+    def convention(self) -> Convention:
+        """The convention of the changes, leaving out what no convention names."""
+        known = PORTABLE.as_dict()
+        return PORTABLE.but(**{name: value for name, value in self.changes if name in known})
+
+
+PLAIN_WORDS: Final = "the natural-log cross-entropy of softmax(logits), as defined"
 
 
 @dataclass(frozen=True)
-class GradientReading:
-    """One way to read a gradient by the logits.
+class Nearest:
+    """A hypothesis that does not give the number: its words, its value and the relative distance."""
 
-    Attributes:
-        changes: the field that differs from the portable convention, with its value; empty: none does.
-        misread: a name of `misreadings.MISREADINGS`; "": nothing is misread, the gradient belongs to its loss.
-        reduction: how the rows were joined.
-    """
-
-    changes: tuple[tuple[str, str], ...]
-    misread: str
+    words: str
     reduction: str
-
-    @property
-    def cause(self) -> str:
-        """As a finding has it: "gradient:zero", "gradient_of:smoothing=dropped"; "": it is right."""
-        if self.misread:
-            return f"gradient:{self.misread}"
-        return f"gradient_of:{'='.join(self.changes[0])}" if self.changes else ""
+    value: str
+    distance: float
 
 
 @dataclass(frozen=True)
@@ -122,25 +92,31 @@ class Explanation:
 
     Attributes:
         portable: the exact answer under the portable convention, by reduction, for a person.
+        divisor: what the mean divides by, in words.
         observed: the readings that yield the observed number, simplest first. expected: likewise, what was expected.
         declared: what each framework does with the question, by what its backend declares.
         gradient: the readings that yield the gradient that was given, simplest first; None: none was given.
+        nearest: for "observed" and "expected", where nothing fits, the closest hypotheses.
+        not_tried: what the search leaves out.
     """
 
     problem: Problem
     portable: dict[str, str]
+    divisor: str
     observed: tuple[Reading, ...]
     expected: tuple[Reading, ...] | None
     declared: tuple[Saying, ...]
-    gradient: tuple[GradientReading, ...] | None = None
+    gradient: tuple[GradientReading, ...] | None
+    nearest: dict[str, tuple[Nearest, ...]]
+    not_tried: str
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """What a person may not have meant: probabilities that do not sum to 1."""
         if self.problem.target_kind == "labels":
             return ()
-        sums = self.problem.targets.astype(np.float64).sum(axis=-1)
-        off = np.flatnonzero(np.abs(sums - 1) > _DIGITS)
+        sums = self.problem.targets.reshape(self.problem.rows, -1).astype(np.float64).sum(axis=-1)
+        off = np.flatnonzero(np.abs(sums - 1) > _SUM_TOLERANCE)
         if not len(off):
             return ()
         return (f"the target probabilities of row {off[0]} sum to {sums[off[0]]:.6g}; they are taken as they are",)
@@ -148,27 +124,31 @@ class Explanation:
 
 def explain(
     *,
-    logits: Sequence[Sequence[float]] | Sequence[float],
-    targets: Sequence[int] | Sequence[Sequence[float]] | int,
-    observed: str | float | Sequence[str | float] | None = None,
-    expected: str | float | Sequence[str | float] | None = None,
+    logits: object,
+    targets: object,
+    observed: Numbers | None = None,
+    expected: Numbers | None = None,
     weight: Sequence[float] | None = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
     reduction: str | None = None,
     gradient: Sequence[Sequence[str | float]] | None = None,
-    upstream: str | float | Sequence[str | float] | None = None,
+    upstream: Numbers | None = None,
+    dtype: str = "float32",
 ) -> Explanation:
-    """Every convention, and every combination of two choices, that yields the observed number.
+    """Find the readings of a question that yield the observed number, simplest first.
 
-    Of a gradient: what it is right for, be it the loss's own, that of another convention, or of a misread question.
+    Of a gradient: what it is right for, be it the loss's own, that of another convention, or of a faulty rule.
 
     Args:
-        logits: one row (K,) or rows (N, K). targets: a label per row, or probabilities shaped as the logits.
+        logits: one row (K,), rows (N, K), or spatial: (N, K, d1, ...) with labels (N, d1, ...), or classes last.
+        targets: a label per row, or probabilities shaped as the logits.
         observed, expected: one number, or one a row; give them as text to keep their digits ("0.7437").
         reduction: None tries all.
         gradient: by the logits, as rows (N, K). upstream: the upstream gradient, one number a row, or one for a sum or
             a mean; None: ones.
+        dtype: what the observed numbers were computed in: "float64", "float32", "float16" or "bfloat16"; their
+            rounding is allowed for.
 
     Raises:
         ExplainError: for numbers that do not fit together.
@@ -183,182 +163,244 @@ def explain(
     """
     if not 0 <= label_smoothing <= 1:
         raise ExplainError(f"label smoothing: {label_smoothing:g}; it is a share, from 0 to 1")
+    if dtype not in DTYPES:
+        raise ExplainError(f"dtype: {dtype!r}; use one of {', '.join(DTYPES)}")
     problem = _problem(logits, targets, weight, ignore_index, label_smoothing)
     if reduction not in (None, *REDUCTIONS):
         raise ExplainError(f"reduction: {reduction!r}; use one of {', '.join(REDUCTIONS)}")
+    numbers: dict[str, tuple[PrintedNumber, ...]] = {}
     for name, given in (("observed", observed), ("expected", expected), ("upstream", upstream)):
-        count = 0 if given is None else len(_numbers(given))
-        if count not in (0, 1, problem.rows):
-            raise ExplainError(f"{name}: {count} numbers for {problem.rows} rows; give one, or one a row")
+        if given is not None:
+            numbers[name] = printed(given, dtype)
+            if len(numbers[name]) not in (1, problem.rows):
+                raise ExplainError(
+                    f"{name}: {len(numbers[name])} numbers for {problem.rows} rows; give one, or one a row"
+                )
     reductions = [reduction] if reduction else list(REDUCTIONS)
-    came = None if gradient is None else _gradient(gradient, problem)
-    by_row = None if upstream is None else [float(one.text) for one in _numbers(upstream)]
+    by_row = [float(number.text) for number in numbers["upstream"]] if "upstream" in numbers else None
+    found = {name: _Search(problem, reductions, numbers[name]) for name in ("observed", "expected") if name in numbers}
+    rows = None if gradient is None else parse_gradient(gradient, problem, dtype)
     return Explanation(
         problem=problem,
-        portable={r: _said(ask(problem.but(reduction=r), PORTABLE)) for r in reductions},
-        observed=tuple(_readings(problem, reductions, _numbers(observed))) if observed is not None else (),
-        expected=None if expected is None else tuple(_readings(problem, reductions, _numbers(expected))),
+        portable={name: _portable(ask(problem.but(reduction=name), PORTABLE)) for name in reductions},
+        divisor=_divisor(problem),
+        observed=found["observed"].readings if observed is not None else (),
+        expected=None if expected is None else found["expected"].readings,
         declared=sayings(problem, reduction),
-        gradient=None if came is None else tuple(_gradient_readings(problem, reductions, came, by_row)),
+        gradient=None if rows is None else tuple(gradient_readings(problem, reductions, rows, by_row)),
+        nearest={name: search.nearest for name, search in found.items() if not search.readings},
+        not_tried=not_tried(problem),
     )
 
 
-def fits(saying: Saying, given: str | float | Sequence[str | float]) -> bool:
+def fits(saying: Saying, given: Numbers, dtype: str = "float32") -> bool:
     """Whether what a framework is declared to do is the number (one, or one a row) that was given."""
-    numbers = _numbers(given)
-    return saying.loss is not None and len(numbers) == saying.loss.mid.size and _agree(numbers, saying.loss)
+    numbers = printed(given, dtype)
+    exact = saying.loss is not None and len(numbers) == saying.loss.mid.size and _agree(numbers, saying.loss)
+    computed = saying.computed is not None and _matches(numbers, saying.computed)
+    return exact or computed
 
 
-def parse_rows(name: str, text: str) -> list[list[float]]:
-    """`0,0,0,1` or `0,1;2,3` as rows.
+class _Search:
+    """The search for the readings of one given number (or one a row)."""
 
-    Raises:
-        ExplainError: for what is not a number, or rows of different lengths.
-    """
-    rows = [[_number(name, cell) for cell in row.split(",")] for row in text.split(";")]
-    if len({len(row) for row in rows}) > 1:
-        lengths = ", ".join(str(len(row)) for row in rows)
-        raise ExplainError(f"{name}: rows of {lengths} numbers; give every row as many")
-    return rows
+    def __init__(self, problem: Problem, reductions: Iterable[str], numbers: tuple[PrintedNumber, ...]) -> None:
+        self._numbers = numbers
+        self._shaped = [
+            problem.but(reduction=reduction)
+            for reduction in reductions
+            if len(numbers) == (problem.rows if reduction == "none" else 1)
+        ]
+        if problem.rows == 1:
+            self._shaped = self._shaped[:1]  # one row is its own sum and mean
+        self._evaluators = {problem.reduction: Evaluator(problem) for problem in self._shaped}
+        self._distances: list[tuple[float, int, Nearest]] = []
+        self.readings: tuple[Reading, ...] = self._plain() or self._single() or self._pairs()
+
+    @property
+    def nearest(self) -> tuple[Nearest, ...]:
+        """The hypotheses that come closest, each of its words once."""
+        by_words: dict[str, Nearest] = {}
+        for _, _, near in sorted(self._distances, key=lambda item: item[:2]):
+            by_words.setdefault(near.words, near)
+        return tuple(by_words.values())[:_NEAREST]
+
+    def _plain(self) -> tuple[Reading, ...]:
+        return tuple(
+            reading
+            for problem in self._shaped
+            if (reading := self._try(problem, ())) or (reading := self._exact(problem))
+        )
+
+    def _exact(self, problem: Problem) -> Reading | None:
+        """The plain definition by the oracle's exact answer, for what plain floating point cannot decide."""
+        question = ask(problem, PORTABLE)
+        if question.refused is not None or bool(question.unjudged.any()):
+            return None
+        loss = answer(question).loss
+        if not _agree(self._numbers, loss):
+            return None
+        return Reading((), problem.reduction, _shown(loss), PLAIN_WORDS)
+
+    def _single(self) -> tuple[Reading, ...]:
+        found: list[Reading] = []
+        for problem in self._shaped:
+            fields: set[tuple[str, str]] = set()  # two values of one field may come to the same for this problem
+            for change in catalogue(problem):
+                reading = None if change == FLOAT32 else self._try(problem, (change,))
+                if reading and (change.name, reading.value) not in fields:
+                    fields.add((change.name, reading.value))
+                    found.append(reading)
+        return _first(found)
+
+    def _pairs(self) -> tuple[Reading, ...]:
+        found: list[Reading] = []
+        for problem in self._shaped:
+            changes = [change for change in catalogue(problem) if change != FLOAT32 and change.rank <= USUAL]
+            for first, second in combinations(changes, 2):
+                if (first.stage != second.stage or _two_fields(first, second)) and (
+                    reading := self._try(problem, (first, second))
+                ):
+                    found.append(reading)
+        return _first(found)
+
+    def _try(self, problem: Problem, changes: tuple[Change, ...]) -> Reading | None:
+        """The reading, if the changes give the number: computed exactly (for the digits given), or in float32."""
+        evaluator = self._evaluators[problem.reduction]
+        value = evaluator.loss(changes)
+        if value is None:
+            return None
+        if len(changes) < 2:
+            self._note(problem, changes, value)
+        fitting = value if self._fits(value, changes) else None
+        rank = sum(change.rank for change in changes)
+        if not all(np.isfinite(number.lo) for number in self._numbers):
+            rank -= _OVERFLOWS * any(change.stage == "arithmetic" for change in changes)
+        if fitting is None and not any(change.stage == "arithmetic" for change in changes) and len(changes) < 2:
+            single = evaluator.loss((*changes, FLOAT32))
+            fitting = single if single is not None and _matches(self._numbers, single) else None
+            rank += _IN_FLOAT32
+        if fitting is None:
+            return None
+        bits = sum(number.bits for number in self._numbers)
+        return Reading(
+            tuple(change.key for change in changes),
+            problem.reduction,
+            _digits(fitting),
+            "; and ".join(change.words for change in changes) or PLAIN_WORDS,
+            tuple(change.mend for change in changes if change.mend),
+            certain=len(changes) < 2 or bits >= _PAIR_BITS,
+            rank=rank - _TO_THE_BIT * _identical(self._numbers, fitting),
+        )
+
+    def _fits(self, value: Array, changes: tuple[Change, ...]) -> bool:
+        stored = next((ARITHMETIC[change.value].stored for change in changes if change.stage == "arithmetic"), None)
+        return _matches(self._numbers, value) if stored is None else _stored_near(self._numbers, value, stored)
+
+    def _note(self, problem: Problem, changes: tuple[Change, ...], value: Array) -> None:
+        """Remember how far off a hypothesis is."""
+        flat, given = np.atleast_1d(value).ravel(), np.array([number.mid for number in self._numbers])
+        if flat.size != given.size or not (np.isfinite(flat).all() and np.isfinite(given).all()):
+            return
+        scale = np.maximum(np.abs(given), 1e-300)
+        distance = float(np.max(np.abs(flat - given) / scale))
+        words = changes[0].words if changes else PLAIN_WORDS
+        self._distances.append((distance, len(changes), Nearest(words, problem.reduction, _digits(value), distance)))
 
 
-def parse_targets(text: str, rows: Sequence[Sequence[float]]) -> list[int] | list[list[float]]:
-    """Labels (`3`, `3,0`), or probabilities (`0.,0.,0.,1.`: as many numbers as a row has, or with a dot).
-
-    Raises:
-        ExplainError: for what is neither.
-    """
-    cells = text.replace(";", ",").split(",")
-    if len(cells) == len(rows) and all(cell.strip().lstrip("+-").isdigit() for cell in cells):
-        return [int(cell) for cell in cells]
-    return parse_rows("target", text)
+def _two_fields(first: Change, second: Change) -> bool:
+    """Whether both are choices of a convention, of different fields."""
+    return first.stage == second.stage == "convention" and first.name != second.name
 
 
-def _number(name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ExplainError(f"{name}: {text.strip()!r} is not a number") from None
+def _first(found: list[Reading]) -> tuple[Reading, ...]:
+    """The readings to list, most usual first; the same words under several reductions count once."""
+    if not found:
+        return ()
+    ordered = sorted(found, key=lambda reading: reading.rank)
+    usual = [reading for reading in ordered if reading.rank <= ordered[0].rank + _RANK_RANGE]
+    words = list(dict.fromkeys(reading.words for reading in usual))[:_MOST]
+    return tuple(reading for reading in usual if reading.words in words)
 
 
-def _numbers(given: str | float | Sequence[str | float]) -> tuple[Observed, ...]:
-    if isinstance(given, (str, float, int)):
-        return (Observed.of(given),)
-    return tuple(Observed.of(one) for one in given)
+def _identical(numbers: tuple[PrintedNumber, ...], value: Array) -> bool:
+    """Whether the numbers are the value to the last bit of float32."""
+    flat = np.atleast_1d(value).ravel()
+    given = np.array([number.mid for number in numbers])
+    if not np.isfinite(given).all():
+        return False  # an infinity has no digits
+    with np.errstate(over="ignore", invalid="ignore"):
+        return flat.shape == given.shape and bool((flat.astype(np.float32) == given.astype(np.float32)).all())
+
+
+def _matches(numbers: tuple[PrintedNumber, ...], value: Array) -> bool:
+    flat = np.atleast_1d(value).ravel().tolist()
+    if len(flat) != len(numbers):
+        return False
+    slack = [abs(at) * _RELATIVE if np.isfinite(at) else 0.0 for at in flat]
+    return all(number.overlaps(at - off, at + off) for number, at, off in zip(numbers, flat, slack, strict=True))
+
+
+def _stored_near(numbers: tuple[PrintedNumber, ...], value: Array, dtype: str) -> bool:
+    """Whether the numbers are values of a narrow dtype, at most one of its steps away from the exact ones."""
+    given = np.array([float(number.text) for number in numbers])
+    flat = np.atleast_1d(value).ravel()
+    if flat.shape != given.shape or not np.isfinite(given).all():
+        return False
+    held = float_array(given, dtype).astype(np.float64)
+    step = np.abs(given) * 2.0 ** -_FRACTION_BITS[dtype]
+    return bool((held == given).all() and (np.abs(flat - given) <= step).all())
+
+
+def _agree(numbers: tuple[PrintedNumber, ...], loss: Enclosure) -> bool:
+    return all(number.agrees(loss, (n,) if loss.shape else ()) for n, number in enumerate(numbers))
 
 
 def _problem(
     logits: object, targets: object, weight: object, ignore_index: int | None, label_smoothing: float
 ) -> Problem:
     x = np.atleast_2d(np.asarray(logits, dtype=np.float64))
-    if x.ndim != 2:
-        raise ExplainError(f"logits: shape {x.shape}; give one row (K,) or rows (N, K)")
-    rows, classes = x.shape
+    if x.ndim < 2 or not x.size:
+        raise ExplainError(f"logits: shape {x.shape}; give one row (K,), rows (N, K) or spatial logits (N, K, d1, ...)")
     t = np.asarray(targets)
     if t.dtype.kind in "iu":
-        t = np.atleast_1d(t)
-        if t.shape == (rows,):
-            return _with_options(x, t.astype(np.int64), weight, ignore_index, label_smoothing)
+        t = np.atleast_1d(t).astype(np.int64)
+        if x.ndim > 2 and t.shape == (x.shape[0], *x.shape[2:]) and t.shape != x.shape[:-1]:
+            x = np.moveaxis(x, 1, -1)
+        elif t.shape != x.shape[:-1] and t.shape == x.shape and x.ndim == 2:
+            t = t.astype(np.float64)  # one-hot targets in whole numbers
+        if t.shape == x.shape[:-1]:
+            return _with_options(x, t, weight, ignore_index, label_smoothing)
     q = np.atleast_2d(t.astype(np.float64))
     if q.shape != x.shape:
+        rows, classes = x.shape[:-1], x.shape[-1]
         raise ExplainError(
-            f"targets: shape {t.shape} does not fit logits of shape {x.shape}; give {rows} label(s), or probabilities "
-            f"of shape ({rows}, {classes})"
+            f"targets: shape {t.shape} does not fit logits of shape {x.shape}; give labels of shape {rows}, or "
+            f"probabilities of shape {(*rows, classes)}"
         )
     return _with_options(x, q, weight, ignore_index, label_smoothing)
 
 
-def _with_options(
-    x: np.ndarray, t: np.ndarray, weight: object, ignore_index: int | None, label_smoothing: float
-) -> Problem:
+def _with_options(x: Array, t: Array, weight: object, ignore_index: int | None, label_smoothing: float) -> Problem:
     w = None if weight is None else np.asarray(weight, np.float64)
-    if w is not None and w.shape != (x.shape[1],):
-        raise ExplainError(f"weight: {w.size} numbers for {x.shape[1]} classes; give one a class")
+    if w is not None and w.shape != (x.shape[-1],):
+        raise ExplainError(f"weight: {w.size} numbers for {x.shape[-1]} classes; give one a class")
     return Problem(logits=x, targets=t, weight=w, ignore_index=ignore_index, label_smoothing=label_smoothing)
 
 
-def _readings(problem: Problem, reductions: Iterable[str], numbers: tuple[Observed, ...]) -> Iterator[Reading]:
-    """The readings that agree, simplest first: none changed, one field, two; one reading a question."""
-    found: list[Reading] = []
-    for reduction in reductions:
-        shaped = problem.but(reduction=reduction)
-        if len(numbers) != (problem.rows if reduction == "none" else 1):
-            continue
-        seen: set[tuple[object, ...]] = set()
-        for changes in _changes():
-            if len(changes) == 2 and any(set(r.changes) <= set(changes) and r.reduction == reduction for r in found):
-                continue  # a simpler reading says it already
-            convention = PORTABLE.but(**dict(changes))
-            question = ask(shaped, convention)
-            if question.key in seen or question.refused is not None:
-                continue
-            seen.add(question.key)
-            loss = answer(question).loss
-            if bool(question.unjudged.any()) or not _agree(numbers, loss):
-                continue
-            found.append(Reading(changes, convention, reduction, _shown(loss)))
-    yield from sorted(found, key=lambda r: len(r.changes))
+def _divisor(problem: Problem) -> str:
+    """What the mean of the plain definition divides by, with the number."""
+    question = ask(problem.but(reduction="mean"), PORTABLE)
+    if question.refused is not None:
+        return ""
+    if question.weight is not None and question.labels is not None:
+        return f"{question.denominator:g}, the sum of the class weights at the labels of the kept rows"
+    kept = int(question.kept.sum())
+    rows = f"{problem.rows} row{'s' * (problem.rows != 1)}"
+    return f"the number of rows, {kept}" if kept == problem.rows else f"the number of kept rows, {kept} of {rows}"
 
 
-def _gradient(rows: Sequence[Sequence[str | float]], problem: Problem) -> list[list[Observed]]:
-    came = [list(_numbers(row)) for row in rows]
-    if [len(row) for row in came] != [problem.classes] * problem.rows:
-        shape = ", ".join(str(len(row)) for row in came)
-        raise ExplainError(f"gradient: rows of {shape} numbers; give {problem.rows} of {problem.classes}")
-    return came
-
-
-def _gradient_readings(
-    problem: Problem, reductions: Iterable[str], came: list[list[Observed]], upstream: Sequence[float] | None
-) -> Iterator[GradientReading]:
-    """What the gradient is right for: as defined, misread, or of another convention; each question once."""
-    for reduction in reductions:
-        if upstream is not None and len(upstream) != (problem.rows if reduction == "none" else 1):
-            continue
-        cotangent = None if upstream is None else np.array(upstream if reduction == "none" else upstream[0])
-        shaped = problem.but(reduction=reduction, cotangent=cotangent)
-        portable = ask(shaped, PORTABLE)
-        if portable.refused is not None:
-            continue
-        if _is_gradient(came, portable):
-            yield GradientReading((), "", reduction)
-            continue
-        for name, misread in MISREADINGS.items():
-            questions = (replace(q, key=(*q.key, name, n)) for n, q in enumerate(misread(portable, shaped)))
-            if any(_is_gradient(came, question) for question in questions):
-                yield GradientReading((), name, reduction)
-        seen = {portable.key}
-        for changes in _changes():
-            question = ask(shaped, PORTABLE.but(**dict(changes)))
-            if len(changes) == 1 and question.key not in seen and question.refused is None:
-                seen.add(question.key)
-                if _is_gradient(came, question):
-                    yield GradientReading(changes, "", reduction)
-
-
-def _is_gradient(came: list[list[Observed]], question: Question) -> bool:
-    exact = answer(question).grad_logits
-    return all(one.agrees(exact, (n, k)) for n, row in enumerate(came) for k, one in enumerate(row))
-
-
-def _agree(numbers: tuple[Observed, ...], loss: Enclosure) -> bool:
-    return all(one.agrees(loss, (n,) if loss.shape else ()) for n, one in enumerate(numbers))
-
-
-def _changes() -> Iterator[tuple[tuple[str, str], ...]]:
-    single = [
-        (name, value)
-        for name, defined in FIELDS.items()
-        if name not in _MUTE
-        for value in defined.values
-        if value != getattr(PORTABLE, name)
-    ]
-    yield ()
-    yield from ((one,) for one in single)
-    yield from (pair for pair in combinations(single, 2) if pair[0][0] != pair[1][0])
-
-
-def _said(question: Question) -> str:
+def _portable(question: Question) -> str:
     try:
         return _shown(answer(question).loss)
     except UnanswerableError as refusal:
@@ -366,5 +408,8 @@ def _said(question: Question) -> str:
 
 
 def _shown(loss: Enclosure) -> str:
-    values = np.atleast_1d(loss.mid + loss.rest)
-    return ", ".join(f"{v:.10g}" for v in values.tolist())
+    return _digits(loss.mid + loss.rest)
+
+
+def _digits(value: Array) -> str:
+    return ", ".join(f"{number:.10g}" for number in np.atleast_1d(value).ravel().tolist())

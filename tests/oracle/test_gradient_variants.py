@@ -10,7 +10,8 @@ import pytest
 from implementations import subject
 from planted_functions import at, log_softmax, one_hot, softmax
 
-from logitmus.conventions.explain import ExplainError, explain
+from logitmus.conventions.explain import explain
+from logitmus.conventions.printed_numbers import ExplainError
 from logitmus.core import causes
 from logitmus.core.events import Judged
 from logitmus.core.finding import Judgement, Kind, Severity
