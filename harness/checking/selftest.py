@@ -1,8 +1,10 @@
-"""Does it see? Planted faults and correct implementations, put to the very problems and judge that a check uses.
+"""Measures how many faults the harness finds: known faults and correct functions, checked as a user's function is.
 
-All functions of a framework are asked by one worker, held to PyTorch's flagship as `logitmus check` holds a user's
-function; what kills its process has one of its own. First the quick problems in float32; faults that they do not show
-are asked the default ones in every dtype, and so is every correct implementation.
+All planted functions of a framework run in one worker and are judged by the convention of PyTorch's flagship, as
+`logitmus check` judges a user's function; a function that kills its process has a worker of its own. Each function has
+two truths (`logitmus.cases.planted`). The causes that a check reports are compared with the right ones: first on the
+quick problems in float32, then, for faults that these do not name and for correct functions, on the default problems
+in every dtype. The convention card that `identify` would measure is compared with the right card.
 """
 
 from __future__ import annotations
@@ -17,41 +19,46 @@ from pathlib import Path
 from typing import Any, Final
 from typing import cast as typed
 
-from logitmus.cases.planted import CORRECT, Planted, dying_faults
-from logitmus.cases.planted.catalogue import DYING, IN_NUMPY, IN_TORCH
-from logitmus.cases.suite import FAMILIES
-from logitmus.checking import reference
-from logitmus.checking.baseline import Tally
-from logitmus.core.errors import LogitmusError, closest
+from logitmus.cases.planted import dying_faults
+from logitmus.cases.planted.catalogue import ALL, DYING
+from logitmus.cases.planted.zoo import Planted
+from logitmus.cases.suite import FAMILIES, suite
+from logitmus.checking import card_score, reference
+from logitmus.checking.baseline import Baseline
+from logitmus.conventions.measure import measure
 from logitmus.core.events import BackendFailed, BackendReady, Event, Examined, Judged, RunFinished
+from logitmus.core.errors import LogitmusError, closest
 from logitmus.core.floats import FLOAT_DTYPES
+from logitmus.core.observation import NotRun, Outcome
+from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject, TargetKind
 from logitmus.engine import run as engine
 from logitmus.engine.reduction import SETTING
 from logitmus.execution import registry
 from logitmus.execution.pool import Limits, Pool, Ready
 from logitmus.execution.registry import BackendSpec
+from logitmus.execution.session import Ask, Observed
 from logitmus.execution.started import Stage
+from logitmus.judging.assessment import Bench
 from logitmus.results.detection_power import Result, Score
 from logitmus.results.groups import Group
 from logitmus.storage.store import SUFFIX, Store
 from logitmus.worker.environment import harness_environment
 
-PLANTED: Final = (*IN_NUMPY, *DYING, *IN_TORCH)
 _BACKENDS: Final = {
     "numpy": BackendSpec(name="planted-numpy", target="logitmus.checking.planted_backends:NUMPY"),
     "torch": BackendSpec(name="planted-torch", target="logitmus.checking.planted_backends:TORCH"),
 }
 _FLAGSHIP: Final = "torch"
-# What is slow, on a busy machine too, is no fault: what hangs has a worker of its own.
+# On a busy machine every call may be slow, which is no fault; the functions that hang have their own workers.
 _PATIENT: Final = Limits(compile_seconds=120.0, call_seconds=120.0)
-# A healthy function of NumPy answers within milliseconds; one that eats the memory is given the time to.
+# A correct function in NumPy answers within milliseconds; the time is for the one that exhausts its memory.
 _TIGHT: Final = Limits(
     compile_seconds=4.0, call_seconds=4.0, patience=20.0, memory_bytes=1 << 30, give_up_after=3, lost_seconds=7.0
 )
-_CALLS: Final = 24  # for each group of like findings of a fault of integrity: what it depends on is to be named
+_CALLS: Final = 24  # to reduce each group of findings of an integrity fault, so that its dependence is named
 _QUICK: Final = ("quick", ("float32",))
-_ALL: Final = ("default", tuple(FLOAT_DTYPES))
+_DEFAULT: Final = ("default", tuple(FLOAT_DTYPES))
 # NumPy has no bfloat16 of its own.
 _DTYPES: Final[Mapping[str, tuple[str, ...]]] = {"numpy": ("float64", "float32", "float16")}
 Watch = Callable[[Iterable[Event]], Iterable[Event]]
@@ -62,193 +69,245 @@ class SelftestError(LogitmusError, ValueError):
 
 
 @dataclass
-class _Cast:
-    """Who is asked.
+class _Session:
+    """The started workers, and the results so far. Functions are known by the ids of their subjects.
 
     Attributes:
-        planted: by subject (id). held: the subjects as they are held. flagship: what they are held to.
+        planted: the functions. described: their subjects as their workers describe them. checked: the same subjects
+            with the convention of the flagship.
+        flagship: the reference for each kind of targets, if it could be started.
+        ready: all backends with the subjects that are checked.
     """
 
-    stage: Stage
+    workers: Stage
     specs: tuple[BackendSpec, ...]
-    planted: dict[str, Planted]
-    held: dict[str, Subject]
-    flagship: dict[TargetKind, Subject]
-    ready: list[Ready]
+    planted: dict[str, Planted] = field(default_factory=dict)
+    described: dict[str, Subject] = field(default_factory=dict)
+    checked: dict[str, Subject] = field(default_factory=dict)
+    flagship: dict[TargetKind, Subject] = field(default_factory=dict)
+    ready: list[Ready] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     results: dict[str, Result] = field(default_factory=dict)
     problems: int = 0
     calls: int = 0
 
 
 def selftest(*, seed: int = 0, only: Sequence[str] = (), watch: Watch = iter) -> Score:
-    """Ask every planted function; see the module.
+    """Check and identify every planted function; see the module.
 
     Args:
-        seed: of the problems. only: patterns (`fnmatch`) of the names of planted functions; empty: all.
-        watch: sees every event of the runs on its way, for progress.
+        seed: the seed of the problems.
+        only: patterns (`fnmatch`) of the names of planted functions; empty: all.
+        watch: passes on every event of the runs, to show progress.
 
     Raises:
-        SelftestError: where no planted function is called so.
+        SelftestError: if a pattern matches no planted function.
     """
     start = time.monotonic()
+    functions = chosen(only)
     with ExitStack() as stack:
-        cast, remarks = _cast(only)
-        stack.callback(cast.stage.close)
+        session = _start(functions)
+        stack.callback(session.workers.close)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        faults = [identity for identity, one in cast.planted.items() if one.kind != CORRECT]
-        _ask(cast, faults, *_QUICK, folder, seed, watch)
-        left = [one for one in cast.planted if one not in cast.results or not cast.results[one].as_it_should_be]
-        _ask(cast, left, *_ALL, folder, seed, watch)
+        _check(
+            session, [key for key, planted in session.planted.items() if planted.faulty], *_QUICK, folder, seed, watch
+        )
+        open_ended = [key for key in session.planted if key not in session.results or not session.results[key].settled]
+        _check(session, open_ended, *_DEFAULT, folder, seed, watch)
+        _identify(session)
     return Score(
-        results=tuple(cast.results[identity] for identity in cast.planted),
+        results=tuple(session.results.values()),
         seconds=time.monotonic() - start,
-        problems=cast.problems,
-        calls=cast.calls,
-        remarks=tuple(remarks),
+        problems=session.problems,
+        calls=session.calls,
+        remarks=tuple(session.remarks),
     )
 
 
 def chosen(only: Sequence[str]) -> tuple[Planted, ...]:
-    """The planted functions that any of these patterns names; all, where there is none.
+    """The planted functions that match any of these patterns; without a pattern, all.
 
     Raises:
-        SelftestError: for a pattern that names nothing.
+        SelftestError: for a pattern that matches none.
     """
-    names = [name for one in PLANTED for name in _names(one)]
+    names = [name for planted in ALL for name in (planted.name, planted.id)]
     for pattern in only:
         if not any(fnmatchcase(name, pattern) for name in names):
             close = closest(pattern, names)
             hint = f"did you mean {close[0]!r}?" if close else "`logitmus selftest --list` lists them"
             raise SelftestError(f"no planted function matches {pattern!r}; {hint}")
-    return tuple(one for one in PLANTED if not only or any(fnmatchcase(name, p) for name in _names(one) for p in only))
+    return tuple(
+        planted
+        for planted in ALL
+        if not only or any(fnmatchcase(name, pattern) for name in (planted.name, planted.id) for pattern in only)
+    )
 
 
-# --- within ------------------------------------------------------------------------------------------------------
+def _start(functions: Sequence[Planted]) -> _Session:
+    """Start the workers, and give every planted subject the convention of the flagship.
 
-
-def _names(one: Planted) -> tuple[str, str]:
-    return one.name, f"{one.framework}:{one.name}"
-
-
-def _cast(only: Sequence[str]) -> tuple[_Cast, list[str]]:
-    wanted = chosen(only)
-    by_name = {f"{one.framework}:{one.name}": one for one in wanted}
-    apart = [registry.adopting("numpy", f"{dying_faults.__name__}:{one.name}") for one in wanted if one in DYING]
-    together = {one.framework for one in wanted if one not in DYING}
-    specs = [_BACKENDS[framework] for framework in sorted(together)]
-    flagship = registry.parse(_FLAGSHIP)
-    pools = [Pool([*specs, flagship], _PATIENT)]
-    if apart:
-        pools.append(Pool(apart, _TIGHT))
-    return _held(Stage(pools), (*specs, *apart, flagship), flagship, by_name)
-
-
-def _held(
-    stage: Stage, specs: tuple[BackendSpec, ...], flagship: BackendSpec, by_name: Mapping[str, Planted]
-) -> tuple[_Cast, list[str]]:
-    """Every planted subject, held to the flagship as declared, or as it is where it is there."""
-    models = reference.models(_FLAGSHIP, targets=("labels", "probabilities"))
-    ready = [said for said in stage.ready if isinstance(said, Ready)]
-    there = {
-        subject.offer.targets: replace(subject, held_to=subject.id)
-        for said in ready
-        if said.spec == flagship
-        for subject in said.subjects
-        if subject.id in {model.id for model in models.values()}
-    }
-    cast = _Cast(stage=stage, specs=specs, planted={}, held={}, flagship=there, ready=[])
-    for said in ready:
-        if said.spec == flagship:
-            cast.ready.append(replace(said, subjects=tuple(there.values())))
-            continue
-        subjects = []
-        for subject in said.subjects:
-            framework = said.spec.name.removeprefix("planted-")
-            one = by_name.get(f"{framework}:{subject.function.rpartition('.')[2]}") or by_name.get(
-                f"{framework}:{subject.function}"
-            )
-            if one is None or subject.offer.targets != one.targets:
-                continue
-            held = reference.held(subject, models[one.targets], "mean")
-            subjects.append(held)
-            cast.planted[held.id], cast.held[held.id] = one, held
-        cast.ready.append(replace(said, subjects=tuple(subjects)))
-    failed = [said for said in stage.ready if isinstance(said, BackendFailed)]
-    return cast, [f"{said.backend} could not be asked: {said.reason}" for said in failed]
-
-
-def _ask(
-    cast: _Cast, chosen: Sequence[str], profile: str, dtypes: Sequence[str], folder: Path, seed: int, watch: Watch
-) -> None:
-    """Some of the planted functions, one framework after the other: without autodiff there are other problems."""
-    for framework in _BACKENDS:
-        own = [identity for identity in chosen if cast.planted[identity].framework == framework]
-        if own:
-            _ask_in(cast, own, profile, dtypes, folder / f"{framework}-{profile}{SUFFIX}", seed, watch)
-
-
-def _ask_in(
-    cast: _Cast, chosen: Sequence[str], profile: str, dtypes: Sequence[str], path: Path, seed: int, watch: Watch
-) -> None:
-    """One run; what it comes to stands in `cast.results`."""
-    asked = {identity: _in_dtypes(cast, identity, dtypes) for identity in chosen}
-    beside = {identity: cast.flagship[one.offer.targets] for identity, one in asked.items() if cast.flagship}
-    cast.stage.ready = [
-        replace(said, subjects=tuple(asked.get(s.id, s) for s in said.subjects if s.id in asked or s.held_to == s.id))
-        for said in cast.ready
+    That convention is the one that the flagship's backend declares, or that of its worker, if it could start.
+    """
+    frameworks = sorted({planted.framework for planted in functions if planted not in DYING})
+    alone = [
+        registry.adopting("numpy", f"{dying_faults.__name__}:{fault.name}") for fault in functions if fault in DYING
     ]
-    of_integrity = [identity for identity in asked if cast.planted[identity].kind == "integrity"]
+    together = [_BACKENDS[framework] for framework in frameworks]
+    flagship = registry.parse(_FLAGSHIP)
+    pools = [Pool([*together, flagship], _PATIENT)]
+    if alone:
+        pools.append(Pool(alone, _TIGHT))
+    session = _Session(workers=Stage(pools), specs=(*together, *alone, flagship))
+    references = reference.references(_FLAGSHIP, targets=("labels", "probabilities"))
+    by_id = {planted.id: planted for planted in functions}
+    for described in session.workers.ready:
+        if isinstance(described, BackendFailed):
+            session.remarks.append(f"{described.backend} could not be tested: {described.reason}")
+        elif described.spec == flagship:
+            ids = {subject.id for subject in references.values()}
+            session.flagship = {
+                subject.offer.targets: replace(subject, held_to=subject.id)
+                for subject in described.subjects
+                if subject.id in ids
+            }
+            session.ready.append(replace(described, subjects=tuple(session.flagship.values())))
+        else:
+            framework = described.spec.name.removeprefix("planted-")
+            subjects = tuple(
+                _checked(session, subject, planted, references[planted.targets])
+                for subject in described.subjects
+                if (planted := by_id.get(f"{framework}:{_function_name(subject)}")) is not None
+                and subject.offer.targets == planted.targets
+            )
+            session.ready.append(replace(described, subjects=subjects))
+    session.planted = {  # in the order of the catalogue
+        key: planted for wanted in functions for key, planted in session.planted.items() if planted is wanted
+    }
+    session.results = {key: Result(planted=planted) for key, planted in session.planted.items()}
+    return session
+
+
+def _function_name(subject: Subject) -> str:
+    """The name of the planted function: a worker of its own calls it by its file, too."""
+    name = subject.function.removesuffix(".probabilities")
+    return name.rpartition(":")[2].rpartition(".")[2]
+
+
+def _checked(session: _Session, subject: Subject, planted: Planted, flagship: Subject) -> Subject:
+    checked = reference.with_reference(subject, flagship, planted.default_reduction)
+    session.planted[checked.id], session.described[checked.id], session.checked[checked.id] = planted, subject, checked
+    return checked
+
+
+def _check(
+    session: _Session, keys: Sequence[str], profile: str, dtypes: Sequence[str], folder: Path, seed: int, watch: Watch
+) -> None:
+    """Check some of the functions, each framework in a run of its own: without autodiff the problems are others."""
+    for framework in _BACKENDS:
+        own = [key for key in keys if session.planted[key].framework == framework]
+        if own:
+            _check_together(session, own, profile, dtypes, folder / f"{framework}-{profile}{SUFFIX}", seed, watch)
+
+
+def _check_together(
+    session: _Session, keys: Sequence[str], profile: str, dtypes: Sequence[str], path: Path, seed: int, watch: Watch
+) -> None:
+    """One run of the engine; its findings go into the results."""
+    subjects = {key: _in_dtypes(session, key, dtypes) for key in keys}
+    compared = {key: session.flagship[subject.offer.targets] for key, subject in subjects.items() if session.flagship}
+    session.workers.ready = [
+        replace(
+            ready,
+            subjects=tuple(subjects.get(s.id, s) for s in ready.subjects if s.id in subjects or s.held_to == s.id),
+        )
+        for ready in session.ready
+    ]
+    of_integrity = [key for key in keys if session.planted[key].kind == "integrity"]
     settings = {SETTING: {"calls": _CALLS if of_integrity else 0, "subjects": of_integrity}}
     problems = reference.problems(
-        asked.values(), beside=list(cast.flagship.values()), profile=profile, seed=seed, dtypes=dtypes
+        subjects.values(), compared=list(session.flagship.values()), profile=profile, seed=seed, dtypes=dtypes
     )
-    tallies = {one.id: Tally([one], beside, None) for one in asked.values()}
+    baselines = {subject.id: Baseline([subject], compared, None) for subject in subjects.values()}
     with Store.create(path, environment=harness_environment(), settings=settings) as store:
-        pool: Callable[..., Any] = lambda *_: typed(Pool, cast.stage)  # noqa: E731
-        for event in watch(engine.run(problems, cast.specs, store, pool=pool)):
-            for tally in _concerned(event, tallies, beside):
-                tally.add(event)
-        cast.problems += len(store.problem_ids())
-        cast.calls += len(store)
-    for identity, tally in tallies.items():
-        before = cast.results.get(identity, Result(planted=cast.planted[identity]))
-        cast.results[identity] = _with(before, tally.groups, profile)
+        pool: Callable[..., Any] = lambda *_: typed(Pool, session.workers)  # noqa: E731
+        for event in watch(engine.run(problems, session.specs, store, pool=pool)):
+            for baseline in _concerned(event, baselines, compared):
+                baseline.add(event)
+        session.problems += len(store.problem_ids())
+        session.calls += len(store)
+    for key, baseline in baselines.items():
+        session.results[key] = _with_groups(session.results[key], baseline.groups, profile)
 
 
-def _concerned(event: Event, tallies: Mapping[str, Tally], beside: Mapping[str, Subject]) -> Iterable[Tally]:
-    """Whom an event tells anything: one function, or all that are held to the flagship that it is about."""
+def _concerned(event: Event, baselines: Mapping[str, Baseline], compared: Mapping[str, Subject]) -> Iterable[Baseline]:
+    """Which functions an event is about: one function, or all that are compared with a flagship."""
     match event:
-        case Judged(_, judgement) if judgement.subject in tallies:
-            return (tallies[judgement.subject],)
+        case Judged(_, judgement) if judgement.subject in baselines:
+            return (baselines[judgement.subject],)
         case Judged(_, judgement):
-            return [tally for one, tally in tallies.items() if one in beside and beside[one].id == judgement.subject]
-        case Examined(of) if of.subject in tallies:
-            return (tallies[of.subject],)
+            return [
+                baseline
+                for key, baseline in baselines.items()
+                if key in compared and compared[key].id == judgement.subject
+            ]
+        case Examined(of) if of.subject in baselines:
+            return (baselines[of.subject],)
         case BackendReady() | RunFinished():
-            return tallies.values()
+            return baselines.values()
         case _:
             return ()
 
 
-def _in_dtypes(cast: _Cast, identity: str, dtypes: Sequence[str]) -> Subject:
-    subject = cast.held[identity]
-    own = _DTYPES.get(cast.planted[identity].framework, subject.offer.dtypes)
-    taken = tuple(dtype for dtype in subject.offer.dtypes if dtype in dtypes and dtype in own)
-    return replace(subject, offer=replace(subject.offer, dtypes=taken))
+def _in_dtypes(session: _Session, key: str, dtypes: Sequence[str]) -> Subject:
+    subject = session.checked[key]
+    own = _DTYPES.get(session.planted[key].framework, subject.offer.dtypes)
+    offered = tuple(dtype for dtype in subject.offer.dtypes if dtype in dtypes and dtype in own)
+    return replace(subject, offer=replace(subject.offer, dtypes=offered))
 
 
-def _with(before: Result, groups: Sequence[Group], profile: str) -> Result:
-    """What was found before, and what these groups add."""
+def _with_groups(before: Result, groups: Sequence[Group], profile: str) -> Result:
+    """The earlier result and the findings of these groups."""
     causes = tuple(dict.fromkeys((*before.causes, *(cause for group in groups for cause in _causes(group)))))
-    found = replace(before, causes=causes, explained=any(before.planted.explains(cause) for cause in causes))
+    result = replace(before, causes=causes)
     if before.found or not groups:
-        return found
+        return result
     order = [family.name for family in FAMILIES]
-    shown = {family for group in groups for _, family in group.cells}
-    first = min(shown, key=lambda name: order.index(name) if name in order else len(order), default="")
-    return replace(found, profile=profile, family=first)
+    families = {family for group in groups for _, family in group.cells}
+    first = min(families, key=lambda name: order.index(name) if name in order else len(order), default="")
+    return replace(result, profile=profile, family=first)
 
 
 def _causes(group: Group) -> Iterator[str]:
-    yield group.finding.cause
+    yield str(group.finding.cause)
     yield from (f"depends_on:{name}" for name in group.dependences)
+
+
+def _identify(session: _Session) -> None:
+    """Measure the convention card of every function that has a right one, from the probes of `identify`.
+
+    Mechanisms are left out: `check` names them by the same rules.
+    """
+    probes = list(suite("default", families=["convention-probes"]))
+    subjects = {key: session.described[key] for key, planted in session.planted.items() if planted.card is not None}
+    observations: dict[str, list[tuple[Problem, Outcome]]] = {
+        key: [(probe, NotRun(reason)) for probe in probes if (reason := subject.why_not(probe)) is not None]
+        for key, subject in subjects.items()
+    }
+
+    def plan(present: tuple[Subject, ...]) -> Iterator[Ask]:
+        for probe in probes:
+            keys = tuple(s.id for s in present if s.id in subjects and subjects[s.id].why_not(probe) is None)
+            if keys:
+                yield Ask(probe, keys)
+
+    for event in session.workers.run(plan) if subjects else ():
+        if isinstance(event, Observed):
+            observations[event.observation.subject].append((event.problem, event.observation.outcome))
+    benches = {probe.id: Bench(probe) for probe in probes}
+    for key, subject in subjects.items():
+        card = measure(subject, observations[key], benches=lambda probe: benches[probe.id], faults=False)
+        truth = session.planted[key].card
+        if truth is not None:
+            errors = tuple(card_score.errors(truth, card, mechanisms=False))
+            session.results[key] = replace(session.results[key], card_errors=errors)
+        session.calls += card.calls

@@ -1,4 +1,4 @@
-"""Detection power: which of the planted faults this harness finds and explains, and what it says of correct functions.
+"""Detection power: which of the planted faults this harness finds and names, and what it reports on correct functions.
 
 `logitmus selftest` measures it (`logitmus.checking.selftest`). The score is kept in the user's cache beside the
 fingerprint of the harness, so that every report can state how reliable the harness is, or that this is unmeasured.
@@ -7,7 +7,7 @@ fingerprint of the harness, so that every report can state how reliable the harn
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,40 +17,53 @@ import msgspec
 import platformdirs
 
 from logitmus import __version__, cases
-from logitmus.cases.planted import CORRECT, KINDS, Planted
+from logitmus.cases.planted.zoo import CORRECT, KINDS, Naming, Planted
 from logitmus.results import wording
 
 _NOT_MEASURED = "not measured for this version of the harness; `logitmus selftest` does that"
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """What became of one planted function.
+    """The result for one planted function.
 
     Attributes:
-        causes: of all that is held against it, and what that depends on; the worst first.
-        found: something is. explained: one of the causes says rightly what is wrong.
+        causes: the causes of its findings, and what those depend on; the worst first.
         profile: where it was found, "quick" or "default". family: the first of the suite's families that showed it.
+        card_errors: what is wrong with its convention card; None: no card can be right for it.
     """
 
     planted: Planted
     causes: tuple[str, ...] = ()
-    explained: bool = False
     profile: str = ""
     family: str = ""
+    card_errors: tuple[str, ...] | None = None
 
     @property
     def name(self) -> str:
-        return f"{self.planted.framework}:{self.planted.name}"
+        return self.planted.id
 
     @property
     def found(self) -> bool:
         return bool(self.causes)
 
     @property
-    def as_it_should_be(self) -> bool:
-        return not self.found if self.planted.kind == CORRECT else self.explained
+    def naming(self) -> Naming:
+        """How the reported causes name the fault."""
+        return self.planted.naming(self.causes)
+
+    @property
+    def settled(self) -> bool:
+        """Whether a fault is named rightly, or is found and no cause can name it."""
+        return self.naming is Naming.RIGHT or (self.planted.faulty and self.found and not self.planted.causes)
+
+    @property
+    def right(self) -> bool:
+        """A fault is found and not named wrongly, a correct function has no finding, and no card is wrong."""
+        if self.card_errors:
+            return False
+        return not self.found if not self.planted.faulty else self.naming in (Naming.RIGHT, Naming.UNEXPLAINED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +71,7 @@ class Score:
     """The results of one selftest.
 
     Attributes:
-        results: in the order of the planted functions. remarks: what could not be asked, and why.
+        results: in the order of the planted functions. remarks: what could not be tested, and why.
     """
 
     results: tuple[Result, ...]
@@ -69,11 +82,11 @@ class Score:
 
     def of_kind(self, kind: str) -> tuple[Result, ...]:
         """The results of the functions of one of `KINDS`."""
-        return tuple(one for one in self.results if one.planted.kind == kind)
+        return tuple(result for result in self.results if result.planted.kind == kind)
 
     @property
     def faults(self) -> tuple[Result, ...]:
-        return tuple(one for one in self.results if one.planted.kind != CORRECT)
+        return tuple(result for result in self.results if result.planted.faulty)
 
     @property
     def correct(self) -> tuple[Result, ...]:
@@ -81,74 +94,86 @@ class Score:
 
     @property
     def perfect(self) -> bool:
-        """Every fault found and rightly explained, nothing said against a correct implementation."""
-        return all(one.as_it_should_be for one in self.results)
-
-    def by_kind(self) -> Iterator[tuple[str, int, int, int]]:
-        """For each kind of fault: planted, found, and rightly explained."""
-        for kind in KINDS:
-            of_kind = self.of_kind(kind)
-            if kind != CORRECT and of_kind:
-                yield kind, len(of_kind), sum(one.found for one in of_kind), sum(one.explained for one in of_kind)
+        """Every fault is found and none named wrongly, no correct function has a finding, and every card is right."""
+        return all(result.right for result in self.results)
 
     @property
     def power(self) -> Power:
-        """In numbers and names, as it is kept."""
+        """The counts and names that are kept."""
+        kinds = {kind: self.of_kind(kind) for kind in KINDS if kind != CORRECT}
+        cards = [result for result in self.results if result.card_errors is not None]
         return Power(
             schema=SCHEMA,
             fingerprint=fingerprint(),
             version=__version__,
-            kinds={kind: (planted, found, right) for kind, planted, found, right in self.by_kind()},
+            kinds={kind: _kind_power(results) for kind, results in kinds.items() if results},
             correct=len(self.correct),
-            missed=tuple(one.name for one in self.faults if not one.found),
-            misnamed=tuple(one.name for one in self.faults if one.found and not one.explained),
-            alarms=tuple(one.name for one in self.correct if one.found),
+            missed=tuple(result.name for result in self.faults if not result.found),
+            unexplained=tuple(result.name for result in self.faults if result.naming is Naming.UNEXPLAINED),
+            misnamed=tuple(result.name for result in self.faults if result.naming is Naming.WRONG),
+            alarms=tuple(result.name for result in self.correct if result.found),
+            cards=len(cards),
+            wrong_cards=tuple(result.name for result in cards if result.card_errors),
             remarks=self.remarks,
         )
 
 
+class KindPower(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many faults of one kind were planted, found, and among these named rightly, unexplained, named wrongly."""
+
+    planted: int
+    found: int
+    named: int
+    unexplained: int
+    misnamed: int
+
+
 class Power(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a selftest of the whole came to.
+    """The score of a whole selftest.
 
     Attributes:
         fingerprint: of the harness that was tested, `fingerprint()`. version: its version.
-        kinds: by kind of fault: how many were planted, found, and rightly explained.
-        correct: how many correct implementations were asked.
-        missed, misnamed, alarms: faults not found, those found and not rightly explained, and correct implementations
-            that something was said against.
-        remarks: what could not be asked, and why.
+        kinds: the counts by kind of fault.
+        correct: how many correct implementations were checked.
+        missed, unexplained, misnamed: the faults that were not found, found without a name, and named wrongly.
+        alarms: the correct implementations with a finding.
+        cards: how many convention cards were measured. wrong_cards: the functions whose card is wrong.
+        remarks: what could not be tested, and why.
     """
 
     schema: int
     fingerprint: str
     version: str
-    kinds: dict[str, tuple[int, int, int]]
+    kinds: dict[str, KindPower]
     correct: int
     missed: tuple[str, ...] = ()
+    unexplained: tuple[str, ...] = ()
     misnamed: tuple[str, ...] = ()
     alarms: tuple[str, ...] = ()
+    cards: int = 0
+    wrong_cards: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
     @property
     def planted(self) -> int:
-        return sum(planted for planted, _, _ in self.kinds.values())
+        return sum(kind.planted for kind in self.kinds.values())
 
     @property
     def found(self) -> int:
-        return sum(found for _, found, _ in self.kinds.values())
+        return sum(kind.found for kind in self.kinds.values())
 
     @property
-    def explained(self) -> int:
-        return sum(explained for _, _, explained in self.kinds.values())
+    def named(self) -> int:
+        return sum(kind.named for kind in self.kinds.values())
 
     def as_dict(self) -> dict[str, Any]:
-        """For machines."""
-        told: dict[str, Any] = msgspec.to_builtins(self)
-        return told
+        """For JSON."""
+        fields: dict[str, Any] = msgspec.to_builtins(self)
+        return fields
 
 
 def keep(power: Power) -> Path:
-    """Put it into the user's cache; where it then is."""
+    """Save the score in the user's cache, and return the path of the file."""
     path = _path()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(power), indent=1) + b"\n")
@@ -156,7 +181,7 @@ def keep(power: Power) -> Path:
 
 
 def known() -> Power | None:
-    """What this very harness came to here, if that was ever measured; a file that says anything else is passed over."""
+    """The score of this very harness, if it was measured here; any other file is ignored."""
     try:
         power = msgspec.json.decode(_path().read_bytes(), type=Power)
     except (OSError, msgspec.MsgspecError):
@@ -176,38 +201,50 @@ def fingerprint() -> str:
 
 
 def headline(power: Power | None) -> str:
-    """One sentence; also where nobody has measured it."""
+    """One sentence, also where it is unmeasured."""
     if power is None:
         return f"detection power: {_NOT_MEASURED}"
     alarms = wording.plural(len(power.alarms), "false alarm") if power.alarms else "no false alarm"
     return (
-        f"detection power: {power.found} of {power.planted} planted faults found, {power.explained} of them rightly "
-        f"explained; {alarms} on {wording.plural(power.correct, 'correct implementation')}"
+        f"detection power: {power.found} of {power.planted} planted faults found, {power.named} of them named rightly, "
+        f"{len(power.unexplained)} unexplained, {len(power.misnamed)} named wrongly; "
+        f"{alarms} on {wording.plural(power.correct, 'correct implementation')}; "
+        f"{power.cards - len(power.wrong_cards)} of {power.cards} convention cards right"
     )
 
 
 def shortfalls(power: Power | None) -> list[str]:
-    """What was not found, not rightly explained, or found without cause, by name; and what could not be asked."""
+    """The functions that were not found, not named, named wrongly or found without a fault; and what was not tested."""
     if power is None:
         return []
-    told = (
+    lists = (
         ("not found", power.missed),
-        ("found, and not rightly explained", power.misnamed),
-        ("said something against, though correct", power.alarms),
+        ("found, but unexplained", power.unexplained),
+        ("found, but named wrongly", power.misnamed),
+        ("false alarms", power.alarms),
+        ("wrong convention cards", power.wrong_cards),
     )
-    return [f"{words}: {', '.join(names)}" for words, names in told if names] + list(power.remarks)
+    return [f"{label}: {', '.join(names)}" for label, names in lists if names] + list(power.remarks)
 
 
-def rows(power: Power) -> list[tuple[str, str, int, int, int]]:
-    """For each kind of fault: the kind, what it is, and how many were planted, found and rightly explained."""
-    return [(kind, KINDS[kind], *counts) for kind, counts in power.kinds.items()]
+def rows(power: Power) -> list[tuple[str, str, KindPower]]:
+    """For each kind of fault: the kind, what it is, and its counts."""
+    return [(kind, KINDS[kind], counts) for kind, counts in power.kinds.items()]
 
 
-# --- within ------------------------------------------------------------------------------------------------------
+def _kind_power(results: Sequence[Result]) -> KindPower:
+    namings = [result.naming for result in results]
+    return KindPower(
+        planted=len(results),
+        found=sum(result.found for result in results),
+        named=namings.count(Naming.RIGHT),
+        unexplained=namings.count(Naming.UNEXPLAINED),
+        misnamed=namings.count(Naming.WRONG),
+    )
 
 
 def _folders() -> tuple[Path, ...]:
-    """Where what finds and explains lies: the engine and the problems. An editable install has them side by side."""
+    """The folders of the engine and of the problems; an editable install has them side by side."""
     return (Path(__file__).parent.parent, Path(str(cases.__file__)).parent)
 
 

@@ -1,7 +1,8 @@
-"""The score of `logitmus selftest` on a terminal, and for machines."""
+"""The score of `logitmus selftest` on a terminal, and as JSON."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from rich.console import Console
@@ -9,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from logitmus.cases.planted import CORRECT
+from logitmus.cases.planted.zoo import Naming
 from logitmus.results import detection_power, wording
 from logitmus.results.detection_power import Result, Score
 
@@ -17,90 +18,105 @@ _CAUSES = 3
 
 
 def as_dict(score: Score) -> dict[str, Any]:
-    """For machines: the score, and every planted function."""
+    """For JSON: the score, and every planted function."""
     return {
         **score.power.as_dict(),
         "perfect": score.perfect,
         "planted": score.power.planted,
         "found": score.power.found,
-        "explained": score.power.explained,
+        "named": score.power.named,
         "seconds": round(score.seconds, 1),
         "problems": score.problems,
         "calls": score.calls,
         "functions": [
             {
-                "name": one.name,
-                "kind": one.planted.kind,
-                "incident": one.planted.incident,
-                "found": one.found,
-                "explained": one.explained,
-                "profile": one.profile,
-                "family": one.family,
-                "causes": list(one.causes),
+                "name": result.name,
+                "kind": result.planted.kind,
+                "incident": result.planted.incident,
+                "found": result.found,
+                "naming": result.naming.value if result.planted.faulty else None,
+                "profile": result.profile,
+                "family": result.family,
+                "causes": list(result.causes),
+                "card_errors": None if result.card_errors is None else list(result.card_errors),
             }
-            for one in score.results
+            for result in score.results
         ],
     }
 
 
 def render(score: Score, console: Console, *, every: bool) -> None:
-    """Print the score, what fell short, and which family found what first; `every` planted function, if asked."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("faults", "planted", "found", "explained"):
-        table.add_column(name, justify="left" if name == "faults" else "right")
-    table.add_column("", style="dim", overflow="fold")
-    for kind, words, planted, found, explained in detection_power.rows(score.power):
-        style = "" if planted == explained else "bold red"
-        table.add_row(kind, str(planted), str(found), Text(str(explained), style), words)
-    console.print(table)
+    """Print the score, what fell short, and which family found how many faults first; `every` adds all functions."""
+    console.print(_kinds(score))
     console.print()
-    _first(score, console)
-    _short(score, console)
+    _print_families(score, console)
+    _print_shortfalls(score, console)
     if every:
-        _all(score, console)
+        _print_functions(score, console)
     line = detection_power.headline(score.power)
     console.print(Text(line[0].upper() + line[1:], style="bold green" if score.perfect else "bold red"))
     for remark in score.remarks:
         console.print(Text(wording.printable(remark)))
-    asked = f"{wording.plural(score.problems, 'problem')}, {wording.plural(score.calls, 'call')}"
-    console.print(Text(f"{asked}, {score.seconds:.0f} s", style="dim"))
+    work = f"{wording.plural(score.problems, 'problem')}, {wording.plural(score.calls, 'call')}"
+    console.print(Text(f"{work}, {score.seconds:.0f} s", style="dim"))
 
 
-def _first(score: Score, console: Console) -> None:
-    """Which family showed how many faults first."""
-    counts: dict[str, int] = {}
-    for one in score.faults:
-        if one.family:
-            counts[one.family] = counts.get(one.family, 0) + 1
+def _kinds(score: Score) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("faults")
+    for name in ("planted", "found", "named rightly", "unexplained", "named wrongly"):
+        table.add_column(name, justify="right")
+    table.add_column("", style="dim", overflow="fold")
+    for kind, description, counts in detection_power.rows(score.power):
+        table.add_row(
+            kind,
+            str(counts.planted),
+            Text(str(counts.found), "bold red" if counts.found < counts.planted else ""),
+            str(counts.named),
+            str(counts.unexplained),
+            Text(str(counts.misnamed), "bold red" if counts.misnamed else ""),
+            description,
+        )
+    return table
+
+
+def _print_families(score: Score, console: Console) -> None:
+    counts = Counter(result.family for result in score.faults if result.family)
     if counts:
-        told = ", ".join(f"{name} {n}" for name, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-        console.print(Text.assemble(("first found by  ", "dim"), told))
+        families = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        console.print(Text.assemble(("first found by  ", "dim"), ", ".join(f"{name} {n}" for name, n in families)))
         console.print()
 
 
-def _short(score: Score, console: Console) -> None:
-    for one in score.results:
-        if not one.as_it_should_be:
-            correct = one.planted.kind == CORRECT
-            said = "FALSE ALARM" if correct else "NOT EXPLAINED" if one.found else "NOT FOUND"
-            console.print(Text(f"{said}  {one.name}", style="bold red"))
-            for line in (one.planted.incident, *one.causes):
+def _print_shortfalls(score: Score, console: Console) -> None:
+    for result in score.results:
+        if not result.right:
+            console.print(Text(f"{_shortfall(result)}  {result.name}", style="bold red"))
+            for line in (result.planted.incident, *result.causes, *(result.card_errors or ())):
                 if line:
                     console.print(Padding(Text(wording.printable(line)), (0, 0, 0, 2)))
             console.print()
 
 
-def _all(score: Score, console: Console) -> None:
+def _shortfall(result: Result) -> str:
+    if not result.planted.faulty and result.found:
+        return "FALSE ALARM"
+    if result.planted.faulty and result.naming in (Naming.NONE, Naming.WRONG):
+        return result.naming.value.upper()
+    return "WRONG CARD"
+
+
+def _print_functions(score: Score, console: Console) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("function", overflow="fold")
-    table.add_column("first by", overflow="fold")
-    table.add_column("causes", overflow="fold")
-    for one in score.results:
-        table.add_row(one.name, one.family or ("-" if one.planted.kind != CORRECT else ""), _causes(one))
+    for name in ("function", "naming", "first by", "causes"):
+        table.add_column(name, overflow="fold")
+    for result in score.results:
+        naming = result.naming.value if result.planted.faulty else "-"
+        table.add_row(result.name, naming, result.family or "-", _causes(result))
     console.print(table)
     console.print()
 
 
-def _causes(one: Result) -> str:
-    more = f" and {len(one.causes) - _CAUSES} more" if len(one.causes) > _CAUSES else ""
-    return wording.printable(", ".join(one.causes[:_CAUSES]) + more)
+def _causes(result: Result) -> str:
+    more = f" and {len(result.causes) - _CAUSES} more" if len(result.causes) > _CAUSES else ""
+    return wording.printable(", ".join(result.causes[:_CAUSES]) + more)

@@ -2,75 +2,86 @@
 
 from __future__ import annotations
 
-from functools import cache
+from fnmatch import fnmatchcase
 
 import numpy as np
 import pytest
-from planted import Planted, wrongs
-from planted_functions import PLANTED as NUMPY
 
-from logitmus.conventions.card import Card
+from logitmus.cases.planted.cards import AS_PYTORCH, CardTruth
+from logitmus.cases.planted.catalogue import DYING, IN_NUMPY, IN_TORCH
+from logitmus.cases.planted.zoo import Planted
+from logitmus.checking.card_score import errors
 from logitmus.conventions.identify import identify
 from logitmus.core.convention import FIELDS
 
-TORCH = (
-    *("the_functional", "of_probability_targets", "in_two_steps", "dense", "in_float64", "of_probabilities"),
-    *("of_scaled_and_clipped_probabilities", "of_log_probabilities", "in_bits", "mean_over_all_rows"),
-    *("mean_over_kept_rows", "mean_over_elements", "sums_by_default", "leaking", "zero_for_nothing"),
-    *("refusing_nothing", "smoothing_over_the_others", "smoothing_dropped", "silent_about_labels", "clamping"),
-    *("labels_of_32_bits", "without_target_gradient", "softmax_minus_q", "always_float32", "widening", "safe_dense"),
-    *("classes_first", "one_row", "log_of_softmax", "unshifted", "separate_logsumexp", "softmax_twice", "divergence"),
-    *("raising", "keeping_the_axis", "returning_a_float"),
-)
+# The bits of an infinite loss name the first mechanism that overflows, which need not be the right one.
+MISNAMED = {"numpy:log_of_softmax"}
 
 
-def card_of(planted: Planted) -> Card:
+def truth(planted: Planted) -> CardTruth:
+    assert planted.card is not None
+    return planted.card
+
+
+def ordinary(planted: Planted) -> bool:
+    """Whether the function does as PyTorch in every field: `identify` has nothing to find out about it."""
+    card = truth(planted)
+    return card.measured == AS_PYTORCH.measured and not card.mechanisms and not card.remark
+
+
+def cases(functions: tuple[Planted, ...]) -> list[object]:
+    return [
+        pytest.param(
+            planted,
+            id=planted.id,
+            marks=[
+                *([pytest.mark.long] if ordinary(planted) else []),
+                *([pytest.mark.xfail(strict=True)] if planted.id in MISNAMED else []),
+            ],
+        )
+        for planted in functions
+        if planted.card is not None
+    ]
+
+
+def assert_identified(planted: Planted) -> None:
     with np.errstate(all="ignore"):
-        (card,) = identify(planted.function, planted.framework, targets=[planted.targets], options=planted.names)
-    return card
+        (card,) = identify(planted.function, planted.framework, targets=[planted.targets], options=planted.options)
+    assert not errors(truth(planted), card)
 
 
-@cache
-def in_torch() -> dict[str, Planted]:
-    from planted_torch import PLANTED
-
-    return {planted.name: planted for planted in PLANTED}
-
-
-@pytest.mark.parametrize("planted", NUMPY, ids=lambda planted: planted.name)
+@pytest.mark.parametrize("planted", cases(IN_NUMPY))
 def test_numpy(planted: Planted) -> None:
-    assert not wrongs(planted, card_of(planted))
+    assert_identified(planted)
 
 
 @pytest.mark.frameworks
-@pytest.mark.parametrize("name", TORCH)
-def test_torch(name: str) -> None:
-    planted = in_torch()[name]
-    assert not wrongs(planted, card_of(planted))
+@pytest.mark.parametrize("planted", cases(IN_TORCH))
+def test_torch(planted: Planted) -> None:
+    assert_identified(planted)
 
 
-@pytest.mark.frameworks
-def test_every_function_in_torch_is_tried() -> None:
-    assert set(in_torch()) == set(TORCH)
+@pytest.mark.parametrize("planted", [p for p in (*IN_NUMPY, *IN_TORCH) if p.card], ids=lambda planted: planted.id)
+def test_the_truth_names_fields_and_values_of_conventions(planted: Planted) -> None:
+    card = truth(planted)
+    assert set(card.values) | set(card.measured) | set(card.inconsistent) <= set(FIELDS)
+    for name in card.values:
+        assert card.right(name) <= set(FIELDS[name].values), name
+    assert set(card.measured) <= set(card.values)
 
 
-def test_the_truth_is_stated_in_words_of_the_lattice() -> None:
-    assert len(NUMPY) + len(TORCH) >= 60
-    for planted in NUMPY:
-        assert set(planted.truth) | set(planted.planted) | set(planted.odd) <= set(FIELDS), planted.name
-        for name in planted.truth:
-            assert planted.right(name) <= set(FIELDS[name].values), (planted.name, name)
-        assert set(planted.planted) <= set(planted.truth), planted.name
+def test_only_functions_without_a_fixed_behaviour_have_no_card() -> None:
+    for planted in (*IN_NUMPY, *IN_TORCH, *DYING):
+        unsteady = planted.kind == "crash" or any(
+            fnmatchcase(cause, pattern)
+            for cause in ("depends_on:chance", "depends_on:earlier_calls")
+            for pattern in planted.causes
+        )
+        assert (planted.card is None) == unsteady, planted.id
 
 
-def test_every_value_is_planted_somewhere() -> None:
-    shown = {(name, value) for planted in NUMPY for name in planted.planted for value in planted.right(name)}
-    assert {(name, value) for name, field in FIELDS.items() for value in field.values} - shown == {
-        ("ignore_with_probabilities", "error"),  # in PyTorch
-        ("label_negative", "garbage"),  # not told from other garbage
-        (
-            "target_gradient",
-            "yes",
-        ),  # in PyTorch: functions in NumPy have no gradient by targets that could be asked for
-        ("target_gradient", "none"),
-    }
+def test_every_value_of_every_field_is_right_for_some_function() -> None:
+    cards = [planted.card for planted in (*IN_NUMPY, *IN_TORCH) if planted.card is not None]
+    measured = {(name, value) for card in cards for name in card.measured for value in card.right(name)}
+    missing = {(name, value) for name, field in FIELDS.items() for value in field.values} - measured
+    assert missing == {("label_negative", "garbage")}  # it cannot be distinguished from other garbage

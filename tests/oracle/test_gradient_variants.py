@@ -8,10 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from implementations import subject
-from planted_functions import at, log_softmax, one_hot, softmax
 
+<<<<<<< HEAD
 from logitmus.conventions.explain import explain
 from logitmus.conventions.printed_numbers import ExplainError
+=======
+from logitmus.cases.planted.numpy.loss import at, log_softmax, one_hot, softmax
+from logitmus.conventions.explain import ExplainError, explain
+>>>>>>> fbe40e0 (WIP zoo 3)
 from logitmus.core import causes
 from logitmus.core.events import Judged
 from logitmus.core.finding import Judgement, Kind, Severity
@@ -136,7 +140,7 @@ def answered(problem: Problem, backward: Callable[[Step], Array]) -> Answered:
     step = Step(
         x=x,
         p=softmax(x),
-        q=one_hot(labels, x),
+        q=one_hot(labels, x.shape[1]).astype(x.dtype),
         weight=weight,
         kept=kept[:, None],
         upstream=(ones if problem.cotangent is None else problem.cotangent).astype(working).reshape(-1, 1),
@@ -280,7 +284,7 @@ QUESTION = {"logits": [[0, 0, 0, 1], [1, 0, 2, 0]], "targets": [3, 0], "reductio
 def scaled(factors: list[float]) -> list[list[float]]:
     """The gradient of each row times a factor, with four digits."""
     x = np.array(QUESTION["logits"], np.float64)
-    return ((softmax(x) - one_hot(np.array(QUESTION["targets"]), x)) * np.array(factors)[:, None]).round(4).tolist()
+    return ((softmax(x) - one_hot(np.array(QUESTION["targets"]), x.shape[1])) * np.array(factors)[:, None]).round(4).tolist()
 
 
 @pytest.mark.parametrize(

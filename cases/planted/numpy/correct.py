@@ -7,11 +7,21 @@ from typing import Any, Final
 
 import numpy as np
 
-from logitmus.cases.planted import Bed
-from logitmus.cases.planted.numpy.loss import Result, cross_entropy, shifted
+from logitmus.cases.planted.cards import DENSE, LABELS, card, merged
+from logitmus.cases.planted.numpy.loss import (
+    Result,
+    at,
+    cross_entropy,
+    in_range,
+    log_softmax,
+    shifted,
+    softmax,
+    widened,
+)
+from logitmus.cases.planted.zoo import Zoo
 from logitmus.core.floats import Array
 
-BED: Final = Bed("numpy")
+ZOO: Final = Zoo("numpy")
 
 
 def summed(x: Array, total: Callable[[Array], Array]) -> Result:
@@ -22,13 +32,26 @@ def summed(x: Array, total: Callable[[Array], Array]) -> Result:
     return np.log(s) - d, e / s
 
 
-@BED.correct()
+@ZOO.correct(
+    card=card(
+        *("inputs", "log_base", "class_axis", "ignored_row", "label_out_of_range", "label_negative"),
+        *("infinite_logits", "overflowing_shift", "result_dtype", "wide_inputs", "wide_labels"),
+        mean_denominator="weights",
+        default_reduction="mean",
+        ignore_default="-100",
+        all_ignored_mean="nan",
+        empty_batch_mean="nan",
+        smoothing="uniform",
+        smoothing_weights="per_class",
+        zero_times_infinity="nan",
+    )
+)
 def textbook(logits: Array, targets: Array, **options: Any) -> Result:
     """Shifted by the maximum; halves are computed in float32."""
     return cross_entropy(logits, targets, **options)
 
 
-@BED.correct()
+@ZOO.correct()
 def confident_rows_by_log1p(logits: Array, targets: Array, **options: Any) -> Result:
     """The largest class is left out of the sum, so that confident rows keep their digits."""
 
@@ -43,7 +66,7 @@ def confident_rows_by_log1p(logits: Array, targets: Array, **options: Any) -> Re
     return cross_entropy(logits, targets, **options, nats=nats)
 
 
-@BED.correct()
+@ZOO.correct()
 def online_softmax(logits: Array, targets: Array, **options: Any) -> Result:
     """One pass with a running maximum and a sum that is rescaled when it grows."""
 
@@ -59,7 +82,7 @@ def online_softmax(logits: Array, targets: Array, **options: Any) -> Result:
     return cross_entropy(logits, targets, **options, nats=nats)
 
 
-@BED.correct()
+@ZOO.correct()
 def chunks_of_the_vocabulary(logits: Array, targets: Array, **options: Any) -> Result:
     """Each chunk has its own maximum and sum; the last one is as long as it is."""
 
@@ -73,7 +96,7 @@ def chunks_of_the_vocabulary(logits: Array, targets: Array, **options: Any) -> R
     return cross_entropy(logits, targets, **options, nats=nats)
 
 
-@BED.correct()
+@ZOO.correct()
 def compensated_sum(logits: Array, targets: Array, **options: Any) -> Result:
     """Kahan's."""
 
@@ -88,7 +111,7 @@ def compensated_sum(logits: Array, targets: Array, **options: Any) -> Result:
     return cross_entropy(logits, targets, **options, nats=lambda x: summed(x, total))
 
 
-@BED.correct()
+@ZOO.correct()
 def pairwise_sum(logits: Array, targets: Array, **options: Any) -> Result:
     """Halves of halves."""
 
@@ -102,7 +125,7 @@ def pairwise_sum(logits: Array, targets: Array, **options: Any) -> Result:
     return cross_entropy(logits, targets, **options, nats=lambda x: summed(x, total))
 
 
-@BED.correct()
+@ZOO.correct()
 def small_terms_first(logits: Array, targets: Array, **options: Any) -> Result:
     """Sorted before they are added up."""
     return cross_entropy(
@@ -110,7 +133,7 @@ def small_terms_first(logits: Array, targets: Array, **options: Any) -> Result:
     )
 
 
-@BED.correct()
+@ZOO.correct(card=card("inputs", overflowing_shift="exact"))
 def float64_inside(
     logits: Array,
     targets: Array,
@@ -126,7 +149,7 @@ def float64_inside(
         return loss.astype(logits.dtype), gradient.astype(logits.dtype)
 
 
-@BED.correct()
+@ZOO.correct()
 def two_passes_in_base_2(logits: Array, targets: Array, **options: Any) -> Result:
     """The maximum, then the sum of powers of two, as kernels that only have exp2."""
 
@@ -137,3 +160,33 @@ def two_passes_in_base_2(logits: Array, targets: Array, **options: Any) -> Resul
         return np.log2(s.astype(np.float64)).astype(x.dtype) * x.dtype.type(np.log(2)) - d, e / s
 
     return cross_entropy(logits, targets, **options, nats=nats)
+
+
+@ZOO.correct(
+    targets="probabilities",
+    card=card(
+        *("soft_target_gradient", "zero_times_infinity"),
+        base=merged(DENSE, soft_target_gradient="scaled", overflowing_shift="infinite_float32"),
+        ignore_with_probabilities="unused",
+    ),
+)
+def of_target_probabilities(logits: Array, q: Array, *, ignore_index: int | None = None) -> tuple[Array, Array, Array]:
+    """With both gradients; a label to ignore is accepted and means nothing."""
+    del ignore_index
+    x, weights = widened(logits), widened(q)
+    with np.errstate(all="ignore"):
+        log_p = log_softmax(x)
+        loss = -(weights * log_p).sum(axis=-1)
+        gradient = weights.sum(axis=-1, keepdims=True) * softmax(x) - weights
+        return loss.astype(logits.dtype), gradient.astype(logits.dtype), (-log_p).astype(logits.dtype)
+
+
+@ZOO.correct(card=card("inputs", base=merged(LABELS, overflowing_shift="infinite_float32"), class_axis="1"))
+def classes_on_axis_1(logits: Array, labels: Array) -> Array:
+    """As PyTorch has them: (N, K, ...)."""
+    if logits.shape[:1] + logits.shape[2:] != labels.shape and logits.ndim > 1:
+        raise ValueError(f"labels of shape {labels.shape} for logits of shape {logits.shape}")
+    last = widened(np.moveaxis(logits, min(1, logits.ndim - 1), -1))
+    with np.errstate(all="ignore"):
+        rows = -at(log_softmax(last), in_range(labels, last.shape[-1]))
+        return np.asarray(rows).astype(logits.dtype)

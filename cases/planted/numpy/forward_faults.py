@@ -8,23 +8,38 @@ from typing import Any, Final
 import ml_dtypes
 import numpy as np
 
-from logitmus.cases.planted import Bed
+from logitmus.cases.planted.cards import EITHER_OVERFLOW, LABELS, STRANGE, UNKNOWN, card, merged
 from logitmus.cases.planted.numpy.loss import (
     Result,
+    at,
     cross_entropy,
+    in_range,
     shifted,
     widened,
 )
+from logitmus.cases.planted.zoo import Zoo
 from logitmus.core.floats import Array
 
-BED: Final = Bed("numpy")
+ZOO: Final = Zoo("numpy")
 
 
 def of_blocks(x: Array, size: int) -> list[Array]:
     return [x[..., start : start + size] for start in range(0, x.shape[-1], size)]
 
 
-@BED.fault("forward", "pytorch #11752: exp of a large logit overflows", "mechanism:no_max_shift", "spurious_overflow")
+@ZOO.fault(
+    "forward",
+    "pytorch #11752: exp of a large logit overflows",
+    "mechanism:no_max_shift",
+    "spurious_overflow",
+    card=card(
+        "inputs",
+        inconsistent=("overflowing_shift", "wide_inputs"),
+        overflowing_shift=EITHER_OVERFLOW,
+        mechanisms=("mechanism:no_max_shift", "spurious_overflow", "lost"),
+        infinite_logits="nan_where_met",
+    ),
+)
 def no_max_shift(logits: Array, targets: Array, **options: Any) -> Result:
     def nats(x: Array) -> Result:
         e = np.exp(x)
@@ -34,8 +49,17 @@ def no_max_shift(logits: Array, targets: Array, **options: Any) -> Result:
     return cross_entropy(logits, targets, **options, nats=nats)
 
 
-@BED.fault(
-    "forward", "onnx ReferenceEvaluator: the logarithm of a softmax", "mechanism:log_of_softmax", "spurious_overflow"
+@ZOO.fault(
+    "forward",
+    "onnx ReferenceEvaluator: the logarithm of a softmax",
+    "mechanism:log_of_softmax",
+    "spurious_overflow",
+    card=card(
+        "inputs",
+        inconsistent=("overflowing_shift", "wide_inputs"),
+        overflowing_shift=EITHER_OVERFLOW,
+        mechanisms=("mechanism:log_of_softmax", "spurious_overflow"),
+    ),
 )
 def log_of_softmax(logits: Array, targets: Array, **options: Any) -> Result:
     def nats(x: Array) -> Result:
@@ -45,7 +69,12 @@ def log_of_softmax(logits: Array, targets: Array, **options: Any) -> Result:
     return cross_entropy(logits, targets, **options, nats=nats)
 
 
-@BED.fault("forward", "optax #1792: logsumexp minus logit, at a common offset", "separate_logsumexp")
+@ZOO.fault(
+    "forward",
+    "optax #1792: logsumexp minus logit, at a common offset",
+    "separate_logsumexp",
+    card=card("inputs", mechanisms=("separate_logsumexp",)),
+)
 def logsumexp_minus_logit(logits: Array, targets: Array, **options: Any) -> Result:
     def nats(x: Array) -> Result:
         m = x.max(axis=-1, keepdims=True)
@@ -54,8 +83,17 @@ def logsumexp_minus_logit(logits: Array, targets: Array, **options: Any) -> Resu
     return cross_entropy(logits, targets, **options, nats=nats)
 
 
-@BED.fault(
-    "forward", "Paddle #21154: probabilities clipped before the logarithm", "mechanism:*clipped*", "missed_infinity"
+@ZOO.fault(
+    "forward",
+    "Paddle #21154: probabilities clipped before the logarithm",
+    "mechanism:*clipped*",
+    "missed_infinity",
+    card=card(
+        "inputs",
+        inconsistent=("infinite_logits", "overflowing_shift"),
+        mechanisms=("mechanism:probabilities_clipped_to_1e-7", "missed_infinity", "unexplained"),
+        zero_times_infinity="zero",
+    ),
 )
 def softmax_clipped(logits: Array, targets: Array, **options: Any) -> Result:
     def nats(x: Array) -> Result:
@@ -65,7 +103,17 @@ def softmax_clipped(logits: Array, targets: Array, **options: Any) -> Result:
     return cross_entropy(logits, targets, **options, nats=nats)
 
 
-@BED.fault("forward", "TensorFlow's own test oracle: log(p + 1e-20)", "mechanism:*", "missed_infinity", "unexplained")
+@ZOO.fault(
+    "forward",
+    "TensorFlow's own test oracle: log(p + 1e-20)",
+    "missed_infinity",
+    card=card(
+        "inputs",
+        inconsistent=("infinite_logits", "overflowing_shift"),
+        mechanisms=("missed_infinity", "unexplained"),
+        zero_times_infinity="zero",
+    ),
+)
 def epsilon_in_the_logarithm(logits: Array, targets: Array, **options: Any) -> Result:
     def nats(x: Array) -> Result:
         p = shifted(x)[1]
@@ -74,7 +122,17 @@ def epsilon_in_the_logarithm(logits: Array, targets: Array, **options: Any) -> R
     return cross_entropy(logits, targets, **options, nats=nats)
 
 
-@BED.fault("forward", "Paddle #20994: a loss above 64 reads 64", "unexplained", "missed_infinity")
+@ZOO.fault(
+    "forward",
+    "Paddle #20994: a loss above 64 reads 64",
+    "missed_infinity",
+    card=card(
+        "inputs",
+        inconsistent=("infinite_logits", "overflowing_shift"),
+        mechanisms=("missed_infinity", "unexplained"),
+        zero_times_infinity="zero",
+    ),
+)
 def loss_capped_at_64(logits: Array, targets: Array, **options: Any) -> Result:
     def nats(x: Array) -> Result:
         nat, p = shifted(x)
@@ -83,7 +141,11 @@ def loss_capped_at_64(logits: Array, targets: Array, **options: Any) -> Result:
     return cross_entropy(logits, targets, **options, nats=nats)
 
 
-@BED.fault("forward", "a loop over k < K - 1", "unexplained")
+@ZOO.fault(
+    "forward",
+    "a loop over k < K - 1",
+    card=card(base=UNKNOWN, inconsistent=STRANGE, mechanisms=("unexplained",), remark="convention explains"),
+)
 def last_class_left_out(logits: Array, targets: Array, **options: Any) -> Result:
     def nats(x: Array) -> Result:
         d = x - x.max(axis=-1, keepdims=True)
@@ -93,7 +155,7 @@ def last_class_left_out(logits: Array, targets: Array, **options: Any) -> Result
     return cross_entropy(logits, targets, **options, nats=nats)
 
 
-@BED.fault("forward", "a grid of V // 32 blocks loses the tail of the vocabulary", "unexplained")
+@ZOO.fault("forward", "a grid of V // 32 blocks loses the tail of the vocabulary")
 def tail_block_left_out(logits: Array, targets: Array, **options: Any) -> Result:
     def nats(x: Array) -> Result:
         whole = max(32, x.shape[-1] // 32 * 32)
@@ -104,7 +166,11 @@ def tail_block_left_out(logits: Array, targets: Array, **options: Any) -> Result
     return cross_entropy(logits, targets, **options, nats=nats)
 
 
-@BED.fault("forward", "ml-cross-entropy #52: lanes of the last block are padded with 0, not -inf", "unexplained")
+@ZOO.fault(
+    "forward",
+    "ml-cross-entropy #52: lanes of the last block are padded with 0, not -inf",
+    card=card(base=UNKNOWN, inconsistent=STRANGE, mechanisms=("unexplained",), remark="convention explains"),
+)
 def tail_padded_with_zeros(logits: Array, targets: Array, **options: Any) -> Result:
     def nats(x: Array) -> Result:
         padded = np.concatenate([x, np.zeros((*x.shape[:-1], -x.shape[-1] % 32), x.dtype)], axis=-1)
@@ -127,24 +193,24 @@ def online(x: Array, rescale: Callable[[Array, Array, Array], Array]) -> Result:
     return np.log(total) - (x - m), np.exp(x - m) / total
 
 
-@BED.fault("forward", "flash-attention #1930: online softmax without the rescale", "unexplained")
+@ZOO.fault("forward", "flash-attention #1930: online softmax without the rescale")
 def online_without_rescale(logits: Array, targets: Array, **options: Any) -> Result:
     return cross_entropy(logits, targets, **options, nats=lambda x: online(x, lambda total, m, new: total))
 
 
-@BED.fault("forward", "online softmax rescaled by exp(new - old)", "unexplained", "spurious_overflow", "wrong_infinity")
+@ZOO.fault("forward", "online softmax rescaled by exp(new - old)")
 def online_rescaled_the_wrong_way(logits: Array, targets: Array, **options: Any) -> Result:
     return cross_entropy(
         logits, targets, **options, nats=lambda x: online(x, lambda total, m, new: total * np.exp(new - m))
     )
 
 
-@BED.fault(
+@ZOO.fault(
     "forward",
     "a running maximum that starts at 0: rows far below it underflow",
-    "unexplained",
     "spurious_overflow",
     "lost",
+    card=card("inputs", mechanisms=("lost", "spurious_overflow", "mechanism:no_max_shift")),
 )
 def maximum_starts_at_zero(logits: Array, targets: Array, **options: Any) -> Result:
     def nats(x: Array) -> Result:
@@ -155,13 +221,23 @@ def maximum_starts_at_zero(logits: Array, targets: Array, **options: Any) -> Res
     return cross_entropy(logits, targets, **options, nats=nats)
 
 
-@BED.fault("forward", "the logits pass through a bfloat16 buffer", "unexplained", "effective_precision*")
+@ZOO.fault(
+    "forward",
+    "the logits pass through a bfloat16 buffer",
+    "effective_precision*",
+    card=card("inputs", inconsistent=("mean_denominator", "wide_inputs"), mechanisms=("unexplained",)),
+)
 def logits_in_bfloat16(logits: Array, targets: Array, **options: Any) -> Result:
     return cross_entropy(logits.astype(ml_dtypes.bfloat16).astype(logits.dtype), targets, **options)
 
 
-@BED.fault(
-    "forward", "executorch #20090: a float16 accumulator over a wide vocabulary", "unexplained", "separate_logsumexp"
+@ZOO.fault(
+    "forward",
+    "executorch #20090: a float16 accumulator over a wide vocabulary",
+    "effective_precision*",
+    card=card(
+        "inputs", inconsistent=("wide_inputs",), mechanisms=("unexplained",), remark="no more finely than float16"
+    ),
 )
 def sum_in_float16(logits: Array, targets: Array, **options: Any) -> Result:
     def nats(x: Array) -> Result:
@@ -173,7 +249,13 @@ def sum_in_float16(logits: Array, targets: Array, **options: Any) -> Result:
     return cross_entropy(logits, targets, **options, nats=nats)
 
 
-@BED.fault("forward", "exp2 with a constant of three digits", "unexplained")
+@ZOO.fault(
+    "forward",
+    "exp2 with a constant of three digits",
+    card=card(
+        "inputs", inconsistent=("wide_inputs",), mechanisms=("unexplained",), remark="no more finely than float16"
+    ),
+)
 def short_constant(logits: Array, targets: Array, **options: Any) -> Result:
     def nats(x: Array) -> Result:
         d = x - x.max(axis=-1, keepdims=True)
@@ -184,18 +266,31 @@ def short_constant(logits: Array, targets: Array, **options: Any) -> Result:
     return cross_entropy(logits, targets, **options, nats=nats)
 
 
-@BED.fault("forward", "cross_entropy is given the output of a softmax", "unexplained", "missed_infinity", "lost")
+@ZOO.fault(
+    "forward",
+    "cross_entropy is given the output of a softmax",
+    card=card(
+        base=UNKNOWN,
+        inconsistent=STRANGE,
+        mechanisms=("unexplained", "missed_infinity", "lost"),
+        remark="convention explains",
+    ),
+)
 def softmax_twice(logits: Array, targets: Array, **options: Any) -> Result:
     return cross_entropy(shifted(widened(logits))[1].astype(logits.dtype), targets, **options)
 
 
-@BED.fault("forward", "the sign is forgotten: log p", "unexplained", "wrong_infinity")
+@ZOO.fault(
+    "forward",
+    "the sign is forgotten: log p",
+    card=card(base=UNKNOWN, inconsistent=STRANGE, mechanisms=("unexplained",), remark="convention explains"),
+)
 def log_likelihood(logits: Array, targets: Array, **options: Any) -> Result:
     loss, gradient = cross_entropy(logits, targets, **options)
     return -loss, -gradient
 
 
-@BED.fault("forward", "a partition function over the 64 largest logits only", "unexplained")
+@ZOO.fault("forward", "a partition function over the 64 largest logits only")
 def largest_64_only(logits: Array, targets: Array, **options: Any) -> Result:
     def nats(x: Array) -> Result:
         d = x - x.max(axis=-1, keepdims=True)
@@ -203,3 +298,21 @@ def largest_64_only(logits: Array, targets: Array, **options: Any) -> Result:
         return np.log(total) - d, np.exp(d) / total
 
     return cross_entropy(logits, targets, **options, nats=nats)
+
+
+@ZOO.fault(
+    "forward",
+    "scipy.special.logsumexp minus logit: an infinite maximum is not subtracted",
+    "separate_logsumexp",
+    card=card(
+        "inputs",
+        base=merged(LABELS, overflowing_shift="exact"),
+        mechanisms=("separate_logsumexp",),
+        infinite_logits="nan_where_met",
+    ),
+)
+def safe_logsumexp_minus_logit(logits: Array, labels: Array) -> Array:
+    in_range(labels, logits.shape[-1])
+    m = logits.max(axis=-1)
+    m = np.where(np.isfinite(m), m, np.zeros_like(m))
+    return np.log(np.exp(logits - m[..., None]).sum(axis=-1)) + m - at(logits, labels)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from logitmus.cases.planted import Bed
+from logitmus.cases.planted.cards import card
 from logitmus.cases.planted.numpy.loss import (
     IGNORED,
     Result,
@@ -15,12 +15,15 @@ from logitmus.cases.planted.numpy.loss import (
     shifted,
     widened,
 )
+from logitmus.cases.planted.zoo import Zoo
 from logitmus.core.floats import Array
 
-BED: Final = Bed("numpy")
+ZOO: Final = Zoo("numpy")
 
 
-@BED.fault("integrity", "x -= x.max() in place", "wrote_into:logits")
+@ZOO.fault(
+    "integrity", "x -= x.max() in place", "wrote_into:logits", card=card("inputs", mechanisms=("wrote_into:logits",))
+)
 def writes_into_the_logits(logits: Array, targets: Array, **options: Any) -> Result:
     result = cross_entropy(logits, targets, **options)
     with np.errstate(all="ignore"):
@@ -28,7 +31,12 @@ def writes_into_the_logits(logits: Array, targets: Array, **options: Any) -> Res
     return result
 
 
-@BED.fault("integrity", "targets[targets == ignore_index] = 0", "wrote_into:targets")
+@ZOO.fault(
+    "integrity",
+    "targets[targets == ignore_index] = 0",
+    "wrote_into:targets",
+    card=card("inputs", mechanisms=("wrote_into:targets",)),
+)
 def writes_into_the_targets(
     logits: Array, targets: Array, *, ignore_index: int = IGNORED, reduction: str = "mean"
 ) -> Result:
@@ -37,7 +45,12 @@ def writes_into_the_targets(
     return result
 
 
-@BED.fault("integrity", "the class weights are normalised in place", "wrote_into:weight")
+@ZOO.fault(
+    "integrity",
+    "the class weights are normalised in place",
+    "wrote_into:weight",
+    card=card("inputs", mechanisms=("wrote_into:weight",)),
+)
 def writes_into_the_weights(
     logits: Array, targets: Array, *, weight: Array | None = None, reduction: str = "mean"
 ) -> Result:
@@ -47,8 +60,16 @@ def writes_into_the_weights(
     return result
 
 
-@BED.fault(
-    "integrity", "one maximum for the whole batch", "depends_on:other_rows", "relation:*rows*", "relation:*batch*"
+@ZOO.fault(
+    "integrity",
+    "one maximum for the whole batch",
+    "depends_on:other_rows",
+    card=card(
+        "inputs",
+        inconsistent=("overflowing_shift",),
+        mechanisms=("lost", "mechanism:no_max_shift", "spurious_underflow", "unexplained_within_c", "unexplained"),
+        ignored_row="nan_leaks",
+    ),
 )
 def maximum_of_the_batch(logits: Array, targets: Array, **options: Any) -> Result:
     def nats(x: Array) -> Result:
@@ -61,7 +82,17 @@ def maximum_of_the_batch(logits: Array, targets: Array, **options: Any) -> Resul
     return cross_entropy(logits, targets, **options, nats=nats)
 
 
-@BED.fault("integrity", "the maximum of the row before", "depends_on:other_rows", "relation:*rows*", "relation:*batch*")
+@ZOO.fault(
+    "integrity",
+    "the maximum of the row before",
+    "depends_on:other_rows",
+    card=card(
+        "inputs",
+        inconsistent=("overflowing_shift",),
+        mechanisms=("lost", "invented", "spurious_underflow", "unexplained_within_c", "unexplained"),
+        ignored_row="nan_leaks",
+    ),
+)
 def maximum_of_the_row_before(logits: Array, targets: Array, **options: Any) -> Result:
     def nats(x: Array) -> Result:
         if x.ndim < 2 or not x.shape[0]:
@@ -74,12 +105,11 @@ def maximum_of_the_row_before(logits: Array, targets: Array, **options: Any) -> 
     return cross_entropy(logits, targets, **options, nats=nats)
 
 
-@BED.fault(
+@ZOO.fault(
     "integrity",
     "NaN in one row of the batch spoils all",
     "depends_on:other_rows",
-    "relation:*rows*",
-    "relation:*batch*",
+    card=card("inputs", ignored_row="nan_leaks"),
 )
 def one_nan_spoils_all(logits: Array, targets: Array, **options: Any) -> Result:
     loss, gradient = cross_entropy(logits, targets, **options)
@@ -90,7 +120,14 @@ def one_nan_spoils_all(logits: Array, targets: Array, **options: Any) -> Result:
 _BUFFERS: dict[tuple[int, ...], Array] = {}
 
 
-@BED.fault("integrity", "a workspace kept by shape is not cleared: the sum goes on", "changes:*", "depends_on:*")
+@ZOO.fault(
+    "integrity",
+    "a workspace kept by shape is not cleared: the sum goes on",
+    "changes:*",
+    "depends_on:chance",
+    "depends_on:earlier_calls",
+    card=None,
+)
 def stale_workspace(logits: Array, targets: Array, **options: Any) -> Result:
     def nats(x: Array) -> Result:
         workspace = _BUFFERS.setdefault(x.shape, np.zeros((*x.shape[:-1], 1)))
@@ -106,7 +143,15 @@ def stale_workspace(logits: Array, targets: Array, **options: Any) -> Result:
 _LARGEST: dict[str, float] = {}
 
 
-@BED.fault("integrity", "a running maximum that outlives the call", "changes:*", "depends_on:*")
+@ZOO.fault(
+    "integrity",
+    "a running maximum over all rows that outlives the call",
+    "changes:*",
+    "depends_on:chance",
+    "depends_on:earlier_calls",
+    "depends_on:other_rows",
+    card=None,
+)
 def maximum_of_earlier_calls(logits: Array, targets: Array, **options: Any) -> Result:
     def nats(x: Array) -> Result:
         here = float(np.nanmax(np.where(np.isfinite(x), x, -np.inf), initial=-1.0))
@@ -121,7 +166,14 @@ def maximum_of_earlier_calls(logits: Array, targets: Array, **options: Any) -> R
 _CALLS = count()
 
 
-@BED.fault("integrity", "pytorch #32049: a race; now and then a partial sum is lost", "changes:*", "depends_on:*")
+@ZOO.fault(
+    "integrity",
+    "pytorch #32049: a race; now and then a partial sum is lost",
+    "changes:*",
+    "depends_on:chance",
+    "depends_on:earlier_calls",
+    card=None,
+)
 def every_third_call(logits: Array, targets: Array, **options: Any) -> Result:
     loss, gradient = cross_entropy(logits, targets, **options)
     return (loss * loss.dtype.type(0.75), gradient) if next(_CALLS) % 3 == 2 else (loss, gradient)
@@ -130,7 +182,7 @@ def every_third_call(logits: Array, targets: Array, **options: Any) -> Result:
 _CHANCE = np.random.default_rng(0)
 
 
-@BED.fault("integrity", "dropout left on", "changes:*", "depends_on:*")
+@ZOO.fault("integrity", "dropout left on", "changes:*", "depends_on:chance", card=None)
 def left_to_chance(logits: Array, targets: Array, **options: Any) -> Result:
     def nats(x: Array) -> Result:
         return shifted(np.where(_CHANCE.random(x.shape) < 0.02, 0, x).astype(x.dtype))
@@ -138,14 +190,7 @@ def left_to_chance(logits: Array, targets: Array, **options: Any) -> Result:
     return cross_entropy(logits, targets, **options, nats=nats)
 
 
-@BED.fault(
-    "integrity",
-    "pytorch #67167: rows are taken to be dense in memory",
-    "depends_on:memory_layout",
-    "unexplained",
-    "lost",
-    "invented",
-)
+@ZOO.fault("integrity", "pytorch #67167: rows are taken to be dense in memory", "depends_on:memory_layout")
 def taken_to_be_contiguous(logits: Array, targets: Array, **options: Any) -> Result:
     base = logits
     while isinstance(base.base, np.ndarray):

@@ -28,6 +28,21 @@ def shifted(x: Array) -> tuple[Array, Array]:
     return np.log(total) - d, e / total
 
 
+def log_softmax(x: Array) -> Array:
+    """In the arithmetic of `x`."""
+    return -shifted(x)[0]
+
+
+def softmax(x: Array) -> Array:
+    """In the arithmetic of `x`."""
+    return shifted(x)[1]
+
+
+def clip(p: Array, epsilon: float) -> Array:
+    """Keep away from 0 and 1 by `epsilon`; np.clip would widen bfloat16."""
+    return np.minimum(np.maximum(p, p.dtype.type(epsilon)), p.dtype.type(1 - epsilon))
+
+
 def at(values: Array, labels: Array) -> Array:
     """The value of each row at its label."""
     return np.take_along_axis(values, labels[..., None].astype(np.int64), axis=-1)[..., 0]
@@ -63,6 +78,14 @@ def joined(rows: Array, gradient: Array, reduction: str, divisor: Any) -> tuple[
         return np.asarray(rows.sum()), gradient
     divisor = np.asarray(divisor, rows.dtype)
     return np.asarray(rows.sum() / divisor), gradient / divisor
+
+
+def total(rows: Array, reduction: str, divisor: Any = None) -> Array:
+    """The reduced loss alone; a mean divides by `divisor`, by default the number of rows."""
+    if reduction == "none":
+        return rows
+    summed = np.asarray(rows.sum())
+    return summed if reduction == "sum" else summed / np.asarray(rows.size if divisor is None else divisor, rows.dtype)
 
 
 def rounded(result: tuple[Array, Array], like: Array) -> tuple[Array, Array]:

@@ -1,16 +1,27 @@
-"""Correct cross-entropies in PyTorch, of different make: whatever is said against one of them is a false alarm."""
+"""Correct cross-entropies in PyTorch, written in different ways: any finding about one of them is a false alarm."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from logitmus.cases.planted import Bed
-from logitmus.cases.planted.torch.loss import IGNORED, beside, classes_second, right
+from logitmus.cases.planted.cards import AS_PYTORCH, DENSE, IGNORES, LABELS, MEAN, card, merged
+from logitmus.cases.planted.torch.loss import (
+    IGNORED,
+    beside,
+    checked_losses,
+    classes_second,
+    kept_labels,
+    right,
+    widened,
+)
+from logitmus.cases.planted.zoo import Zoo
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-BED: Final = Bed("torch")
+ZOO: Final = Zoo("torch")
+_SOFT: Final = merged(DENSE, soft_target_gradient="scaled", target_gradient="yes")
+_FLOAT32_INSIDE: Final = card(*AS_PYTORCH.measured, overflowing_shift="infinite_float32")
 
 
 def joined(rows: Tensor, kept: Tensor, reduction: str) -> Tensor:
@@ -19,20 +30,7 @@ def joined(rows: Tensor, kept: Tensor, reduction: str) -> Tensor:
     return rows.sum() if reduction == "sum" else rows.sum() / kept.sum()
 
 
-def widened(logits: Tensor) -> Tensor:
-    """Halves are computed in float32."""
-    return logits if logits.element_size() >= 4 else logits.float()
-
-
-def kept_labels(targets: Tensor, ignore_index: int, classes: int) -> tuple[Tensor, Tensor]:
-    kept = targets != ignore_index
-    labels = targets.where(kept, 0).long()
-    if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
-        raise IndexError("a label out of range")
-    return kept, labels
-
-
-@BED.correct()
+@ZOO.correct()
 def functional_cross_entropy(
     logits: Tensor,
     targets: Tensor,
@@ -46,7 +44,7 @@ def functional_cross_entropy(
     return right(logits, targets, weight, ignore_index, label_smoothing, reduction)
 
 
-@BED.correct()
+@ZOO.correct()
 def log_softmax_then_nll(
     logits: Tensor,
     targets: Tensor,
@@ -63,7 +61,7 @@ def log_softmax_then_nll(
     return functional.nll_loss(log_p, targets, weight, ignore_index=ignore_index, reduction=reduction)
 
 
-@BED.correct()
+@ZOO.correct(card=_FLOAT32_INSIDE)
 def log_softmax_gathered(
     logits: Tensor, targets: Tensor, *, ignore_index: int = IGNORED, reduction: str = "mean"
 ) -> Tensor:
@@ -73,7 +71,7 @@ def log_softmax_gathered(
     return joined(rows.where(kept, 0), kept, reduction).to(logits.dtype)
 
 
-@BED.correct()
+@ZOO.correct(card=_FLOAT32_INSIDE)
 def fused_in_float32(
     logits: Tensor, targets: Tensor, *, ignore_index: int = IGNORED, reduction: str = "mean"
 ) -> Tensor:
@@ -101,7 +99,7 @@ def fused_in_float32(
     return joined(rows, kept, reduction).to(logits.dtype)
 
 
-@BED.correct()
+@ZOO.correct()
 def recomputed_in_backward(
     logits: Tensor,
     targets: Tensor,
@@ -118,7 +116,7 @@ def recomputed_in_backward(
     return checkpoint(lambda x: right(x, targets, weight, ignore_index, 0.0, reduction), logits, use_reentrant=False)
 
 
-@BED.correct()
+@ZOO.correct(card=_FLOAT32_INSIDE)
 def row_by_row(logits: Tensor, targets: Tensor, *, ignore_index: int = IGNORED, reduction: str = "mean") -> Tensor:
     """A loop over the batch, as memory-saving losses have it."""
     import torch
@@ -128,3 +126,92 @@ def row_by_row(logits: Tensor, targets: Tensor, *, ignore_index: int = IGNORED, 
     rows = [-x[n].log_softmax(-1)[t] for n, t in enumerate(labels.reshape(-1).tolist())]
     losses = (torch.stack(rows) if rows else x.sum(-1)).reshape(targets.shape)
     return joined(losses.where(kept, 0), kept, reduction).to(logits.dtype)
+
+
+@ZOO.correct(
+    card=card(
+        "inputs",
+        base=merged(LABELS, IGNORES, class_axis="1"),
+        inconsistent=("ignored_row",),  # the loss is 0, and its gradient NaN
+        mean_denominator="weights",
+        default_reduction="mean",
+        ignore_default="-100",
+        all_ignored_mean="nan",
+        empty_batch_mean="nan",
+        smoothing="uniform",
+        smoothing_weights="per_class",
+        zero_times_infinity="nan",
+    )
+)
+def classes_on_axis_1(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    weight: Tensor | None = None,
+    ignore_index: int = IGNORED,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> Tensor:
+    """PyTorch's own, with the classes where PyTorch has them."""
+    from torch.nn import functional
+
+    return functional.cross_entropy(
+        logits, target, weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction
+    )
+
+
+@ZOO.correct(
+    card=card(base=merged(LABELS, IGNORES, class_axis="1"), inconsistent=("ignored_row",), default_reduction="mean")
+)
+def mean_on_axis_1(logits: Tensor, labels: Tensor) -> Tensor:
+    """PyTorch's own, by its defaults."""
+    from torch.nn import functional
+
+    return functional.cross_entropy(logits, labels)
+
+
+@ZOO.correct(
+    targets="probabilities",
+    card=card(
+        "soft_target_gradient",
+        "target_gradient",
+        base=merged(_SOFT, MEAN, class_axis="1", smoothing_weights=("per_class", "target")),
+        ignore_with_probabilities="error",
+        default_reduction="mean",
+        zero_times_infinity="nan",
+        smoothing="uniform",
+    ),
+)
+def of_target_probabilities(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    weight: Tensor | None = None,
+    ignore_index: int = IGNORED,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> Tensor:
+    """PyTorch's own, for probabilities."""
+    from torch.nn import functional
+
+    return functional.cross_entropy(
+        logits, target, weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction
+    )
+
+
+@ZOO.correct(card=card("inputs", "default_reduction", "label_negative", "infinite_logits", base=LABELS))
+def rows_gathered(logits: Tensor, labels: Tensor) -> Tensor:
+    """Losses of rows, without any option."""
+    return checked_losses(logits, labels)
+
+
+@ZOO.correct(targets="probabilities", card=card("inputs", "soft_target_gradient", "zero_times_infinity", base=_SOFT))
+def products_summed(logits: Tensor, q: Tensor) -> Tensor:
+    """Of target probabilities, without any option."""
+    return -(q * logits.log_softmax(-1)).sum(-1)
+
+
+@ZOO.correct(card=card("inputs", base=merged(LABELS, overflowing_shift="exact")))
+def float64_inside(logits: Tensor, labels: Tensor) -> Tensor:
+    """Everything in float64; rounded once at the end."""
+    return checked_losses(logits.double(), labels).to(logits.dtype)

@@ -1,4 +1,4 @@
-"""PyTorch's own cross-entropy, classes on the last axis, and fused kernels: what planted functions change one thing of.
+"""PyTorch's own cross-entropy, classes on the last axis, and the parts that most planted functions are made of.
 
 PyTorch is imported where a function is called, as everywhere in this package.
 """
@@ -17,7 +17,7 @@ Backward = Callable[["Tensor", "Tensor"], "Tensor"]
 
 
 def classes_second(logits: Tensor) -> Tensor:
-    """As `functional.cross_entropy` wants them."""
+    """The layout that `functional.cross_entropy` wants."""
     return logits.movedim(-1, 1) if logits.ndim > 2 else logits
 
 
@@ -40,6 +40,47 @@ def right(
         label_smoothing=label_smoothing,
         reduction=reduction,
     )
+
+
+def widened(logits: Tensor) -> Tensor:
+    """Halves are computed in float32."""
+    return logits if logits.element_size() >= 4 else logits.float()
+
+
+def in_range(labels: Tensor, classes: int) -> Tensor:
+    """The labels, as 64-bit integers.
+
+    Raises:
+        IndexError: if a label is not a class.
+    """
+    if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        raise IndexError(f"labels from {int(labels.min())} to {int(labels.max())}; there are {classes} classes")
+    return labels.long()
+
+
+def kept_labels(targets: Tensor, ignore_index: int, classes: int) -> tuple[Tensor, Tensor]:
+    """Which rows are kept, and labels that are classes."""
+    kept = targets != ignore_index
+    return kept, in_range(targets.where(kept, 0), classes)
+
+
+def at(values: Tensor, labels: Tensor) -> Tensor:
+    """The value of each row at its label."""
+    return values.gather(-1, labels.long().unsqueeze(-1)).squeeze(-1)
+
+
+def losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """The loss of each row, for labels that are classes."""
+    return -at(logits.log_softmax(-1), labels)
+
+
+def checked_losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """The loss of each row.
+
+    Raises:
+        IndexError: if a label is not a class.
+    """
+    return losses(logits, in_range(labels, logits.shape[-1]))
 
 
 def reduced(rows: Tensor, reduction: str) -> Tensor:
@@ -65,7 +106,7 @@ def fused(
 ) -> Tensor:
     """As fused kernels do it: forward computes the gradient of the sum of the loss too, and backward only scales it.
 
-    silent: it does not say that what backward gives is not to be differentiated.
+    silent: it does not declare that the result of backward cannot be differentiated.
     """
     import torch
     from torch.autograd.function import once_differentiable

@@ -1,0 +1,127 @@
+"""Planted in NumPy: NaN and infinities."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from logitmus.cases.planted.cards import DENSE, LABELS, card
+from logitmus.cases.planted.numpy.loss import (
+    IGNORED,
+    Result,
+    at,
+    cross_entropy,
+    in_range,
+    joined,
+    log_softmax,
+    one_hot,
+    rounded,
+    shifted,
+    split,
+    widened,
+)
+from logitmus.cases.planted.zoo import Zoo
+from logitmus.core.floats import Array
+
+ZOO: Final = Zoo("numpy")
+
+
+@ZOO.fault(
+    "special",
+    "nan_to_num before the loss",
+    "invented",
+    "missed_infinity",
+    card=card(
+        "inputs",
+        inconsistent=("infinite_logits",),
+        mechanisms=("missed_infinity", "invented"),
+        zero_times_infinity="zero",
+    ),
+)
+def nan_taken_for_zero(logits: Array, targets: Array, **options: Any) -> Result:
+    return cross_entropy(np.nan_to_num(widened(logits), nan=0.0).astype(logits.dtype), targets, **options)
+
+
+@ZOO.fault("special", "a fmax that drops NaN", "invented")
+def nan_ignored(logits: Array, targets: Array, **options: Any) -> Result:
+    return cross_entropy(np.where(np.isnan(logits), logits.dtype.type(-np.inf), logits), targets, **options)
+
+
+@ZOO.fault(
+    "special",
+    "tensorflow #40606: 0 * inf at masked classes",
+    "lost",
+    "convention:zero_times_infinity=nan",
+    card=card("inputs", mechanisms=("lost",)),
+)
+def masked_classes_give_nan(
+    logits: Array, targets: Array, *, ignore_index: int = IGNORED, reduction: str = "none"
+) -> Result:
+    with np.errstate(all="ignore"):
+        kept, labels = split(targets, ignore_index, logits.shape[-1])
+        nat, p = shifted(widened(logits))
+        hot = one_hot(labels, logits.shape[-1]).astype(nat.dtype)
+        rows = np.where(kept, (hot * nat).sum(axis=-1), 0)
+        gradient = np.where(kept[..., None], p - hot, 0)
+        return rounded(joined(rows, gradient, reduction, kept.sum()), logits)
+
+
+@ZOO.fault(
+    "special",
+    "an infinite loss is replaced by 0",
+    "missed_infinity",
+    "invented",
+    card=card("inputs", inconsistent=("overflowing_shift",), mechanisms=("missed_infinity", "unexplained")),
+)
+def infinite_loss_is_zero(logits: Array, targets: Array, **options: Any) -> Result:
+    loss, gradient = cross_entropy(logits, targets, **options)
+    return np.where(np.isinf(loss), loss.dtype.type(0), loss), gradient
+
+
+@ZOO.fault(
+    "special",
+    "pytorch #113708: masks of -1e9 are added, so that -inf becomes finite",
+    "missed_infinity",
+    "invented",
+    card=card(
+        "inputs",
+        inconsistent=("overflowing_shift",),
+        mechanisms=("missed_infinity", "unexplained"),
+        zero_times_infinity="zero",
+    ),
+)
+def minus_infinity_is_minus_1e4(logits: Array, targets: Array, **options: Any) -> Result:
+    return cross_entropy(np.maximum(logits, logits.dtype.type(-1e4)), targets, **options)
+
+
+@ZOO.fault("special", "a row that is masked altogether costs 0", "invented")
+def all_masked_costs_nothing(logits: Array, targets: Array, **options: Any) -> Result:
+    loss, gradient = cross_entropy(logits, targets, **options)
+    masked = np.isneginf(widened(logits)).all(axis=-1)
+    return (np.where(masked, loss.dtype.type(0), loss) if loss.shape == masked.shape else loss), gradient
+
+
+@ZOO.fault(
+    "special",
+    "a target of 0 costs nothing, even beside an infinite loss",
+    "convention:zero_times_infinity=zero",
+    targets="probabilities",
+    card=card(base=DENSE, zero_times_infinity="zero"),
+)
+def zero_targets_are_skipped(logits: Array, q: Array) -> Array:
+    log_p = log_softmax(logits)
+    return -np.where(q == 0, np.zeros_like(log_p), q * log_p).sum(axis=-1)
+
+
+@ZOO.fault(
+    "special",
+    "the limit in place of NaN: an infinite logit has all the probability",
+    "convention:infinite_logits=limit",
+    card=card(base=LABELS, infinite_logits="limit"),
+)
+def limit_at_infinity(x: Array, labels: Array) -> Array:
+    in_range(labels, x.shape[-1])
+    m = x.max(axis=-1, keepdims=True)
+    d = np.where(x == m, np.zeros_like(x), x - m)
+    return np.log(np.exp(d).sum(axis=-1)) - at(d, labels)
