@@ -16,18 +16,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Final
-from typing import cast as typed
+from typing import Final
 
 from logitmus.cases.planted import dying_faults
 from logitmus.cases.planted.catalogue import ALL, DYING
 from logitmus.cases.planted.zoo import Planted
 from logitmus.cases.suite import FAMILIES, suite
 from logitmus.checking import card_score, reference
-from logitmus.checking.baseline import Baseline
+from logitmus.checking.baseline import BaselineComparison
 from logitmus.conventions.measure import measure
-from logitmus.core.events import BackendFailed, BackendReady, Event, Examined, Judged, RunFinished
 from logitmus.core.errors import LogitmusError, closest
+from logitmus.core.events import BackendFailed, BackendReady, Event, Examined, Judged, RunFinished
 from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.observation import NotRun, Outcome
 from logitmus.core.problem import Problem
@@ -160,7 +159,7 @@ def _start(functions: Sequence[Planted]) -> _Session:
     session = _Session(workers=Stage(pools), specs=(*together, *alone, flagship))
     references = reference.references(_FLAGSHIP, targets=("labels", "probabilities"))
     by_id = {planted.id: planted for planted in functions}
-    for described in session.workers.ready:
+    for described in session.workers.described:
         if isinstance(described, BackendFailed):
             session.remarks.append(f"{described.backend} could not be tested: {described.reason}")
         elif described.spec == flagship:
@@ -202,11 +201,17 @@ def _checked(session: _Session, subject: Subject, planted: Planted, flagship: Su
 def _check(
     session: _Session, keys: Sequence[str], profile: str, dtypes: Sequence[str], folder: Path, seed: int, watch: Watch
 ) -> None:
-    """Check some of the functions, each framework in a run of its own: without autodiff the problems are others."""
-    for framework in _BACKENDS:
-        own = [key for key in keys if session.planted[key].framework == framework]
-        if own:
-            _check_together(session, own, profile, dtypes, folder / f"{framework}-{profile}{SUFFIX}", seed, watch)
+    """Check some of the functions, in runs of functions that get the same problems.
+
+    Without autodiff the problems are others, and so they are for functions that return nothing but a sum or a mean.
+    """
+    groups: dict[str, list[str]] = {}
+    for key in keys:
+        reductions = session.checked[key].offer.reductions
+        reduced = reductions[0] if reductions in (("sum",), ("mean",)) else "all"
+        groups.setdefault(f"{session.planted[key].framework}-{reduced}", []).append(key)
+    for name, group in groups.items():
+        _check_together(session, group, profile, dtypes, folder / f"{name}-{profile}{SUFFIX}", seed, watch)
 
 
 def _check_together(
@@ -215,45 +220,46 @@ def _check_together(
     """One run of the engine; its findings go into the results."""
     subjects = {key: _in_dtypes(session, key, dtypes) for key in keys}
     compared = {key: session.flagship[subject.offer.targets] for key, subject in subjects.items() if session.flagship}
-    session.workers.ready = [
-        replace(
-            ready,
-            subjects=tuple(subjects.get(s.id, s) for s in ready.subjects if s.id in subjects or s.held_to == s.id),
-        )
-        for ready in session.ready
-    ]
+    present = {**subjects, **{subject.id: subject for subject in session.flagship.values()}}
+    session.workers.present(
+        [
+            replace(ready, subjects=tuple(present[subject.id] for subject in ready.subjects if subject.id in present))
+            for ready in session.ready
+        ]
+    )
     of_integrity = [key for key in keys if session.planted[key].kind == "integrity"]
     settings = {SETTING: {"calls": _CALLS if of_integrity else 0, "subjects": of_integrity}}
     problems = reference.problems(
         subjects.values(), compared=list(session.flagship.values()), profile=profile, seed=seed, dtypes=dtypes
     )
-    baselines = {subject.id: Baseline([subject], compared, None) for subject in subjects.values()}
+    comparisons = {subject.id: BaselineComparison([subject], compared, None) for subject in subjects.values()}
     with Store.create(path, environment=harness_environment(), settings=settings) as store:
-        pool: Callable[..., Any] = lambda *_: typed(Pool, session.workers)  # noqa: E731
-        for event in watch(engine.run(problems, session.specs, store, pool=pool)):
-            for baseline in _concerned(event, baselines, compared):
-                baseline.add(event)
+        for event in watch(engine.run(problems, session.specs, store, pool=lambda *_: session.workers)):
+            for comparison in _concerned(event, comparisons, compared):
+                comparison.add(event)
         session.problems += len(store.problem_ids())
         session.calls += len(store)
-    for key, baseline in baselines.items():
-        session.results[key] = _with_groups(session.results[key], baseline.groups, profile)
+    for key, comparison in comparisons.items():
+        session.results[key] = _with_groups(session.results[key], comparison.groups, profile)
 
 
-def _concerned(event: Event, baselines: Mapping[str, Baseline], compared: Mapping[str, Subject]) -> Iterable[Baseline]:
+def _concerned(
+    event: Event, comparisons: Mapping[str, BaselineComparison], compared: Mapping[str, Subject]
+) -> Iterable[BaselineComparison]:
     """Which functions an event is about: one function, or all that are compared with a flagship."""
     match event:
-        case Judged(_, judgement) if judgement.subject in baselines:
-            return (baselines[judgement.subject],)
+        case Judged(_, judgement) if judgement.subject in comparisons:
+            return (comparisons[judgement.subject],)
         case Judged(_, judgement):
             return [
-                baseline
-                for key, baseline in baselines.items()
+                comparison
+                for key, comparison in comparisons.items()
                 if key in compared and compared[key].id == judgement.subject
             ]
-        case Examined(of) if of.subject in baselines:
-            return (baselines[of.subject],)
+        case Examined(of) if of.subject in comparisons:
+            return (comparisons[of.subject],)
         case BackendReady() | RunFinished():
-            return baselines.values()
+            return comparisons.values()
         case _:
             return ()
 
