@@ -104,7 +104,7 @@ def _told(result: CheckResult) -> dict[str, Any]:
     """What the summary needs, in plain values: they cross from xdist's workers."""
     return {
         "function": result.function,
-        "held_to": " and ".join(dict.fromkeys(result.models.values())),
+        "held_to": " and ".join(dict.fromkeys(result.references.values())),
         "conforms": result.conforms,
         "grades": {dtype: grade.value for dtype, grade in result.grades.items()},
         "findings": [f"{finding.severity.value}: {finding.summary}" for finding in result.findings],

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final, TypeVar
 
 from logitmus.cases.planted.cards import AS_PYTORCH, CardTruth, Deviation
+from logitmus.core.problem import REDUCTIONS, Reduction
 from logitmus.core.subject import TargetKind
 
 CORRECT: Final = "correct"
@@ -81,9 +82,10 @@ class Planted:
         return self._only("class_axis", "last")
 
     @property
-    def default_reduction(self) -> str:
+    def default_reduction(self) -> Reduction:
         """What it does with the rows where no reduction is requested."""
-        return self._only("default_reduction", "mean")
+        default = self._only("default_reduction", "mean")
+        return next(reduction for reduction in REDUCTIONS if reduction == default)
 
     def _only(self, name: str, otherwise: str) -> str:
         values = () if self.card is None or name not in self.card.values else self.card.right(name)

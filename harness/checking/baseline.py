@@ -1,4 +1,4 @@
-"""What a run says against one of its subjects, and what it does not hold against it."""
+"""Which findings of a run count against a function, compared with what its reference does on the same problems."""
 
 from __future__ import annotations
 
@@ -19,83 +19,89 @@ _Key = tuple[Kind, str, str]
 _NONE: Final[Collection[_Key]] = frozenset()
 
 
-class Tally:
+class BaselineComparison:
     """Reads the events of a check.
 
-    Not held against a function are notes, numbers within the grade that was asked for, that it refuses to be
-    differentiated twice, what is accepted, and what the function beside it does on the same problem for the same cause;
-    or in the same dtype, where it could not be asked that problem.
+    These findings do not count against a function: notes, numbers within the required grade, the refusal of a second
+    derivative, accepted findings, and whatever its reference does on the same problem for the same cause; or in the
+    same dtype, where the reference does not offer that problem.
 
     Attributes:
-        answered: whether it came back with numbers at all.
-        below: by dtype, the smallest problem without a finding on which the grade that was asked for is not reached.
+        answered: whether the function returned numbers at all.
+        below: by dtype, the smallest problem without a finding on which the required grade is not reached.
+        grades, reference_grades: the worst grade by dtype.
+        problems: how many problems the function got. not_asked: how many it did not get, by reason.
 
     Args:
         subjects: what is checked.
-        beside: by id of a subject that is checked, the one beside it, if there is one.
-        require: the grade asked for; None: what the judge says counts.
+        references: by the id of a checked subject, the reference that runs beside it, if there is one.
+        require: the required grade; None: every finding of the judge counts.
         accepted: the findings that the user has accepted.
     """
 
     def __init__(
         self,
         subjects: Iterable[Subject],
-        beside: Mapping[str, Subject],
+        references: Mapping[str, Subject],
         require: Grade | None = None,
         accepted: Acceptance | None = None,
     ) -> None:
         self._subjects = {subject.id: subject for subject in subjects}
-        self._beside = {identity: beside[identity].id if identity in beside else "" for identity in self._subjects}
+        self._references = {key: references[key].id if key in references else "" for key in self._subjects}
         self.require = require
         self._accepted = accepted or Acceptance(())
-        self._against, self._excused = Summary(), Summary()
+        self._counted, self._excused = Summary(), Summary()
         self._problem: list[Judged] = []
-        self._identity = ""
+        self._problem_id = ""
         self._pending: list[Judged] = []
-        self._model_does: dict[str, set[_Key]] = {}
+        self._reference_does: dict[str, set[_Key]] = {}
         self.grades: dict[str, Grade] = {}
-        self.model_grades: dict[str, Grade] = {}
-        self.asked = 0
+        self.reference_grades: dict[str, Grade] = {}
+        self.problems = 0
         self.below: dict[str, Judged] = {}
         self.answered = False
         self.not_asked: Counter[str] = Counter()
 
     def add(self, event: Event) -> bool:
-        """Take one event in; whether it, or what it completes, speaks against the function."""
+        """Take in an event, and return whether it, or the problem that it completes, counts against the function."""
         if isinstance(event, Judged):
-            found = event.problem.id != self._identity and self._judge()
-            self._identity = event.problem.id
+            found = event.problem.id != self._problem_id and self._judge()
+            self._problem_id = event.problem.id
             self._problem.append(event)
             return found
         found = self._judge()
         if isinstance(event, RunFinished):
             for late in self._pending:
-                found |= self._hold(late, self._model_does.get(late.judgement.dtype, _NONE))
+                found |= self._count(late, self._reference_does.get(late.judgement.dtype, _NONE))
             self._pending = []
-        self._against.add(event)
+        self._counted.add(event)
         self._excused.add(event)
         return found
 
     @property
     def groups(self) -> tuple[Group, ...]:
-        found = tuple(self._against.groups())
-        # What raises whatever it is asked chooses nothing: not even to refuse an empty batch.
-        return found if self.answered else tuple(one for one in found if not _chooses_to_raise(one.finding)) or found
+        """The findings that count."""
+        groups = tuple(self._counted.groups())
+        if self.answered:
+            return groups
+        # A function that always raises has no convention: not even that it refuses an empty batch.
+        return tuple(group for group in groups if not _refuses_by_convention(group.finding)) or groups
 
     @property
     def excused(self) -> tuple[Group, ...]:
+        """The findings that do not count."""
         return tuple(self._excused.groups())
 
     def _judge(self) -> bool:
-        """The judgements of one problem, which come together."""
+        """Compare the judgements of one problem, which arrive together."""
         judged, self._problem = self._problem, []
         by_subject = {event.judgement.subject: event for event in judged}
         found = False
-        for subject, model in self._beside.items():
-            if model in by_subject:
-                other = by_subject[model].judgement
-                _grade(self.model_grades, other)
-                self._model_does.setdefault(other.dtype, set()).update(map(_key, other.findings))
+        for subject, reference in self._references.items():
+            if reference in by_subject:
+                other = by_subject[reference].judgement
+                _grade(self.reference_grades, other)
+                self._reference_does.setdefault(other.dtype, set()).update(map(_key, other.findings))
             if subject not in by_subject:
                 continue
             event = by_subject[subject]
@@ -103,22 +109,22 @@ class Tally:
                 if self._subjects[subject].why_not(event.problem) is None:
                     self.not_asked[event.judgement.reason] += 1
                 continue
-            self.asked += 1
+            self.problems += 1
             self.answered |= _answers(event.judgement)
             _grade(self.grades, event.judgement)
-            if not model:
-                found |= self._hold(event, _NONE)
-            elif by_subject[model].judgement.verdict is Verdict.NOT_RUN:
+            if not reference:
+                found |= self._count(event, _NONE)
+            elif by_subject[reference].judgement.verdict is Verdict.NOT_RUN:
                 self._pending.append(event)
             else:
-                found |= self._hold(event, set(map(_key, by_subject[model].judgement.findings)))
+                found |= self._count(event, set(map(_key, by_subject[reference].judgement.findings)))
         return found
 
-    def _hold(self, event: Judged, same: Collection[_Key]) -> bool:
+    def _count(self, event: Judged, same: Collection[_Key]) -> bool:
         judgement = event.judgement
         counts = [f for f in judgement.findings if self._counts(f, judgement) and _key(f) not in same]
         rest = [finding for finding in judgement.findings if finding not in counts]
-        self._against.add(replace(event, judgement=replace(judgement, findings=tuple(counts))))
+        self._counted.add(replace(event, judgement=replace(judgement, findings=tuple(counts))))
         self._excused.add(replace(event, judgement=replace(judgement, findings=tuple(rest))))
         below = self._below(judgement)
         if below and not counts:
@@ -150,18 +156,18 @@ def _key(finding: Finding) -> _Key:
 
 
 def _answers(judgement: Judgement) -> bool:
-    """Whether it came back with numbers."""
-    raised = any(one.cause.startswith("raised:") or _chooses_to_raise(one) for one in judgement.findings)
+    """Whether the function returned numbers."""
+    raised = any(f.cause.startswith("raised:") or _refuses_by_convention(f) for f in judgement.findings)
     return judgement.grade is not None and not raised
 
 
-def _chooses_to_raise(finding: Finding) -> bool:
+def _refuses_by_convention(finding: Finding) -> bool:
     return finding.cause.startswith("convention:") and finding.cause.endswith("=error")
 
 
 def _grade(grades: dict[str, Grade], judgement: Judgement) -> None:
-    """Keep the worst, of how precisely it computes: where it errs otherwise, other kinds of findings say so."""
+    """Keep the worst grade of the accuracy; other errors have findings of other kinds."""
     grade = judgement.grade
     kinds = {finding.kind for finding in judgement.findings if finding.cause != "negative_zero"}
     if grade not in (None, Grade.COARSE) and (not kinds or Kind.ACCURACY in kinds):
-        grades[judgement.dtype] = max(grades.get(judgement.dtype, grade), grade, key=lambda one: one.rank)
+        grades[judgement.dtype] = max(grades.get(judgement.dtype, grade), grade, key=lambda each: each.rank)

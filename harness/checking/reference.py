@@ -1,13 +1,12 @@
-"""A trial: what a function of a user's own is held to, and which problems it is asked.
+"""The reference of a check: the well-known function whose convention a user's function must follow, and its problems.
 
-It is held to a function that everybody knows: a framework's flagship, or the one that the user names. Its own are
-where it takes its classes and, where it has no argument for it, its reduction; options that it does not name are not
-exercised.
+The reference is the flagship of the framework, or the function that the user names. Two things are the function's own:
+the axis of the classes and, if it has no parameter for it, the reduction. Options that it does not name are not tested.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -22,34 +21,36 @@ from logitmus.core.subject import Subject, SubjectId, TargetKind
 from logitmus.execution import registry
 from logitmus.execution.pool import Limits
 
-# A function that hangs or dies here and there is found out soon, and need not be waited for everywhere.
+References = Mapping[TargetKind, Subject]
+# A function that hangs or dies now and then is found soon; a check need not wait for every one of its calls.
 LIMITS: Final = Limits(compile_seconds=20.0, call_seconds=5.0, patience=20.0, give_up_after=8, lost_seconds=30.0)
-# For NumPy, whose own function is but a textbook's.
-_MODELS: Final = {"numpy": "torch"}
-# Of a function that only gives a sum or a mean: so many rows of each problem are asked one by one.
+# NumPy's own function is only a textbook example.
+_FLAGSHIPS: Final = {"numpy": "torch"}
+# How many rows of each problem are tested one by one, for a function that only returns a sum or a mean.
 _ROWS_OF_QUICK: Final = 8
 _ROWS_OF_EACH: Final = 3
 
 
-def class_axis(framework: str, said: str = "") -> str:
-    """Where a function gets its classes, as in `Convention`: as `said`, or as the framework's own functions have it."""
-    if said:
-        return {"-1": "last"}.get(said, said)
-    flagship = next((one for one in _declared(framework, "") if one.backend == registry.backend_name(framework)), None)
+def class_axis(framework: str, requested: str = "") -> str:
+    """Where a function gets its classes, as in `Convention`: as requested, or as the framework's own functions do."""
+    if requested:
+        return {"-1": "last"}.get(requested, requested)
+    own = registry.backend_name(framework)
+    flagship = next((subject for subject in _declared(framework, "") if subject.backend == own), None)
     return "last" if flagship is None else flagship.convention.class_axis
 
 
-def models(framework: str, like: str = "", targets: Sequence[TargetKind] = ()) -> dict[TargetKind, Subject]:
-    """The functions that a function in `framework` is held to, by the kind of targets, as they declare themselves.
+def references(framework: str, like: str = "", targets: Sequence[TargetKind] = ()) -> dict[TargetKind, Subject]:
+    """The references of a function in `framework`, by the kind of targets, as their backends declare them.
 
     Args:
-        framework: a backend's name; where it runs is left aside.
+        framework: a backend's name; the interpreter in it does not matter.
         like: a subject ("torch:cross_entropy", "torch:cross_entropy@cpu") or its function alone
             ("optax.softmax_cross_entropy"); "": the framework's flagship, the first that its backend has.
-        targets: the kinds wanted; empty: that of `like`, else labels.
+        targets: the requested kinds; empty: the kind of `like`, else labels.
 
     Raises:
-        RegistryError: for a function that there is not; the message names the ones there are.
+        RegistryError: for an unknown function.
     """
     subjects = list(_declared(framework, like))
     named = [subject for subject in subjects if like in _names(subject)] if like else subjects[:1]
@@ -58,20 +59,22 @@ def models(framework: str, like: str = "", targets: Sequence[TargetKind] = ()) -
     first = named[0]
     found: dict[TargetKind, Subject] = {}
     for kind in targets or (first.offer.targets,):
-        # A function's other half bears its name; else the flagship of that kind stands in.
+        # The same function with the other kind of targets, or the flagship of that kind.
         own = [s for s in subjects if s.backend == first.backend and s.offer.targets == kind]
         akin = [s for s in own if _stem(s) == _stem(first)] or own
         if not akin:
-            raise registry.RegistryError(f"{first.backend} has no function of {kind} to hold another to; use --like")
+            raise registry.RegistryError(
+                f"{first.backend} has no function that takes {kind}; name a reference with --like"
+            )
         found[kind] = first if first.offer.targets == kind else akin[0]
     return found
 
 
-def held(subject: Subject, model: Subject, reduction: Reduction) -> Subject:
-    """`subject` with the convention, the precision and the documentation of `model`.
+def with_reference(subject: Subject, reference: Subject, reduction: Reduction) -> Subject:
+    """`subject` with the convention, the precision and the documentation of `reference`.
 
     Args:
-        reduction: what a `subject` without that argument does (`reduction_of` finds it out).
+        reduction: what a `subject` without that parameter does with the rows (`reduction_of` measures it).
     """
     offer = subject.offer
     chosen = {"class_axis": subject.convention.class_axis}
@@ -81,21 +84,21 @@ def held(subject: Subject, model: Subject, reduction: Reduction) -> Subject:
     return replace(
         subject,
         offer=offer,
-        convention=model.convention.but(**chosen),
-        precision={**subject.precision, **model.precision},
-        docs={name: link for name, link in model.docs.items() if name not in chosen},
-        held_to=model.id,
+        convention=reference.convention.but(**chosen),
+        precision={**subject.precision, **reference.precision},
+        docs={name: link for name, link in reference.docs.items() if name not in chosen},
+        held_to=reference.id,
     )
 
 
 def reduction_probe(kind: TargetKind, dtype: str) -> Problem:
-    """Two rows of two equal logits, no reduction asked for: log 2 each, or their sum, or their mean."""
+    """Two rows of two equal logits, without a reduction: log 2 each, or their sum, or their mean."""
     targets = np.array([0, 1]) if kind == "labels" else float_array(np.eye(2), dtype)
     return Problem(logits=float_array(np.zeros((2, 2)), dtype), targets=targets, reduction=DEFAULT_REDUCTION)
 
 
 def reduction_of(loss: Array) -> Reduction:
-    """What a function without that argument does with the rows, by its answer to `reduction_probe`."""
+    """What a function without a reduction parameter does with the rows, by its result for `reduction_probe`."""
     if loss.shape:
         return "none"
     value = float(loss)
@@ -105,54 +108,65 @@ def reduction_of(loss: Array) -> Reduction:
 def problems(
     subjects: Iterable[Subject],
     *,
-    beside: Sequence[Subject] = (),
+    compared: Sequence[Subject] = (),
     profile: str = "default",
     seed: int = 0,
     dtypes: Sequence[str] = (),
 ) -> Iterator[Problem]:
-    """What subjects that are `held` are asked, each problem once; the quick ones first, so that most faults show soon.
+    """The problems for these subjects, each once; the quick ones come first, so that most faults are found soon.
 
-    A subject that only gives a sum or a mean is asked single rows, so that no row hides behind others.
+    A subject that only returns a sum or a mean gets single rows, so that no row hides behind others.
 
     Args:
-        beside: what is asked for comparison; where it gives no sum or mean itself, it gets the rows together.
+        subjects: as `with_reference` makes them.
+        compared: the references that run beside them; if they have no sum or mean, they get the rows together.
 
     Raises:
-        SuiteError: for a profile or a dtype that there is not.
+        SuiteError: for an unknown profile or dtype.
     """
-    asked = tuple(subjects)
-    kinds = {subject.offer.targets for subject in asked}
-    reduced = [s.convention.default_reduction for s in asked if s.offer.reductions in (("sum",), ("mean",))]
-    gradients = any(subject.offer.gradients for subject in asked)
+    tested = tuple(subjects)
+    by_kind = {kind: [s for s in tested if s.offer.targets == kind] for kind in {s.offer.targets for s in tested}}
+    gradients = any(subject.offer.gradients for subject in tested)
     seen: set[str] = set()
     for stage in dict.fromkeys(("quick", profile)):
-        for asking in suite(stage, seed=seed, dtypes=list(dtypes) or None):
-            # What a function without autodiff returns as its gradient is that of the loss alone.
-            problem = asking if gradients else asking.but(cotangent=None)
-            if problem.target_kind not in kinds or any(_leaves_open(problem, subject) for subject in asked):
+        most = _ROWS_OF_QUICK if stage == "quick" else _ROWS_OF_EACH
+        for suite_problem in suite(stage, seed=seed, dtypes=list(dtypes) or None):
+            # A function without autodiff returns the gradient of the loss alone.
+            problem = suite_problem if gradients else suite_problem.but(cotangent=None)
+            takers = by_kind.get(problem.target_kind, [])
+            if not takers or any(_leaves_open(problem, subject) for subject in tested):
                 continue
-            forms = [problem]
-            if reduced and problem.reduction == "none":
-                most = _ROWS_OF_QUICK if stage == "quick" else _ROWS_OF_EACH
-                # Of problems that belong together the same rows, so that their answers can be compared.
-                turn = 0 if problem.family == metamorphic.FAMILY else len(seen)
-                forms = _single_rows(problem, reduced[0], most, turn)
-                if not any(reduced[0] in one.offer.reductions for one in beside):
-                    forms.append(problem)
+            reductions = _fixed_reductions(takers) if problem.reduction == "none" else []
+            # Problems that belong together give the same rows, so that their results can be compared.
+            turn = 0 if problem.family == metamorphic.FAMILY else len(seen)
+            forms = [form for reduction in reductions for form in _single_rows(problem, reduction, most, turn)]
+            if len(reductions) != 1 or not _all_fixed(takers) or not _offered(reductions[0], compared):
+                forms.append(problem)
             for form in forms:
-                takers = asked if form.reduction != "none" or not reduced else (*asked, *beside)
-                if form.id not in seen and any(subject.why_not(form) is None for subject in takers):
+                able = (*takers, *compared) if reductions and form.reduction == "none" else takers
+                if form.id not in seen and any(subject.why_not(form) is None for subject in able):
                     seen.add(form.id)
                     yield form
 
 
-# --- within ------------------------------------------------------------------------------------------------------
+def _fixed_reductions(subjects: Sequence[Subject]) -> list[Reduction]:
+    """The reductions of those that only return a sum or a mean."""
+    reductions: tuple[Reduction, ...] = ("sum", "mean")
+    return [reduction for reduction in reductions if any(s.offer.reductions == (reduction,) for s in subjects)]
+
+
+def _all_fixed(subjects: Sequence[Subject]) -> bool:
+    return all(subject.offer.reductions in (("sum",), ("mean",)) for subject in subjects)
+
+
+def _offered(reduction: str, subjects: Sequence[Subject]) -> bool:
+    return any(reduction in subject.offer.reductions for subject in subjects)
 
 
 def _declared(framework: str, like: str) -> Iterator[Subject]:
-    """What the backends in question declare, eager and in their default variant, on the CPU; the flagship first."""
+    """The declared subjects of the backends in question, eager, in the default variant, on the CPU; flagship first."""
     backend = registry.backend_name(framework)
-    own = _MODELS.get(backend, backend)
+    own = _FLAGSHIPS.get(backend, backend)
     available = {spec.name: spec for spec in registry.available()}
     named = SubjectId.parse(like).backend or own
     for name in dict.fromkeys((named, own, *available) if like else (own,)):
@@ -173,14 +187,14 @@ def _stem(subject: Subject) -> str:
 
 def _unknown(like: str, subjects: Sequence[Subject]) -> str:
     if not like:
-        return "no function is known to hold this framework's to; name one with --like, e.g. --like torch:cross_entropy"
+        return "this framework has no reference of its own; name one with --like, e.g. --like torch:cross_entropy"
     names = [name for subject in subjects for name in _names(subject)]
     known = names if closest(like, names) else [subject.id for subject in subjects]
     return f"--like {like}: unknown function; {suggest(like, known)}"
 
 
 def _single_rows(problem: Problem, reduction: str, most: int, turn: int) -> list[Problem]:
-    """Some `most` rows of a problem, each by itself, evenly spread; others than those of the last turn."""
+    """About `most` rows of a problem, evenly spread, each as a problem; each turn takes others."""
     rows = problem.rows
     logits = problem.logits.reshape(rows, problem.classes)
     targets = problem.targets.reshape(rows, -1) if rows else problem.targets
@@ -199,7 +213,7 @@ def _single_rows(problem: Problem, reduction: str, most: int, turn: int) -> list
 
 
 def _leaves_open(problem: Problem, subject: Subject) -> bool:
-    """Whether a label is there that is ignored by default, and the function has no argument for that."""
+    """Whether a label is ignored by default, and the function has no parameter for that."""
     ignored = subject.convention.ignore_default
     if ignored == "none" or "ignore_index" in subject.offer.options or problem.target_kind != "labels":
         return False

@@ -8,9 +8,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
+from logitmus.conventions.explain_function import FunctionExplanation
 from logitmus.core.events import Judged
 from logitmus.core.finding import Finding, Grade, Severity
-from logitmus.core.subject import Subject, TargetKind
+from logitmus.core.problem import Option, TargetKind
+from logitmus.core.subject import Subject
 from logitmus.results import detection_power, exploration, metamorphic, serialize, wording
 from logitmus.results.expectations import Acceptance
 from logitmus.results.finding_view import FindingView
@@ -18,39 +20,40 @@ from logitmus.results.groups import Group
 from logitmus.results.summary import Summary
 
 SCHEMA: Final = 1
-_OPTIONS: Final = ("weight", "ignore_index", "label_smoothing")
 _LABEL: Final = len("minimal input: ")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckResult:
-    """What came of a check; `str()` of it is a message that suffices by itself.
+    """The result of a check; `str()` gives a complete message.
 
     Attributes:
-        function: as it was named.
-        subjects: its subjects as they were held, by the kind of targets. models: the ids of what they are held to.
-        require: the grade that was asked for, if one was.
-        groups: what speaks against it, by cause, worst first, each with the smallest problem that shows it.
-        excused: what does not (see `Tally`): notes, say, and what the model does no better. accepted: and by whom.
-        grades, model_grades: the worst grade by dtype.
+        function: its name, as the user gave it.
+        subjects: its subjects with the convention of their references, by the kind of targets.
+        references: the ids of the references.
+        require: the required grade, if any.
+        groups: the findings that count against it, by cause, worst first, each with the smallest problem that shows it.
+        excused: the findings that do not count (see `BaselineComparison`). accepted: the expectations of the user.
+        grades, reference_grades: the worst grade by dtype.
         below: by dtype, the smallest problem without a finding on which the required grade is not reached.
-        problems, calls, seconds: what it was asked, with all calls made and how long they took.
-        not_asked: how many problems were not put to it, by reason.
+        problems, calls, seconds: how many problems the function got, the calls of all subjects, and the time.
+        not_asked: how many problems it did not get, by reason.
         remarks: what else a reader must know, such as a comparison that could not be made.
-        stopped: whether `--fail-fast` ended the check at its first finding.
+        stopped: whether it ended at the first finding, as requested.
         file: the run's, where it was kept.
+        explanations: what the function computes, by the kind of targets; empty where it was not looked for.
         summary: of the run, for reports.
     """
 
     function: str
     subjects: Mapping[TargetKind, Subject]
-    models: Mapping[TargetKind, str]
+    references: Mapping[TargetKind, str]
     require: Grade | None
     groups: tuple[Group, ...]
     excused: tuple[Group, ...]
     accepted: Acceptance = field(default_factory=lambda: Acceptance(()), repr=False)
     grades: Mapping[str, Grade]
-    model_grades: Mapping[str, Grade]
+    reference_grades: Mapping[str, Grade]
     below: Mapping[str, Judged] = field(default_factory=dict)
     problems: int
     calls: int
@@ -59,16 +62,17 @@ class CheckResult:
     remarks: tuple[str, ...] = ()
     stopped: bool = False
     file: Path | None = None
+    explanations: Mapping[TargetKind, FunctionExplanation] = field(default_factory=dict)
     summary: Summary = field(repr=False)
 
     @property
     def conforms(self) -> bool:
-        """Whether nothing speaks against it, it was asked something, and every dtype reaches the required grade."""
+        """Whether it was tested, no finding counts against it, and every dtype reaches the required grade."""
         return bool(self.problems) and not self.groups and not self.short
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Of each group, the one on the smallest problem."""
+        """The finding of each group on the smallest problem."""
         return tuple(group.finding for group in self.groups)
 
     @property
@@ -79,28 +83,30 @@ class CheckResult:
 
     @property
     def unnamed(self) -> tuple[str, ...]:
-        """The options that the function does not name, and which were not exercised."""
+        """The options that are not tested, because the function does not name them."""
         offers = [subject.offer for subject in self.subjects.values()]
-        return tuple(one for one in _OPTIONS if not any(one in offer.options for offer in offers))
+        return tuple(option for option in Option if not any(option in offer.options for offer in offers))
 
     @property
     def headline(self) -> str:
         """One sentence."""
-        held_to = " and ".join(dict.fromkeys(self.models.values()))
+        references = " and ".join(dict.fromkeys(self.references.values()))
         if self.conforms:
-            return f"{self.function} conforms to {held_to}"
+            return f"{self.function} conforms to {references}"
         if not self.problems:
-            return f"{self.function} was not asked anything"
-        found = [f"{wording.plural(n, severity.value)}" for severity, n in self._tally().items() if n]
+            return f"{self.function} was not tested: it takes none of the problems"
+        found = [f"{wording.plural(n, severity.value)}" for severity, n in self._counts().items() if n]
         required = "" if self.require is None else self.require.value
         short = f"grade {required} is not reached in {', '.join(self.short)}" if self.short else ""
-        return f"{self.function} does not conform to {held_to}: {', '.join([*found, *filter(None, [short])])}"
+        return f"{self.function} does not conform to {references}: {', '.join([*found, *filter(None, [short])])}"
 
-    def _tally(self) -> dict[Severity, int]:
-        return {one: sum(group.finding.severity is one for group in self.groups) for one in Severity}
+    def _counts(self) -> dict[Severity, int]:
+        return {level: sum(group.finding.severity is level for group in self.groups) for level in Severity}
 
     def __str__(self) -> str:
         lines = [self.headline, ""]
+        if self.explanations:
+            lines += [*computes(self), ""]
         for number, group in enumerate(self.groups, 1):
             lines.append(f"{number}. {_head(group)}")
             lines += [f"   {label + ':':<{_LABEL}}{text}" for label, text in fields(group)]
@@ -116,12 +122,13 @@ class CheckResult:
             "conforms": self.conforms,
             "headline": self.headline,
             "function": self.function,
-            "held_to": dict(self.models),
+            "held_to": dict(self.references),
             "require": None if self.require is None else self.require.value,
             "grades": {dtype: grade.value for dtype, grade in self.grades.items()},
-            "model_grades": {dtype: grade.value for dtype, grade in self.model_grades.items()},
+            "model_grades": {dtype: grade.value for dtype, grade in self.reference_grades.items()},
             "findings": [_as_dict(group) for group in self.groups],
             "excused": [_as_dict(group) for group in self.excused],
+            "computes": {kind: explanation.as_dict() for kind, explanation in self.explanations.items()},
             "problems": self.problems,
             "calls": self.calls,
             "seconds": round(self.seconds, 3),
@@ -138,8 +145,17 @@ def fields(group: Group) -> list[tuple[str, str]]:
     return [(label, text) for label, text in FindingView.of(group).fields() if label != "affects"]
 
 
+def computes(result: CheckResult) -> Iterator[str]:
+    """What the function computes: a line for each kind of targets, and what supports it."""
+    for kind, explanation in result.explanations.items():
+        of_kind = f" (with {kind})" if len(result.explanations) > 1 else ""
+        yield f"computes{of_kind}: {explanation.phrase}"
+        for text in explanation.details():
+            yield f"  {text}"
+
+
 def facts(result: CheckResult) -> Iterator[str]:
-    """What was asked and what was not, and what was found that does not count."""
+    """What was tested and what was not, and the findings that do not count."""
     yield from _examples_below(result)
     for group in result.excused:
         reason = result.accepted.reason(group.finding)
@@ -150,9 +166,9 @@ def facts(result: CheckResult) -> Iterator[str]:
         ("stale expectation, matched nothing", result.accepted.stale),
         ("expired expectation", result.accepted.expired),
     ):
-        for one in expectations:
-            if any(fnmatchcase(identity, one.subject) for identity in own_ids):
-                yield f"{words}: {one}"
+        for expectation in expectations:
+            if any(fnmatchcase(identity, expectation.subject) for identity in own_ids):
+                yield f"{words}: {expectation}"
     if result.unnamed:
         names = ", ".join(result.unnamed)
         hint = f"(called otherwise? --option {result.unnamed[0]}=ITS_NAME)"
@@ -160,15 +176,15 @@ def facts(result: CheckResult) -> Iterator[str]:
     offers = [subject.offer for subject in result.subjects.values()]
     if not any("logits" in offer.gradients for offer in offers):
         yield "no gradient was judged: it gives none"
-    raised = sum(group.count for group in result.groups if group.finding.cause.startswith("raised:"))
+    raised = sum(group.count for group in result.groups if group.finding.cause.name == "raised")
     if len(offers) == 1 and raised > result.problems / 2:
-        other = "probabilities" if offers[0].targets == "labels" else "labels"
+        other = TargetKind.PROBABILITIES if offers[0].targets == TargetKind.LABELS else TargetKind.LABELS
         yield f"it was asked with {offers[0].targets} alone; where it takes {other}: --targets {other}"
     reasons = sorted(result.not_asked.items(), key=lambda item: (-item[1], item[0]))
     if reasons:
-        skipped = "; ".join(f"{reason} ({wording.plural(count, 'problem')})" for reason, count in reasons)
-        yield f"not asked: {skipped}"
-    yield from metamorphic.brief(one for one in result.summary.related if one.subject in own_ids)
+        listed = "; ".join(f"{reason} ({wording.plural(count, 'problem')})" for reason, count in reasons)
+        yield f"not asked: {listed}"
+    yield from metamorphic.brief(related for related in result.summary.related if related.subject in own_ids)
     explored = exploration.of(result.summary.explored, set(own_ids))
     yield from exploration.lines(explored)
     yield from result.remarks
@@ -178,8 +194,8 @@ def facts(result: CheckResult) -> Iterator[str]:
         yield f"a script that shows a finding by itself: {command}{kept}"
     yield detection_power.headline(result.summary.power)
     stopped = "; stopped at the first finding" if result.stopped else ""
-    asked = f"{wording.plural(result.problems, 'problem')}, {wording.plural(result.calls, 'call')}"
-    yield f"{asked}, {result.seconds:.0f} s{stopped}"
+    work = f"{wording.plural(result.problems, 'problem')}, {wording.plural(result.calls, 'call')}"
+    yield f"{work}, {result.seconds:.0f} s{stopped}"
 
 
 # --- within ------------------------------------------------------------------------------------------------------
@@ -192,16 +208,16 @@ def _head(group: Group) -> str:
 
 def grade_rows(result: CheckResult) -> Iterator[tuple[str, ...]]:
     yield (result.function, *(grade.value for grade in result.grades.values()))
-    if result.model_grades:
-        grades = [result.model_grades.get(dtype) for dtype in result.grades]
-        name = " and ".join(dict.fromkeys(result.models.values()))
+    if result.reference_grades:
+        grades = [result.reference_grades.get(dtype) for dtype in result.grades]
+        name = " and ".join(dict.fromkeys(result.references.values()))
         yield (name, *("." if grade is None else grade.value for grade in grades))
 
 
 def _grade_lines(result: CheckResult) -> Iterator[str]:
     for name, *cells in grade_rows(result) if result.grades else ():
-        by_dtype = ", ".join(f"{cell} in {dtype}" for dtype, cell in zip(result.grades, cells, strict=True))
-        yield f"{name}: grade {by_dtype}"
+        listed = ", ".join(f"{cell} in {dtype}" for dtype, cell in zip(result.grades, cells, strict=True))
+        yield f"{name}: grade {listed}"
 
 
 def _examples_below(result: CheckResult) -> Iterator[str]:

@@ -38,7 +38,7 @@ from logitmus.execution.pool import Limits, Pool, Ready
 from logitmus.execution.registry import BackendSpec
 from logitmus.execution.session import Ask, Observed
 from logitmus.execution.started import Stage
-from logitmus.judging.assessment import Bench
+from logitmus.judging.bench import Bench
 from logitmus.results.detection_power import Result, Score
 from logitmus.results.groups import Group
 from logitmus.storage.store import SUFFIX, Store

@@ -28,6 +28,7 @@ from logitmus.engine.metamorphic import Relations
 from logitmus.engine.reduction import Suspects, examine
 from logitmus.execution.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready, Waiting
 from logitmus.execution.registry import BackendSpec
+from logitmus.execution.started import SupportsPool
 from logitmus.storage.store import MERGED, Store, StoreError
 
 _ASKED_ON: Final = (EXAMINING, EXPLORED)
@@ -57,7 +58,7 @@ def run(
     limits: Limits | None = None,
     jobs: int | None = None,
     judge: SupportsJudge | None = None,
-    pool: Callable[[Sequence[BackendSpec], Limits | None, int | None], Pool] = Pool,
+    pool: Callable[[Sequence[BackendSpec], Limits | None, int | None], SupportsPool] = Pool,
     enough: Callable[[], bool] = lambda: False,
 ) -> Iterator[Event]:
     """Ask every selected subject every problem that it can be asked, keep the answers in `store`, and judge them.
@@ -162,7 +163,7 @@ def _run(
     problems: Iterable[Problem],
     specs: Sequence[BackendSpec],
     store: Store,
-    workers: Pool,
+    workers: SupportsPool,
     selection: Selection,
     judging: Judging,
 ) -> Iterator[Event]:
@@ -197,7 +198,7 @@ def _run(
 
 def _ask_on(
     store: Store,
-    workers: Pool,
+    workers: SupportsPool,
     suspects: Suspects,
     explorer: Explorer,
     selection: Selection,
@@ -228,7 +229,7 @@ def _explored(store: Store) -> list[Problem]:
     return [problem for problem in problems if problem.family == EXPLORED]
 
 
-def _ask(workers: Pool, store: Store, work: _Work, judging: Judging) -> Iterator[Event]:
+def _ask(workers: SupportsPool, store: Store, work: _Work, judging: Judging) -> Iterator[Event]:
     """Put the work to the workers; keep each answer, and judge each problem once its last one has come."""
     for said in workers.run(lambda own: _plan(store, work, own)):
         match said:

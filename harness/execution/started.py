@@ -25,6 +25,14 @@ from logitmus.worker.environment import process_environment
 class SupportsPool(Protocol):
     """What the engine uses of a pool."""
 
+    def __enter__(self) -> Self:
+        """Itself."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends everything, unless it is to be used again."""
+
     def describe(self) -> Iterator[Ready | BackendFailed]:
         """What each backend offers, or why it could not start."""
 
@@ -41,6 +49,14 @@ class Here:
 
     spec: BackendSpec
     hosted: Hosted
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """There is nothing to end."""
 
     def describe(self) -> Iterator[Ready]:
         """Its subjects."""
@@ -61,16 +77,17 @@ class Stage:
     """Pools under one roof, started. Its maker closes it: the engine may use it for one run after another.
 
     Attributes:
-        ready: what was described. Subjects may be replaced by others of the same ids, as they are held.
+        described: the backends, as their workers describe them.
     """
 
     def __init__(self, pools: Sequence[SupportsPool]) -> None:
         self._pools = pools
         self._halted = False
-        self.ready: list[Ready | BackendFailed] = []
+        self.described: list[Ready | BackendFailed] = []
+        self._presented: Sequence[Ready | BackendFailed] | None = None
         try:
             for pool in pools:
-                self.ready += pool.describe()
+                self.described += pool.describe()
         except BaseException:
             self.close()
             raise
@@ -90,8 +107,12 @@ class Stage:
                 stack.callback(pool.close)
 
     def describe(self) -> Iterator[Ready | BackendFailed]:
-        """What has been described already."""
-        yield from self.ready
+        """The backends as they were presented last, or as their workers describe them."""
+        yield from self.described if self._presented is None else self._presented
+
+    def present(self, backends: Sequence[Ready]) -> None:
+        """From now on, describe these: the same subjects (by id), or some of them, with another convention, say."""
+        self._presented = backends
 
     def halt(self) -> None:
         """What is being asked ends with what is on its way; what is asked thereafter is asked as ever."""

@@ -133,7 +133,7 @@ def test_nothing_is_held_against_a_function_that_is_right(losses: Path, name: st
     result = check(f"{losses}:{name}", **SETTINGS)
     assert result.conforms, str(result)
     assert result.grades["float32"] in (Grade.A, Grade.B_PLUS)
-    assert result.model_grades == {"float32": Grade.B_PLUS}
+    assert result.reference_grades == {"float32": Grade.B_PLUS}
     assert not result.not_asked
     assert result.problems >= 60
 
@@ -159,7 +159,7 @@ def test_a_mean_hides_no_row(losses: Path) -> None:
 def test_what_the_other_does_no_better_is_not_held_against_it(losses: Path) -> None:
     """The textbook loses masked classes with class weights of 0 and the like; so does its copy."""
     alone = check(f"{losses}:right", **SETTINGS, compare=False)
-    assert not alone.model_grades
+    assert not alone.reference_grades
     beside = check(f"{losses}:right", **SETTINGS)
     assert beside.conforms
     assert {g.finding.cause for g in alone.groups} <= {g.finding.cause for g in beside.excused}
@@ -274,12 +274,12 @@ def test_assert_conforms(losses: Path) -> None:
     ],
 )
 def test_what_a_function_is_held_to(framework: str, like: str, held_to: str) -> None:
-    (model,) = reference.models(framework, like).values()
+    (model,) = reference.references(framework, like).values()
     assert model.id == held_to
 
 
 def test_both_kinds_of_targets_have_a_model() -> None:
-    both = reference.models("tensorflow", "", ("labels", "probabilities"))
+    both = reference.references("tensorflow", "", ("labels", "probabilities"))
     assert {kind: model.function for kind, model in both.items()} == {
         "labels": "nn.sparse_softmax_cross_entropy_with_logits",
         "probabilities": "nn.softmax_cross_entropy_with_logits",
@@ -288,13 +288,13 @@ def test_both_kinds_of_targets_have_a_model() -> None:
 
 def test_a_model_that_there_is_not() -> None:
     with pytest.raises(RegistryError, match=r"--like cross_entrop: .*did you mean 'cross_entropy'\?"):
-        reference.models("torch", "cross_entrop")
+        reference.references("torch", "cross_entrop")
 
 
 def held(**offer):
-    (model,) = reference.models("torch").values()
+    (model,) = reference.references("torch").values()
     mine = replace(model, function="mine", convention=PORTABLE, offer=replace(model.offer, **offer))
-    return reference.held(mine, model, "mean"), model
+    return reference.with_reference(mine, model, "mean"), model
 
 
 def test_what_it_has_no_argument_for_is_its_own() -> None:
@@ -343,7 +343,7 @@ def test_a_refusal_where_the_other_answers_is_a_note() -> None:
     from logitmus.core.observation import Raised
     from logitmus.judging.judge import Judge
 
-    (model,) = reference.models("jax").values()
+    (model,) = reference.references("jax").values()
     mine = replace(model, function="mine", held_to=model.id, offer=Offer(targets="labels"))
     asked = Problem(logits=float_array(np.zeros((1, 3)), "float32"), targets=np.array([7]))
     (finding,) = Judge().judge(asked, mine, Raised("ValueError", "no class 7")).findings
@@ -392,7 +392,7 @@ def test_exit_1_where_it_does_not(losses: Path) -> None:
         (["{losses}:right", "-f", "numpy", "--like", "cross_entrop"], "did you mean 'cross_entropy'?"),
         (["{losses}:right", "-f", "numpy", "--dtype", "float31"], "did you mean 'float32'?"),
         (["{losses}:right", "-f", "numpy", "--class-axis", "2"], "use last or 1"),
-        (["{losses}:right", "-f", "numpy", "--device", "cuda"], "there is no device 'cuda' here; there is cpu"),
+        (["{losses}:right", "-f", "numpy", "--device", "cuda"], "unknown device 'cuda'; available: cpu"),
         (["{losses}:right", "-f", "numpy", "--option", "weights=w"], "use OURS=THEIRS"),
     ],
 )
@@ -405,7 +405,7 @@ def test_exit_2_for_what_cannot_be_meant(losses: Path, arguments: list[str], say
 def test_who_never_answers_is_asked_whose_arrays_it_takes(tmp_path: Path) -> None:
     foreign = tmp_path / "foreign.py"
     foreign.write_text("def f(logits, targets):\n    return -logits.log_softmax(-1)[targets]\n", encoding="utf-8")
-    hint = "it raised whatever it was asked with arrays of numpy: is it another framework's (-f)?"
+    hint = "it raises on every call with arrays of numpy: is it another framework's (-f)?"
     asked = {"framework": "numpy", "profile": "quick", "dtypes": ["float32"]}
     assert hint in check(f"{foreign}:f", **asked).remarks
     foreign.write_text(
@@ -443,7 +443,6 @@ def test_pytorch_s_own_function_conforms_to_itself(tmp_path: Path) -> None:
     result = check(f"{path}:loss", "torch", targets=("labels", "probabilities"))
     assert result.conforms, str(result)
     assert result.grades == dict.fromkeys(("float64", "float32", "bfloat16", "float16"), Grade.B_PLUS)
-    assert result.seconds < 60
 
 
 @pytest.mark.frameworks
@@ -475,7 +474,7 @@ def test_a_dtype_that_there_is_not_is_named(losses: Path, dtypes) -> None:
         check(f"{losses}:right", **{**SETTINGS, "dtypes": dtypes})
 
 
-@pytest.mark.parametrize(("place", "said"), [("no/a.html", "there is no folder"), ("", "is a folder")])
+@pytest.mark.parametrize(("place", "said"), [("no/a.html", "does not exist"), ("", "is a folder")])
 def test_a_file_that_cannot_be_written_is_told_before_anything_is_asked(
     losses: Path, tmp_path: Path, place: str, said: str
 ) -> None:

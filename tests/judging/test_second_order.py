@@ -10,7 +10,7 @@ import pytest
 from implementations import RIGHT, observe, subject
 from test_judge import IDEAS, causes, judged, rows_of
 
-from logitmus.checking.baseline import Tally
+from logitmus.checking.baseline import BaselineComparison
 from logitmus.core.backend import Inputs
 from logitmus.core.convention import PORTABLE
 from logitmus.core.events import Judged, RunFinished
@@ -159,10 +159,10 @@ def test_a_reduction_is_judged_row_by_row(reduction: str) -> None:
 def test_to_refuse_is_a_difference_and_other_bits_of_the_gradient_are_no_fault() -> None:
     refused = judged(SEED, Raised("RuntimeError", "derivative is not implemented", answered_before=True))
     assert [(found.cause, found.severity) for found in refused.findings] == [(NO_SECOND_ORDER, Severity.DIFFERENCE)]
-    tally = Tally([subject()], {}, None)
+    comparison = BaselineComparison([subject()], {}, None)
     for event in (Judged(SEED, refused), RunFinished(0.0)):
-        tally.add(event)
-    assert (len(tally.groups), len(tally.excused)) == (0, 1)
+        comparison.add(event)
+    assert (len(comparison.groups), len(comparison.excused)) == (0, 1)
     changed = replace(answered(SEED, product), changed=("grad_logits",))
     assert judged(SEED, changed).verdict is Verdict.PASS
 

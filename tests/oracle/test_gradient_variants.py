@@ -9,13 +9,9 @@ import numpy as np
 import pytest
 from implementations import subject
 
-<<<<<<< HEAD
+from logitmus.cases.planted.numpy.loss import at, log_softmax, one_hot, softmax
 from logitmus.conventions.explain import explain
 from logitmus.conventions.printed_numbers import ExplainError
-=======
-from logitmus.cases.planted.numpy.loss import at, log_softmax, one_hot, softmax
-from logitmus.conventions.explain import ExplainError, explain
->>>>>>> fbe40e0 (WIP zoo 3)
 from logitmus.core import causes
 from logitmus.core.events import Judged
 from logitmus.core.finding import Judgement, Kind, Severity
@@ -284,7 +280,8 @@ QUESTION = {"logits": [[0, 0, 0, 1], [1, 0, 2, 0]], "targets": [3, 0], "reductio
 def scaled(factors: list[float]) -> list[list[float]]:
     """The gradient of each row times a factor, with four digits."""
     x = np.array(QUESTION["logits"], np.float64)
-    return ((softmax(x) - one_hot(np.array(QUESTION["targets"]), x.shape[1])) * np.array(factors)[:, None]).round(4).tolist()
+    gradient = softmax(x) - one_hot(np.array(QUESTION["targets"]), x.shape[1])
+    return (gradient * np.array(factors)[:, None]).round(4).tolist()
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,9 @@ def of_target_probabilities(logits: Array, q: Array, *, ignore_index: int | None
         return loss.astype(logits.dtype), gradient.astype(logits.dtype), (-log_p).astype(logits.dtype)
 
 
-@ZOO.correct(card=card("inputs", base=merged(LABELS, overflowing_shift="infinite_float32"), class_axis="1"))
+@ZOO.correct(
+    card=card("inputs", "ignore_default", base=merged(LABELS, overflowing_shift="infinite_float32"), class_axis="1")
+)
 def classes_on_axis_1(logits: Array, labels: Array) -> Array:
     """As PyTorch has them: (N, K, ...)."""
     if logits.shape[:1] + logits.shape[2:] != labels.shape and logits.ndim > 1:

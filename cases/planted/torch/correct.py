@@ -30,7 +30,7 @@ def joined(rows: Tensor, kept: Tensor, reduction: str) -> Tensor:
     return rows.sum() if reduction == "sum" else rows.sum() / kept.sum()
 
 
-@ZOO.correct()
+@ZOO.correct(card=card(*AS_PYTORCH.measured, "overflowing_shift"))
 def functional_cross_entropy(
     logits: Tensor,
     targets: Tensor,

@@ -114,7 +114,7 @@ def softmax_minus_q(logits: Tensor, q: Tensor) -> Tensor:
             return -(q * logits.log_softmax(-1)).sum(-1)
 
         @staticmethod
-        def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
             return upstream.unsqueeze(-1) * ctx.saved_tensors[0], None
 
     loss: Tensor = Fused.apply(logits, q)  # type: ignore[no-untyped-call]
