@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from logitmus.conventions.evidence import APART, LAST_RESORT, Notes
-from logitmus.conventions.fit import LEVELS, Observed, Reading, touched
+from logitmus.conventions.fit import LEVELS, Observed, Reading
 from logitmus.conventions.version_space import TooManyWorldsError, World, Worlds
 from logitmus.core.convention import FIELDS, PORTABLE, Convention
+from logitmus.core.relevance import depended_on
 from logitmus.core.subject import Subject, outside_domain
 
 # What every answer depends on.
@@ -143,7 +144,7 @@ class Elimination:
     # --- one observation -------------------------------------------------------------------------------------
 
     def _fields(self, one: Observed, part: str) -> frozenset[str]:
-        return touched(one.problem, part, self.worlds.values("inputs"), self.worlds.values("default_reduction"))
+        return depended_on(one.problem, part, self.worlds.values("inputs"), self.worlds.values("default_reduction"))
 
     def _worlds_of(self, one: Observed, part: str) -> list[World]:
         return self.worlds.over(self._fields(one, part))

@@ -8,22 +8,18 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from logitmus.conventions.card import Measured
-from logitmus.conventions.fit import Observed, touched
+from logitmus.conventions.fit import Observed
 from logitmus.conventions.version_space import Worlds
-from logitmus.core.convention import FIELDS, PORTABLE, Convention
+from logitmus.core.convention import FIELDS, PORTABLE, Convention, ShownBy
 from logitmus.core.observation import NotRun, Outcome
 from logitmus.core.problem import Problem
+from logitmus.core.relevance import depended_on
 from logitmus.core.subject import Subject
 
-# Read off the results themselves (shapes, dtypes), not off their values.
-APART: Final = frozenset({"class_axis", "result_dtype", "target_gradient"})
+# Measured by the form of the results (shapes, dtypes), not by their values.
+APART: Final = frozenset(name for name, field in FIELDS.items() if field.shown_by is ShownBy.FORM)
 # Forbids nothing, so it is never ruled out: taken only where nothing else explains.
 LAST_RESORT: Final = "garbage"
-_PLAYS_FOR: Final = {
-    **dict.fromkeys(("probability_clip", "probability_scale"), "probabilities"),
-    **dict.fromkeys(("infinite_logits", "overflowing_shift", "soft_target_gradient"), "logits"),
-}
-_OF_MEANS: Final = frozenset({"mean_denominator", "all_ignored_mean", "empty_batch_mean"})
 _EVIDENCE: Final = 6  # ids that a card names for a field
 Context = tuple[str, ...]
 
@@ -107,13 +103,15 @@ class Notes:
         """Why a field stays open."""
         if self.nothing or name in self.silent:
             return self.nothing or self.silent[name]
-        domain = _PLAYS_FOR.get(name)
-        if worlds is not None and domain and domain not in worlds.values("inputs"):
-            return f"plays no part: takes {' or '.join(worlds.values('inputs'))}"
-        if worlds is not None and name in _OF_MEANS and not self._means(worlds):
-            return "plays no part: takes no mean"
-        part = "grad_logits" if name == "soft_target_gradient" else "loss"
-        asking = [(p, o) for p, o in self.given if name in touched(p, part, FIELDS["inputs"].values, ("mean",))]
+        applies, part = FIELDS[name].applies, "loss"
+        if worlds is not None and applies:
+            if not any(condition.inputs in ("", *worlds.values("inputs")) for condition in applies):
+                return f"plays no part: takes {' or '.join(worlds.values('inputs'))}"
+            if all(condition.mean for condition in applies) and not self._means(worlds):
+                return "plays no part: takes no mean"
+        if FIELDS[name].shown_by is ShownBy.GRADIENT:
+            part = "grad_logits"
+        asking = [(p, o) for p, o in self.given if name in depended_on(p, part)]
         if not asking:
             return "no problem that was asked depends on it"
         if all(isinstance(outcome, NotRun) for _, outcome in asking):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -78,10 +78,7 @@ def gradient_readings(
                 if _is_gradient(given, question):
                     yield GradientReading((change.key,), "", reduction)
         for name, misread in MISREADINGS.items():
-            questions = (
-                replace(question, key=(*question.key, name, n)) for n, question in enumerate(misread(portable, shaped))
-            )
-            if any(_is_gradient(given, question) for question in questions):
+            if any(_is_gradient(given, question) for question in misread(portable, shaped)):
                 yield GradientReading((), name, reduction)
 
 

@@ -6,10 +6,9 @@ arithmetic that is given; never inside a tolerance that somebody liked.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import InitVar, dataclass, field, replace
 from enum import Enum
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -19,6 +18,7 @@ from logitmus.core.finding import Grade
 from logitmus.core.floats import FLOAT_DTYPES, Array, float_array, format_of
 from logitmus.core.observation import Answered, Outcome, Raised
 from logitmus.core.problem import DEFAULT_REDUCTION, Problem
+from logitmus.core.relevance import is_ordinary
 from logitmus.core.subject import Precision, Subject, outside_domain
 from logitmus.judging.assessment import assess
 from logitmus.judging.bench import Bench
@@ -111,20 +111,8 @@ class Observed:
 
     @cached_property
     def valid(self) -> bool:
-        """A question that every convention answers: rows to average, weights that do not vanish, labels in range."""
-        problem = self.problem
-        if not problem.rows or not problem.classes:
-            return False
-        if problem.target_kind == "probabilities":
-            return problem.ignore_index is None or not 0 <= problem.ignore_index < problem.classes
-        kept = problem.targets != problem.ignore_index if problem.ignore_index is not None else problem.targets >= 0
-        labels = problem.targets[kept]
-        in_range = bool(labels.size) and bool(((labels >= 0) & (labels < problem.classes)).all())
-        return in_range and (problem.ignore_index is not None or bool(kept.all())) and self._weighs(labels)
-
-    def _weighs(self, labels: Array) -> bool:
-        weight = self.problem.weight
-        return weight is None or bool((weight[labels].astype(np.float64) > 0).any())
+        """Whether every convention answers the problem."""
+        return is_ordinary(self.problem)
 
     @property
     def control(self) -> bool:
@@ -231,75 +219,3 @@ def _precision(dtype: str, convention: Convention, level: str) -> Precision:
     own = "float32" if dtype == "float64" and convention.wide_inputs == "narrowed" else dtype
     arithmetic = level if level and format_of(level).u > format_of(own).u else own
     return Precision(dtype, arithmetic, arithmetic)
-
-
-def touched(problem: Problem, part: str, inputs: Collection[str], reductions: Collection[str]) -> frozenset[str]:
-    """The fields that may change the answer to a problem (at least those that do).
-
-    Args:
-        inputs, reductions: what may still be the values of `inputs` and `default_reduction`.
-    """
-    return _touched(problem, part == "grad_logits", "probabilities" in inputs, "mean" in reductions)
-
-
-@lru_cache(maxsize=1024)  # asked again for every subject and field
-def _touched(problem: Problem, of_gradient: bool, of_probabilities: bool, of_means: bool) -> frozenset[str]:
-    fields = {"inputs", "log_base"}
-    if of_probabilities:
-        fields |= {"probability_clip", "probability_scale"}
-    if problem.reduction == DEFAULT_REDUCTION:
-        fields.add("default_reduction")
-    if problem.reduction == "mean" or (problem.reduction == DEFAULT_REDUCTION and of_means):
-        fields |= _of_means(problem)
-    fields |= _of_labels(problem) if problem.target_kind == "labels" else set()
-    if problem.target_kind == "probabilities":
-        fields |= {"soft_target_gradient"} if of_gradient else set()
-        fields |= {"ignore_with_probabilities"} if problem.ignore_index is not None else set()
-    if problem.label_smoothing:
-        fields |= {"smoothing", "smoothing_weights"} if problem.weight is not None else {"smoothing"}
-    if problem.dtype == "float64":
-        fields.add("wide_inputs")
-    if of_probabilities and bool((float_array(problem.logits, "float32") == 0).any()):
-        fields.add("zero_times_infinity")
-    return frozenset(fields | _of_extremes(problem))
-
-
-def _of_means(problem: Problem) -> set[str]:
-    if not problem.rows:
-        return {"empty_batch_mean"}
-    fields = {"mean_denominator"}
-    if not Observed(problem, Raised("", "")).valid:
-        fields.add("all_ignored_mean")
-    return fields
-
-
-def _of_labels(problem: Problem) -> set[str]:
-    labels = problem.targets.reshape(-1)
-    fields = set()
-    bad = labels[(labels < 0) | (labels >= problem.classes)]
-    if problem.ignore_index is not None:
-        bad = bad[bad != problem.ignore_index]
-    elif bool((labels < 0).any()):
-        fields |= {"ignore_default"}
-    if bool((bad < 0).any()):
-        fields.add("label_negative")
-    if bool((bad >= problem.classes).any()):
-        fields.add("label_out_of_range")
-    if bool((np.abs(bad.astype(np.float64)) >= 2.0**31).any()):
-        fields |= {"wide_labels", "label_negative", "label_out_of_range"}
-    if not bool(np.isfinite(problem.logits.astype(np.float64)).all()) and (fields or problem.ignore_index is not None):
-        fields.add("ignored_row")
-    return fields
-
-
-def _of_extremes(problem: Problem) -> set[str]:
-    x = problem.logits.astype(np.float64)
-    fields = set()
-    if bool(np.isposinf(x).any()):
-        fields.add("infinite_logits")
-    if not bool(np.isfinite(x).all()):
-        fields.add("zero_times_infinity")
-    finite = np.abs(x[np.isfinite(x)])
-    if finite.size and finite.max() >= min(format_of(problem.dtype).largest, format_of("float32").largest) / 2:
-        fields |= {"overflowing_shift", "zero_times_infinity"}
-    return fields

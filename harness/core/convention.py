@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from enum import StrEnum
 from functools import cache
 from types import MappingProxyType
 from typing import Final
@@ -23,31 +24,134 @@ class ConventionError(LogitmusError, ValueError):
     exit_code = Exit.INTERNAL_ERROR
 
 
+class Occasion(StrEnum):
+    """A property of a problem that makes it depend on a field; `core.relevance` finds those of a problem."""
+
+    ALWAYS = "every problem"
+    FLOAT64 = "64-bit logits"
+    NO_REDUCTION = "no reduction requested"
+    MEAN = "a mean of at least one row"
+    EMPTY_MEAN = "a mean of no rows"
+    MEAN_OF_NOTHING = "a mean that may have no terms: all rows ignored, or their weights 0"
+    SMOOTHING = "label smoothing"
+    WEIGHTED_SMOOTHING = "label smoothing and class weights"
+    LABEL_MAY_BE_IGNORED = "a negative label and no ignored label given"
+    NEGATIVE_LABEL = "a negative label that is not ignored"
+    LARGE_LABEL = "a label >= K that is not ignored"
+    WIDE_LABEL = "a label beyond 32 bits"
+    PROBABILITY_TARGETS = "probability targets"
+    IGNORED_BESIDE_PROBABILITIES = "an ignored label and probability targets"
+    IGNORED_NON_FINITE = "non-finite logits, and rows that may be ignored"
+    POSITIVE_INFINITY = "a logit of +inf"
+    NON_FINITE = "a non-finite logit"
+    OVERFLOWING = "finite logits whose difference may overflow"
+    PROBABILITY_INPUTS = "probabilities as inputs"
+    ZERO_PROBABILITY = "a probability of 0 as an input"
+
+
+class ShownBy(StrEnum):
+    """Which property of a result depends on a field."""
+
+    VALUE = "the numbers"
+    GRADIENT = "the numbers of the gradient by the logits"
+    FORM = "the shape, the dtype, or whether there is a gradient"
+
+
+@dataclass(frozen=True)
+class Applies:
+    """What a function must take for a field to matter to it; an empty attribute demands nothing.
+
+    Attributes:
+        inputs: a value of the field `inputs`. targets: the kind of targets. options: options that it offers.
+        mean: it can take a mean. ignores_by_default: a label is ignored without an option.
+    """
+
+    inputs: str = ""
+    targets: str = ""
+    options: frozenset[str] = frozenset()
+    mean: bool = False
+    ignores_by_default: bool = False
+
+
 @dataclass(frozen=True)
 class Field:
-    """One field of `Convention`: what it decides, its values with their definitions, and the formulas of those that
-    have one. In a formula t is the label, q the target, p the probabilities, l = -log p, w the weights, K the classes.
+    """One field of `Convention`, its values with their definitions, and when it matters.
+
+    In a formula t is the label, q the target, p the probabilities, l = -log p, w the weights, K the classes.
+
+    Attributes:
+        decides: what the field decides. values: their definitions in words. formulas: of the values that have one.
+        about: a problem depends on the field only if it has one of these occasions.
+        applies: the field matters only to a function that meets one of these; empty: to every function.
+        shown_by: which property of a result depends on it.
+        defined: the portable value follows from the definition of the loss; any other value is a deviation from it.
     """
 
     name: str
     decides: str
     values: Mapping[str, str]
     formulas: Mapping[str, str]
+    about: frozenset[Occasion]
+    applies: tuple[Applies, ...] = ()
+    shown_by: ShownBy = ShownBy.VALUE
+    defined: bool = False
+
+    @property
+    def changes_every_number(self) -> bool:
+        """Whether other values change the result of every problem (that has such inputs)."""
+        return not self.about.isdisjoint((Occasion.ALWAYS, Occasion.PROBABILITY_INPUTS))
+
+    @property
+    def rare(self) -> bool:
+        """Whether only extreme logits, other dtypes or the form of the result show it."""
+        return self.about <= _RARE
 
 
+_RARE: Final = frozenset(
+    {
+        Occasion.FLOAT64,
+        Occasion.POSITIVE_INFINITY,
+        Occasion.NON_FINITE,
+        Occasion.OVERFLOWING,
+        Occasion.ZERO_PROBABILITY,
+    }
+)
 _Definition = str | tuple[str, str]  # in words; in words and as a formula
 
 
-def _fields(*rows: tuple[str, str, Mapping[str, _Definition]]) -> Mapping[str, Field]:
-    return MappingProxyType({name: _field(name, decides, values) for name, decides, values in rows})
+@dataclass(frozen=True)
+class _Matters:
+    """When a field matters: the last four attributes of `Field`."""
+
+    about: tuple[Occasion, ...] = ()
+    applies: tuple[Applies, ...] = ()
+    shown_by: ShownBy = ShownBy.VALUE
+    defined: bool = False
 
 
-def _field(name: str, decides: str, values: Mapping[str, _Definition]) -> Field:
-    words = {value: said if isinstance(said, str) else said[0] for value, said in values.items()}
-    formulas = {value: said[1] for value, said in values.items() if not isinstance(said, str)}
-    return Field(name, decides, MappingProxyType(words), MappingProxyType(formulas))
+def _fields(*rows: tuple[str, str, Mapping[str, _Definition], _Matters]) -> Mapping[str, Field]:
+    return MappingProxyType({row[0]: _field(*row) for row in rows})
 
 
+def _field(name: str, decides: str, values: Mapping[str, _Definition], matters: _Matters) -> Field:
+    words = {value: text if isinstance(text, str) else text[0] for value, text in values.items()}
+    formulas = {value: text[1] for value, text in values.items() if not isinstance(text, str)}
+    return Field(
+        name,
+        decides,
+        MappingProxyType(words),
+        MappingProxyType(formulas),
+        frozenset(matters.about),
+        matters.applies,
+        matters.shown_by,
+        matters.defined,
+    )
+
+
+_OF_MEANS: Final = (Applies(mean=True),)
+_OF_LABELS: Final = (Applies(targets="labels"),)
+_OF_EXTREMES: Final = (Applies(inputs="logits"),)
+_OF_PROBABILITIES: Final = (Applies(inputs="probabilities"),)
 _LABEL_VALUES: Final[Mapping[str, _Definition]] = {
     "error": "refuses: an exception",
     "nan": ("NaN for that row", "row = NaN"),
@@ -66,16 +170,19 @@ FIELDS: Final = _fields(
             "log_probabilities": ("already log p: loss = -x_t", "l_k = -x_k"),
             "probabilities": ("p itself: loss = -log x_t", "l_k = -log x_k"),
         },
+        _Matters((Occasion.ALWAYS,)),
     ),
     (
         "log_base",
         "the base of the logarithm",
         {"e": ("nats", "-ln p"), "2": ("bits", "-ln p / ln 2"), "10": ("decimal digits", "-ln p / ln 10")},
+        _Matters((Occasion.ALWAYS,)),
     ),
     (
         "class_axis",
         "where the classes lie",
         {"last": ("the last axis", "(*batch, K)"), "1": ("axis 1 (axis 0 for a single row)", "(N, K, *spatial)")},
+        _Matters(shown_by=ShownBy.FORM),
     ),
     (
         "default_reduction",
@@ -85,6 +192,7 @@ FIELDS: Final = _fields(
             "sum": ("their sum", "sum_n row_n"),
             "mean": ("their mean", "sum_n row_n / W"),
         },
+        _Matters((Occasion.NO_REDUCTION,)),
     ),
     (
         "mean_denominator",
@@ -98,11 +206,13 @@ FIELDS: Final = _fields(
             ),
             "elements": ("the number of all logits: a mean over the classes, too", "W = N K"),
         },
+        _Matters((Occasion.MEAN,), _OF_MEANS),
     ),
     (
         "ignore_default",
         "the label that is ignored when none is named",
         {"none": "no label", "-100": ("-100", "t = -100"), "-1": ("-1", "t = -1")},
+        _Matters((Occasion.LABEL_MAY_BE_IGNORED,), _OF_LABELS),
     ),
     (
         "ignore_with_probabilities",
@@ -112,6 +222,10 @@ FIELDS: Final = _fields(
             "error": "refuses one that is a class: an exception",
             "one_hot": ("leaves out the rows that are one-hot at it", "q = onehot(ignored)"),
         },
+        _Matters(
+            (Occasion.IGNORED_BESIDE_PROBABILITIES,),
+            (Applies(targets="probabilities", options=frozenset({"ignore_index"})),),
+        ),
     ),
     (
         "ignored_row",
@@ -120,16 +234,23 @@ FIELDS: Final = _fields(
             "zero": ("loss and gradient 0, whatever its logits", "row = 0"),
             "nan_leaks": ("NaN where its own loss would be NaN", "row = 0 * its own loss"),
         },
+        _Matters(
+            (Occasion.IGNORED_NON_FINITE,),
+            (Applies(options=frozenset({"ignore_index"})), Applies(ignores_by_default=True)),
+            defined=True,
+        ),
     ),
     (
         "all_ignored_mean",
         "the mean when no row is kept (or their weights sum to 0)",
         {"nan": ("NaN (0/0)", "0 / 0"), "zero": ("0", "0 / max(W, 1)"), "error": "an exception"},
+        _Matters((Occasion.MEAN_OF_NOTHING,), _OF_MEANS),
     ),
     (
         "empty_batch_mean",
         "the mean of no rows",
         {"nan": ("NaN (0/0)", "0 / 0"), "zero": ("0", "0 / max(W, 1)"), "error": "an exception"},
+        _Matters((Occasion.EMPTY_MEAN,), _OF_MEANS),
     ),
     (
         "smoothing",
@@ -142,6 +263,7 @@ FIELDS: Final = _fields(
             ),
             "dropped": ("epsilon is ignored", "q_k"),
         },
+        _Matters((Occasion.SMOOTHING,), (Applies(options=frozenset({"label_smoothing"})),)),
     ),
     (
         "smoothing_weights",
@@ -150,9 +272,20 @@ FIELDS: Final = _fields(
             "per_class": ("each term its own class weight: w_k eps/K", "sum_k w_k q'_k l_k"),
             "target": ("all terms the weight of the target", "w_t sum_k q'_k l_k"),
         },
+        _Matters((Occasion.WEIGHTED_SMOOTHING,), (Applies(options=frozenset({"label_smoothing", "weight"})),)),
     ),
-    ("label_out_of_range", "a label >= K", _LABEL_VALUES),
-    ("label_negative", "a negative label that is not the ignored one", _LABEL_VALUES),
+    (
+        "label_out_of_range",
+        "a label >= K",
+        _LABEL_VALUES,
+        _Matters((Occasion.LARGE_LABEL, Occasion.WIDE_LABEL), _OF_LABELS),
+    ),
+    (
+        "label_negative",
+        "a negative label that is not the ignored one",
+        _LABEL_VALUES,
+        _Matters((Occasion.NEGATIVE_LABEL, Occasion.WIDE_LABEL), _OF_LABELS),
+    ),
     (
         "zero_times_infinity",
         "a factor of 0 (target probability, class weight) beside a log-probability of -inf",
@@ -160,6 +293,15 @@ FIELDS: Final = _fields(
             "zero": ("contributes 0, the limit of 0 log 0", "0 * inf = 0"),
             "nan": ("0 * inf: NaN", "0 * inf = NaN"),
         },
+        _Matters(
+            (Occasion.NON_FINITE, Occasion.OVERFLOWING, Occasion.ZERO_PROBABILITY),
+            (
+                Applies(targets="probabilities"),
+                Applies(options=frozenset({"weight"})),
+                Applies(options=frozenset({"label_smoothing"})),
+            ),
+            defined=True,
+        ),
     ),
     (
         "infinite_logits",
@@ -169,6 +311,7 @@ FIELDS: Final = _fields(
             "nan": ("inf - inf: NaN", "x - max x = NaN"),
             "nan_where_met": "NaN only where inf - inf is formed: at that label, in the gradient at that class",
         },
+        _Matters((Occasion.POSITIVE_INFINITY,), _OF_EXTREMES, defined=True),
     ),
     (
         "overflowing_shift",
@@ -178,6 +321,7 @@ FIELDS: Final = _fields(
             "infinite": ("infinite, as if that class were masked with -inf", "round(x_k - max x) = -inf"),
             "infinite_float32": "the same, but only beyond float32 for narrower logits too",
         },
+        _Matters((Occasion.OVERFLOWING,), _OF_EXTREMES, defined=True),
     ),
     (
         "soft_target_gradient",
@@ -186,11 +330,18 @@ FIELDS: Final = _fields(
             "scaled": ("s softmax - q, the derivative", "(sum_k q_k) p - q"),
             "plain": ("softmax - q, right only where s = 1", "p - q"),
         },
+        _Matters(
+            (Occasion.PROBABILITY_TARGETS,),
+            (Applies(inputs="logits", targets="probabilities"),),
+            ShownBy.GRADIENT,
+            defined=True,
+        ),
     ),
     (
         "target_gradient",
         "whether probability targets get a gradient",
         {"yes": ("they do", "dloss/dq_k = l_k"), "none": "they do not"},
+        _Matters(applies=(Applies(targets="probabilities"),), shown_by=ShownBy.FORM, defined=True),
     ),
     (
         "probability_clip",
@@ -202,6 +353,7 @@ FIELDS: Final = _fields(
                 for epsilon in ("1e-7", "1e-8", "1e-12", "1e-15")
             },
         },
+        _Matters((Occasion.PROBABILITY_INPUTS,), _OF_PROBABILITIES),
     ),
     (
         "probability_scale",
@@ -211,6 +363,7 @@ FIELDS: Final = _fields(
             "before_clip": ("divided by their sum, then clipped", "clip(p / sum p)"),
             "after_clip": ("clipped, then divided by the sum of the clipped", "clip(p) / sum clip(p)"),
         },
+        _Matters((Occasion.PROBABILITY_INPUTS,), _OF_PROBABILITIES),
     ),
     (
         "result_dtype",
@@ -221,11 +374,13 @@ FIELDS: Final = _fields(
             "at_most_float32": "64-bit to 32; gradients too",
             "always_float32": "float32, whatever the logits; gradients as the logits",
         },
+        _Matters(shown_by=ShownBy.FORM),
     ),
     (
         "wide_inputs",
         "64-bit logits, targets and weights",
         {"kept": ("used as they are", "x"), "narrowed": ("rounded to 32 bits first", "float32(x)")},
+        _Matters((Occasion.FLOAT64,), defined=True),
     ),
     (
         "wide_labels",
@@ -234,6 +389,7 @@ FIELDS: Final = _fields(
             "kept": ("used as they are", "t"),
             "narrowed": ("their lower 32 bits: 2^32 + 3 is taken for 3", "t mod 2^32, signed"),
         },
+        _Matters((Occasion.WIDE_LABEL,), _OF_LABELS, defined=True),
     ),
 )
 

@@ -14,7 +14,7 @@ from logitmus.core.convention import Convention
 from logitmus.core.finding import Grade
 from logitmus.core.floats import Array, dtype_name
 from logitmus.core.problem import Problem
-from logitmus.core.relevance import concerned
+from logitmus.core.relevance import relevant_choices
 from logitmus.judging.budget import Budget, Roundoffs
 from logitmus.judging.comparison import Compared, compare
 from logitmus.oracle.answer import FAST, WIDE, Answer, answer
@@ -42,7 +42,7 @@ class Bench:
 
     @cached_property
     def _concerned(self) -> Callable[[Convention], tuple[str, ...]]:
-        return concerned(self.problem)
+        return relevant_choices(self.problem)
 
     def answer(self, question: Question, bits: int | None = None) -> Answer:
         """The exact answer at `bits` of precision; by default from the fast tier that suits the dtype.

@@ -7,7 +7,7 @@ compared by a tolerance, and nothing is looked up (docs/accuracy.md, section 5).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -82,9 +82,8 @@ def _fitting(bench: Bench, subject: Subject, outcome: Answered, part: Assessment
             continue
         if name == "zero" and not _does_not_flow(part, counted):
             continue
-        for n, question in enumerate(misread(part.answer.question, bench.problem)):
-            asked = replace(question, key=(*part.answer.question.key, name, n))
-            if _fits(bench, subject, asked, part.part, result, counted):
+        for question in misread(part.answer.question, bench.problem):
+            if _fits(bench, subject, question, part.part, result, counted):
                 yield GRADIENT + name
                 break
 

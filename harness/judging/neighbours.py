@@ -24,19 +24,9 @@ from logitmus.oracle.question import Question
 REFUSING: Final = ("label_out_of_range", "label_negative", "all_ignored_mean", "empty_batch_mean")
 # Fields that change every number. A lone part (a gradient of zeros, say) fits them too easily. A function that takes
 # logits for probabilities does so on small problems, too, so that large ones need not pay for Arb.
-_SWEEPING: Final = frozenset({"inputs", "log_base", "probability_clip", "probability_scale"})
+_SWEEPING: Final = frozenset(name for name, field in FIELDS.items() if field.changes_every_number)
 _SMALL: Final = 1024
-# Fields in which the portable value is the definition, or its limit, and every other value falls short of it.
-_DEFINED: Final = (
-    "ignored_row",
-    "zero_times_infinity",
-    "infinite_logits",
-    "overflowing_shift",
-    "soft_target_gradient",
-    "target_gradient",
-    "wide_inputs",
-    "wide_labels",
-)
+_DEFINED: Final = tuple(name for name, field in FIELDS.items() if field.defined)
 
 
 @dataclass(frozen=True)

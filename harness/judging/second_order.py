@@ -74,7 +74,7 @@ def _covers(question: Question) -> bool:
 
 def _losses(bench: Bench, question: Question) -> Array:
     """(R,): -log p_t, whatever the reduction and the base."""
-    by_rows = replace(question, reduction="none", log_base="e", fixed=None, key=(*question.key, "by rows"))
+    by_rows = replace(question, reduction="none", log_base="e", fixed=None)
     return bench.answer(by_rows).loss.mid
 
 

@@ -6,8 +6,9 @@ answers are computed once and a difference between them is never reported.
 
 from __future__ import annotations
 
+import hashlib
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Literal
 
@@ -38,6 +39,7 @@ class Question:
         fixed: the whole result, where a convention names it (the mean of no rows); None: computed.
         nan_products: 0 * inf is NaN. nan_infinities: a +inf logit gives NaN.
         open_infinities: the gradient at a +inf logit is whatever inf - inf makes of it.
+        narrowed: 64-bit inputs were rounded to 32 bits, and results are as precise as that.
     """
 
     inputs: str
@@ -63,7 +65,20 @@ class Question:
     nan_products: bool = False
     nan_infinities: bool = False
     open_infinities: bool = False
-    key: tuple[object, ...] = field(default=(), compare=False)
+    narrowed: bool = False
+
+    @cached_property
+    def key(self) -> str:
+        """A digest of all fields: questions with one key have one answer."""
+        digest = hashlib.blake2b(digest_size=16)
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                digest.update(f"{field.name} {value.dtype.str} {value.shape} {value.flags.c_contiguous};".encode())
+                digest.update(value.ravel(order="K").data)
+            else:
+                digest.update(f"{field.name} {value!r};".encode())
+        return digest.hexdigest()
 
     @property
     def rows(self) -> int:
@@ -195,7 +210,8 @@ def ask(problem: Problem, convention: Convention) -> Question:
         unjudged = np.ones(rows, bool)  # no classes, or an infinite weight: no answer
     if q is not None and q.size:
         unjudged = unjudged | np.isinf(q).any(axis=1)
-    special = not bool(np.isfinite(x).all())
+    infinite = bool(np.isposinf(x).any())
+    may_be_infinite = not bool(np.isfinite(x).all()) or _has_log_of_zero(x, forced, convention)
     scale = convention.probability_scale
     if scale != "none" and convention.probability_clip == "none":
         scale = "before_clip"  # without a clip there is no before and after
@@ -220,31 +236,10 @@ def ask(problem: Problem, convention: Convention) -> Question:
         upstream=_upstream(problem, rows, narrowed=narrowed),
         refused=refused,
         fixed=fixed_value,
-        nan_products=convention.zero_times_infinity == "nan",
-        nan_infinities=special and convention.infinite_logits == "nan",
-        open_infinities=special and convention.infinite_logits == "nan_where_met",
-        key=(
-            problem.id,
-            convention.inputs,
-            convention.log_base,
-            *((convention.probability_clip, scale) if convention.inputs == "probabilities" else ()),
-            convention.soft_target_gradient if q is not None else "",
-            convention.wide_inputs if problem.dtype == "float64" else "",
-            int(np.isneginf(x).sum()),  # tells an overflowing shift
-            None if labels is None else labels.tobytes(),
-            eps,
-            convention.smoothing if eps else "",
-            convention.smoothing_weights if eps and weight is not None else "",
-            kept.tobytes(),
-            forced.tobytes(),
-            unjudged.tobytes(),
-            reduction,
-            divisor.tobytes(),
-            refused,
-            repr(fixed_value),
-            *((convention.zero_times_infinity,) if special or _has_log_of_zero(x, forced, convention) else ()),
-            *((convention.infinite_logits,) if bool(np.isposinf(x).any()) else ()),
-        ),
+        nan_products=may_be_infinite and convention.zero_times_infinity == "nan",
+        nan_infinities=infinite and convention.infinite_logits == "nan",
+        open_infinities=infinite and convention.infinite_logits == "nan_where_met",
+        narrowed=narrowed,
     )
 
 

@@ -13,8 +13,10 @@ from typing import Final, Literal
 
 from logitmus.cases.port_examples import examples, plain_call
 from logitmus.conventions.fit import Observed, Reading
+from logitmus.core.convention import FIELDS
 from logitmus.core.observation import Answered, Outcome, Raised
 from logitmus.core.problem import DEFAULT_REDUCTION, Problem
+from logitmus.core.relevance import matters
 from logitmus.core.subject import Subject
 from logitmus.porting.evaluation import Interview, predicted
 from logitmus.porting.manual_steps import BETTER, by_hand
@@ -24,19 +26,8 @@ Verdict = Literal["agrees", "differs", "not tried"]
 OPTIONS: Final = ("weight", "ignore_index", "label_smoothing")
 PLAIN: Final = "plain"
 _TURNS: Final = ("targets", "inputs")  # what is written for these holds for all that comes after
-_OF_MEANS: Final = ("mean_denominator", "all_ignored_mean", "empty_batch_mean")
-_OF_PROBABILITIES: Final = ("soft_target_gradient", "target_gradient", "ignore_with_probabilities")
-# Told even where no example shows them: other dtypes, gradients, or numbers that the source never sees do.
-_TOLD: Final = (
-    "class_axis",
-    "zero_times_infinity",
-    "infinite_logits",
-    "overflowing_shift",
-    "target_gradient",
-    "result_dtype",
-    "wide_inputs",
-)
-_OF_LABELS: Final = ("label_out_of_range", "label_negative", "wide_labels", "ignore_default")
+# Listed even where no example shows them: other dtypes, gradients, or numbers that the source never sees do.
+_ALWAYS_LISTED: Final = frozenset(name for name, field in FIELDS.items() if field.rare)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +115,7 @@ class Search:
                 shown = list(self._examples(name, theirs))
                 fair = [problem for problem in shown if problem.options <= target.offer.options]
                 # What takes an option that the target does not offer is told beside the option.
-                if fair or (not shown and name in _TOLD and by_hand(name, mine) != BETTER):
+                if fair or (not shown and name in _ALWAYS_LISTED and by_hand(name, mine) != BETTER):
                     yield self._best(name, mine, theirs, fair)
         lost = [option for option in OPTIONS if plays(option, source) and option not in target.offer.options]
         lost += [f"reduction={r}" for r in source.offer.reductions if r not in target.offer.reductions]
@@ -226,29 +217,11 @@ def _bits(outcome: Answered, part: str) -> bytes:
 
 
 def plays(name: str, subject: Subject) -> bool:
-    """Whether a field plays a part in what a subject offers."""
+    """Whether a field or an option matters to a subject."""
     offer, convention = subject.offer, subject.convention
     if name in ("weight", "label_smoothing"):
         return name in offer.options
     if name == "ignore_index":
         used = offer.targets == "labels" or convention.ignore_with_probabilities == "one_hot"
         return name in offer.options and used
-    if name == "zero_times_infinity":
-        return offer.targets == "probabilities" or not offer.options.isdisjoint(("weight", "label_smoothing"))
-    if name in _OF_MEANS:
-        return "mean" in (*offer.reductions, convention.default_reduction)
-    if name in ("smoothing", "smoothing_weights"):
-        return {"label_smoothing"} | ({"weight"} if name == "smoothing_weights" else set()) <= offer.options
-    if name == "ignored_row":
-        return "ignore_index" in offer.options or convention.ignore_default != "none"
-    if name in _OF_LABELS:
-        return offer.targets == "labels"
-    if name in _OF_PROBABILITIES:
-        return offer.targets == "probabilities" and (
-            name != "ignore_with_probabilities" or "ignore_index" in offer.options
-        )
-    if name in ("probability_clip", "probability_scale"):
-        return convention.inputs == "probabilities"
-    if name in ("infinite_logits", "overflowing_shift"):
-        return convention.inputs == "logits"
-    return True
+    return matters(name, subject)

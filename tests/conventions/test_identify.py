@@ -17,13 +17,14 @@ from perfect import perfect, probes
 
 from logitmus.conventions.card import Card
 from logitmus.conventions.evidence import APART
-from logitmus.conventions.fit import Observed, touched
+from logitmus.conventions.fit import Observed
 from logitmus.conventions.measure import measure as measure_with
 from logitmus.conventions.version_space import TooManyWorldsError, Worlds
 from logitmus.core.convention import FIELDS, PORTABLE, Convention
 from logitmus.core.floats import Array
 from logitmus.core.observation import Answered, Crashed, NotRun, Outcome, Raised, TimedOut
 from logitmus.core.problem import Problem
+from logitmus.core.relevance import depended_on
 from logitmus.core.subject import Subject
 from logitmus.judging.bench import Bench
 
@@ -52,7 +53,7 @@ def measure(asked: Subject, told: Told) -> Card:
 
 def plays_a_part(name: str, problem: Problem) -> bool:
     """Whether a probe is about the field, or a plain one."""
-    about = touched(problem, "grad_logits", FIELDS["inputs"].values, FIELDS["default_reduction"].values)
+    about = depended_on(problem, "grad_logits")
     return name in about or Observed(problem, Raised("", "")).control
 
 

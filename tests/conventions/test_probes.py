@@ -9,10 +9,11 @@ import pytest
 
 from logitmus.cases.families.convention_probes import FAMILY
 from logitmus.cases.family import Profile
-from logitmus.conventions.fit import Observed, touched
+from logitmus.conventions.fit import Observed
 from logitmus.conventions.measure import result_dtype
 from logitmus.core.convention import FIELDS, PORTABLE, Convention
 from logitmus.core.problem import Problem
+from logitmus.core.relevance import depended_on
 from logitmus.oracle.answer import answer
 from logitmus.oracle.question import ask
 
@@ -90,10 +91,10 @@ def test_every_context_has_a_plain_problem(kind: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in FIELDS if name not in APART])
 def test_what_is_not_touched_does_not_matter(name: str) -> None:
-    """`touched` may name too many fields, never too few; tried beside conventions that differ in every other field."""
+    """`depended_on` may give too many fields, never too few; every other field varies."""
     draws = np.random.default_rng(7)
     for problem in PROBES:
-        named = touched(problem, "grad_logits", FIELDS["inputs"].values, FIELDS["default_reduction"].values)
+        named = depended_on(problem, "grad_logits")
         if name in named or (name == "default_reduction" and problem.rows == 1):
             continue
         for _ in range(3):

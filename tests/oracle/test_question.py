@@ -14,7 +14,7 @@ from logitmus.cases.suite import suite
 from logitmus.core.convention import FIELDS, PORTABLE, Convention
 from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.problem import LAYOUTS, Problem
-from logitmus.core.relevance import concerned
+from logitmus.core.relevance import relevant_choices
 from logitmus.oracle.question import ask
 
 CONVENTIONS = st.builds(Convention, **{name: st.sampled_from(list(field.values)) for name, field in FIELDS.items()})
@@ -29,7 +29,7 @@ def asks_the_same(problem: Problem, one: Convention, other: Convention) -> bool:
 
 def without_concern(problem: Problem, convention: Convention, draw: random.Random) -> Convention:
     """The convention with everything changed that the problem is said not to hang on."""
-    choices = concerned(problem)
+    choices = relevant_choices(problem)
     for name in draw.sample(list(FIELDS), len(FIELDS)):
         changed = convention.but(**{name: draw.choice(list(FIELDS[name].values))})
         if choices(changed) == choices(convention):
@@ -63,4 +63,4 @@ def test_an_ordinary_problem_hangs_on_little(dtype: str) -> None:
     """It is what makes judging fast: hardly any neighbouring convention is another question."""
     problem = Problem(logits=np.array([[0, 1, 2]], FLOAT_DTYPES[dtype]), targets=np.array([1]))
     wide = 1 if dtype == "float64" else 0
-    assert len(concerned(problem)(PORTABLE)) == 2 + wide
+    assert len(relevant_choices(problem)(PORTABLE)) == 2 + wide

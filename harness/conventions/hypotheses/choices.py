@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from logitmus.conventions.hypotheses.change import Change
-from logitmus.core.convention import FIELDS, PORTABLE
+from logitmus.core.convention import FIELDS, PORTABLE, Occasion, ShownBy
 from logitmus.core.problem import Problem
 from logitmus.core.subject import outside_domain
 
-# Fields that no single number can show, or that only name a default.
-_MUTE: Final = frozenset(
-    {"class_axis", "default_reduction", "result_dtype", "wide_inputs", "target_gradient", "soft_target_gradient"}
+# Fields that no single printed number can show: they need a gradient, an array, 64-bit bits, or only name a default.
+_HIDDEN: Final = frozenset(
+    name
+    for name, field in FIELDS.items()
+    if field.shown_by is not ShownBy.VALUE or field.about <= {Occasion.NO_REDUCTION, Occasion.FLOAT64}
 )
 _CONVENTION_WORDS: Final[Mapping[tuple[str, str], tuple[str, str, int]]] = {
     **{
@@ -98,7 +100,7 @@ _OUTSIDE: Final = 2  # ranks lost where the inputs are outside what the reading 
 def convention_changes(problem: Problem) -> Iterator[Change]:
     """Yield every value of every field that one number can show, as a change."""
     for name, defined in FIELDS.items():
-        if name in _MUTE:
+        if name in _HIDDEN:
             continue
         for value, words in defined.values.items():
             if value != getattr(PORTABLE, name):
