@@ -102,10 +102,17 @@ def test_a_judge_process_that_dies_or_talks_nonsense_loses_nothing(tmp_path, mon
         assert _judged(store) == here
 
 
-def test_the_processes_end_with_their_owner(tmp_path) -> None:
+def test_the_processes_end_with_their_owner(tmp_path, monkeypatch) -> None:
+    processes = []
+    start = judge_pool.subprocess.Popen
+
+    def started(*command, **more):
+        processes.append(start(*command, **more))
+        return processes[-1]
+
+    monkeypatch.setattr(judge_pool.subprocess, "Popen", started)
     with Store.create(tmp_path / "run") as store, contextlib.closing(judge_pool.Judges(store)) as judging:
         judging.submit([])
-        processes = [one._process for one in judging._judges]
         assert processes
         assert [process.poll() for process in processes] == [None] * len(processes)
     assert None not in [process.poll() for process in processes]
