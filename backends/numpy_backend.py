@@ -59,7 +59,7 @@ def _adopt(call: Call) -> Callable[[Inputs], Outputs]:
         loss, by_logits, by_targets = (*parts, None, None)[:3]
         loss = np.asarray(loss) if isinstance(loss, float | np.generic) else loss
         gradients = [None if g is None else np.asarray(g) for g in (by_logits, by_targets)]
-        if all(g is None or g.shape == inputs.logits.shape for g in gradients):  # else it is told as it came
+        if all(g is None or g.shape == inputs.logits.shape for g in gradients):  # otherwise it is reported unchanged
             gradients = [None if g is None else _pulled_back(g, inputs) for g in gradients]
         return Outputs(loss=loss, grad_logits=gradients[0], grad_targets=gradients[1])
 
@@ -67,7 +67,7 @@ def _adopt(call: Call) -> Callable[[Inputs], Outputs]:
 
 
 def _evaluate(function: Function, mode: str, device: str, inputs: Inputs) -> Outputs:
-    del mode, device  # there is one of each
+    del mode, device  # there is only a single mode and device
     return cast(Outputs, function.call(inputs))
 
 

@@ -35,7 +35,7 @@ def _dense(logits: Any, targets: Any, _options: _Options) -> Any:
 
 
 def _keras_reduction(options: _Options) -> dict[str, Any]:
-    """The argument, where a reduction is asked for; else Keras' own default holds."""
+    """The argument for a requested reduction; without it, Keras' own default holds."""
     return {"reduction": _KERAS_REDUCTIONS[options["reduction"]]} if "reduction" in options else {}
 
 

@@ -1,4 +1,4 @@
-"""Which problems are asked? Families of adversarial problems, the suite made of them, and ways to make more.
+"""Which problems does the harness set? Families of adversarial problems, the suite made of them, and ways to make more.
 
 `suite` is the fixed suite: deterministic, the same bits on every machine. `families` has one module per adversarial
 idea, `generation` draws further problems, `metamorphic` changes problems without changing their answer, `planted` holds

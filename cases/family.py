@@ -75,7 +75,7 @@ class Canvas:
         rows, classes: N and K.
         draws: depends on the seed, the family, the dtype and the shape, so leaving out a dtype changes no other.
         chunks: at most so many problems of N rows for one idea and kind.
-        kinds: how rows are asked here.
+        kinds: the kinds of problems that rows are made into.
     """
 
     family: str
@@ -116,7 +116,7 @@ class Canvas:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A profile, as one family sees it."""
+    """A profile, for a single family."""
 
     profile: Profile
     family: str
@@ -159,7 +159,7 @@ class Plan:
 
     @property
     def lead(self) -> str:
-        """The dtype in which most is asked: float32, or the first of those asked for."""
+        """The dtype of most problems: float32, or the first of the requested dtypes."""
         return "float32" if "float32" in self.dtypes else self.dtypes[0]
 
     def lead_canvas(self) -> Canvas:

@@ -17,7 +17,7 @@ import numpy as np
 from logitmus.core.floats import Array
 from logitmus.core.problem import Problem
 
-FAMILY: Final = "relations"  # of the problems that are asked for this sake
+FAMILY: Final = "relations"  # of the problems that are made for relations
 
 
 @dataclass(frozen=True)

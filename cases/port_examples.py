@@ -38,7 +38,7 @@ def examples(kind: str) -> Iterator[Problem]:
 
 
 def plain_call(kind: str) -> Problem:
-    """Two rows, and nothing asked for but them."""
+    """Two rows, without a reduction or an option."""
     return _problem(PAIR, LABELS if kind == "labels" else np.eye(4)[LABELS], reduction="default")
 
 

@@ -115,8 +115,8 @@ def suite(
     if profile not in PROFILES:
         raise SuiteError(_unknown("profile", profile, PROFILES))
     check_dtypes(dtypes or ())
-    asked = Profile(cast(ProfileName, profile), seed, tuple(dict.fromkeys(dtypes or ())))
-    return _deduplicated(select(families), asked)
+    selected = Profile(cast(ProfileName, profile), seed, tuple(dict.fromkeys(dtypes or ())))
+    return _deduplicated(select(families), selected)
 
 
 def select(patterns: Sequence[str] | None = None) -> tuple[Family, ...]:

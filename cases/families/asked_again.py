@@ -9,12 +9,12 @@ from logitmus.cases.family import Canvas, Family, Plan, issue
 from logitmus.core.floats import Array
 from logitmus.core.problem import Problem
 
-_UPSTREAM = np.array(0.75)  # of a mean: not 1, by which one may multiply as often as one likes
+_UPSTREAM = np.array(0.75)  # of a mean: not 1, because a second factor of 1 would not show
 _LARGE = 16384.0  # inside float16; its exponential is outside float64
 
 
 def rows_of(canvas: Canvas) -> Array:
-    """Ordinary rows, wide ones and tied ones: hard for no one, so that what differs is the manner."""
+    """Ordinary rows, wide ones and tied ones: easy for every function, so that only the call mode differs."""
     rows = ordinary(canvas, canvas.rows)
     rows[1::4] *= 8.0
     rows[3::8] = 0.0
@@ -24,23 +24,23 @@ def rows_of(canvas: Canvas) -> Array:
 def repeated(canvas: Canvas) -> Iterator[Problem]:
     """The whole call again, by itself and after others."""
     for words, targets in _targets(canvas):
-        asked = canvas.problem(rows_of(canvas), targets, cotangent=cotangent(canvas), idea=words)
-        yield asked.but(manner="again", idea=f"asked again: {words}")
-        yield asked.but(manner="after_others", idea=f"asked again, after others: {words}")
+        problem = canvas.problem(rows_of(canvas), targets, cotangent=cotangent(canvas), idea=words)
+        yield problem.but(manner="again", idea=f"asked again: {words}")
+        yield problem.but(manner="after_others", idea=f"asked again, after others: {words}")
 
 
 def backward_twice(canvas: Canvas, *, mean: bool) -> Iterator[Problem]:
     """Only the gradient again: of the losses row by row, or of their mean."""
     for words, targets in _targets(canvas):
         upstream = _UPSTREAM if mean else cotangent(canvas)
-        asked = canvas.problem(
+        problem = canvas.problem(
             rows_of(canvas),
             targets,
             cotangent=upstream,
             reduction="mean" if mean else "none",
             idea=f"gradient{' of a mean' if mean else ''} taken twice: {words}",
         )
-        yield asked.but(manner="backward_twice")
+        yield problem.but(manner="backward_twice")
 
 
 def forward_mode(canvas: Canvas) -> Iterator[Problem]:
@@ -57,19 +57,19 @@ def second_order(canvas: Canvas, *, mean: bool) -> Iterator[Problem]:
     rows = rows_of(canvas)
     rows[4::8, -1] = -np.inf
     (words, targets), _ = _targets(canvas, np.isneginf(rows))
-    asked = canvas.problem(
+    problem = canvas.problem(
         rows,
         targets,
         cotangent=_UPSTREAM if mean else cotangent(canvas),
         reduction="mean" if mean else "none",
         idea=f"gradient{' of a mean' if mean else ''} differentiated: {words}",
     )
-    yield asked.but(manner="second_order")
+    yield problem.but(manner="second_order")
 
 
 def _targets(canvas: Canvas, dead: Array | None = None) -> tuple[tuple[str, Array], ...]:
     chosen = labels(canvas)
-    if dead is not None:  # a masked class is never asked for
+    if dead is not None:  # a masked class is never the target
         chosen = np.where(dead[np.arange(canvas.rows), chosen], 1, chosen)
     return ("labels", chosen), ("soft targets", soft_targets(canvas, chosen, dead))
 

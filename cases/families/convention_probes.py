@@ -92,7 +92,7 @@ def plain_rows() -> Iterator[tuple[str, Array]]:
 
 
 def reductions(ask: Ask) -> Iterator[tuple[str, Ask]]:
-    """None asked for, and a mean asked for."""
+    """Without a reduction, and with a mean."""
     yield "", ask
     yield ", mean", partial(ask, reduction="mean")
 
@@ -125,7 +125,7 @@ def of_labels(ask: Ask) -> Iterator[Problem]:
 
 
 def of_rows_left_out(rows: Array, ask: Ask, words: str) -> Iterator[Problem]:
-    """Ignored rows, by the label that some ignore unasked and by one that is named."""
+    """Ignored rows, by the labels that some functions ignore by default and by ignore_index."""
     for value in (-100, -1):
         yield ask(rows, labelled(value), idea=f"a label {value}, which some ignore{words}")
         yield ask(rows, np.full(ROWS, value), idea=f"nothing but labels {value}{words}")

@@ -30,7 +30,7 @@ FAMILY = Family(
     rationale=(
         "Keras takes probabilities by default, clips them to [1e-7, 1 - 1e-7] and rescales some rows; others take "
         "the logarithm as it is. The clip gives 16.1 for -log 0, a gradient of 0 there, and means something else in "
-        "half precision, where 1 - 1e-7 is 1. Functions that take logits are asked the same rows."
+        "half precision, where 1 - 1e-7 is 1. Functions that take logits get the same rows."
     ),
     build=on_canvases(rows, idea="probabilities as inputs"),
 )

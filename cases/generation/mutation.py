@@ -172,7 +172,7 @@ def _problem(form: Form, dtype: str, x: Array, t: Array, weight: Array | None, u
 
 
 def _inputs(x: Array, kind: str) -> Array:
-    """Numbers of the domain that is asked for, as many as can be as they were."""
+    """Numbers of the requested domain; as many as possible stay as they are."""
     if kind == "log_probabilities":
         return -np.abs(np.nan_to_num(x, nan=0.0, posinf=np.inf, neginf=-np.inf))
     if kind == "probabilities":
@@ -220,7 +220,7 @@ def _nudged(x: Array, dtype: str, draws: Draws) -> Array:
     typed = float_array(x, dtype)
     infinity = float_array(np.array([np.inf]), dtype)
     width = f"u{typed.dtype.itemsize}"
-    sizes, most = (np.abs(one).view(width).astype(np.int64) for one in (typed, infinity))
+    sizes, most = (np.abs(number).view(width).astype(np.int64) for number in (typed, infinity))
     steps = np.where(draws.integers(0, 2, x.shape) == 0, draws.integers(-3, 4, x.shape), 0)
     moved = np.where(sizes < most, np.clip(sizes + steps, 0, most), sizes)  # NaN and infinity stay
     return np.copysign(moved.astype(width).view(typed.dtype).astype(np.float64), typed.astype(np.float64))

@@ -1,4 +1,4 @@
-"""Correct cross-entropies in NumPy, of different make: whatever is said against one of them is a false alarm."""
+"""Correct cross-entropies in NumPy, written in different ways: any finding about one of them is a false alarm."""
 
 from __future__ import annotations
 

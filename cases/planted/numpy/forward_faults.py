@@ -1,4 +1,4 @@
-"""Planted faults of the loss itself, in NumPy: the loss of `numpy_loss`, with one thing wrong."""
+"""Planted faults of the loss itself, in NumPy: variants of `loss` with a single fault each."""
 
 from __future__ import annotations
 

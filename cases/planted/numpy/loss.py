@@ -1,4 +1,4 @@
-"""A cross-entropy in NumPy, whole and right, with its gradient: what most planted functions change one thing of."""
+"""A correct cross-entropy in NumPy with its gradient; most planted functions change one thing in it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def in_range(labels: Array, classes: int) -> Array:
     """The labels.
 
     Raises:
-        IndexError: for one that is no class.
+        IndexError: if a label is not a class.
     """
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
         raise IndexError(f"labels from {labels.min()} to {labels.max()}; there are {classes} classes")
