@@ -22,15 +22,15 @@ Call = Callable[[Any, Any, Mapping[str, Any]], Any]
 
 
 class NotAskedError(Exception):
-    """Raised by `Backend.evaluate` and `differentiate`: the question cannot be put to the function at all.
+    """Raised by `Backend.evaluate` and `differentiate`: the function cannot be called with this problem.
 
-    That says nothing about it.
+    It is not a finding.
     """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """What a backend gets for one call: NumPy arrays in the subject's own axis order and memory layout.
+    """The inputs of one call: NumPy arrays in the subject's own axis order and memory layout.
 
     class_axis: where the classes of the logits (and of probabilities) lie.
     cotangent: the upstream gradient, of the shape of the loss: () for a sum or a mean; None: ones.
@@ -69,7 +69,7 @@ class Inputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """What a backend gives back for one call, as NumPy arrays in the subject's own axis order."""
+    """The results of one call, as NumPy arrays in the subject's own axis order."""
 
     loss: Array
     grad_logits: Array | None = None
@@ -79,7 +79,7 @@ class Outputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """How a person writes a call, in the framework's own words: what `logitmus port` tells. All of it is optional.
+    """How a person writes a call in the framework; `logitmus port` shows it. All of it is optional.
 
     Attributes:
         call: with {logits}, {targets} and {more} where these and the further arguments go.
@@ -99,7 +99,7 @@ class Usage:
 
 @dataclass(frozen=True, kw_only=True)
 class Function:
-    """One public function of a framework, with what it declares about itself.
+    """One public function of a framework, with its declared properties.
 
     Attributes:
         name: as a user would look it up, e.g. "nn.softmax_cross_entropy_with_logits".

@@ -1,7 +1,7 @@
-"""What is wrong with what a backend declares, in words.
+"""Checks of what a backend declares about its subjects.
 
-The worker that serves a `Backend` value asks before it says anything of it; the harness asks of every worker, which may
-be any program.
+The worker checks its own `Backend` value before it describes it; the harness checks every worker, which may be any
+program.
 """
 
 from __future__ import annotations
@@ -39,11 +39,10 @@ def subjects_of(backend: Backend, devices: Iterable[str]) -> list[Subject]:
 
 
 def check_subjects(subjects: Iterable[Subject]) -> None:
-    """Look at all that is named by a string.
+    """Check everything that is named by a string.
 
     Raises:
-        DeclarationError: for a name that means nothing, for a dtype that one takes and says no precision of, and for
-            two of one id.
+        DeclarationError: for an unknown name, for a dtype without a precision, and for two subjects with the same id.
     """
     seen: set[str] = set()
     for subject in subjects:

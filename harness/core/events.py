@@ -1,4 +1,4 @@
-"""The typed events of a run. The engine yields them and knows none of their readers."""
+"""The typed events of a run; the engine yields them and does not depend on their readers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class BackendReady:
 
 @dataclass(frozen=True)
 class BackendFailed:
-    """A backend that was asked for could not run at all."""
+    """A requested backend could not run at all."""
 
     backend: str
     reason: str
@@ -50,7 +50,7 @@ class Progressed:
 
 @dataclass(frozen=True)
 class Judged:
-    """What one subject did with one problem, judged; what it did is in the run's file."""
+    """The judgement of one subject's result on one problem; the result itself is in the run file."""
 
     problem: Problem
     judgement: Judgement
@@ -99,13 +99,13 @@ class Related:
 
 @dataclass(frozen=True)
 class Reached:
-    """How far exploring a subject in a dtype came: the greatest share of its budget that an answer used.
+    """The largest share of its error budget that a subject used while it was explored in one dtype.
 
-    Answers with findings apart, of which the findings tell.
+    Results with findings are not counted.
 
     Attributes:
-        calls: how often it was asked.
-        suite: the greatest share before, in the fixed suite. share: while exploring.
+        calls: the number of calls.
+        suite: the largest share in the fixed suite. share: the largest while exploring.
     """
 
     subject: str
@@ -117,10 +117,10 @@ class Reached:
 
 @dataclass(frozen=True)
 class Explored:
-    """What exploring has come to so far; the last one says all.
+    """The progress of exploration; the last event has the totals.
 
     Attributes:
-        problems, calls: asked in all. reached: by subject and dtype.
+        problems, calls: totals. reached: by subject and dtype.
         new: the first finding of each subject, kind, severity and cause that the fixed suite had not shown.
     """
 

@@ -11,7 +11,7 @@ from logitmus.core.problem import Problem
 
 
 class Kind(StrEnum):
-    """What sort of difference it is (docs/accuracy.md says how each is told from the others)."""
+    """The kind of difference (docs/accuracy.md says how they are distinguished)."""
 
     ACCURACY = "accuracy"
     CONVENTION = "convention"
@@ -24,7 +24,7 @@ class Kind(StrEnum):
 
 
 class Severity(StrEnum):
-    """How much it matters, worst first."""
+    """The severity of a finding, worst first."""
 
     BUG = "bug"
     HAZARD = "hazard"
@@ -37,7 +37,7 @@ class Severity(StrEnum):
 
 
 class Grade(StrEnum):
-    """Which budget a result stays within, best first."""
+    """The error budget that a result stays within, best first."""
 
     A = "A"
     B_PLUS = "B+"
@@ -52,7 +52,7 @@ class Grade(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What became of one (subject, problem) pair."""
+    """The verdict on one (subject, problem) pair."""
 
     PASS = "pass"  # noqa: S105  (a verdict, not a password)
     ABSORBED = "absorbed"
@@ -74,7 +74,7 @@ class Finding:
             "convention:mean_denominator=rows", "spurious_overflow", "unexplained").
         summary: the cause in words, for a person; the same for every finding of one cause.
         detail: this problem's own numbers in words.
-        expected: the exact value as "[lo, hi]" or words; observed: what came.
+        expected: the exact value as "[lo, hi]" or words; observed: the result.
         row, index: where: the row, and the class for a gradient.
         alternatives: other conventions, as "field=value", or whole causes, that explain it as well as `cause` does.
         ulps: |r - y| in ulps of the result (None: not a number). share: of the B+ budget used.
@@ -100,19 +100,19 @@ class Finding:
 
     @property
     def id(self) -> str:
-        """8 hexadecimal digits that name it for good: of its subject, kind, cause, part and problem."""
+        """8 hexadecimal digits that identify it permanently: a hash of its subject, kind, cause, part and problem."""
         text = "\n".join((self.subject, self.kind.value, self.cause, self.part, self.problem))
         return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """Findings with one key are one thing to tell a person: subject, kind, severity, cause."""
+        """The key by which findings are grouped: subject, kind, severity, cause."""
         return (self.subject, self.kind.value, self.severity.value, self.cause)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What the judge says of one observation.
+    """The judgement of one observation.
 
     Attributes:
         verdict: in one word. grade: the worst over all judged values (None: nothing was judged).

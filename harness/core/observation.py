@@ -1,4 +1,4 @@
-"""Observations: what a subject did with a problem. A closed union; match on it exhaustively."""
+"""Observations: the outcome of one call of a subject. A closed union; match on it exhaustively."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Answered:
         loss: exactly the bits and shape returned.
         grad_logits, grad_targets: from the framework's own autodiff, in the canonical layout; None: none offered.
         second_logits: the derivative by the logits of the sum of `grad_logits` at each row's label, in the same layout;
-            only for a problem that is asked in the manner second_order.
+            only for problems with the call mode second_order.
         written: the inputs whose bits the call changed ("logits", "targets", "weight").
         changed: the parts ("loss", "grad_logits", "grad_targets") whose bits are not those of the plain call that the
-            worker made first; only for a problem that is asked in another manner than once.
+            worker made first; only for problems with a call mode other than once.
         warnings: what it warned, each text once.
     """
 
@@ -57,7 +57,7 @@ class Crashed:
 
 @dataclass(frozen=True)
 class TimedOut:
-    """No answer within `seconds`; the worker was killed."""
+    """No result within `seconds`; the worker was killed."""
 
     seconds: float
 
@@ -71,14 +71,14 @@ class OutOfMemory:
 
 @dataclass(frozen=True)
 class Garbled:
-    """The worker answered something that is not an answer; what was wrong with it."""
+    """The worker sent an invalid message; the reason says what is wrong with it."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class NotRun:
-    """The subject was not asked: it does not offer what the problem needs, or it could not be run at all."""
+    """The subject was not called: it does not offer what the problem needs, or it could not run at all."""
 
     reason: str
 
@@ -88,7 +88,7 @@ Outcome = Answered | Raised | Crashed | TimedOut | OutOfMemory | Garbled | NotRu
 
 @dataclass(frozen=True)
 class Observation:
-    """What `subject` (an id) did with `problem` (an id)."""
+    """The outcome of calling `subject` (an id) with `problem` (an id)."""
 
     subject: str
     problem: str

@@ -1,7 +1,7 @@
-"""A problem: one exact question put to a cross-entropy.
+"""A problem: one exact set of inputs and options for a cross-entropy.
 
 Everything is held in the canonical layout (classes last) as read-only NumPy arrays, and the id is a hash of the
-exact bits, so that two machines that ask the same question agree on its name. Needs only numpy and ml_dtypes: the
+exact bits, so that two machines give the same problem the same id. Needs only numpy and ml_dtypes: the
 worker imports this module inside foreign environments.
 """
 
@@ -22,7 +22,7 @@ from logitmus.core.floats import FLOAT_DTYPES, Array, dtype_name, frozen, little
 Reduction = Literal["none", "sum", "mean", "default"]
 
 REDUCTIONS: Final = ("none", "sum", "mean")
-# None is asked for: the argument is not passed, and what comes is the function's own default.
+# No reduction is requested: the argument is not passed, and the function's own default applies.
 DEFAULT_REDUCTION: Final = "default"
 # How the logits (and the targets) lie in memory when the subject gets them, in its own axis order.
 LAYOUTS: Final = MappingProxyType(
@@ -36,8 +36,8 @@ LAYOUTS: Final = MappingProxyType(
 )
 
 
-# How the subject is asked. The exact answer is the same; what is kept is what came in this manner, and which parts had
-# other bits than the plain call of the same process (`Answered.changed`).
+# How the subject is called. The exact result is the same. The result of this call mode is kept, with the parts whose
+# bits differ from those of a plain call in the same process (`Answered.changed`).
 ONCE: Final = "once"
 MANNERS: Final = MappingProxyType(
     {
@@ -49,7 +49,7 @@ MANNERS: Final = MappingProxyType(
         "second_order": "the gradient by the logits, differentiated once more along the indicator of each row's label",
     }
 )
-# Those for which the framework differentiates otherwise (`Backend.differentiate`); the others are calls of any kind.
+# The call modes for which `Backend.differentiate` is used.
 DERIVATIVES: Final = ("backward_twice", "forward_mode", "second_order")
 
 
@@ -97,8 +97,6 @@ class Problem:
             if array is not None:
                 object.__setattr__(self, name, frozen(array))
         _validate(self)
-
-    # --- what it is about ------------------------------------------------------------------------------------
 
     @cached_property
     def dtype(self) -> str:

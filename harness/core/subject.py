@@ -48,12 +48,12 @@ def same_precision(*, half_storage: str = "float32", half_arithmetic: str = "flo
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """What a function takes; a problem that needs more is not put to it.
+    """What a function takes; it is not called with problems that need more.
 
     Attributes:
         targets: the kind of targets it takes.
         options: of "weight", "ignore_index", "label_smoothing", those it offers itself.
-        reductions: those it can be asked for; that none is asked for, every function takes.
+        reductions: those it offers; every function can be called without one.
         dtypes, label_dtypes, layouts: those it takes. Labels also by range: see `Function.convention`.
         manners: of `MANNERS`, those it can be asked in beside the plain one; the worker sees to them, and where they
             are `DERIVATIVES`, `Backend.differentiate`.
@@ -148,7 +148,7 @@ class Subject:
         return f"{self.backend}:{self.function}"
 
     def why_not(self, problem: Problem) -> str | None:
-        """Why this problem cannot be put to the subject without emulating something; None: it can."""
+        """Why the subject cannot be called with this problem without emulation; None: it can."""
         offer = self.offer
         missing = sorted(problem.options - offer.options)
         if missing:
@@ -179,7 +179,7 @@ def _has_second_order(problem: Problem, inputs: str) -> bool:
 
 
 def outside_domain(inputs: str, problem: Problem) -> str | None:
-    """Probabilities and log-probabilities have a domain; numbers outside it ask nothing."""
+    """Why the inputs are outside the domain of probabilities or log-probabilities; None: they are inside."""
     logits = problem.logits
     if inputs == "logits":
         return None

@@ -1,4 +1,4 @@
-"""Asking one backend, or a user's own function in it, a list of problems in a worker: what `identify` is told."""
+"""Evaluate a list of problems with one backend, or with a user's function, in a worker."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class InquiryError(LogitmusError):
 
 
 def cannot(failed: BackendFailed) -> Exception:
-    """What to raise where a function could not be asked: a framework that is not installed comes with a hint.
+    """The error for a backend that failed to start: an `InquiryError` if the framework is missing (that has a hint).
 
-    All else is the function's own: a `TargetError`.
+    Otherwise it is the function's own fault: a `TargetError`.
     """
     return InquiryError(failed.reason, failed.hint) if failed.hint else TargetError(failed.reason)
 
@@ -36,15 +36,15 @@ def inquire(
     targets: Sequence[str] = ("labels", "probabilities"),
     limits: Limits | None = None,
 ) -> Iterator[tuple[Problem, Subject, Outcome]]:
-    """What each subject of the backend, as it is without a mode or a variant, does with each problem.
+    """Yield the outcome of each eager subject of the backend on each problem.
 
     Whatever a function does is an outcome: a crash or a hang costs one worker. What a subject does not offer is NotRun,
     with the reason.
 
     Args:
         spec: `registry.parse("torch")`, or `registry.adopting("torch", "losses.py:my_loss")`.
-        device: one that the backend has; "": its first, the CPU.
-        targets: the kinds of targets that are asked with.
+        device: a device of the backend; "": its first, the CPU.
+        targets: the kinds of targets to use.
 
     Raises:
         InquiryError: where the backend cannot run.
@@ -53,10 +53,10 @@ def inquire(
     """
     todo = list(problems)
     with Pool([spec], limits) as pool:
-        for said in pool.describe():
-            if isinstance(said, BackendFailed):
-                raise cannot(said)
-            subjects = [s for s in said.subjects if not s.mode and not s.variant]
+        for backend_event in pool.describe():
+            if isinstance(backend_event, BackendFailed):
+                raise cannot(backend_event)
+            subjects = [s for s in backend_event.subjects if not s.mode and not s.variant]
             chosen = [s for s in _on(device, subjects) if s.offer.targets in targets]
         by_id = {subject.id: subject for subject in chosen}
         for problem in todo:

@@ -66,7 +66,7 @@ def hosted(
     devices = tuple(backend.devices())
     if device and device not in devices:
         raise registry.RegistryError(f"{framework} has no device {device!r} here; there is {', '.join(devices)}")
-    functions = {one.name: one for one in backend.functions}
+    functions = {function.name: function for function in backend.functions}
     subjects = backend.subjects((device or devices[0],))
     return Hosted(backend, {subject.id: (subject, functions[subject.function]) for subject in subjects})
 

@@ -204,9 +204,9 @@ def _hello(raw: _RawHello) -> Hello:
 
 def _subject(entry: msgspec.Raw) -> Subject:
     subject: Subject = _SUBJECT.decode(entry)
-    said = _ENTRY.decode(entry).id
-    if said != subject.id:
-        raise WireError(f"subject {said!r}: its parts make the id {subject.id!r}")
+    given_id = _ENTRY.decode(entry).id
+    if given_id != subject.id:
+        raise WireError(f"subject {given_id!r}: its parts make the id {subject.id!r}")
     return subject
 
 

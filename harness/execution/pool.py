@@ -99,8 +99,6 @@ class Pool:
         for drive in list(self._drives.values()):
             drive.end()
 
-    # --- describing -----------------------------------------------------------------------------------------
-
     def describe(self) -> Iterator[Ready | BackendFailed]:
         """Starts one worker for each backend at once, `jobs` at a time, and says what it offers as it is asked.
 
@@ -143,8 +141,6 @@ class Pool:
         self._described[spec.label] = worker
         subjects, wire_ids = _named(spec, hello)
         return Ready(spec, subjects, hello.environment, time.monotonic() - began), wire_ids
-
-    # --- running --------------------------------------------------------------------------------------------
 
     def run(self, plan: Plan) -> Iterator[PoolEvent]:
         """Does the planned work of every environment that `describe` found (which is called if it has not been).

@@ -207,7 +207,9 @@ def backend_name(framework: str) -> str:
 
 def backend_of(spec: BackendSpec) -> Backend | None:
     """What a backend of this distribution declares; None: it is another's, and only a worker may import it."""
-    known = any(one.target == spec.target for one in available() if one.distribution == DISTRIBUTION)
+    known = any(
+        registered.target == spec.target for registered in available() if registered.distribution == DISTRIBUTION
+    )
     if not known:
         return None
     module, _, attribute = spec.target.partition(":")

@@ -157,8 +157,6 @@ class Drive:
                 self._lose(lost.outcome)
         self._flush()
 
-    # --- sending --------------------------------------------------------------------------------------------
-
     def _fill(self, source: Iterator[tuple[Problem, str]]) -> None:
         """Keeps one batch ahead of the one being computed."""
         while len(self._in_flight) < _BATCHES_AHEAD:
@@ -213,8 +211,6 @@ class Drive:
                 raise StartError(f"started once more, it no longer offers {min(gone)}")
         return self.worker
 
-    # --- receiving ------------------------------------------------------------------------------------------
-
     def _step(self) -> None:
         """One message: the answer to the oldest open item, or the end of its batch."""
         batch = self._in_flight[0]
@@ -251,13 +247,14 @@ class Drive:
 
     def _outcome(self, message: object, problem: Problem, subject: str) -> Outcome:
         worker = self._started_worker()
-        asked = (problem.id, self.place.wire_ids[subject])
+        requested = (problem.id, self.place.wire_ids[subject])
         if not isinstance(message, messages.Answer):
             raise worker.lost(Garbled(f"{type(message).__name__.lower()!r} came where an answer was due"))
-        if (message.problem, message.subject) != asked:
+        if (message.problem, message.subject) != requested:
             raise worker.lost(
                 Garbled(
-                    f"asked for problem {asked[0]} and {asked[1]}, it answered {message.problem} and {message.subject}"
+                    f"asked for problem {requested[0]} and {requested[1]}, it answered {message.problem} "
+                    f"and {message.subject}"
                 )
             )
         try:
@@ -273,8 +270,6 @@ class Drive:
         self._events.append(
             BatchEnded(place.spec.label, place.variant, place.device, message.flushes_before, message.flushes_after)
         )
-
-    # --- losing ---------------------------------------------------------------------------------------------
 
     def _lose(self, outcome: Outcome) -> None:
         """The item that the worker was at gets the outcome; the others go to its successor."""

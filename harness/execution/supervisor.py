@@ -23,7 +23,7 @@ class StartError(LogitmusError):
 
 
 class StoppedError(Exception):
-    """The workers have been ended for good; whoever wanted one ends too."""
+    """The workers have been stopped permanently; the caller stops, too."""
 
 
 class Workers:
@@ -46,7 +46,7 @@ class Workers:
             launched: its process, if it has been launched already.
 
         Raises:
-            StartError: it died twice, hung, refused, or said something else.
+            StartError: it died twice, hung, refused, or sent another message.
             StoppedError: after `stop`.
         """
         for attempt in itertools.count(1):

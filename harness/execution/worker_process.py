@@ -91,8 +91,6 @@ class WorkerProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    # --- talking --------------------------------------------------------------------------------------------
-
     def send(self, line: bytes) -> None:
         """Queues a line; what the pipe does not take at once is written while `receive` waits."""
         self._outgoing.append(memoryview(line))
@@ -193,8 +191,6 @@ class WorkerProcess:
         if status == 0 and self._pieces:
             return self.lost(Garbled(f"its last line is cut off after {self._piece_bytes} bytes"))
         return self.lost(Crashed(_status(status), self._stderr.decode("utf-8", "backslashreplace").strip()))
-
-    # --- ending ---------------------------------------------------------------------------------------------
 
     def watch_memory(self) -> None:
         """Kills it if it and its children hold more than the limit."""

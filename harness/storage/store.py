@@ -72,8 +72,6 @@ class Store:
         self._problems = Kept()
         self._blobs: set[str] = set()
 
-    # --- opening and closing ---------------------------------------------------------------------------------
-
     @classmethod
     def create(
         cls, path: Path, *, environment: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None
@@ -139,8 +137,6 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    # --- writing ---------------------------------------------------------------------------------------------
 
     def add_problems(self, problems: Iterable[Problem]) -> None:
         """Append problems in this order, all or (where making them is cut short) none; known ones keep their place."""
@@ -223,8 +219,6 @@ class Store:
         self._pending = 0
         self._committed = time.monotonic()
 
-    # --- reading ---------------------------------------------------------------------------------------------
-
     @property
     def environment(self) -> dict[str, Any]:
         """That of the harness which made the file."""
@@ -239,18 +233,20 @@ class Store:
         """What each backend said, by name; first that it was ready, then that it failed."""
         with self._explained():
             rows = self._db.execute("SELECT name, ready, failed FROM backends ORDER BY name").fetchall()
-        said: list[BackendReady | BackendFailed] = []
+        announced: list[BackendReady | BackendFailed] = []
         for name, ready, failed in rows:
             if ready is not None:
                 subjects, calls = self._subjects_of(name), self._calls_of(name)
-                said.append(BackendReady(name, subjects, msgspec.json.decode(ready), calls))
+                announced.append(BackendReady(name, subjects, msgspec.json.decode(ready), calls))
             if failed is not None:
-                said.append(BackendFailed(name, *msgspec.json.decode(failed)))
-        return said
+                announced.append(BackendFailed(name, *msgspec.json.decode(failed)))
+        return announced
 
     def subjects(self) -> dict[str, Subject]:
         """All subjects by id, sorted."""
-        return {s.id: s for said in self.backends() if isinstance(said, BackendReady) for s in said.subjects}
+        return {
+            s.id: s for announced in self.backends() if isinstance(announced, BackendReady) for s in announced.subjects
+        }
 
     def problem_ids(self) -> list[str]:
         """In the order of the run."""
@@ -334,8 +330,6 @@ class Store:
         query = "SELECT count(*) FROM observations JOIN subjects ON subject = number WHERE backend = ?"
         with self._explained():
             return int(self._db.execute(query, (backend,)).fetchone()[0])
-
-    # --- within ----------------------------------------------------------------------------------------------
 
     def _to_write_ahead(self) -> None:
         self._writes = True

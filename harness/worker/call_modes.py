@@ -111,14 +111,14 @@ def _beside(plain: Answered, later: Outcome, parts: Sequence[str]) -> Outcome:
             return later
 
 
-def _alike(one: Array | None, other: Array | None) -> bool:
+def _alike(first: Array | None, other: Array | None) -> bool:
     """The same bits; a NaN is a NaN, whatever its payload."""
-    if one is None or other is None:
-        return one is other
-    if (one.shape, one.dtype) != (other.shape, other.dtype):
+    if first is None or other is None:
+        return first is other
+    if (first.shape, first.dtype) != (other.shape, other.dtype):
         return False
-    if little_endian_bytes(one) == little_endian_bytes(other):
+    if little_endian_bytes(first) == little_endian_bytes(other):
         return True
-    nan = np.isnan(one) & np.isnan(other)
-    zero = np.zeros((), one.dtype)
-    return little_endian_bytes(np.where(nan, zero, one)) == little_endian_bytes(np.where(nan, zero, other))
+    nan = np.isnan(first) & np.isnan(other)
+    zero = np.zeros((), first.dtype)
+    return little_endian_bytes(np.where(nan, zero, first)) == little_endian_bytes(np.where(nan, zero, other))

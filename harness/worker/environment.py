@@ -60,10 +60,10 @@ def packages() -> dict[str, str]:
     """Every installed distribution with its exact version; where one is installed twice, the one that is imported."""
     found: dict[str, str] = {}
     for distribution in metadata.distributions():
-        said = distribution.metadata  # read and parsed anew whenever it is asked for
-        name = said["Name"]
+        headers = distribution.metadata  # every access reads and parses it anew
+        name = headers["Name"]
         if name:  # a damaged installation may have none
-            found.setdefault(name, said["Version"])
+            found.setdefault(name, headers["Version"])
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))
 
 

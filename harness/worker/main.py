@@ -80,7 +80,7 @@ def main(argv: Sequence[str]) -> int:
         {
             "type": "hello",
             "protocol": PROTOCOL,
-            "subjects": [encode_subject(one.subject) for one in served.values()],
+            "subjects": [encode_subject(entry.subject) for entry in served.values()],
             "environment": {**process_environment(), "devices": list(devices)},
         }
     )
@@ -181,8 +181,8 @@ def _answer_batch(
     for item in batch["items"]:
         problem = decode_problem(item["problem"])
         for subject in item["subjects"]:
-            one = served[subject]
-            outcome, seconds = observe(problem, one.subject, one.function, backend, caught)
+            entry = served[subject]
+            outcome, seconds = observe(problem, entry.subject, entry.function, backend, caught)
             send(
                 {
                     "type": "answer",
@@ -203,8 +203,8 @@ def observe(
     caught: the list of a `warnings.catch_warnings(record=True)` around it.
     """
 
-    def call(asked: Problem, manner: str) -> Called:
-        return _call(asked, manner, subject, function, backend, caught)
+    def call(variation: Problem, manner: str) -> Called:
+        return _call(variation, manner, subject, function, backend, caught)
 
     return perform(problem, subject.convention.inputs, call)
 

@@ -132,10 +132,10 @@ def _failed(target: Target, error: BaseException) -> str:
     hint = ""
     if "relative import" in str(error):
         hint = "; it is part of a package: name it package.module:FUNCTION, from the folder that holds the package"
-    said = f"{type(error).__name__}: {error}"
+    reason = f"{type(error).__name__}: {error}"
     if isinstance(error, SystemExit):
-        said, hint = "it ended the program", '; put what it does as a script under if __name__ == "__main__"'
-    return f"{target.file or target.module} cannot be imported: {said}{line}{hint}"
+        reason, hint = "it ended the program", '; put what it does as a script under if __name__ == "__main__"'
+    return f"{target.file or target.module} cannot be imported: {reason}{line}{hint}"
 
 
 def _prefixes(module: str) -> set[str]:
@@ -144,7 +144,7 @@ def _prefixes(module: str) -> set[str]:
 
 
 def _suggestion(name: str, there: Iterable[str]) -> str:
-    public = sorted(one for one in there if not one.startswith("__"))
+    public = sorted(attribute for attribute in there if not attribute.startswith("__"))
     return f"; {suggest(name, public, most=_MOST)}" if public else ""
 
 

@@ -136,7 +136,7 @@ class Caller:
                 raise NotAskedError(f"has no default for {self.parameters[option]}")
             given[option] = _NOTHING[option]
         theirs = {self.parameters[ours]: value for ours, value in given.items()}
-        positional = [theirs.pop(one.name, one.default) for one in self.positional]
+        positional = [theirs.pop(parameter.name, parameter.default) for parameter in self.positional]
         return self.function(*positional, **theirs)
 
 
@@ -151,17 +151,17 @@ def _caller(function: Callable[..., Any], name: str, names: dict[str, str]) -> C
             "targets": "targets",
             **{ours: theirs for ours, theirs in names.items() if theirs},
         }
-        leading = tuple(Parameter(chosen[one], Parameter.POSITIONAL_ONLY) for one in ("logits", "targets"))
+        leading = tuple(Parameter(chosen[ours], Parameter.POSITIONAL_ONLY) for ours in ("logits", "targets"))
         return Caller(function, tuple(o for o in OPTIONS if o in chosen), chosen, leading)
-    named = {one.name: one for one in parameters if one.kind in _NAMED}
-    open_ended = any(one.kind is Parameter.VAR_KEYWORD for one in parameters)
+    named = {parameter.name: parameter for parameter in parameters if parameter.kind in _NAMED}
+    open_ended = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters)
     _check_named(name, names, named, open_ended=open_ended)
     options = {option: names.get(option, option) for option in OPTIONS}
     options = {ours: theirs for ours, theirs in options.items() if theirs and (theirs in named or open_ended)}
-    pair = _logits_and_targets(name, names, [one for one in named if one not in options.values()])
+    pair = _logits_and_targets(name, names, [parameter for parameter in named if parameter not in options.values()])
     chosen = {**pair, **options}
-    required = {one.name for one in named.values() if one.default is Parameter.empty} - set(pair.values())
-    beyond = [one for one in named if one in required - set(options.values())]
+    required = {name for name, parameter in named.items() if parameter.default is Parameter.empty} - {*pair.values()}
+    beyond = [parameter for parameter in named if parameter in required - set(options.values())]
     if beyond:
         raise TargetError(
             f"{name} needs {', '.join(beyond)} too, which a cross-entropy is not given; wrap it in a function of "
@@ -171,7 +171,7 @@ def _caller(function: Callable[..., Any], name: str, names: dict[str, str]) -> C
         function,
         tuple(options),
         chosen,
-        tuple(takewhile(lambda one: _by_position(one, pair), named.values())),
+        tuple(takewhile(lambda parameter: _by_position(parameter, pair), named.values())),
         frozenset(ours for ours, theirs in options.items() if theirs in required),
     )
 
@@ -184,12 +184,12 @@ def _by_position(parameter: Parameter, pair: Mapping[str, str]) -> bool:
 def _parameters(function: Callable[..., Any]) -> Sequence[Parameter] | None:
     """Those of its signature; None: it has none that tells anything, as builtins and (*args, **kwargs)."""
     # A module of PyTorch is called through a wrapper of any arguments; its forward has the names.
-    for one in (function, getattr(function, "forward", None)):
+    for candidate in (function, getattr(function, "forward", None)):
         try:
-            parameters = list(inspect.signature(one).parameters.values()) if one is not None else []
+            parameters = list(inspect.signature(candidate).parameters.values()) if candidate is not None else []
         except (TypeError, ValueError):
             continue
-        if one is not None and not (parameters and all(parameter.kind in _ANY for parameter in parameters)):
+        if candidate is not None and not (parameters and all(parameter.kind in _ANY for parameter in parameters)):
             return parameters
     return None
 
@@ -203,7 +203,7 @@ def _check_named(name: str, names: Mapping[str, str], named: Mapping[str, object
 def _logits_and_targets(name: str, names: Mapping[str, str], free: Sequence[str]) -> dict[str, str]:
     """Its names for the two: as said; else its first two parameters, the targets first where they are called so."""
     said = {ours: names[ours] for ours in ("logits", "targets") if names.get(ours)}
-    left = [one for one in free if one not in said.values()]
+    left = [parameter for parameter in free if parameter not in said.values()]
     if left[:1] == ["self"]:
         raise TargetError(f"{name} is a method without its object; name one of an object, or a function")
     wanted = [ours for ours in ("logits", "targets") if ours not in said]

@@ -83,9 +83,6 @@ def plain_text(text: str, limit: int = 2000) -> str:
     return cut.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-# --- arrays ---------------------------------------------------------------------------------------------------
-
-
 def encode_array(array: Array) -> Message:
     """The exact bits of an array, for `to_line`.
 
@@ -144,9 +141,6 @@ def _maybe(message: Mapping[str, Any] | None) -> Array | None:
     return None if message is None else decode_array(message)
 
 
-# --- problems -------------------------------------------------------------------------------------------------
-
-
 def encode_problem(problem: Problem) -> Message:
     """Everything that is part of the question; family and idea stay at home."""
     return {
@@ -182,9 +176,6 @@ def decode_problem(message: Mapping[str, Any]) -> Problem:
     )
 
 
-# --- subjects -------------------------------------------------------------------------------------------------
-
-
 def encode_subject(subject: Subject) -> Message:
     """A subject with its offer and the fields of its convention that are not the portable ones."""
     offer = subject.offer
@@ -215,9 +206,6 @@ def encode_subject(subject: Subject) -> Message:
         "flushes_subnormals": subject.flushes_subnormals,
         "docs": dict(subject.docs),
     }
-
-
-# --- outcomes -------------------------------------------------------------------------------------------------
 
 
 def encode_outcome(outcome: Outcome) -> Message:
