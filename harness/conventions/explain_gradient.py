@@ -12,7 +12,7 @@ from logitmus.conventions.printed_numbers import ExplainError, PrintedNumber, pr
 from logitmus.core.convention import PORTABLE
 from logitmus.core.problem import Problem
 from logitmus.oracle.answer import answer
-from logitmus.oracle.gradient_variants import MISREADINGS
+from logitmus.oracle.gradient_variants import VARIANTS
 from logitmus.oracle.question import Question, ask
 
 PrintedRows = list[list[PrintedNumber]]
@@ -24,7 +24,7 @@ class GradientReading:
 
     Attributes:
         changes: the field that differs from the portable convention, with its value; empty: none does.
-        misread: a name of `gradient_variants.MISREADINGS`; "": the gradient belongs to its loss.
+        misread: a name of `gradient_variants.VARIANTS`; "": the gradient belongs to its loss.
         reduction: how the rows are reduced.
     """
 
@@ -77,7 +77,7 @@ def gradient_readings(
                 seen.add(question.key)
                 if _is_gradient(given, question):
                     yield GradientReading((change.key,), "", reduction)
-        for name, misread in MISREADINGS.items():
+        for name, misread in VARIANTS.items():
             if any(_is_gradient(given, question) for question in misread(portable, shaped)):
                 yield GradientReading((), name, reduction)
 

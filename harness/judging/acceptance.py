@@ -1,7 +1,7 @@
-"""Criteria: which results the judge lets pass for one value, as numbers that need no judge.
+"""Criteria: the results that the judge accepts for a single value, as plain numbers.
 
-They are found by asking the judge's own assessment of one candidate after another, so that a script made of them says
-what the judge says.
+They are found by bisection over the judge's own assessment, so that a reproduction script, which has no judge, accepts
+the same values.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ Fits = Callable[[float], bool]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Criterion:
-    """What is right for one value of a result.
+    """The accepted results for a single value.
 
     Attributes:
         lowest, highest: every number of the result's dtype between them (None: no number is right).
         special: of NaN and the infinities, those that are right.
-        exact: the exact value in words.
+        exact: the exact value, as text.
     """
 
     lowest: float | None
@@ -45,42 +45,38 @@ class Criterion:
         """Whether `value` is right."""
         if self.lowest is not None and self.highest is not None and self.lowest <= value <= self.highest:
             return True
-        return any(value == one or (np.isnan(value) and np.isnan(one)) for one in self.special)
+        return any(value == special or (np.isnan(value) and np.isnan(special)) for special in self.special)
 
 
 def criterion(problem: Problem, subject: Subject, outcome: Answered, finding: Finding) -> Criterion | None:
-    """What `finding` holds the value that it is about to; None: it is about no value, or the judge lets it pass.
+    """The criterion that the value shown in `finding` fails; None: the finding shows no value, or the judge accepts it.
 
-    A finding may hold the value to what the subject declares, to the portable convention (which says how a convention
-    differs) or to arithmetic in float32 (which says how precise half precision is); the first that the observed value
-    misses is meant.
+    A finding may rest on the declaration of the subject, on the portable convention (to show how a convention differs)
+    or on arithmetic in float32 (to show how precise half precision is). The first that the observed value fails counts.
     """
     result = dict(present_parts(subject, outcome)).get(finding.part)
     if result is None:
         return None
     bench = Bench(problem)
-    place = tuple(one for one in (finding.row, finding.index) if one is not None)
+    place = tuple(position for position in (finding.row, finding.index) if position is not None)
     declared = subject.convention
     portable = PORTABLE.but(class_axis=declared.class_axis, default_reduction=declared.default_reduction)
     in_float32 = Precision(subject.precision[problem.dtype].result, "float32", "float32")
-    for held in (
+    for standard in (
         subject,
         replace(subject, precision={**subject.precision, problem.dtype: in_float32}),
         replace(subject, convention=portable),
     ):
-        question = bench.question(held.convention)
+        question = bench.question(standard.convention)
         if question.refused is not None:
             continue
         shape = getattr(bench.answer(question), finding.part).shape
         if len(shape) != len(place) or int(np.prod(shape)) != result.size:
             continue
-        found = _criterion(bench, held, question, finding.part, place, result.dtype.name)
+        found = _criterion(bench, standard, question, finding.part, place, result.dtype.name)
         if not found.accepts(float(result.reshape(shape)[place])):
             return found
     return None
-
-
-# --- within ------------------------------------------------------------------------------------------------------
 
 
 def _criterion(
@@ -92,8 +88,8 @@ def _criterion(
     def fits(value: float) -> bool:
         result = np.zeros(exact.shape, FLOAT_DTYPES[dtype])
         result[place] = value
-        one = assess_part(bench, question, part, result, precision, flushes=subject.flushes_subnormals)
-        return not one.failing[place]
+        assessment = assess_part(bench, question, part, result, precision, flushes=subject.flushes_subnormals)
+        return not assessment.failing[place]
 
     lowest, highest = _numbers(fits, float(exact.mid[place]), dtype)
     return Criterion(
@@ -105,7 +101,7 @@ def _criterion(
 
 
 def _numbers(fits: Fits, near: float, dtype: str) -> tuple[float | None, float | None]:
-    """The least and the greatest number of `dtype` that fits, given that those that do lie around `near`."""
+    """The smallest and the largest number of `dtype` that fit; all numbers that fit lie around `near`."""
     largest = format_of(dtype).largest
     middle = 0.0 if np.isnan(near) else float(np.array(np.clip(near, -largest, largest)).astype(FLOAT_DTYPES[dtype]))
     if not fits(middle):
@@ -114,7 +110,7 @@ def _numbers(fits: Fits, near: float, dtype: str) -> tuple[float | None, float |
 
 
 def _last(fits: Fits, inside: float, end: float, dtype: str) -> float:
-    """The number farthest from `inside`, towards `end`, that fits: by bisection over all numbers of `dtype`."""
+    """The last number from `inside` towards `end` that fits, by bisection over all numbers of `dtype`."""
     if fits(end):
         return end
     good, bad = ordinal(inside, dtype), ordinal(end, dtype)

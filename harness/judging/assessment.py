@@ -158,7 +158,7 @@ class Assessment:
 
     @cached_property
     def absorbed_rows(self) -> Array:
-        """(R,) or (): losses that are 0 where the exact one is not, inside the budget."""
+        """(R,) or (): losses of 0 inside the budget, where the exact loss is not 0."""
         if self.part != "loss":
             return np.zeros(self.judged.shape[:1], bool)
         return np.asarray(self.compared.absorbed(self._allowed(Grade.B_PLUS)) & self.judged)

@@ -1,7 +1,27 @@
-"""Budgets: how far a well-made implementation may be from the exact value, per value, from rounding-error analysis.
+"""Budgets: how far a well-made implementation may be from each exact value, by rounding-error analysis.
 
-Every formula is derived in docs/accuracy.md, section 2. u, w, v are the unit roundoffs of the result, of what is
-stored between kernels, and of the arithmetic; nothing here is a tolerance that somebody liked.
+u, w and v are the unit roundoffs of the result, of values stored between kernels, and of the arithmetic. Every formula
+is derived in docs/accuracy.md, section 2; no constant is chosen by experience.
+
+What is hard is to be wide enough for every good implementation and narrow enough to catch a bad one, for each value:
+
+- A relative tolerance is neither. The loss of a confident row is tiny, and its relative error is legitimately large if
+  it is computed as a difference; near a loss of 1 the same tolerance accepts lost digits. So a budget is a sum of
+  terms, one for each operation that may round, weighted by the magnitude of its operands in this very problem.
+- The textbook bound for a sum, (n-1) v, exceeds 1 for a float16 vocabulary and would accept anything. But an addition
+  errs by no more than its smaller operand, so that most classes of a peaked softmax cost nothing (`summation`).
+- One budget cannot also say how good a result is. Hence four: A (errors that vanish with the loss), B+ (a stable
+  formula with a good summation; the verdict), B (any order of summation) and C (the logsumexp formed first). B and C
+  only name a weakness of a result that B+ rejects.
+- The backward pass may multiply by the cotangent before a value is stored or after it, and may compute a lone target's
+  gradient as p - 1 or as the sum of the other classes. A budget allows for each of these.
+- Underflow is absolute, not relative: the thresholds th_u and th_w and the smallest normal number lam_v add what a
+  subnormal, or zero in its place, may lose. Scales are multiplied in first, so that tiny weights do not underflow here.
+- If the analysis itself says nothing (v S > 1/16, or a sum of weights that may be anything), the row is coarse or
+  ill-posed: reported as such, and judged only for integrity.
+
+Budgets are computed in float64 for all values at once, and lazily: most of the precisions and conventions that a
+diagnosis tries are refuted by a single part. `SAFETY` covers their own roundings.
 """
 
 from __future__ import annotations
@@ -52,7 +72,7 @@ class Roundoffs:
 
 
 def summation(shares: Array, v: float, *, well: bool) -> Array:
-    """S(n) along the last axis: how many roundings the sum of n terms of these shares (of sum |t|) may cost.
+    """S(n) along the last axis: the number of roundings in a sum of n terms with these shares of sum |t|.
 
     Any order (B): min(n-1, log2 n + 2 sum_{j not max} min(1, t_j/v)): an addition errs by at most its smaller
     operand, so absorbed and zero terms cost nothing. Well summed (B+): also at most log2 n + 2 sqrt n
@@ -69,7 +89,7 @@ def summation(shares: Array, v: float, *, well: bool) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Budget:
-    """The budgets of one question at one precision and grade: arrays beside the answer's own.
+    """The budgets of a question at a precision and grade: arrays of the shapes of the answer's.
 
     Attributes:
         coarse: (R,) rows (or () for a reduction: any row) whose budget would let any number pass.
@@ -106,7 +126,7 @@ class Budget:
         unknown = np.isnan(budget)
         return np.where(unknown, np.inf, budget) if unknown.any() else budget
 
-    # --- the parts, named as in docs/accuracy.md ---------------------------------------------------------------
+    # The parts have the names of docs/accuracy.md.
 
     @property
     def _q(self) -> Question:
@@ -154,7 +174,7 @@ class Budget:
 
     @cached_property
     def _offset(self) -> Array | None:
-        """(R, K): what logs of probabilities cost, and forming the logsumexp before subtracting (grade C); None: 0."""
+        """(R, K): the error of logs of probabilities, and of a logsumexp formed first (grade C); None: 0."""
         logs = self._logs if self._q.inputs == "probabilities" else None
         if self.grade is not Grade.C:
             return logs
@@ -212,7 +232,7 @@ class Budget:
 
     @cached_property
     def _flushed(self) -> Array:
-        """(R, K): the magnitudes of targets that flushing to zero takes away; (1, 1) of 0 where nothing is flushed."""
+        """(R, K): the magnitudes of targets that flushing turns to zero; (1, 1) of 0 if nothing is flushed."""
         if not self.roundoffs.flushes:
             return np.zeros((1, 1))
         _, h, _ = self._q.effective
@@ -223,7 +243,7 @@ class Budget:
 
     @cached_property
     def _s_t(self) -> Array:
-        """S_T per row: the summation over the nonzero targets; 0 for one."""
+        """S_T per row: the summation over the nonzero targets; 0 for a lone target."""
         q = self._q
         if q.hard:
             return np.zeros(q.rows)
@@ -336,7 +356,7 @@ class Budget:
                 error += np.where((q.lone < 0)[:, None], dense, 0.0)
             error[rows, lone] = (r.v * size * common)[rows, 0]
             return error + (8 * r.u + self._relative_w) * g + 2 * r.th_u
-        # What is stored may be stored before the cotangent multiplies it, or after.
+        # A value may be stored before or after it is multiplied by the cotangent.
         stored = r.th_w * np.maximum(1.0, self._c)
         error = of_p * (self._relative_p + r.v * self._s_t[:, None])
         error += size * (r.lam_v + r.th_w) + stored + r.th_u

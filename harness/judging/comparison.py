@@ -1,7 +1,7 @@
-"""Verdicts by rounding image: is a result what some real number within the budget rounds to?
+"""Comparison: is a result the rounding of some real number within the budget of the exact value?
 
-docs/accuracy.md, section 2. Both ends of the enclosure must agree; where they do not, the value is undecided and the
-judge asks the oracle for more precision.
+The exact value is an enclosure. If its two ends lead to different verdicts, the value is undecided, and the oracle has
+to compute it with more precision (docs/accuracy.md, section 2).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from logitmus.oracle.softmax import E
 
 @dataclass(frozen=True)
 class Compared:
-    """Results beside exact values, elementwise; everything float64 or bool, one shape.
+    """Results and exact values, element by element; all arrays are float64 or bool and have one shape.
 
     Attributes:
-        r: the results, exactly. y: the exact values (mid). distance: |r - y|, uncertainty: how far that may be off.
-        slack: how much of the distance rounding itself explains (half the gap to the neighbour of r).
+        r: the results, exactly. y: the exact values (mid). distance: |r - y|. uncertainty: a bound on its error.
+        slack: the part of the distance that the rounding of r accounts for (half the gap to its neighbour).
         numeric: both finite. same: both the same infinity, or both NaN.
     """
 
@@ -41,11 +41,11 @@ class Compared:
 
     @cached_property
     def _at_most(self) -> Array:
-        """How far beyond its own rounding a result may be from the exact value."""
+        """An upper bound on the distance beyond the rounding of r."""
         return np.asarray(self.distance - self.slack + self.uncertainty)
 
     def cut(self, rows: slice | tuple[int, ...]) -> Compared:
-        """Some of the rows, or one element."""
+        """Some of the rows, or a single element."""
         return Compared(
             self.r[rows],
             self.y[rows],
@@ -59,7 +59,7 @@ class Compared:
 
     @np.errstate(over="ignore", invalid="ignore")
     def within(self, budget: Array) -> tuple[Array, Array]:
-        """(surely, possibly): where r is in the rounding image of [y - budget, y + budget]."""
+        """(surely, possibly): where r is the rounding of a number in [y - budget, y + budget]."""
         surely = self._at_most <= budget
         if self._all_numeric and surely.all():  # the usual case
             return surely, surely
@@ -68,7 +68,7 @@ class Compared:
             return surely, possibly
         surely, possibly = self.numeric & surely, self.numeric & possibly
         infinite = np.isinf(self.r) & np.isfinite(self.y)
-        if infinite.any():  # an infinite result is right iff y + budget reaches omega, on its side
+        if infinite.any():  # an infinity is right iff y + budget, on its side, reaches omega
             reach = np.where(self.r > 0, self.y, -self.y) + budget
             omega = format_of(self.dtype).omega
             surely = surely | (infinite & (reach - self.uncertainty >= omega))
@@ -76,7 +76,7 @@ class Compared:
         return surely | self.same, possibly | self.same
 
     def ulps(self) -> Array:
-        """|r - y| in ulps of the exact value: 0 for equal, infinite for a wrong infinity, NaN beside a number."""
+        """|r - y| in ulps of the exact value: 0 if equal, infinite for a wrong infinity, NaN if only r or y is NaN."""
         with np.errstate(invalid="ignore", over="ignore"):
             out = self.distance / ulp(self.y, self.dtype)
         if self._all_numeric:
@@ -88,7 +88,7 @@ class Compared:
         return np.where(~self.same & (np.isnan(self.r) | np.isnan(self.y)), np.nan, out)
 
     def absorbed(self, budget: Array) -> Array:
-        """Where r is 0, y is not and does not round to 0, and |y| is inside the budget."""
+        """Where r is 0 and y does not round to 0, but |y| is inside the budget."""
         return (
             (self.r == 0)
             & self.numeric
@@ -99,9 +99,9 @@ class Compared:
 
 @np.errstate(over="ignore", invalid="ignore")
 def compare(result: Array, exact: Enclosure, dtype: str, *, flushing: bool) -> Compared:
-    """Results (any float dtype) beside their exact values, of one shape."""
+    """Compare results (any float dtype) with exact values of the same shape."""
     y, rest = exact.mid, exact.rest
-    r = result.astype(np.float64, order="F" if y.flags.fnc else "C")  # two layouts in one operation are slow
+    r = result.astype(np.float64, order="F" if y.flags.fnc else "C")  # operations on mixed layouts are slow
     numeric = np.isfinite(r) & np.isfinite(y)
     if numeric.all():  # the usual case, at half the cost
         distance, slack = np.abs((r - y) - rest), half_gap(r, y, dtype)

@@ -1,7 +1,7 @@
-"""Integrity: what a judgement says of a problem that was asked more than once, or differentiated in another way.
+"""Consistency: results of repeated calls, and of other ways to differentiate, compared with the plain call.
 
-An answer that is not that of the plain call, where it ought to be the same, is a fault of its own, whatever the
-numbers look like: the findings about them are put down to it.
+A result that differs from the plain call's where it should be the same is a fault of its own, however accurate it is.
+Findings about the changed values are its effects, and are reported as such.
 """
 
 from __future__ import annotations
@@ -15,30 +15,32 @@ from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Ver
 from logitmus.core.observation import Answered, Raised
 from logitmus.core.problem import Problem
 
-# What the numbers show, and what an answer that differs from the plain one explains; a convention is no such thing.
+# Findings about values, which a result that differs from the plain call's explains; it does not explain a convention.
 _EFFECTS: Final = (Kind.ACCURACY, Kind.SPECIAL, Kind.INTEGRITY)
-# Its arithmetic is another one: other bits are no fault, as long as they are right.
+# These compute by other formulas: different bits are no fault, as long as they are accurate.
 OWN_ARITHMETIC: Final = ("forward_mode", "second_order")
-# A function may refuse it, as long as it says so.
+# A function may raise an exception here.
 _REFUSABLE: Final = ("backward_twice", "second_order")
 NO_SECOND_ORDER: Final = "raises:second_order"
 
 
 def beside_plain(problem: Problem, outcome: Answered | Raised, judgement: Judgement) -> Judgement:
-    """The judgement of an outcome, with what is to be said of it beside the plain call that came first."""
+    """The judgement of an outcome, with findings about its differences from the plain call before it."""
     if isinstance(outcome, Raised):
-        return _told(judgement, [_raises(problem, outcome, judgement)]) if outcome.answered_before else judgement
+        return (
+            _with_findings(judgement, [_raises(problem, outcome, judgement)]) if outcome.answered_before else judgement
+        )
     if not outcome.changed:
         return judgement
     effects = [finding for finding in judgement.findings if _is_effect(finding, outcome, judgement)]
     if not effects and problem.manner in OWN_ARITHMETIC:
         return judgement
     others = [finding for finding in judgement.findings if finding not in effects]
-    return _told(judgement, [_changes(problem, outcome, judgement, effects), *others])
+    return _with_findings(judgement, [_changes(problem, outcome, judgement, effects), *others])
 
 
 def _is_effect(finding: Finding, outcome: Answered, judgement: Judgement) -> bool:
-    """Whether it tells of a changed part that is outside its budget."""
+    """Whether a finding is about a changed part that is outside its budget."""
     outside = judgement.grade is not None and judgement.grade.rank > Grade.B_PLUS.rank
     return (
         outside
@@ -49,12 +51,12 @@ def _is_effect(finding: Finding, outcome: Answered, judgement: Judgement) -> boo
 
 
 def _changes(problem: Problem, outcome: Answered, judgement: Judgement, effects: Sequence[Finding]) -> Finding:
-    """It gave another answer: a bug where that is a wrong one. The worst of its effects is shown."""
+    """The finding that the result changed: a bug if it is now wrong. It shows the worst effect."""
     parts = " and ".join(causes.part_name(part) for part in outcome.changed)
     verb = "differ" if len(outcome.changed) > 1 else "differs"
-    said = f"the {parts} {verb} from the plain call's"
+    message = f"the {parts} {verb} from the plain call's"
     if not effects:
-        detail = f"{said}, inside the budget"
+        detail = f"{message}, inside the budget"
         return _finding(problem, judgement, Severity.DIFFERENCE, f"changes:{problem.manner}", detail=detail)
     shown = effects[0]
     found = _finding(
@@ -62,7 +64,7 @@ def _changes(problem: Problem, outcome: Answered, judgement: Judgement, effects:
         judgement,
         Severity.BUG,
         f"changes:{problem.manner}",
-        detail="; ".join(filter(None, (said, f"{causes.part_name(shown.part)}: {shown.summary}", shown.detail))),
+        detail="; ".join(filter(None, (message, f"{causes.part_name(shown.part)}: {shown.summary}", shown.detail))),
         expected=shown.expected,
         observed=shown.observed,
     )
@@ -70,14 +72,14 @@ def _changes(problem: Problem, outcome: Answered, judgement: Judgement, effects:
 
 
 def _raises(problem: Problem, outcome: Raised, judgement: Judgement) -> Finding:
-    """It answered the plain call, and then raised."""
+    """The finding that a function raised an exception after a plain call that returned."""
     severity = Severity.DIFFERENCE if problem.manner in _REFUSABLE else Severity.BUG
     return _finding(
         problem,
         judgement,
         severity,
         f"raises:{problem.manner}",
-        expected="the answer of the plain call",
+        expected="the result of the plain call",
         observed=f"{outcome.type}: {outcome.message}"[:400],
     )
 
@@ -89,8 +91,8 @@ def _finding(
     cause: str,
     *,
     detail: str = "",
-    expected: str = "the answer of the plain call",
-    observed: str = "another one",
+    expected: str = "the result of the plain call",
+    observed: str = "a different result",
 ) -> Finding:
     return Finding(
         kind=Kind.INTEGRITY,
@@ -108,6 +110,6 @@ def _finding(
     )
 
 
-def _told(judgement: Judgement, findings: Sequence[Finding]) -> Judgement:
+def _with_findings(judgement: Judgement, findings: Sequence[Finding]) -> Judgement:
     ordered = tuple(sorted(findings, key=lambda finding: finding.severity.rank))
     return replace(judgement, verdict=Verdict.FINDING, findings=ordered)

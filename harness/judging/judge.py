@@ -3,9 +3,9 @@
 How far a result is from the exact value is arithmetic (`budget`, `comparison`, `assessment`). The hard part is the
 cause. One fault has many symptoms: a function that stores bfloat16 where it declared float32 is inaccurate in every
 row, returns zeros for small losses, and often happens to fit another convention. And one symptom has many causes: a
-gradient without the divisor of a mean is also that of a sum. A report that lists every symptom, or every cause that
-fits, is of no use; a report that names the wrong cause is worse. So the rules are tried in a fixed order, from the
-cause that makes the most of the rest meaningless to the one that claims the least:
+gradient that lacks the divisor of a mean is also the gradient of a sum. A report that lists every symptom, or every
+cause that fits, is of no use; a report that names the wrong cause is worse. So the rules are tried in a fixed order,
+from the cause that makes the most of the rest meaningless to the one that claims the least:
 
 1. The call (`CALL_RULES`). An overwritten input, a wrong shape, a number for an invalid problem: these need no exact
    value, and after the last two there is none to compare with.
@@ -20,10 +20,10 @@ cause that makes the most of the rest meaningless to the one that claims the lea
 6. The plain call (`consistency`). If a repeated or differently differentiated call changed the result, that is the
    cause, and the findings about its values become its effects.
 
-Simpler schemes were tried first. Taking the convention that fits best named one for every gradient of zeros, and for
-results that held nothing but NaN: hence the conditions in `neighbours`. Taking a grade for a cause said of any small
-error at large logits that the logsumexp is formed and then subtracted: now a mechanism is named only if an emulation
-reproduces it (docs/accuracy.md, section 4). What no rule explains is reported as unexplained.
+Simpler schemes were tried first. Taking the convention that fits best named a convention for every gradient of zeros,
+and for results of nothing but NaN: hence the conditions in `neighbours`. Taking a grade for a cause blamed any small
+error at large logits on a logsumexp that is formed and then subtracted: now a mechanism is named only if an emulation
+reproduces it (docs/accuracy.md, section 4). A deviation that no rule explains is reported as unexplained.
 
 Everything follows from the stored bits, so `logitmus judge` reproduces it on an old run. The only state is a memory of
 the last few problems, so that all subjects of one problem share its answers and budgets.
@@ -97,7 +97,7 @@ class Judge:
         return _judge(Case(problem, subject, self._bench(problem)), outcome)
 
     def judge_all(self, calls: Sequence[Call]) -> list[Judgement]:
-        """The judgements of many calls, in their order: the same as one by one, and much faster."""
+        """The judgements of many calls, in their order: the same as call by call, and much faster."""
         joined = batches(calls)
         return [
             _judge(Case(problem, subject, self._bench(problem), *joined.get(n, (None, 0))), outcome)

@@ -1,7 +1,7 @@
 """Mechanisms: known ways of computing a cross-entropy badly, emulated in NumPy.
 
-A mechanism is named only where its emulation reproduces every failing value of the result to the bit (or, for the
-order of a sum and for what subtracts large numbers, its excess to a quarter): a name is evidence, not a guess.
+A mechanism is named only if its emulation reproduces every failing value of the result bit by bit (or, for the order of
+a sum and for subtractions of large numbers, its error to within a quarter): a name is evidence, not a guess.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _sequential(d: Array) -> Array:
 
 
 def _added(terms: Array) -> Array:
-    """One after the other."""
+    """The sum, term by term."""
     total = np.zeros(terms.shape[0], terms.dtype)
     for term in np.ascontiguousarray(terms.T):
         total = total + term
@@ -47,7 +47,7 @@ def _pairwise(terms: Array) -> Array:
 
 
 def _online(d: Array) -> Array:
-    """One after the other, each shifted by the largest so far; the sum is rescaled when that grows."""
+    """The sum, term by term, each shifted by the largest so far; the sum is rescaled when that grows."""
     largest = np.full(d.shape[0], -np.inf, d.dtype)
     total = np.zeros(d.shape[0], d.dtype)
     for column in np.ascontiguousarray(d.T):
@@ -114,7 +114,7 @@ def _clipped(epsilon: float) -> Emulation:
     return emulate
 
 
-# Each takes the shifted logits, and gives the sums of their exponentials.
+# From the shifted logits to the sums of their exponentials.
 WEAK_SUMS: Final[Mapping[str, Callable[[Array], Array]]] = MappingProxyType(
     {"sequential_sum": _sequential, "online_sum": _online, **{f"sum_in_{n}_lanes": _lanes(n) for n in (4, 8, 16, 32)}}
 )
@@ -128,17 +128,17 @@ MECHANISMS: Final[Mapping[str, Emulation]] = MappingProxyType(
         "probabilities_clipped_to_1e-12": _clipped(1e-12),
     }
 )
-# What these lose is the rounding of a large number; beside that, how exp and the sum are rounded does not show.
+# These lose digits in rounding a large number; the roundings of exp and of the sum are negligible beside that.
 SUBTRACTING: Final = ("no_max_shift", "logsumexp_formed_and_then_subtracted")
 
 
 def reproducing(problem: Problem, subject: Subject, outcome: Answered, part: Assessment) -> str | None:
-    """The mechanism that reproduces the failing values of `part`; None: none known here does."""
+    """The first mechanism that reproduces the failing values of `part`, if any."""
     return next(_reproducing(problem, subject, outcome, part), None)
 
 
 def all_reproducing(problem: Problem, subject: Subject, outcome: Answered, part: Assessment) -> set[str]:
-    """Every mechanism that reproduces the failing values of `part`: an infinity has often more than one."""
+    """Every mechanism that reproduces the failing values of `part`; an infinity often has several."""
     return set(_reproducing(problem, subject, outcome, part))
 
 
@@ -147,21 +147,21 @@ def _reproducing(problem: Problem, subject: Subject, outcome: Answered, part: As
     if part.part == "grad_targets" or question.inputs != "logits" or question.fixed is not None:
         return
     a, _, _ = question.effective
-    seen = getattr(outcome, part.part)
+    observed = getattr(outcome, part.part)
     declared = subject.precision[problem.dtype].arithmetic
     for working in dict.fromkeys((declared, problem.dtype)):
         dtype = FLOAT_DTYPES[working]
-        # Budget B holds for every order of a sum, and to emulate one takes a loop over the classes.
-        weakly = working != declared or bool(part.inside_b[part.failing].all())
+        # Budget B covers every order of summation, and emulating an order takes a loop over the classes.
+        weak_sums = working != declared or bool(part.inside_b[part.failing].all())
         with np.errstate(all="ignore"):
             x, targets = question.x.astype(dtype), a.astype(dtype)
             for name, emulate in MECHANISMS.items():
-                made = _whole(question, part, *emulate(x, targets, dtype))
-                if _same_bits(made.astype(seen.dtype), seen, part.failing) or (
-                    name in SUBTRACTING and _same_excess(made, part)
+                emulated = _whole(question, part, *emulate(x, targets, dtype))
+                if _same_bits(emulated.astype(observed.dtype), observed, part.failing) or (
+                    name in SUBTRACTING and _same_excess(emulated, part)
                 ):
                     yield name
-            for name, total in WEAK_SUMS.items() if weakly else ():
+            for name, total in WEAK_SUMS.items() if weak_sums else ():
                 if _same_excess(_whole(question, part, *_shifted(x, targets, total)), part):
                     yield name
 
@@ -178,15 +178,15 @@ def _whole(question: Question, part: Assessment, losses: Array, p: Array) -> Arr
     return np.asarray(c * (total * p.astype(np.float64) - a))
 
 
-def _same_bits(made: Array, seen: Array, where: Array) -> bool:
-    """Every failing value, and not NaN alone: that says little about how it came."""
-    made, seen = made.reshape(where.shape)[where], seen.reshape(where.shape)[where]
-    same = made == seen
-    return bool((same | (np.isnan(made) & np.isnan(seen))).all() and same.any())
+def _same_bits(emulated: Array, observed: Array, where: Array) -> bool:
+    """Whether every failing value is reproduced, and not only NaN, which is no evidence for a formula."""
+    emulated, observed = emulated.reshape(where.shape)[where], observed.reshape(where.shape)[where]
+    same = emulated == observed
+    return bool((same | (np.isnan(emulated) & np.isnan(observed))).all() and same.any())
 
 
-def _same_excess(made: Array, part: Assessment) -> bool:
-    """Whether the emulated error explains what is seen to a quarter of it."""
+def _same_excess(emulated: Array, part: Assessment) -> bool:
+    """Whether the emulated errors agree with the observed ones to within a quarter."""
     where, exact = part.failing, part.compared.y
-    excess, emulated = (part.compared.r - exact)[where], (made.reshape(where.shape) - exact)[where]
-    return bool((np.abs(excess - emulated) <= np.abs(excess) / 4).all())
+    observed_error, emulated_error = (part.compared.r - exact)[where], (emulated.reshape(where.shape) - exact)[where]
+    return bool((np.abs(observed_error - emulated_error) <= np.abs(observed_error) / 4).all())

@@ -1,13 +1,13 @@
-"""Second derivatives: a gradient that is right, and what comes where it is differentiated once more.
+"""Second derivatives: the derivative of an accurate gradient, tested for wrong zeros, signs and NaN.
 
 The Hessian of a loss -log p_t by its logits is diag(p) - p p^T. Along the indicator e_t of the row's label, with the
 upstream gradient u of the row, it is u p_t (e_t - p) = -p_t g, where g = u (p - e_t) is the gradient: above 0 at the
 label, below 0 elsewhere (for u > 0).
 
-There is no budget for it, and no tolerance: what is said follows from a zero, a sign or a NaN. An element of more than
-sqrt(unit roundoff) |u| is neither lost nor turned over by roundings, whatever the formula: p, 1 - p and their products
-are at most 1, so that they are off by a few unit roundoffs times |u|, and half of the digits are left. Only rows are
-looked at whose gradient is itself within its budget, so that what makes p inaccurate is not held against them.
+There is no budget and no tolerance: a finding follows from a zero, a sign or a NaN. Roundings cannot turn an element of
+more than sqrt(unit roundoff) |u| to zero or change its sign, whatever the formula: p, 1 - p and their products are at
+most 1, so that their errors are a few unit roundoffs times |u|, and half of the digits remain. Only rows whose gradient
+is within its own budget are tested, so that an inaccurate p is not reported twice.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CAUSE: Final = "second_derivative:"
 
 
 def second_derivative(case: Case, outcome: Answered, parts: Sequence[Part]) -> Iterator[Finding]:
-    """The fault of `Answered.second_logits`, if it has one and was computed."""
+    """The fault of `Answered.second_logits`, if any."""
     part = next((part for part in parts if part.part == "grad_logits"), None)
     if outcome.second_logits is None or part is None or not _covers(case.question):
         return
@@ -79,7 +79,7 @@ def _losses(bench: Bench, question: Question) -> Array:
 
 
 def _least(question: Question, dtype: str) -> Array:
-    """(R,): what no rounding makes 0 or turns over, and no underflow takes."""
+    """(R,): the least magnitude that no rounding and no underflow turns to 0 or to the other sign."""
     f = format_of(dtype)
     divisor = abs(question.denominator) if question.reduction == "mean" else 1.0
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,7 +1,7 @@
-"""The oracle: the exact answer to a question, as enclosures. Two tiers behind one function.
+"""The oracle: the exact answer to a question, as enclosures, from two tiers behind one function.
 
-The fast tier is vectorised and proven (softmax.py), in float64 or in extended precision; the Arb tier is always right
-(arb_tier.py). The judge asks again with a higher precision wherever an enclosure is too wide for its verdict.
+The fast tier (`softmax`) is vectorised, with proven error bounds, in float64 or in extended precision; the Arb tier
+(`arb`) is always right. If an enclosure is too wide for a verdict, the judge requests a higher precision.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class UnanswerableError(LogitmusError, ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """The exact answer to a question, computed part by part when asked for.
+    """The exact answer to a question, each part computed on demand.
 
     Attributes:
-        question: what it answers. bits: those of the precision it is computed in.
-        working: the format of the fast tier; None: Arb. softmaxes: what other answers have made already.
+        bits: the precision that it is computed in.
+        working: the format of the fast tier; None: Arb. softmaxes: the workspaces that it shares with other answers.
     """
 
     question: Question
@@ -71,7 +71,7 @@ class Answer:
 
     @cached_property
     def others(self) -> tuple[Array, Array]:
-        """`Softmax.others` of lone targets, from the workspace; of no meaning in other rows."""
+        """`Softmax.others` of lone targets, from the workspace; meaningless in other rows."""
         return self.workspace.others(np.maximum(self.question.lone, 0))
 
     @cached_property
@@ -99,10 +99,10 @@ def answer(question: Question, *, bits: int = FAST, softmaxes: Softmaxes | None 
     Arb at 128 bits.
 
     Args:
-        softmaxes: those that other questions about the same problem have needed.
+        softmaxes: the workspaces of other questions about the same problem.
 
     Raises:
-        UnanswerableError: where the convention expects an exception.
+        UnanswerableError: if the convention expects an exception.
     """
     if question.refused is not None:
         raise UnanswerableError(f"the expected answer is an exception: {question.refused}")
@@ -119,15 +119,15 @@ def reference(problem: Problem, convention: Convention = PORTABLE, *, bits: int 
     """The exact answer to `problem` under `convention`: enclosures of the loss and of its gradients.
 
     Args:
-        problem: the question. convention: how it is meant; the portable one by default.
+        problem: the inputs and options. convention: how to interpret them; portable by default.
         bits: Arb's precision; 53 takes the float64 tier where it applies.
 
     Returns:
         An `Answer`; `.loss.rounded("float32")` is the correctly rounded value in a dtype, `.loss.lo` and `.loss.hi`
-        bound the exact one.
+        bound the exact value.
 
     Raises:
-        UnanswerableError: where the convention expects an exception (a label out of range, say).
+        UnanswerableError: if the convention expects an exception (for a label out of range, say).
 
     Example:
         >>> import numpy as np
@@ -150,9 +150,6 @@ def _fast_covers(question: Question, working: Working) -> bool:
         and (working is not DOUBLE or float(np.abs(x).max(where=np.isfinite(x), initial=0.0)) <= 2.0**1000)
         and trustworthy(working)
     )
-
-
-# --- fast tier ------------------------------------------------------------------------------------------------
 
 
 def _fast_rows(question: Question, work: Softmax) -> tuple[Array, Array]:
@@ -245,7 +242,7 @@ def _finish_gradient(question: Question, work: Softmax, gradient: Array, error: 
     return Enclosure.of(gradient, error)
 
 
-@np.errstate(over="ignore", invalid="ignore")  # an infinite weight or upstream: no answer, and nobody is told one
+@np.errstate(over="ignore", invalid="ignore")  # an infinite weight or upstream: no answer is reported
 def _fast_grad_logits(answer: Answer, work: Softmax) -> Enclosure:
     question = answer.question
     E, MU = work.working.E, work.working.MU
@@ -288,9 +285,6 @@ def _fast_grad_targets(answer: Answer, work: Softmax) -> Enclosure:
         gradient = np.where(scale == 0, 0.0, scale * value)
         error = np.where(scale == 0, 0.0, R * (np.abs(scale) * value_error + 6 * E * np.abs(gradient)) + MU)
     return _finish_gradient(question, work, gradient, error)
-
-
-# --- Arb tier -------------------------------------------------------------------------------------------------
 
 
 def _arb_loss(answer: Answer) -> Enclosure:

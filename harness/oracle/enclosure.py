@@ -13,7 +13,7 @@ from logitmus.core.floats import FLOAT_DTYPES, Array
 
 @dataclass(frozen=True)
 class Enclosure:
-    """Exact values y with |y - (mid + rest)| <= radius, elementwise; all float64, one shape.
+    """Exact values y with |y - (mid + rest)| <= radius, element by element; all arrays are float64 and have one shape.
 
     The unevaluated sum mid + rest carries about 106 bits, so that results in float64 can be judged to a fraction of
     their ulp. Where mid is NaN or infinite, so is the exact value (or it is beyond float64), and rest = radius = 0.
@@ -72,26 +72,26 @@ class Enclosure:
         return Enclosure(self.mid.reshape(shape), self.rest.reshape(shape), self.radius.reshape(shape))
 
     def cut(self, rows: slice | tuple[int, ...]) -> Enclosure:
-        """Some of the rows, or one element."""
+        """Some of the rows, or a single element."""
         return Enclosure(self.mid[rows], self.rest[rows], self.radius[rows])
 
     def contains(self, value: float, index: tuple[int, ...] = ()) -> bool:
         """Whether a float64 lies in the interval at `index` (NaN lies where the exact value is NaN)."""
-        one = self.cut(index)
-        lo, hi = float(one.lo), float(one.hi)
+        element = self.cut(index)
+        lo, hi = float(element.lo), float(element.hi)
         return bool(np.isnan(value) and np.isnan(lo)) or lo <= value <= hi
 
     def rounded(self, dtype: str) -> Array:
         """The exact values, rounded to nearest-even into a dtype of `FLOAT_DTYPES`.
 
-        Correct wherever both ends round alike, which `decided` tells.
+        Correct where both ends round to the same value (`decided`).
         """
         with np.errstate(over="ignore", invalid="ignore"):
             return np.asarray(self.mid + self.rest).astype(FLOAT_DTYPES[dtype])
 
     def decided(self, dtype: str) -> Array:
         """Where both ends of the enclosure round to the same value of the dtype."""
-        if dtype == "float64":  # mid is already the nearest; do both ends stay with it?
+        if dtype == "float64":  # mid is the nearest float64; do both ends round to it?
             ends = self.mid + (self.rest - self.radius), self.mid + (self.rest + self.radius)
         else:
             with np.errstate(over="ignore", invalid="ignore"):
@@ -99,9 +99,9 @@ class Enclosure:
         return np.asarray((ends[0] == ends[1]) | np.isnan(self.mid))
 
     def describe(self, index: tuple[int, ...] = ()) -> str:
-        """The interval at `index` for a person: the digits that are certain, and one more at each end."""
-        one = self.cut(index)
-        lo, hi = float(one.lo), float(one.hi)
+        """The interval at `index` as text: the certain digits, and a further digit at each end."""
+        element = self.cut(index)
+        lo, hi = float(element.lo), float(element.hi)
         if np.isnan(lo) or lo == hi:
             return repr(lo)
         if np.isinf(lo) or np.isinf(hi):  # an end beyond float64's largest number

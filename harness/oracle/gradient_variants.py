@@ -1,7 +1,7 @@
-"""Misreadings: the questions that a faulty gradient may be right for, made from the right one.
+"""Gradient variants: modified questions for which a faulty gradient may be right.
 
-That of a loss whose upstream gradient is not read, whose mean is not divided, whose labels are not subtracted: each is
-a question of its own, which the oracle answers like any other (docs/accuracy.md, section 5).
+The upstream gradient is ignored, the mean is not divided, the target is not subtracted: each variant is a question of
+its own, which the oracle answers like any other (docs/accuracy.md, section 5).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from logitmus.core.floats import Array
 from logitmus.core.problem import Problem
 from logitmus.oracle.question import Question
 
-Misread = Callable[[Question, Problem], Iterator[Question]]
+Modification = Callable[[Question, Problem], Iterator[Question]]
 
 
 def _upstream_ignored(question: Question, problem: Problem) -> Iterator[Question]:
-    """That of the result; or that of the rows, which a mean's divisor is a part of."""
+    """The upstream gradient of the result; or of the rows, which includes the divisor of a mean."""
     if problem.cotangent is None:
         return
     ones = np.ones(question.rows)
@@ -30,14 +30,14 @@ def _upstream_ignored(question: Question, problem: Problem) -> Iterator[Question
         yield replace(question, upstream=ones, divisor=np.ones(1))
 
 
-def _upstream_joined(joined: Callable[[Array], float]) -> Misread:
-    """One number takes the place of every row's own."""
+def _upstream_joined(joined: Callable[[Array], float]) -> Modification:
+    """A single number replaces the upstream gradient of every row."""
 
-    def misread(question: Question, _: Problem) -> Iterator[Question]:
+    def modify(question: Question, _: Problem) -> Iterator[Question]:
         if question.reduction == "none" and question.rows and np.ptp(question.upstream):
             yield replace(question, upstream=np.full(question.rows, joined(question.upstream)))
 
-    return misread
+    return modify
 
 
 def _zero(question: Question, _: Problem) -> Iterator[Question]:
@@ -59,7 +59,7 @@ def _divided_twice(question: Question, _: Problem) -> Iterator[Question]:
 
 
 def _divided(question: Question, _: Problem) -> Iterator[Question]:
-    """By the rows, as if a mean had been asked for."""
+    """Divided by the number of rows, as for a mean."""
     if question.reduction != "mean":
         for count in {question.rows, int(question.kept.sum())} - {0, 1}:
             yield replace(question, divisor=np.array([float(count)]))
@@ -79,7 +79,7 @@ def _weights_ignored(question: Question, _: Problem) -> Iterator[Question]:
 
 
 def _ignored_rows_kept(question: Question, problem: Problem) -> Iterator[Question]:
-    """Their labels taken as they are, for class 0, counted from the end, or for no class at all."""
+    """Their labels are clipped, replaced by class 0, counted from the end, or dropped."""
     if question.kept.all() or question.labels is None or not question.classes:
         return
     raw = np.where(question.kept, question.labels, problem.targets.reshape(-1).astype(np.int64))
@@ -88,23 +88,23 @@ def _ignored_rows_kept(question: Question, problem: Problem) -> Iterator[Questio
         yield replace(question, labels=labels, kept=kept)
     a = question.effective[0]
     at_no_class = np.where(question.kept[:, None], a, 0.0)
-    yield replace(_beside(question, question.x, at_no_class, np.where(question.kept, 0.0, 1.0)), kept=kept)
+    yield replace(_with_extra_class(question, question.x, at_no_class, np.where(question.kept, 0.0, 1.0)), kept=kept)
 
 
 def _target_not_subtracted(question: Question, _: Problem) -> Iterator[Question]:
     a = question.effective[0]
-    yield _beside(question, question.x, np.zeros_like(a), a.sum(axis=1))
+    yield _with_extra_class(question, question.x, np.zeros_like(a), a.sum(axis=1))
 
 
 def _softmax_missing(question: Question, _: Problem) -> Iterator[Question]:
-    """The logsumexp is taken for a constant: all of the softmax goes to a class that is not there."""
+    """The logsumexp is treated as a constant: an extra class takes all of the softmax."""
     a = question.effective[0]
     x = np.where(np.isfinite(question.x), -np.inf, question.x)
-    yield _beside(question, x, a, np.zeros(question.rows), last=0.0)
+    yield _with_extra_class(question, x, a, np.zeros(question.rows), last=0.0)
 
 
-def _beside(question: Question, x: Array, a: Array, rest: Array, *, last: float = -np.inf) -> Question:
-    """A question with one more class, whose logit is `last` and whose target is `rest`; its gradient is not read."""
+def _with_extra_class(question: Question, x: Array, a: Array, rest: Array, *, last: float = -np.inf) -> Question:
+    """A question with an extra class, with the logit `last` and the target `rest`; its gradient is not compared."""
     return replace(
         question,
         x=np.column_stack([x, np.full(question.rows, last)]),
@@ -118,7 +118,7 @@ def _beside(question: Question, x: Array, a: Array, rest: Array, *, last: float 
     )
 
 
-MISREADINGS: Final[Mapping[str, Misread]] = MappingProxyType(
+VARIANTS: Final[Mapping[str, Modification]] = MappingProxyType(
     {
         "upstream_ignored": _upstream_ignored,
         "upstream_first": _upstream_joined(lambda upstream: float(upstream[0])),

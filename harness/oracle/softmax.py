@@ -1,4 +1,4 @@
-"""The workspace of oracle and budgets: softmax and its parts, with a proven bound on every part.
+"""The softmax and its parts, with a proven error bound on every part: the workspace of oracle and budgets.
 
 Formulas: docs/accuracy.md, section 1. The bound assumes that + - * / are correctly rounded to unit roundoff E, that
 exp and log1p are within 4 ulp (8 E) for normal results and MU absolute otherwise (`trustworthy` tests that against
@@ -28,7 +28,7 @@ class Working:
     """A format to compute in.
 
     Attributes:
-        bits: of its significand, the leading one included. E: its unit roundoff. MU: its smallest normal number.
+        bits: of its significand, with the leading bit. E: its unit roundoff. MU: its smallest normal number.
     """
 
     dtype: Any
@@ -44,7 +44,7 @@ class Working:
 
 
 DOUBLE: Final = Working.of(np.float64)
-# x87's 80 bits or IEEE's 128, where "long double" is one of them; None elsewhere: Arb does its work then.
+# The long double of x87 (80 bits) or IEEE (128 bits). None on other machines, where Arb takes its place.
 EXTENDED: Final = Working.of(np.longdouble) if np.finfo(np.longdouble).nmant in (63, 112) else None
 
 
@@ -135,7 +135,7 @@ def softmax(x: Array, working: Working = DOUBLE) -> Softmax:
     if lost.any():
         plus = x == np.inf
         lost = np.isnan(m) | (plus.sum(axis=1) > 1) | (m == -np.inf)
-        d = np.where(plus | lost[:, None], 0.0, d)  # one +inf: probability 1 there
+        d = np.where(plus | lost[:, None], 0.0, d)  # a single +inf: probability 1 there
     exponentials = np.exp(d)
     exponentials[np.arange(rows), top] = 0.0
     abs_d = np.abs(d)
@@ -169,24 +169,24 @@ def softmax(x: Array, working: Working = DOUBLE) -> Softmax:
 
 
 class Softmaxes:
-    """The workspaces of one problem, each made once: most of the questions that it can be differ in other things."""
+    """The workspaces of one problem, each computed once: most questions about a problem share their logits."""
 
     def __init__(self) -> None:
-        self._made: list[tuple[Array, Softmax]] = []
+        self._computed: list[tuple[Array, Softmax]] = []
 
     def of(self, x: Array, working: Working = DOUBLE) -> Softmax:
         """`softmax` of x."""
-        for seen, made in self._made:
-            if made.working is working and (seen is x or np.array_equal(seen, x)):
-                return made
-        made = softmax(x, working)
-        self._made.append((x, made))
-        return made
+        for logits, workspace in self._computed:
+            if workspace.working is working and (logits is x or np.array_equal(logits, x)):
+                return workspace
+        workspace = softmax(x, working)
+        self._computed.append((x, workspace))
+        return workspace
 
 
 @cache
 def trustworthy(working: Working) -> bool:
-    """Whether this machine's exp and log1p keep the assumed bounds, on 10^4 points against Arb."""
+    """Whether exp and log1p keep the assumed bounds on this machine, at 10^4 points compared with Arb."""
     # Integers scaled by powers of two: the same points on every machine; the last ones are exp's thresholds.
     deepest = math.log(2) * int(np.finfo(working.dtype).minexp - np.finfo(working.dtype).nmant)
     steps = np.arange(1, 4001, dtype=np.float64)
@@ -198,7 +198,7 @@ def trustworthy(working: Working) -> bool:
             [-708.3, -708.4, -744.4, -745.1, -745.2, -11355.1, -11356.5, -11399.4, -1e5],
         ]
     ).astype(working.dtype)
-    exp_points[:4000] /= 3  # not only points that float64 holds, too
+    exp_points[:4000] /= 3  # points that float64 cannot hold, too
     exp_points[:2000] *= 3
     log_points = np.concatenate([steps * 32.0, 2.0 ** -np.arange(1000.0), steps[:900] * 2.0**-10]).astype(working.dtype)
     log_points[::3] /= 3
@@ -228,6 +228,6 @@ def _exactly(values: Array) -> list[Any]:
     total = [arb(0)] * len(values)
     while fraction.any():
         piece = fraction.astype(np.float64)
-        total = [one + arb(more) for one, more in zip(total, piece.tolist(), strict=True)]
+        total = [ball + arb(part) for ball, part in zip(total, piece.tolist(), strict=True)]
         fraction = fraction - piece
-    return [one * arb(2) ** power for one, power in zip(total, exponent.tolist(), strict=True)]
+    return [ball * arb(2) ** power for ball, power in zip(total, exponent.tolist(), strict=True)]

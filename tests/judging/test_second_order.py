@@ -1,4 +1,4 @@
-"""Second derivatives: right ones pass however they are made; zeros, signs and NaN are told beside a right gradient."""
+"""Second derivatives: correct ones pass whatever their formula; wrong zeros, signs and NaN are found."""
 
 from __future__ import annotations
 
@@ -169,9 +169,9 @@ def test_to_refuse_is_a_difference_and_other_bits_of_the_gradient_are_no_fault()
 
 def test_it_is_asked_of_logits_and_labels_without_options() -> None:
     manners = ("second_order",)
-    asked = subject(PORTABLE, manners=manners, options=frozenset({"label_smoothing"}))
-    assert asked.why_not(SEED) is None
-    assert "without options" in (asked.why_not(SEED.but(label_smoothing=0.1)) or "")
+    declared = subject(PORTABLE, manners=manners, options=frozenset({"label_smoothing"}))
+    assert declared.why_not(SEED) is None
+    assert "without options" in (declared.why_not(SEED.but(label_smoothing=0.1)) or "")
     probabilities = subject(PORTABLE.but(inputs="log_probabilities"), manners=manners)
     assert "of logits" in (probabilities.why_not(SEED.but(logits=-np.abs(SEED.logits))) or "")
     soft = subject(PORTABLE, manners=manners, targets="probabilities")

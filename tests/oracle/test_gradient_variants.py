@@ -19,7 +19,7 @@ from logitmus.core.floats import FLOAT_DTYPES, Array, float_array
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Problem
 from logitmus.judging.judge import Judge
-from logitmus.oracle.gradient_variants import MISREADINGS
+from logitmus.oracle.gradient_variants import VARIANTS
 from logitmus.results.summary import Summary
 
 
@@ -152,7 +152,7 @@ def answered(problem: Problem, backward: Callable[[Step], Array]) -> Answered:
     return Answered(np.asarray(loss).astype(own), np.asarray(backward(step)).astype(own))
 
 
-def asked(dtype: str, reduction: str = "none", *, upstream: bool = True, labels=(1, 3, 0, 2), **more) -> Problem:
+def problem_of(dtype: str, reduction: str = "none", *, upstream: bool = True, labels=(1, 3, 0, 2), **more) -> Problem:
     logits = float_array([[0, 1, -2, 3], [4, 0.5, 0, -1], [2, 2, 1, 0], [-1, 0, 5, 2]], dtype)
     given = [1, -2, 0.5, 3] if reduction == "none" else 0.375
     return Problem(
@@ -174,49 +174,49 @@ def judged(problem: Problem, backward: Callable[[Step], Array]) -> Judgement:
 
 def three_rows(dtype: str) -> Problem:
     """With as many rows as classes nobody could tell which of the two a gradient is divided by."""
-    four = asked(dtype, upstream=False)
+    four = problem_of(dtype, upstream=False)
     return four.but(logits=four.logits[:3], targets=four.targets[:3])
 
 
 NAMED = [
-    (ignores_the_upstream, "gradient:upstream_ignored", asked),
-    (ignores_the_upstream, "gradient:upstream_ignored", lambda dtype: asked(dtype, "mean")),
+    (ignores_the_upstream, "gradient:upstream_ignored", problem_of),
+    (ignores_the_upstream, "gradient:upstream_ignored", lambda dtype: problem_of(dtype, "mean")),
     (
         uses_the_first_of_the_upstream,
         "gradient:upstream_first",
-        lambda d: asked(d).but(cotangent=float_array([2, 1, 5, 3], d)),
+        lambda d: problem_of(d).but(cotangent=float_array([2, 1, 5, 3], d)),
     ),
-    (uses_the_mean_of_the_upstream, "gradient:upstream_mean", asked),
-    (uses_the_sum_of_the_upstream, "gradient:upstream_sum", asked),
-    (does_not_flow, "gradient:zero", lambda dtype: asked(dtype, "sum")),
-    (has_the_wrong_sign, "gradient:negated", asked),
-    (is_not_divided, "gradient:not_divided", lambda dtype: asked(dtype, "mean")),
-    (is_divided_twice, "gradient:divided_twice", lambda dtype: asked(dtype, "mean")),
-    (is_always_divided, "gradient:divided", lambda dtype: asked(dtype, "sum", labels=(1, 3, 0, 0))),
+    (uses_the_mean_of_the_upstream, "gradient:upstream_mean", problem_of),
+    (uses_the_sum_of_the_upstream, "gradient:upstream_sum", problem_of),
+    (does_not_flow, "gradient:zero", lambda dtype: problem_of(dtype, "sum")),
+    (has_the_wrong_sign, "gradient:negated", problem_of),
+    (is_not_divided, "gradient:not_divided", lambda dtype: problem_of(dtype, "mean")),
+    (is_divided_twice, "gradient:divided_twice", lambda dtype: problem_of(dtype, "mean")),
+    (is_always_divided, "gradient:divided", lambda dtype: problem_of(dtype, "sum", labels=(1, 3, 0, 0))),
     (is_a_mean_over_classes, "gradient:divided_by_classes", three_rows),
-    (lacks_the_weights, "gradient:weights_ignored", lambda d: asked(d, "mean", weight=weights(d))),
-    (lacks_the_weights, "gradient:weights_ignored", lambda d: asked(d, weight=weights(d), label_smoothing=0.25)),
-    (keeps_ignored_rows, "gradient:ignored_rows_kept", lambda d: asked(d, ignore_index=3)),
+    (lacks_the_weights, "gradient:weights_ignored", lambda d: problem_of(d, "mean", weight=weights(d))),
+    (lacks_the_weights, "gradient:weights_ignored", lambda d: problem_of(d, weight=weights(d), label_smoothing=0.25)),
+    (keeps_ignored_rows, "gradient:ignored_rows_kept", lambda d: problem_of(d, ignore_index=3)),
     (
         keeps_the_softmax_of_ignored_rows,
         "gradient:ignored_rows_kept",
-        lambda d: asked(d, "mean", labels=(1, -100, 0, 2), ignore_index=-100),
+        lambda d: problem_of(d, "mean", labels=(1, -100, 0, 2), ignore_index=-100),
     ),
-    (subtracts_no_target, "gradient:target_not_subtracted", lambda d: asked(d, weight=weights(d))),
-    (detaches_the_logsumexp, "gradient:softmax_missing", lambda d: asked(d, "mean", label_smoothing=0.25)),
-    (forgets_smoothing, "gradient_of:smoothing=dropped", lambda d: asked(d, label_smoothing=0.25)),
+    (subtracts_no_target, "gradient:target_not_subtracted", lambda d: problem_of(d, weight=weights(d))),
+    (detaches_the_logsumexp, "gradient:softmax_missing", lambda d: problem_of(d, "mean", label_smoothing=0.25)),
+    (forgets_smoothing, "gradient_of:smoothing=dropped", lambda d: problem_of(d, label_smoothing=0.25)),
     (
         divides_by_all_rows,
         "gradient_of:mean_denominator=rows",
-        lambda d: asked(d, "mean", labels=(1, -1, 0, 2), ignore_index=-1),
+        lambda d: problem_of(d, "mean", labels=(1, -1, 0, 2), ignore_index=-1),
     ),
 ]
 EVERY = [
-    asked,
-    *(lambda d, r=r: asked(d, r, weight=weights(d), label_smoothing=0.125) for r in ("none", "sum", "mean")),
-    lambda d: asked(d, "mean", labels=(1, -100, 0, 2), ignore_index=-100),
-    lambda d: asked(d, upstream=False),
-    lambda d: asked(d).but(logits=float_array(np.full((4, 4), 3), d)),
+    problem_of,
+    *(lambda d, r=r: problem_of(d, r, weight=weights(d), label_smoothing=0.125) for r in ("none", "sum", "mean")),
+    lambda d: problem_of(d, "mean", labels=(1, -100, 0, 2), ignore_index=-100),
+    lambda d: problem_of(d, upstream=False),
+    lambda d: problem_of(d).but(logits=float_array(np.full((4, 4), 3), d)),
 ]
 
 
@@ -237,7 +237,7 @@ def test_a_right_backward_pass_has_no_finding(ask, dtype: str) -> None:
 
 
 def test_what_fits_as_well_is_said() -> None:
-    problem = asked("float32").but(cotangent=float_array([2, 0, 1, 1], "float32"))
+    problem = problem_of("float32").but(cotangent=float_array([2, 0, 1, 1], "float32"))
     (finding,) = judged(problem, uses_the_mean_of_the_upstream).findings
     assert finding.cause == "gradient:upstream_ignored"
     assert finding.alternatives == ("gradient:upstream_mean",)
@@ -252,7 +252,7 @@ def test_zeros_that_underflowed_are_not_said_not_to_flow() -> None:
 
 
 def test_a_wrong_loss_is_told_first() -> None:
-    problem = asked("float32")
+    problem = problem_of("float32")
     outcome = answered(problem, has_the_wrong_sign)
     wrong = Answered(outcome.loss + np.float32(1), outcome.grad_logits)
     causes = {f.cause for f in Judge().judge(problem, subject(), wrong).findings}
@@ -260,15 +260,15 @@ def test_a_wrong_loss_is_told_first() -> None:
 
 
 def test_every_misreading_is_said_in_words() -> None:
-    said = {causes.summary(f"gradient:{name}") for name in MISREADINGS}
-    assert len(said) == len(MISREADINGS)
-    assert not any("_" in text for text in said)
+    summaries = {causes.summary(f"gradient:{name}") for name in VARIANTS}
+    assert len(summaries) == len(VARIANTS)
+    assert not any("_" in text for text in summaries)
 
 
 def test_what_one_problem_leaves_open_another_settles() -> None:
-    either = asked("float32").but(cotangent=float_array([2, 0, 1, 1], "float32"))
+    either = problem_of("float32").but(cotangent=float_array([2, 0, 1, 1], "float32"))
     summary = Summary()
-    for problem in (asked("float32"), either):
+    for problem in (problem_of("float32"), either):
         summary.add(Judged(problem, judged(problem, uses_the_mean_of_the_upstream)))
     (group,) = summary.groups()
     assert (group.finding.cause, group.count) == ("gradient:upstream_mean", 2)
