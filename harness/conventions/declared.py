@@ -20,7 +20,7 @@ from logitmus.core.subject import Subject, outside_domain
 from logitmus.execution import registry
 from logitmus.oracle.answer import answer
 from logitmus.oracle.enclosure import Enclosure
-from logitmus.oracle.question import ask
+from logitmus.oracle.resolve import resolve
 
 DTYPE: Final = "float32"  # what every framework computes in unless told otherwise
 
@@ -85,7 +85,7 @@ def _said(problem: Problem, subject: Subject) -> Saying:
     outside = outside_domain(subject.convention.inputs, problem)
     if why_not is not None and why_not != outside:
         return Saying(value="", why=why_not, asked=False, functions={})
-    question = ask(problem, subject.convention)
+    question = resolve(problem, subject.convention)
     if question.refused is not None:
         return Saying(value="", why=f"an exception: {question.refused}", asked=True, functions={})
     if bool(question.unjudged.any()):

@@ -29,7 +29,8 @@ from logitmus.core.floats import Array, float_array
 from logitmus.core.problem import REDUCTIONS, Problem
 from logitmus.oracle.answer import UnanswerableError, answer
 from logitmus.oracle.enclosure import Enclosure
-from logitmus.oracle.question import Question, ask
+from logitmus.oracle.question import Question
+from logitmus.oracle.resolve import resolve
 
 Numbers = str | float | Sequence[str | float]
 
@@ -182,7 +183,7 @@ def explain(
     rows = None if gradient is None else parse_gradient(gradient, problem, dtype)
     return Explanation(
         problem=problem,
-        portable={name: _portable(ask(problem.but(reduction=name), PORTABLE)) for name in reductions},
+        portable={name: _portable(resolve(problem.but(reduction=name), PORTABLE)) for name in reductions},
         divisor=_divisor(problem),
         observed=found["observed"].readings if observed is not None else (),
         expected=None if expected is None else found["expected"].readings,
@@ -234,7 +235,7 @@ class _Search:
 
     def _exact(self, problem: Problem) -> Reading | None:
         """The plain definition by the oracle's exact answer, for what plain floating point cannot decide."""
-        question = ask(problem, PORTABLE)
+        question = resolve(problem, PORTABLE)
         if question.refused is not None or bool(question.unjudged.any()):
             return None
         loss = answer(question).loss
@@ -390,7 +391,7 @@ def _with_options(x: Array, t: Array, weight: object, ignore_index: int | None, 
 
 def _divisor(problem: Problem) -> str:
     """What the mean of the plain definition divides by, with the number."""
-    question = ask(problem.but(reduction="mean"), PORTABLE)
+    question = resolve(problem.but(reduction="mean"), PORTABLE)
     if question.refused is not None:
         return ""
     if question.weight is not None and question.labels is not None:

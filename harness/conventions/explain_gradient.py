@@ -13,7 +13,8 @@ from logitmus.core.convention import PORTABLE
 from logitmus.core.problem import Problem
 from logitmus.oracle.answer import answer
 from logitmus.oracle.gradient_variants import VARIANTS
-from logitmus.oracle.question import Question, ask
+from logitmus.oracle.question import Question
+from logitmus.oracle.resolve import resolve
 
 PrintedRows = list[list[PrintedNumber]]
 
@@ -64,7 +65,7 @@ def gradient_readings(
         if upstream is not None:
             cotangent = np.array(upstream).reshape(problem.batch) if reduction == "none" else np.array(upstream[0])
         shaped = problem.but(reduction=reduction, cotangent=cotangent)
-        portable = ask(shaped, PORTABLE)
+        portable = resolve(shaped, PORTABLE)
         if portable.refused is not None:
             continue
         if _is_gradient(given, portable):
@@ -72,7 +73,7 @@ def gradient_readings(
             continue
         seen = {portable.key}
         for change in convention_changes(problem):
-            question = ask(shaped, PORTABLE.but(**{change.name: change.value}))
+            question = resolve(shaped, PORTABLE.but(**{change.name: change.value}))
             if question.key not in seen and question.refused is None:
                 seen.add(question.key)
                 if _is_gradient(given, question):

@@ -17,7 +17,7 @@ from logitmus.core.convention import Convention
 from logitmus.core.finding import Finding, Judgement, Verdict
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
-from logitmus.oracle.question import ask
+from logitmus.oracle.resolve import resolve
 
 SEPARATING: Final = "separating"  # the family of problems that are in a run for this sake alone
 _FAMILY: Final = "convention-probes"
@@ -70,12 +70,12 @@ class Doubts:
 
     def not_refuted(self, subject: Subject, fitting: frozenset[str]) -> list[str]:
         """The candidates ("field=value") by which no probe that was answered as declared asks anything else."""
-        probes = [(probe, ask(probe, subject.convention)) for probe in self._kept.get(subject.id, {}).values()]
+        probes = [(probe, resolve(probe, subject.convention)) for probe in self._kept.get(subject.id, {}).values()]
         judged = [(probe, question.key) for probe, question in probes if not question.unjudged.any()]
         return [
             text
             for text in sorted(fitting)
-            if all(ask(probe, _with(subject.convention, text)).key == key for probe, key in judged)
+            if all(resolve(probe, _with(subject.convention, text)).key == key for probe, key in judged)
         ]
 
     def problems(self, subjects: Mapping[str, Subject]) -> Iterator[tuple[Problem, str]]:
@@ -98,8 +98,8 @@ def separating(subject: Subject, fitting: Iterable[str]) -> list[Problem]:
     asked: list[tuple[Problem, object, dict[str, object]]] = []
     for probe in suite("full", families=[_FAMILY]):
         if subject.why_not(probe) is None:
-            keys: dict[str, object] = {text: ask(probe, convention).key for text, convention in conventions.items()}
-            asked.append((probe.but(family=SEPARATING), ask(probe, subject.convention).key, keys))
+            keys: dict[str, object] = {text: resolve(probe, convention).key for text, convention in conventions.items()}
+            asked.append((probe.but(family=SEPARATING), resolve(probe, subject.convention).key, keys))
     found: list[Problem] = []
     for answers in (3, 2):
         for probe, declared, keys in asked:

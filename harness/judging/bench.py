@@ -18,7 +18,8 @@ from logitmus.core.relevance import relevant_choices
 from logitmus.judging.budget import Budget, Roundoffs
 from logitmus.judging.comparison import Compared, compare
 from logitmus.oracle.answer import FAST, WIDE, Answer, answer
-from logitmus.oracle.question import Question, ask
+from logitmus.oracle.question import Question
+from logitmus.oracle.resolve import resolve
 from logitmus.oracle.softmax import Softmaxes
 
 
@@ -37,7 +38,7 @@ class Bench:
         """The problem, resolved under a convention."""
         choices = self._concerned(convention)
         if choices not in self._questions:
-            self._questions[choices] = ask(self.problem, convention)
+            self._questions[choices] = resolve(self.problem, convention)
         return self._questions[choices]
 
     @cached_property

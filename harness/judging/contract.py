@@ -15,7 +15,7 @@ from logitmus.core.observation import Answered
 from logitmus.judging.assessment import Part
 from logitmus.judging.case import Case
 from logitmus.judging.neighbours import REFUSING, explanation, fitting_neighbours
-from logitmus.oracle.question import reduction_of
+from logitmus.oracle.resolve import reduction_of
 
 SHAPE = "shape:"
 

@@ -20,7 +20,8 @@ from logitmus.core.floats import Array
 from logitmus.core.problem import Problem
 from logitmus.oracle import arb
 from logitmus.oracle.enclosure import Enclosure
-from logitmus.oracle.question import Question, ask
+from logitmus.oracle.question import Question
+from logitmus.oracle.resolve import resolve
 from logitmus.oracle.softmax import DOUBLE, EXTENDED, R, Softmax, Softmaxes, Working, trustworthy
 
 _RowFunction = Callable[[Question, int, arb.RowBalls | None, Any], list[Any]]
@@ -136,7 +137,7 @@ def reference(problem: Problem, convention: Convention = PORTABLE, *, bits: int 
         >>> float(reference(seed).loss.rounded("float32")[0])
         0.7436683773994446
     """
-    return answer(ask(problem, convention), bits=bits)
+    return answer(resolve(problem, convention), bits=bits)
 
 
 def _fast_covers(question: Question, working: Working) -> bool:
@@ -165,7 +166,7 @@ def _fast_rows(question: Question, work: Softmax) -> tuple[Array, Array]:
 
 
 def _lone_rows(question: Question, work: Softmax) -> tuple[Array, Array]:
-    assert question.labels is not None  # noqa: S101  (ask() gives labels or q)
+    assert question.labels is not None  # noqa: S101  (a question has labels or q)
     E, MU = work.working.E, work.working.MU
     value, value_error = work.neg_log_p_at(question.labels)
     if question.weight is None:

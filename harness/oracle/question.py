@@ -1,7 +1,23 @@
-"""Questions: a problem under a convention, every choice resolved; nothing is left but numbers.
+"""Questions: a problem under a convention, with every choice resolved into numbers and masks.
 
-Two conventions that differ only in what a problem does not touch give questions with the same `key`, so that their
-answers are computed once and a difference between them is never reported.
+A convention has some thirty fields, and most of them matter to few problems: a label out of range, a row that is
+ignored, a mean of nothing, 0 times infinity. What is hard is that oracle, budgets and diagnosis all need to get each of
+these right, in three kinds of arithmetic (float64, extended, Arb balls) that must agree.
+
+If each of them read the convention, every field would be interpreted in several places, and a place that forgot one
+would show as a false finding. So a convention is interpreted only once, by `resolve`, and a `Question` holds the
+outcome: float64 arrays (which hold every input exactly), three masks of rows, and a few choices of formula. The code
+behind it knows formulas and no conventions. The masks are enough for all special rows:
+
+- `kept`: rows that are read at all. An ignored row is not kept.
+- `forced`: rows whose value a convention prescribes, NaN or 0, as for a label out of range that gives NaN. It is a
+  factor (1 elsewhere), so that it also applies to gradients.
+- `unjudged`: rows for which a convention names no value ("garbage"), or where no exact value exists.
+
+A faulty gradient is explained in the same terms: as the right gradient of a modified question (`gradient_variants`).
+
+Different conventions often resolve a problem to the same question. `key`, a digest of its content, identifies it:
+answers are computed once for each key, and a difference between conventions with the same key is never reported.
 """
 
 from __future__ import annotations
@@ -14,32 +30,28 @@ from typing import Any, Literal
 
 import numpy as np
 
-from logitmus.core.convention import Convention
-from logitmus.core.floats import Array, format_of
-from logitmus.core.problem import DEFAULT_REDUCTION, Problem
-
-LOST_ROW = np.nan
+from logitmus.core.floats import Array
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What is to be computed.
+    """A problem under a convention; see the module.
 
     Attributes (R rows, K classes; float64 holds every input exactly):
         inputs, log_base, probability_scale, soft_target_gradient: as in `Convention`.
         clip: the bounds that probabilities are clipped to, or None.
         x: (R, K). labels: (R,) int64 in [0, K), or None. q: (R, K) target probabilities, or None.
         weight: (K,) or None. eps, spread, weigh: label smoothing, where it goes, whose weight it carries.
-        kept: (R,) rows that are read. forced: (R,) NaN or 0 where a convention names the row's value, else 1.
+        kept: (R,) rows that are read. forced: (R,) NaN or 0 where a convention prescribes the value of the row, else 1.
         unjudged: (R,) rows for which the convention names no value.
-        reduction: "none", "sum" or "mean", also where the problem asks for none.
-        divisor: the terms whose exact sum a mean divides by (class weights, or one count).
+        reduction: "none", "sum" or "mean"; never the default.
+        divisor: the terms whose exact sum a mean divides by (class weights, or a single count).
         upstream: (R,) cotangent of each row, before a mean divides.
-        refused: why an exception is the expected answer; None: it is not.
-        fixed: the whole result, where a convention names it (the mean of no rows); None: computed.
+        refused: why an exception is the right answer; None: it is not.
+        fixed: the whole result, where a convention prescribes it (the mean of no rows); None: computed.
         nan_products: 0 * inf is NaN. nan_infinities: a +inf logit gives NaN.
-        open_infinities: the gradient at a +inf logit is whatever inf - inf makes of it.
-        narrowed: 64-bit inputs were rounded to 32 bits, and results are as precise as that.
+        open_infinities: any gradient is right at a +inf logit (it depends on inf - inf).
+        narrowed: 64-bit inputs were rounded to 32 bits, and the results are as precise as these.
     """
 
     inputs: str
@@ -90,12 +102,12 @@ class Question:
 
     @property
     def has_answer(self) -> bool:
-        """Whether any row has a value that the convention names (an empty batch has one, too)."""
+        """Whether any row has a value that the convention names (an empty batch has an answer, too)."""
         return self.classes > 0 and not (self.rows and bool(self.unjudged.all()))
 
     @cached_property
     def denominator(self) -> float:
-        """What a mean divides by, correctly rounded: exactly 0 iff the exact sum is 0."""
+        """The divisor of a mean, correctly rounded: exactly 0 iff the exact sum is 0."""
         return math.fsum(self.divisor) if np.isfinite(self.divisor).all() else float(self.divisor.sum())
 
     @cached_property
@@ -110,7 +122,7 @@ class Question:
 
     @cached_property
     def lone(self) -> Array:
-        """(R,): the label of a row's only target, -1: it has none or several."""
+        """(R,): the label of a row's only target; -1: the row has no target or several."""
         if not self.hard or self.labels is None:
             return self.effective[2]
         return self.labels if self.weight is None else np.where(self.weight[self.labels] != 0, self.labels, -1)
@@ -147,7 +159,7 @@ class Question:
 
     @cached_property
     def log_inputs(self) -> Array:
-        """What takes the place of logits in float64: x itself, or log of the (scaled, clipped) probabilities."""
+        """The logits in float64: x itself, or the logs of the (scaled, clipped) probabilities."""
         if self.inputs != "probabilities":
             return self.x
         p = self.x
@@ -159,8 +171,8 @@ class Question:
             return np.log(p)
 
 
-def _order(shape: tuple[int, ...]) -> Literal["C", "F"]:
-    """How (R, K) is laid out: NumPy's inner loops are to run along the longer axis."""
+def fast_order(shape: tuple[int, ...]) -> Literal["C", "F"]:
+    """The memory order of (R, K) in which NumPy's inner loops run along the longer axis."""
     return "F" if len(shape) == 2 and shape[0] > shape[1] else "C"
 
 
@@ -169,194 +181,6 @@ def one_hot(labels: Array | None, classes: int) -> Array:
     if labels is None:
         raise ValueError("one_hot needs labels")
     shape = labels.shape[0], classes
-    out = np.zeros(shape, order=_order(shape))
+    out = np.zeros(shape, order=fast_order(shape))
     out[np.arange(len(labels)), labels] = 1.0
     return out
-
-
-def reduction_of(problem: Problem, convention: Convention) -> str:
-    """How the rows of a problem are reduced: as it says, or as the convention does by default."""
-    return convention.default_reduction if problem.reduction == DEFAULT_REDUCTION else problem.reduction
-
-
-def ask(problem: Problem, convention: Convention) -> Question:
-    """The question that `problem` is under `convention`."""
-    narrowed = convention.wide_inputs == "narrowed" and problem.dtype == "float64"
-    x = _exactly(problem.logits.reshape(problem.rows, problem.classes), narrowed=narrowed)
-    rows = problem.rows
-    labels, q, kept, forced, unjudged, refused = _targets(problem, convention)
-    weight = None if problem.weight is None else _exactly(problem.weight, narrowed=narrowed)
-    eps = 0.0 if convention.smoothing == "dropped" else problem.label_smoothing
-    reduction = reduction_of(problem, convention)
-    divisor = _divisor(problem, convention, reduction, labels, weight, kept)
-    fixed = _fixed(problem, convention, divisor) if reduction == "mean" else None
-    if fixed == "error":
-        refused, fixed_value = "the mean of nothing", None
-    else:
-        fixed_value = None if fixed is None else {"nan": np.nan, "zero": 0.0}[fixed]
-    if convention.ignored_row == "nan_leaks" and not kept.all():
-        leaking = ~kept & ~np.isfinite(x).all(axis=1)
-        forced = np.where(leaking, LOST_ROW, forced)
-    if (forced == 0).any():
-        x = np.where((forced == 0)[:, None], 0.0, x)  # not read, whatever is in it
-    if convention.overflowing_shift != "exact":
-        x = _overflowed(x, _shifting_dtype(problem.dtype, convention))
-    if convention.infinite_logits == "nan_where_met" and problem.classes:
-        met = np.isposinf(x)
-        at_target = met.any(axis=1) if labels is None else met[np.arange(rows), labels]
-        forced = np.where(at_target, LOST_ROW, forced)
-        unjudged = unjudged | ((met.sum(axis=1) > 1) & ~at_target)  # several: no limit, and no inf - inf either
-    if problem.classes == 0 or (weight is not None and np.isinf(weight).any()):
-        unjudged = np.ones(rows, bool)  # no classes, or an infinite weight: no answer
-    if q is not None and q.size:
-        unjudged = unjudged | np.isinf(q).any(axis=1)
-    infinite = bool(np.isposinf(x).any())
-    may_be_infinite = not bool(np.isfinite(x).all()) or _has_log_of_zero(x, forced, convention)
-    scale = convention.probability_scale
-    if scale != "none" and convention.probability_clip == "none":
-        scale = "before_clip"  # without a clip there is no before and after
-    return Question(
-        inputs=convention.inputs,
-        log_base=convention.log_base,
-        clip=_clip(convention, wide=problem.dtype == "float64" and not narrowed),
-        probability_scale=scale if convention.inputs == "probabilities" else "none",
-        soft_target_gradient=convention.soft_target_gradient if q is not None else "scaled",
-        x=x,
-        labels=labels,
-        q=q,
-        weight=weight,
-        eps=eps,
-        spread=convention.smoothing if eps else "uniform",
-        weigh=convention.smoothing_weights if eps and weight is not None else "per_class",
-        kept=kept,
-        forced=forced,
-        unjudged=unjudged,
-        reduction=reduction,
-        divisor=divisor,
-        upstream=_upstream(problem, rows, narrowed=narrowed),
-        refused=refused,
-        fixed=fixed_value,
-        nan_products=may_be_infinite and convention.zero_times_infinity == "nan",
-        nan_infinities=infinite and convention.infinite_logits == "nan",
-        open_infinities=infinite and convention.infinite_logits == "nan_where_met",
-        narrowed=narrowed,
-    )
-
-
-def _has_log_of_zero(x: Array, forced: Array, convention: Convention) -> bool:
-    return convention.inputs == "probabilities" and bool((x[forced != 0] == 0).any())
-
-
-def _shifting_dtype(dtype: str, convention: Convention) -> str:
-    """The dtype that the logits' differences are formed in."""
-    narrowed = dtype == "float64" and convention.wide_inputs == "narrowed"
-    widened = dtype != "float64" and convention.overflowing_shift == "infinite_float32"
-    return "float32" if narrowed or widened else dtype
-
-
-def _overflowed(x: Array, dtype: str) -> Array:
-    """x with -inf where a finite logit lies so far below the largest one that the difference rounds to infinity."""
-    if not x.size:
-        return x
-    f = format_of(dtype)
-    with np.errstate(invalid="ignore"):  # where all are the same infinity
-        extent = x.max() / 2 - x.min() / 2
-    if extent < f.largest / 4:
-        return x  # nowhere near; NaN and infinities go on
-    # Halved, for the difference of two float64 may be beyond float64, whose own omega is no number in it.
-    bound = f.omega / 2 if dtype != "float64" else np.nextafter(f.largest / 2, np.inf)
-    m = x.max(axis=1, keepdims=True)
-    with np.errstate(invalid="ignore"):
-        beyond = np.isfinite(x) & np.isfinite(m) & (m / 2 - x / 2 >= bound)
-    return np.where(beyond, -np.inf, x) if beyond.any() else x
-
-
-def _exactly(array: Array, *, narrowed: bool) -> Array:
-    """The values in float64, rounded to float32 first where 64-bit inputs are narrowed."""
-    with np.errstate(over="ignore"):
-        return (array.astype(np.float32) if narrowed else array).astype(np.float64, order=_order(array.shape))
-
-
-def _upstream(problem: Problem, rows: int, *, narrowed: bool) -> Array:
-    if problem.cotangent is None:
-        return np.ones(rows)
-    return np.broadcast_to(_exactly(problem.cotangent, narrowed=narrowed).reshape(-1), (rows,)).copy()
-
-
-def _targets(
-    problem: Problem, convention: Convention
-) -> tuple[Array | None, Array | None, Array, Array, Array, str | None]:
-    """Labels or probabilities, with the rows kept, the rows whose value a convention names, and a refusal."""
-    rows, classes = problem.rows, problem.classes
-    kept, forced, unjudged = np.ones(rows, bool), np.ones(rows), np.zeros(rows, bool)
-    if problem.target_kind == "probabilities":
-        narrowed = convention.wide_inputs == "narrowed" and problem.dtype == "float64"
-        q = _exactly(problem.targets.reshape(rows, classes), narrowed=narrowed)
-        ignores = problem.ignore_index is not None and 0 <= problem.ignore_index < classes
-        if ignores and convention.ignore_with_probabilities == "one_hot":
-            kept = ~(q == np.eye(classes)[problem.ignore_index]).all(axis=1)
-        refuses = ignores and convention.ignore_with_probabilities == "error"
-        return None, q, kept, forced, unjudged, "an ignored label beside probabilities" if refuses else None
-    raw = problem.targets.reshape(rows)
-    if convention.wide_labels == "narrowed" and raw.dtype.itemsize == 8:
-        raw = raw.astype(np.int32)
-    ignored = problem.ignore_index
-    if ignored is None and convention.ignore_default != "none":
-        ignored = int(convention.ignore_default)
-    if ignored is not None:
-        kept = np.asarray(raw != ignored)
-    labels = np.where(kept, raw, 0).astype(np.int64)
-    wide = raw.astype(object) if raw.dtype == np.uint64 else raw.astype(np.int64)
-    refused = None
-    for bad, choice, what in (
-        (kept & np.asarray(wide >= classes, bool), convention.label_out_of_range, "a label >= K"),
-        (kept & np.asarray(wide < 0, bool), convention.label_negative, "a negative label"),
-    ):
-        if bad.any():
-            refused = what if choice == "error" else refused
-            labels, value = _repaired(labels, bad, classes, choice)
-            unjudged = unjudged | (bad & (choice == "garbage"))
-            forced = np.where(bad, value, forced)
-    return labels, None, kept, forced, unjudged, refused
-
-
-def _repaired(labels: Array, bad: Array, classes: int, choice: str) -> tuple[Array, Array | float]:
-    """Labels in range, and the value that bad rows are forced to (1: none)."""
-    match choice:
-        case "wrap":  # one turn only: beyond it a wrapping implementation finds nothing
-            wrapped = np.where(bad, np.where(labels < 0, labels + classes, labels - classes), labels)
-            lost = bad & ((wrapped < 0) | (wrapped >= classes))
-            return np.where(lost, 0, wrapped), np.where(lost, LOST_ROW, 1.0)
-        case "clamp":
-            return np.where(bad, np.clip(labels, 0, max(classes - 1, 0)), labels), 1.0
-        case _:
-            return np.where(bad, 0, labels), {"nan": LOST_ROW, "zero": 0.0}.get(choice, 1.0)
-
-
-def _clip(convention: Convention, *, wide: bool) -> tuple[float, float] | None:
-    """The bounds of the clip; where the arithmetic has no number between 1 - epsilon and 1, the upper one is 1."""
-    if convention.inputs != "probabilities" or convention.probability_clip == "none":
-        return None
-    low = float(convention.probability_clip)
-    return low, 1 - low if wide or np.float32(1 - low) < 1 else 1.0
-
-
-def _divisor(
-    problem: Problem, convention: Convention, reduction: str, labels: Array | None, weight: Array | None, kept: Array
-) -> Array:
-    if reduction != "mean":
-        return np.ones(1)
-    if convention.mean_denominator in ("rows", "elements"):
-        return np.array([float(problem.rows if convention.mean_denominator == "rows" else problem.logits.size)])
-    if convention.mean_denominator == "kept" or weight is None or labels is None:
-        return np.array([float(kept.sum())])
-    return weight[labels[kept]] if problem.classes else np.zeros(0)
-
-
-def _fixed(problem: Problem, convention: Convention, divisor: Array) -> str | None:
-    """What a convention names in place of a mean of nothing; None: there is something."""
-    if problem.rows == 0:
-        return convention.empty_batch_mean
-    if math.fsum(np.where(np.isfinite(divisor), divisor, 1.0)) == 0:
-        return convention.all_ignored_mean
-    return None

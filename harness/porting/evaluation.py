@@ -23,7 +23,7 @@ from logitmus.execution.ask_backend import InquiryError
 from logitmus.execution.pool import Ask, Observed, Pool
 from logitmus.execution.registry import BackendSpec
 from logitmus.oracle.answer import WIDE, answer
-from logitmus.oracle.question import ask
+from logitmus.oracle.resolve import resolve
 
 Asked = tuple[Subject, Problem]
 FAMILY: Final = "convention-probes"
@@ -115,7 +115,7 @@ def predicted(subject: Subject, problem: Problem) -> Outcome:
     reason = subject.why_not(problem)
     if reason is not None:
         return NotRun(reason)
-    question = ask(problem, subject.convention)
+    question = resolve(problem, subject.convention)
     if question.refused is not None:
         return Raised("", question.refused)
     if question.rows and bool(question.unjudged.any()):

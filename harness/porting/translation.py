@@ -19,7 +19,8 @@ from logitmus.core.floats import Array, float_array
 from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import DEFAULT_REDUCTION, Problem
 from logitmus.core.subject import Subject
-from logitmus.oracle.question import Question, ask, one_hot
+from logitmus.oracle.question import Question, one_hot
+from logitmus.oracle.resolve import resolve
 
 NEVER: Final = -(2**31)  # for a function that ignores a label unasked: one that does not occur
 _LOG: Final = "log"
@@ -111,7 +112,7 @@ def translations(
     Args:
         plain: what `source` does unasked is written out, though this problem may not need it.
     """
-    question = ask(problem, source.convention)
+    question = resolve(problem, source.convention)
     if question.refused is not None:
         return
     for make in (_by_arguments, _by_hand):

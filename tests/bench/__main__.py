@@ -100,7 +100,7 @@ def oracle() -> None:
     from logitmus.core.convention import PORTABLE
     from logitmus.core.problem import Problem
     from logitmus.oracle.answer import answer
-    from logitmus.oracle.question import ask
+    from logitmus.oracle.resolve import resolve
 
     rng = np.random.default_rng(0)
     rows, classes = 32, 1000
@@ -114,7 +114,7 @@ def oracle() -> None:
         return m + np.log(np.exp(wide - m[:, None]).sum(axis=1))
 
     def exact() -> object:
-        return answer(ask(problem, PORTABLE)).loss
+        return answer(resolve(problem, PORTABLE)).loss
 
     def slowly() -> object:
         with mpmath.workprec(128):

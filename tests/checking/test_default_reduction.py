@@ -10,7 +10,7 @@ from logitmus.core.convention import PORTABLE
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Problem, ProblemError
 from logitmus.judging.judge import Judge
-from logitmus.oracle.question import ask
+from logitmus.oracle.resolve import resolve
 
 ROWS = np.array([[0, 0, 0, 1], [2, 0, 0, 0], [0, 0, 3, 0]], np.float32)
 PROBLEM = Problem(logits=ROWS, targets=np.array([3, 1, -100]), reduction="default", ignore_index=-100)
@@ -19,7 +19,7 @@ UNDER = {r: PORTABLE.but(default_reduction=r) for r in ("none", "sum", "mean")}
 
 @pytest.mark.parametrize("reduction", UNDER)
 def test_it_is_the_question_that_the_default_makes_of_it(reduction: str) -> None:
-    unasked, asked = ask(PROBLEM, UNDER[reduction]), ask(PROBLEM.but(reduction=reduction), PORTABLE)
+    unasked, asked = resolve(PROBLEM, UNDER[reduction]), resolve(PROBLEM.but(reduction=reduction), PORTABLE)
     assert unasked.reduction == asked.reduction == reduction
     assert unasked.denominator == asked.denominator
     # All but the name of the problem, the first thing in it.
@@ -28,16 +28,16 @@ def test_it_is_the_question_that_the_default_makes_of_it(reduction: str) -> None
 
 
 def test_conventions_that_differ_in_the_default_are_different_questions_and_no_others_are() -> None:
-    assert len({ask(PROBLEM, convention).key for convention in UNDER.values()}) == 3
+    assert len({resolve(PROBLEM, convention).key for convention in UNDER.values()}) == 3
     asked = PROBLEM.but(reduction="sum")
-    assert len({ask(asked, convention).key for convention in UNDER.values()}) == 1
+    assert len({resolve(asked, convention).key for convention in UNDER.values()}) == 1
 
 
 def test_the_mean_of_nothing_by_default() -> None:
     nothing = PROBLEM.but(targets=np.full(3, -100))
     refusing = UNDER["mean"].but(all_ignored_mean="error")
-    assert ask(nothing, refusing).refused == "the mean of nothing"
-    assert ask(nothing, refusing.but(default_reduction="sum")).refused is None
+    assert resolve(nothing, refusing).refused == "the mean of nothing"
+    assert resolve(nothing, refusing.but(default_reduction="sum")).refused is None
 
 
 def test_every_subject_can_be_asked_for_nothing() -> None:

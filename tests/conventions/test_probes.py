@@ -15,7 +15,7 @@ from logitmus.core.convention import FIELDS, PORTABLE, Convention
 from logitmus.core.problem import Problem
 from logitmus.core.relevance import depended_on
 from logitmus.oracle.answer import answer
-from logitmus.oracle.question import ask
+from logitmus.oracle.resolve import resolve
 
 PROBES = list(FAMILY.problems(Profile("full")))
 UNTOLD = {  # pairs that give the same loss and gradient on every problem of that kind of targets
@@ -43,7 +43,7 @@ def apart(problem: Problem, a: Convention, b: Convention, name: str) -> bool:
         return problem.logits.ndim > 2
     if name == "target_gradient":
         return problem.target_kind == "probabilities"
-    one, two = ask(problem, a), ask(problem, b)
+    one, two = resolve(problem, a), resolve(problem, b)
     if one.key == two.key:
         return False
     if one.refused or two.refused:
@@ -99,5 +99,5 @@ def test_what_is_not_touched_does_not_matter(name: str) -> None:
             continue
         for _ in range(3):
             base = Convention(**{field: str(draws.choice(list(known.values))) for field, known in FIELDS.items()})
-            keys = {ask(problem, base.but(**{name: value})).key for value in FIELDS[name].values}
+            keys = {resolve(problem, base.but(**{name: value})).key for value in FIELDS[name].values}
             assert len(keys) == 1, (problem.idea, base.as_dict())

@@ -19,7 +19,7 @@ from logitmus.execution.pool import BatchEnded, Observed, Ready
 from logitmus.execution.registry import BackendSpec
 from logitmus.judging.judge import Judge
 from logitmus.oracle.answer import reference
-from logitmus.oracle.question import ask
+from logitmus.oracle.resolve import resolve
 from logitmus.results.summary import Summary
 from logitmus.results.wording import doubt
 from logitmus.storage.store import Store, StoreError
@@ -46,7 +46,7 @@ def answered(problem: Problem, truth: Convention) -> Answered:
 
 
 def _shape(problem: Problem) -> tuple[int, ...]:
-    return problem.batch if ask(problem, DECLARED).reduction == "none" else ()
+    return problem.batch if resolve(problem, DECLARED).reduction == "none" else ()
 
 
 class OneSubject:
@@ -72,7 +72,7 @@ class OneSubject:
     def run(self, plan):
         for one in plan([self.subject]):
             self.asked.append(one.problem)
-            question = ask(one.problem, self.truth)
+            question = resolve(one.problem, self.truth)
             if question.refused is None:
                 observation = Observation(self.subject.id, one.problem.id, answered(one.problem, self.truth))
                 yield Observed(one.problem, observation, 0.001, first=True)
@@ -110,7 +110,7 @@ def test_separating_problems_give_different_answers(apart: set[str]) -> None:
     for problem in problems:
         assert problem.family == SEPARATING
         assert one.why_not(problem) is None
-    keys = {text: tuple(ask(p, DECLARED.but(**dict([text.split("=")]))).key for p in problems) for text in apart}
+    keys = {text: tuple(resolve(p, DECLARED.but(**dict([text.split("=")]))).key for p in problems) for text in apart}
     assert len(set(keys.values())) == len(apart)
 
 

@@ -1,4 +1,4 @@
-"""Questions: what of a convention a problem hangs on, and that nothing else changes what it asks."""
+"""Questions: only the choices that a problem depends on change its question."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from logitmus.core.convention import FIELDS, PORTABLE, Convention
 from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.problem import LAYOUTS, Problem
 from logitmus.core.relevance import relevant_choices
-from logitmus.oracle.question import ask
+from logitmus.oracle.resolve import resolve
 
 CONVENTIONS = st.builds(Convention, **{name: st.sampled_from(list(field.values)) for name, field in FIELDS.items()})
 ARRAYS = ("x", "labels", "q", "weight", "kept", "forced", "unjudged", "divisor", "upstream")
 
 
-def asks_the_same(problem: Problem, one: Convention, other: Convention) -> bool:
-    a, b = ask(problem, one), ask(problem, other)
+def same_question(problem: Problem, first: Convention, second: Convention) -> bool:
+    a, b = resolve(problem, first), resolve(problem, second)
     pairs = [(getattr(a, name), getattr(b, name)) for name in ARRAYS]
     return a.key == b.key and all(x is y or x.tobytes() == y.tobytes() for x, y in pairs)
 
 
 def without_concern(problem: Problem, convention: Convention, draw: random.Random) -> Convention:
-    """The convention with everything changed that the problem is said not to hang on."""
+    """The convention with every choice redrawn that is not relevant to the problem."""
     choices = relevant_choices(problem)
     for name in draw.sample(list(FIELDS), len(FIELDS)):
         changed = convention.but(**{name: draw.choice(list(FIELDS[name].values))})
@@ -48,14 +48,14 @@ def test_what_a_problem_does_not_hang_on_changes_nothing(
     problem: Problem, convention: Convention, reduction: str, draw: random.Random
 ) -> None:
     problem = problem.but(reduction=reduction, cotangent=None)
-    assert asks_the_same(problem, convention, without_concern(problem, convention, draw))
+    assert same_question(problem, convention, without_concern(problem, convention, draw))
 
 
 def test_nor_in_the_suite() -> None:
     draw = random.Random(1)
     for problem in suite("quick"):
         convention = Convention(**{name: draw.choice(list(field.values)) for name, field in FIELDS.items()})
-        assert asks_the_same(problem, convention, without_concern(problem, convention, draw)), problem.idea
+        assert same_question(problem, convention, without_concern(problem, convention, draw)), problem.idea
 
 
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)

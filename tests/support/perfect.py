@@ -15,7 +15,7 @@ from logitmus.core.observation import Answered, NotRun, Outcome, Raised
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
 from logitmus.oracle.answer import Answer, answer
-from logitmus.oracle.question import ask
+from logitmus.oracle.resolve import resolve
 
 GARBAGE = 3.2578125
 
@@ -36,7 +36,7 @@ def perfect(problem: Problem, convention: Convention, subject: Subject) -> Outco
     if refusal is not None:
         return NotRun(refusal)
     spatial_elsewhere = problem.logits.ndim > 2 and convention.class_axis != subject.convention.class_axis
-    question = ask(problem, convention)
+    question = resolve(problem, convention)
     if question.refused is not None or spatial_elsewhere:
         return Raised("ValueError", question.refused or "shapes do not fit")
     if not question.classes:

@@ -13,7 +13,8 @@ from logitmus.conventions.hypotheses.change import Change
 from logitmus.core.convention import PORTABLE, Convention
 from logitmus.core.floats import Array
 from logitmus.core.problem import Problem
-from logitmus.oracle.question import Question, ask
+from logitmus.oracle.question import Question
+from logitmus.oracle.resolve import resolve
 
 _NEEDS_LOGITS: Final = frozenset({"binary_cross_entropy", "z_loss"})
 
@@ -100,7 +101,7 @@ class Evaluator:
                 return None
         assert problem is not None  # noqa: S101
         fields = {change.name: change.value for change in (first, second) if change is not None}
-        question: Question | None = ask(problem, self._convention.but(**fields) if fields else self._convention)
+        question: Question | None = resolve(problem, self._convention.but(**fields) if fields else self._convention)
         if question is None or question.refused is not None or bool(question.unjudged.any()):
             return None
         if numbers is not None:
