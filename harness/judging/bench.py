@@ -36,13 +36,13 @@ class Bench:
 
     def question(self, convention: Convention) -> Question:
         """The problem, resolved under a convention."""
-        choices = self._concerned(convention)
+        choices = self._relevant_choices(convention)
         if choices not in self._questions:
             self._questions[choices] = resolve(self.problem, convention)
         return self._questions[choices]
 
     @cached_property
-    def _concerned(self) -> Callable[[Convention], tuple[str, ...]]:
+    def _relevant_choices(self) -> Callable[[Convention], tuple[str, ...]]:
         return relevant_choices(self.problem)
 
     def answer(self, question: Question, bits: int | None = None) -> Answer:

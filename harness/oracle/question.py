@@ -1,6 +1,6 @@
 """Questions: a problem under a convention, with every choice resolved into numbers and masks.
 
-A convention has some thirty fields, and most of them matter to few problems: a label out of range, a row that is
+A convention has two dozen fields, and most of them matter to few problems: a label out of range, a row that is
 ignored, a mean of nothing, 0 times infinity. What is hard is that oracle, budgets and diagnosis all need to get each of
 these right, in three kinds of arithmetic (float64, extended, Arb balls) that must agree.
 
