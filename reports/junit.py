@@ -19,10 +19,10 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write(summary: Summary, path: Path, fails: Callable[[Finding], str] = lambda _: "") -> None:
-    """Write the file. Notes fail nothing; a backend that could not run is an error.
+    """Write the file. A note is no failure; a backend that could not run is an error.
 
     Args:
-        fails: why a finding fails nothing, as by an expectation; "": it is a failure.
+        fails: the reason why a finding is no failure, such as an expectation; "": it is a failure.
     """
     xml = JUnitXml("logitmus")
     failures: dict[tuple[str, str], list[Group]] = {}
@@ -51,7 +51,7 @@ def _case(
 ) -> TestCase:
     case = TestCase(_clean(family), classname=_clean(subject))
     cell = summary.cell(subject, family)
-    said = ", ".join(f"{n} {verdict.value}" for verdict, n in sorted(cell.counts.items()) if n)
+    counts = ", ".join(f"{n} {verdict.value}" for verdict, n in sorted(cell.counts.items()) if n)
     if not cell.asked:
         case.result = [Skipped("not run: the subject does not offer what these problems need")]
         return case
@@ -60,14 +60,14 @@ def _case(
     if failing:
         case.result = [_failure(failing)]
     elif cell.tone == "open":
-        case.result = [Skipped(f"nothing could be decided: {said}")]
-    told = [f"{group.finding.severity.value}: {group.finding.summary} ({why})" for group, why in spared if why]
-    case.system_out = _clean("\n".join([said, *told]))
+        case.result = [Skipped(f"nothing could be decided: {counts}")]
+    accepted = [f"{group.finding.severity.value}: {group.finding.summary} ({why})" for group, why in spared if why]
+    case.system_out = _clean("\n".join([counts, *accepted]))
     return case
 
 
 def _failure(groups: list[Group]) -> Failure:
-    """One for a test case, whatever the number of findings: the worst in its message, all in its text."""
+    """A single failure for a test case: the worst finding in its message, all of them in its text."""
     worst = groups[0].finding
     more = f" (and {len(groups) - 1} more)" if len(groups) > 1 else ""
     failure = Failure(_clean(f"{worst.severity.value}: {worst.summary}{more}"), worst.kind.value)

@@ -13,7 +13,7 @@ from logitmus.results.groups import Group
 from logitmus.results.summary import Summary
 
 _MARKS = {Severity.BUG: "🔴", Severity.HAZARD: "🟣", Severity.DIFFERENCE: "🟡", Severity.NOTE: "⚪"}
-_MOST = 30  # a pull request's comment holds 65,536 characters
+_MOST = 30  # a comment on a pull request holds 65,536 characters
 _PLAIN = re.compile(r"[\w.:+@/, -]*", re.ASCII)
 _HEAD = ("| | finding | affects | minimal input | expected | got |", "| --- | --- | --- | --- | --- | --- |")
 _SUBJECTS = (
@@ -28,13 +28,13 @@ def write(summary: Summary, path: Path) -> None:
 
 
 def text(summary: Summary) -> str:
-    """Headline, one line a group of findings, and, folded away, one line a subject."""
+    """Headline, a row for each group of findings, and, folded away, a row for each subject."""
     lines = ["# Logitmus", "", f"**{cell(summary.headline())}**", ""]
     for _, backend in sorted(summary.backends.items()):
         if backend.failed:
             lines += [f"⚠️ {code(backend.name)} could not run: {cell(f'{backend.failed} {backend.hint}')}", ""]
     if summary.finished and summary.finished.interrupted:
-        lines += ["⚠️ The run was interrupted; what is here was done.", ""]
+        lines += ["⚠️ The run was interrupted; this is the part that was done.", ""]
     lines += _findings(summary)
     lines += _relations(summary)
     lines += _explored(summary)
@@ -51,25 +51,29 @@ def text(summary: Summary) -> str:
 
 def _findings(summary: Summary) -> list[str]:
     groups = summary.groups()
-    told = [group for group in groups if group.finding.severity is not Severity.NOTE]
-    notes = len(groups) - len(told)
-    lines = [*_HEAD, *map(_group, told[:_MOST]), ""] if told else []
-    left = [f"{len(told) - _MOST} more"] if len(told) > _MOST else []
+    listed = [group for group in groups if group.finding.severity is not Severity.NOTE]
+    notes = len(groups) - len(listed)
+    lines = [*_HEAD, *map(_group, listed[:_MOST]), ""] if listed else []
+    left = [f"{len(listed) - _MOST} more"] if len(listed) > _MOST else []
     left += [wording.plural(notes, "note")] if notes else []
     lines += [f"and {' and '.join(left)} (in the HTML report)", ""] if left else []
-    return [*lines, f"A script that shows one by itself: {code(wording.repro(told[0].finding))}", ""] if told else lines
+    return (
+        [*lines, f"Reproduce a finding: {code(wording.repro(listed[0].finding))}", ""]
+        if listed
+        else lines
+    )
 
 
 def _relations(summary: Summary) -> list[str]:
-    told = [f"- {cell(line)}" for line in metamorphic.lines(summary.related)]
-    head = "<details><summary>Relations between answers, without a reference</summary>"
-    return [head, "", *told, "", "</details>", ""] if told else []
+    lines = [f"- {cell(line)}" for line in metamorphic.lines(summary.related)]
+    head = "<details><summary>Relations between results (no reference needed)</summary>"
+    return [head, "", *lines, "", "</details>", ""] if lines else []
 
 
 def _explored(summary: Summary) -> list[str]:
-    told = [cell(line) for line in exploration.lines(summary.explored)]
-    head = f"<details><summary>Exploration: {told[0]}</summary>" if told else ""
-    return [head, "", *(f"- {line}" for line in told[1:]), "", "</details>", ""] if told else []
+    lines = [cell(line) for line in exploration.lines(summary.explored)]
+    head = f"<details><summary>Exploration: {lines[0]}</summary>" if lines else ""
+    return [head, "", *(f"- {line}" for line in lines[1:]), "", "</details>", ""] if lines else []
 
 
 def _subject(summary: Summary, subject: str) -> str:

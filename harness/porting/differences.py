@@ -1,8 +1,9 @@
-"""Differences: what two functions do differently, shown on small questions, and what mends it.
+"""Differences between two functions, each with a small problem that shows it and the change that removes it.
 
-For every field on which two conventions differ, and every option that only one offers, a question is found that shows
-it, and a way to ask the second what the first was asked. Ways are proven with the exact answer before they are tried;
-"agrees" is what came within its budget of what the first function means.
+The search covers every field in which two conventions differ, and every option that only the first function offers.
+For each it finds a problem that shows the difference, and a call of the second function that means the same. Such a
+translation is proven with the exact answer before it is run; "agrees" means that the result is within the error budget
+of the first function's meaning.
 """
 
 from __future__ import annotations
@@ -18,27 +19,27 @@ from logitmus.core.observation import Answered, Outcome, Raised
 from logitmus.core.problem import DEFAULT_REDUCTION, Problem
 from logitmus.core.relevance import matters
 from logitmus.core.subject import Subject
-from logitmus.porting.evaluation import Interview, predicted
+from logitmus.porting.evaluation import Evaluation, predicted
 from logitmus.porting.manual_steps import BETTER, by_hand
 from logitmus.porting.translation import Translated, Turn, as_it_stands, translations
 
 Verdict = Literal["agrees", "differs", "not tried"]
 OPTIONS: Final = ("weight", "ignore_index", "label_smoothing")
 PLAIN: Final = "plain"
-_TURNS: Final = ("targets", "inputs")  # what is written for these holds for all that comes after
-# Listed even where no example shows them: other dtypes, gradients, or numbers that the source never sees do.
+_TURNS: Final = ("targets", "inputs")  # changes for these apply to all later differences
+# Listed even if no example shows them: they show in other dtypes, in gradients, or for other inputs.
 _ALWAYS_LISTED: Final = frozenset(name for name, field in FIELDS.items() if field.rare)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """One question, put to both.
+    """A problem, evaluated with both functions.
 
     Attributes:
-        problem: as the first is asked. part: what of the answers differs.
-        source: what the first does. as_it_stands: what the same call is to the second, and does.
-        translated: what the second does when asked as `way` says; None: there is no way.
-        verdict: whether that is what the first means.
+        problem: the problem, for the first function. part: the part of the result that differs.
+        source: the result of the first function. as_it_stands: that of the second, for the same call.
+        translated: the result of the second function after the change `way`; None: there is no such change.
+        verdict: whether it agrees with the first function.
     """
 
     problem: Problem
@@ -52,12 +53,12 @@ class Example:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One thing that is to change.
+    """A difference between two functions.
 
     Attributes:
-        name: a field of `FIELDS`; or an option, or "reduction", that the second does not offer.
+        name: a field of `FIELDS`, or an option or "reduction" that the second function does not offer.
         source, target: the two choices; "offered" and "not offered".
-        remedy: what to write, one change each. example: None where none shows it.
+        remedy: the changes, in words and code. example: None if no problem shows the difference.
     """
 
     name: str
@@ -73,7 +74,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class _Draft:
-    """A difference before anything was asked."""
+    """A difference before its calls are evaluated."""
 
     name: str
     source: str
@@ -81,26 +82,28 @@ class _Draft:
     problem: Problem | None = None
     part: str = "loss"
     way: Translated | None = None
-    asked: tuple[tuple[Subject, Problem], ...] = ()
+    calls: tuple[tuple[Subject, Problem], ...] = ()
 
 
 @dataclass(frozen=True)
 class Search:
-    """Finds what shows each difference, and what mends it; the first of `turns` is the target."""
+    """Search for a problem that shows each difference, and for its remedy; the first of `turns` is the target."""
 
-    interview: Interview
+    evaluation: Evaluation
     source: Subject
     target: Subject
     named: Subject
     turns: tuple[Turn, ...]
 
     def all(self) -> list[Difference]:
-        """The plain call, and every difference; all questions are asked at once."""
+        """The plain call and every difference; all calls are evaluated together."""
         drafts = [self._draft(PLAIN, "", "", plain_call(self.source.offer.targets)), *self._drafts()]
-        outcomes = iter(self.interview.put([one for draft in drafts for one in draft.asked]))
-        tried = [self._tried(draft, [next(outcomes) for _ in draft.asked]) for draft in drafts]
-        told = [words for one in tried if one.name in _TURNS for words in one.remedy]
-        return [one if one.name in (PLAIN, *_TURNS) else _besides(one, told) for one in tried]
+        outcomes = iter(self.evaluation.put([call for draft in drafts for call in draft.calls]))
+        tried = [self._tried(draft, [next(outcomes) for _ in draft.calls]) for draft in drafts]
+        written = [words for difference in tried if difference.name in _TURNS for words in difference.remedy]
+        return [
+            difference if difference.name in (PLAIN, *_TURNS) else _besides(difference, written) for difference in tried
+        ]
 
     def _drafts(self) -> Iterator[_Draft]:
         source, target, named = self.source, self.target, self.named
@@ -114,17 +117,17 @@ class Search:
             if name != "inputs" and plays(name, source) and (plays(name, target) or name == "ignore_default"):
                 shown = list(self._examples(name, theirs))
                 fair = [problem for problem in shown if problem.options <= target.offer.options]
-                # What takes an option that the target does not offer is told beside the option.
+                # Problems with an option that the target does not offer are shown with that option.
                 if fair or (not shown and name in _ALWAYS_LISTED and by_hand(name, mine) != BETTER):
                     yield self._best(name, mine, theirs, fair)
         lost = [option for option in OPTIONS if plays(option, source) and option not in target.offer.options]
         lost += [f"reduction={r}" for r in source.offer.reductions if r not in target.offer.reductions]
         for name in lost:
-            if name != f"reduction={source.convention.default_reduction}":  # told already
+            if name != f"reduction={source.convention.default_reduction}":  # shown already
                 yield self._best(name, "offered", "not offered", self._examples(name))
 
     def _best(self, name: str, mine: str, theirs: str, shown: Iterable[Problem]) -> _Draft:
-        """The first example for which there is a way; else the first."""
+        """The first example with a translation; else the first."""
         first: _Draft | None = None
         for problem in shown:
             draft = self._draft(name, mine, theirs, problem)
@@ -137,12 +140,12 @@ class Search:
         part = self._part(name, theirs, problem) or "loss"
         other = self.named if name in (PLAIN, "inputs") else self.target
         way = next(self._ways(name, mine, problem, part), None)
-        asked = [(self.source, problem), (other, as_it_stands(problem, self.source, other))]
-        asked += [(way.subject, way.problem)] if way is not None else []
-        return _Draft(name, mine, theirs, problem, part, way, tuple(asked))
+        calls = [(self.source, problem), (other, as_it_stands(problem, self.source, other))]
+        calls += [(way.subject, way.problem)] if way is not None else []
+        return _Draft(name, mine, theirs, problem, part, way, tuple(calls))
 
     def _ways(self, name: str, wanted: str, problem: Problem, part: str) -> Iterator[Translated]:
-        """The ways that are right as far as conventions go."""
+        """The translations that agree with the source, by the exact answer."""
         first = self.turns[0] if name in ("inputs", "targets", PLAIN) else replace(self.turns[0], words=())
         inputs = self.target.convention.inputs
         others = (
@@ -155,7 +158,7 @@ class Search:
                 yield way
 
     def _reading(self, problem: Problem, way: Translated, outcome: Outcome, part: str) -> Reading:
-        """Whether it is what the source means: for a way it must be closely, for what came within any budget."""
+        """Whether a result agrees with the meaning of the source."""
         finished = way.finish(outcome)
         if not isinstance(finished, Answered | Raised) or (part != "loss" and way.factors is not None):
             return Reading.REFUTED
@@ -178,15 +181,13 @@ class Search:
         )
         return Difference(name=draft.name, source=draft.source, target=draft.target, remedy=remedy, example=example)
 
-    # --- examples ----------------------------------------------------------------------------------------------------
-
     def _examples(self, name: str, theirs: str = "") -> Iterator[Problem]:
-        """The questions that the source takes and that show the difference."""
-        fitting = (one for one in examples(self.source.offer.targets) if self.source.why_not(one) is None)
-        return (one for one in fitting if self._part(name, theirs, one))
+        """The problems that the source accepts and that show the difference."""
+        fitting = (example for example in examples(self.source.offer.targets) if self.source.why_not(example) is None)
+        return (example for example in fitting if self._part(name, theirs, example))
 
     def _part(self, name: str, theirs: str, problem: Problem) -> str:
-        """The part of the answer that shows the difference; "" where none does."""
+        """The part of the result that shows the difference, or ""."""
         convention = self.source.convention
         if name in (PLAIN, "targets"):
             return "loss"
@@ -205,10 +206,10 @@ class Search:
         return next((part for part in parts if _bits(mine, part) != _bits(changed, part)), "")
 
 
-def _besides(one: Difference, told: Sequence[str]) -> Difference:
-    """Without what is to be written anyway, by the differences before."""
-    rest = tuple(words for words in one.remedy if words not in told)
-    return replace(one, remedy=rest or one.remedy)
+def _besides(difference: Difference, written: Sequence[str]) -> Difference:
+    """The difference without changes that earlier differences require anyway."""
+    rest = tuple(words for words in difference.remedy if words not in written)
+    return replace(difference, remedy=rest or difference.remedy)
 
 
 def _bits(outcome: Answered, part: str) -> bytes:

@@ -1,6 +1,6 @@
-"""Interview: a few subjects that can be asked one after the other, really or by what they declare.
+"""Evaluation of a few subjects: by running them, or by predicting their results from their declarations.
 
-Both are asked through one small value, so that what is found out does not depend on how it was asked.
+Both have the same interface, so that the search for differences does not depend on the kind of evaluation.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from logitmus.execution.registry import BackendSpec
 from logitmus.oracle.answer import WIDE, answer
 from logitmus.oracle.resolve import resolve
 
-Asked = tuple[Subject, Problem]
+Call = tuple[Subject, Problem]
 FAMILY: Final = "convention-probes"
 
 
 @dataclass(frozen=True)
-class Interview:
-    """Subjects, and how to ask them.
+class Evaluation:
+    """Subjects, and how to evaluate them.
 
     Attributes:
-        subjects: all that can be asked. measured: whether they really are.
-        put: questions to subjects -> what each did, in the order of the questions.
+        subjects: all that can be evaluated. measured: whether they are run.
+        put: calls -> their results, in the same order.
     """
 
     subjects: tuple[Subject, ...]
-    put: Callable[[Sequence[Asked]], list[Outcome]]
+    put: Callable[[Sequence[Call]], list[Outcome]]
     measured: bool
 
     def cards(self, subjects: Sequence[Subject]) -> list[Card]:
@@ -50,24 +50,24 @@ class Interview:
 
 
 @contextmanager
-def started(specs: Sequence[BackendSpec]) -> Iterator[Interview]:
-    """Subjects in workers of their own.
+def started(specs: Sequence[BackendSpec]) -> Iterator[Evaluation]:
+    """Subjects that run in workers.
 
     Raises:
-        InquiryError: where a backend cannot run.
+        InquiryError: a backend cannot run.
     """
     with Pool(specs) as pool:
         subjects: list[Subject] = []
-        for said in pool.describe():
-            if isinstance(said, BackendFailed):
-                raise InquiryError(f"{said.backend}: {said.reason}", said.hint)
-            subjects += said.subjects
-        yield Interview(tuple(subjects), lambda asked: _put(pool, asked), measured=True)
+        for event in pool.describe():
+            if isinstance(event, BackendFailed):
+                raise InquiryError(f"{event.backend}: {event.reason}", event.hint)
+            subjects += event.subjects
+        yield Evaluation(tuple(subjects), lambda calls: _put(pool, calls), measured=True)
 
 
-def _put(pool: Pool, asked: Sequence[Asked]) -> list[Outcome]:
-    """Each question once, however often it is asked."""
-    wanted = {(subject.id, problem.id): (subject.why_not(problem), problem) for subject, problem in asked}
+def _put(pool: Pool, calls: Sequence[Call]) -> list[Outcome]:
+    """Make each call once, even if it is listed repeatedly."""
+    wanted = {(subject.id, problem.id): (subject.why_not(problem), problem) for subject, problem in calls}
 
     def plan(here: tuple[Subject, ...]) -> Iterator[Ask]:
         mine = {subject.id for subject in here}
@@ -83,13 +83,13 @@ def _put(pool: Pool, asked: Sequence[Asked]) -> list[Outcome]:
             found[event.observation.subject, event.problem.id] = event.observation.outcome
         elif isinstance(event, BackendFailed):
             raise InquiryError(f"{event.backend}: {event.reason}", event.hint)
-    return [found[subject.id, problem.id] for subject, problem in asked]
+    return [found[subject.id, problem.id] for subject, problem in calls]
 
 
-def as_declared(specs: Sequence[BackendSpec], devices: Sequence[str]) -> Interview:
-    """Subjects that are not asked: what comes is the exact answer under what each declares.
+def as_declared(specs: Sequence[BackendSpec], devices: Sequence[str]) -> Evaluation:
+    """Subjects that are not run: the result is the exact answer under the declared convention.
 
-    Only of backends of this distribution: to describe these, no framework is imported.
+    Built-in backends only: no framework is imported to describe them.
     """
     subjects = tuple(
         replace(subject, backend=spec.name)
@@ -97,11 +97,11 @@ def as_declared(specs: Sequence[BackendSpec], devices: Sequence[str]) -> Intervi
         if (backend := registry.backend_of(spec)) is not None
         for subject in backend.subjects(devices)
     )
-    return Interview(subjects, lambda asked: [predicted(*one) for one in asked], measured=False)
+    return Evaluation(subjects, lambda calls: [predicted(*one) for one in calls], measured=False)
 
 
 def usage_of(subject: Subject, specs: Sequence[BackendSpec]) -> Usage:
-    """How a person writes it; empty where only its worker could say."""
+    """How the function is called in code; empty if only its worker knows."""
     for spec in specs:
         backend = registry.backend_of(spec) if spec.name == subject.backend else None
         for function in backend.functions if backend is not None else ():

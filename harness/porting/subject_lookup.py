@@ -1,4 +1,4 @@
-"""Which subject a person means: `torch:cross_entropy`, `keras.losses.CategoricalCrossentropy`, or a whole id."""
+"""Look up a subject by its id or a shortened id: `torch:cross_entropy`, `keras.losses.CategoricalCrossentropy`."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ _FEW = 6
 
 
 def chosen(text: str, subjects: Sequence[Subject]) -> Subject:
-    """The subject that `text` means: an id, or any shortening of one that leaves a single function.
+    """The subject with this id, or with this shortened id if it is unambiguous.
 
-    The backend, the start of a dotted name, the mode and the device may be left out; the plain mode on the CPU (or the
-    first device) is meant then.
+    The backend, the start of a dotted name, the mode and the device may be omitted; the default is the plain mode on
+    the CPU (or the first device).
 
     Raises:
-        RegistryError: for what fits nothing, or several functions; the message names candidates.
+        RegistryError: an unknown or ambiguous name; the message lists candidates.
     """
     wanted = SubjectId.parse(text)
     fitting = _fitting(wanted.qualified_name, subjects)
     if not fitting:
-        raise RegistryError(f"no function is called {text!r}{_closest(wanted.qualified_name, subjects)}")
+        raise RegistryError(f"unknown function {text!r}{_closest(wanted.qualified_name, subjects)}")
     exact = [s for s in fitting if sorted(s.modes) == sorted(wanted.modes) and wanted.device in ("", s.device)]
     if not exact:
         others = ", ".join(sorted(subject.id for subject in fitting))
-        raise RegistryError(f"{text!r} is not offered in that mode or on that device; there is {others}")
+        raise RegistryError(f"{text!r} is not available in this mode or on this device, only {others}")
     names = list(dict.fromkeys(s.qualified_name for s in exact))
     if len(names) > 1:
-        raise RegistryError(f"{text!r} may mean {', '.join(names[:_FEW])}; write one of them in full")
+        raise RegistryError(f"{text!r} is ambiguous: {', '.join(names[:_FEW])}; use a full name")
     return min(exact, key=lambda subject: subject.device != "cpu")
 
 
 def siblings(subject: Subject, subjects: Sequence[Subject]) -> list[Subject]:
-    """The subject, and what is the same function called otherwise: NAME and NAME.SUFFIX, in every variant."""
+    """The subject, and other ways to call the same function: NAME and NAME.SUFFIX, in every variant."""
     return [
         other
         for other in subjects
@@ -49,7 +49,7 @@ def _is_under(name: str, base: str) -> bool:
 
 
 def _fitting(function: str, subjects: Sequence[Subject]) -> list[Subject]:
-    """By the strictest rule that anything fits: the whole name, the name without its backend, the end of the name."""
+    """The matches of the strictest rule that has any: the full name, the name without backend, the end of the name."""
     wanted = function.lower()
     for rule in (_whole, _without_backend, _end):
         found = [subject for subject in subjects if rule(subject, wanted)]

@@ -1,8 +1,8 @@
-"""Translation: how a question that one function is asked is put to another, so that it means the same.
+"""Translation of a call of a function into a call of another that means the same.
 
-First with what the other function offers itself (arguments, another way to call it); where that is not enough, its
-rows are taken without a reduction and joined by hand. Pure: nothing is asked here. Whether a translation is right is
-not for this module to say: the exact answer decides (`logitmus.porting.port`).
+A translation first uses what the other function offers (arguments, other ways to call it). If that is not enough, it
+requests the rows without a reduction and reduces them by hand. Pure: no function is called here. Whether a translation
+is correct is decided by the exact answer (`logitmus.porting.differences`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any, Final
 import numpy as np
 
 from logitmus.core.backend import Usage
-from logitmus.core.convention import FIELDS
 from logitmus.core.floats import Array, float_array
 from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import DEFAULT_REDUCTION, Problem
@@ -22,10 +21,16 @@ from logitmus.core.subject import Subject
 from logitmus.oracle.question import Question, one_hot
 from logitmus.oracle.resolve import resolve
 
-NEVER: Final = -(2**31)  # for a function that ignores a label unasked: one that does not occur
+NEVER: Final = -(2**31)  # a label that does not occur, for functions that ignore a label by default
 _LOG: Final = "log"
 _ARGMAX: Final = "targets.argmax(-1)"
-_ONLY_ONE_HOT: Final = "this is for one-hot targets: it takes no soft ones"
+_ONLY_ONE_HOT: Final = "for one-hot targets only: soft targets are not supported"
+_DIVISORS: Final = {
+    "rows": "the number of all rows",
+    "kept": "the number of rows that are not ignored",
+    "weights": "the sum of the class weights at the labels of the kept rows",
+    "elements": "the number of all logits",
+}
 _TRANSFORMS: Final[Mapping[tuple[str, str], str]] = {
     ("logits", "probabilities"): "softmax",
     ("logits", "log_probabilities"): "log_softmax",
@@ -37,13 +42,13 @@ _TRANSFORMS: Final[Mapping[tuple[str, str], str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Translated:
-    """One way to ask `subject` what another function was asked.
+    """A call of `subject` that means the same as a call of another function.
 
     Attributes:
-        problem: as it is put to `subject`. question: what it is to mean.
-        arguments, statements: as a person writes them, in the call and before it. turn: what makes it this subject.
-        logits, targets: the expressions that take their place in the call.
-        afterwards: what is left to do with what comes back, in words; empty: nothing.
+        problem: the inputs of `subject`. question: the meaning.
+        arguments, statements: the code in the call and before it. turn: the changes that select this subject.
+        logits, targets: the expressions for the inputs in the call.
+        afterwards: what remains to be done with the result, in words.
     """
 
     subject: Subject
@@ -59,17 +64,17 @@ class Translated:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """All that changes, in words and code."""
+        """All changes, in words and code."""
         places = (("logits", self.logits), ("targets", self.targets))
         expressions = (f"{name} = {written}" for name, written in places if written != name)
         return (*self.turn, *self.arguments, *expressions, *self.afterwards)
 
     def code(self, usage: Usage) -> str:
-        """The call; "" where nobody has said how it is written."""
+        """The call; "" if the backend does not describe it."""
         return written(usage, self.logits, self.targets, self.arguments)
 
     def finish(self, outcome: Outcome) -> Outcome:
-        """What came, with the rows joined by hand where that is part of the way."""
+        """The result, with the rows reduced by hand if the translation requires it."""
         if self.factors is None or not isinstance(outcome, Answered):
             return outcome
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -83,9 +88,9 @@ class Translated:
 
 @dataclass(frozen=True)
 class Turn:
-    """A subject that can be asked, how it is written, and what makes it out of the one that was named.
+    """A subject, its code, and the changes that turn the named function into it.
 
-    statements: those of `words` that stand before the call; the others are in `usage.call` already.
+    statements: the `words` that precede the call; the others are part of `usage.call`.
     """
 
     subject: Subject
@@ -107,10 +112,10 @@ class _Draft:
 def translations(
     problem: Problem, source: Subject, turns: Sequence[Turn], *, plain: bool = False
 ) -> Iterator[Translated]:
-    """The ways to ask each of `turns` what `problem` is to `source`, simplest first; none where it is to refuse.
+    """The translations of `problem` from `source` to each of `turns`, simplest first; none if `source` must refuse it.
 
     Args:
-        plain: what `source` does unasked is written out, though this problem may not need it.
+        plain: write out the defaults of `source`, even if this problem does not need them.
     """
     question = resolve(problem, source.convention)
     if question.refused is not None:
@@ -123,7 +128,7 @@ def translations(
 
 
 def as_it_stands(problem: Problem, source: Subject, target: Subject) -> Problem:
-    """What the same arrays, in the same call, are to `target`; labels are one-hot encoded where it takes no others."""
+    """The same arrays in the same call of `target`; labels are one-hot encoded if it takes no labels."""
     if problem.logits.ndim == 3 and source.convention.class_axis != target.convention.class_axis:
         logits = np.swapaxes(problem.logits, 1, 2)
         problem = problem.but(
@@ -138,7 +143,7 @@ def as_it_stands(problem: Problem, source: Subject, target: Subject) -> Problem:
 def _by_arguments(
     problem: Problem, question: Question, source: Subject, turn: Turn, *, plain: bool
 ) -> Translated | None:
-    """With what the function offers itself."""
+    """Translate with arguments of the function."""
     offer = turn.subject.offer
     draft = _Draft({})
     if problem.reduction == DEFAULT_REDUCTION and question.reduction != turn.subject.convention.default_reduction:
@@ -161,7 +166,7 @@ def _by_arguments(
 
 
 def _unasked(problem: Problem, source: Subject, target: Subject, *, plain: bool) -> int | None:
-    """The label to name, where one of the two ignores another label unasked than the other does."""
+    """The label to pass as ignore_index, if the two functions ignore different labels by default."""
     mine, theirs = source.convention.ignore_default, target.convention.ignore_default
     if mine == theirs or problem.ignore_index is not None or problem.target_kind != "labels":
         return None
@@ -171,8 +176,8 @@ def _unasked(problem: Problem, source: Subject, target: Subject, *, plain: bool)
 
 
 def _by_hand(problem: Problem, question: Question, source: Subject, turn: Turn, *, plain: bool) -> Translated | None:
-    """Rows without a reduction; what it does not offer is done to the targets before, or to the rows after."""
-    del plain  # whatever is ignored is left out by hand
+    """Translate without a reduction; unsupported options are applied to the targets before or to the rows after."""
+    del plain  # ignored rows are left out by hand
     offer, kept = turn.subject.offer, question.kept
     draft = _Draft({"weight": None, "ignore_index": None, "label_smoothing": 0.0, "reduction": "none"})
     if "none" not in offer.reductions or turn.subject.convention.default_reduction == "none":
@@ -204,7 +209,7 @@ def _by_hand(problem: Problem, question: Question, source: Subject, turn: Turn, 
 
 
 def _plain_labels(problem: Problem, question: Question) -> Array | None:
-    """(R,) labels that say all about the targets; None: smoothed or soft ones, or labels that are taken for others."""
+    """(R,) labels equivalent to the targets; None for smoothed or soft targets, or labels that are remapped."""
     if question.eps:
         return None
     if question.labels is None:
@@ -243,11 +248,8 @@ def _made(
     )
 
 
-# --- arrays ----------------------------------------------------------------------------------------------------------
-
-
 def _other_kind(problem: Problem) -> Array:
-    """Labels as one-hot rows (0 where a label is no class, as the helpers have it), or the labels of one-hot rows."""
+    """Labels as one-hot rows (zero rows for invalid labels, as the helpers do), or the labels of one-hot rows."""
     if problem.target_kind == "probabilities":
         return np.asarray(problem.targets.astype(np.float64).argmax(axis=-1))
     labels = problem.targets.reshape(-1)
@@ -273,16 +275,13 @@ def _transformed(problem: Problem, transform: str) -> Array:
         return float_array(np.exp(log_p) if transform == "softmax" else log_p, problem.dtype)
 
 
-# --- words -----------------------------------------------------------------------------------------------------------
-
-
 def written(usage: Usage, logits: str = "logits", targets: str = "targets", arguments: Sequence[str] = ()) -> str:
-    """The call as a person writes it; "" where nobody has said how."""
+    """The call as code; "" if the backend does not describe it."""
     return usage.call.format(logits=logits, targets=targets, more=", ".join(arguments)).replace(", )", ")")
 
 
 def argument(usage: Usage, option: str, value: object) -> str:
-    """An option as a person writes it there."""
+    """An option as code."""
     template = usage.arguments.get(f"{option}={value}") or usage.arguments.get(option) or f"{option}={{}}"
     return template.format(value)
 
@@ -309,6 +308,6 @@ def _joined(question: Question, source: Subject) -> str:
     name = source.convention.mean_denominator
     if name == "weights" and question.weight is None:
         name = "kept"
-    divisor = FIELDS["mean_denominator"].values[name].partition(" (")[0]
+    divisor = _DIVISORS[name]
     guard = ", or take 0 where that is 0" if question.fixed == 0 else ""
     return f"divide the sum of the rows by {divisor}{guard}"

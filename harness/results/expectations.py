@@ -7,8 +7,8 @@
     kind = "convention"                                 # optional
     until = 2027-01-31                                  # optional: the last day on which it holds
 
-An accepted finding is still reported; it no longer decides the exit code. One that nothing matched is stale, and
-one that has expired no longer holds: both are told, because an exception that nobody needs hides the next fault.
+An accepted finding is still reported, but no longer affects the exit code. An expectation that nothing matched is
+stale, and one past its date has expired: both are reported, because an obsolete exception hides the next fault.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     until: datetime.date | None = None
 
     def covers(self, finding: Finding) -> bool:
-        """Whether it speaks of this finding, or of a cause that fits it as well, whatever the day."""
+        """Whether it matches this finding, or a cause that explains it as well, whatever the date."""
         head = finding.cause.partition(":")[0]
         causes = [finding.cause, *(text if ":" in text else f"{head}:{text}" for text in finding.alternatives)]
         return (
@@ -77,7 +77,7 @@ def load(path: Path) -> tuple[Expectation, ...]:
     for number, expectation in enumerate(expectations, start=1):
         for name in ("subject", "cause", "reason"):
             if not getattr(expectation, name).strip():
-                raise ExpectationsError(f"{path}: [[expect]] number {number}: {name} is empty; say it in words")
+                raise ExpectationsError(f"{path}: [[expect]] number {number}: {name} is empty")
     return tuple(expectations)
 
 
@@ -130,12 +130,12 @@ class Acceptance:
 
     @property
     def stale(self) -> tuple[Expectation, ...]:
-        """Those that no finding matched: remove them."""
+        """The expectations that no finding matched: remove them."""
         return tuple(e for e in self.expectations if e not in self._used)
 
     @property
     def expired(self) -> tuple[Expectation, ...]:
-        """Those past their last day."""
+        """The expectations past their last day."""
         return tuple(e for e in self.expectations if self._is_over(e))
 
     def _accepting(self, finding: Finding) -> Expectation | None:

@@ -1,4 +1,4 @@
-"""What exploring came to, in words: the same at a terminal, in the HTML report, in Markdown and after a check."""
+"""Exploration in words: how many problems beyond the suite, new findings and the largest errors, for every report."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from logitmus.results import wording
 
 @dataclass(frozen=True)
 class Furthest:
-    """Of one backend and dtype: the greatest share of a budget that an answer used.
+    """The largest error of a backend in a dtype, findings excluded.
 
     Attributes:
-        subject: whose answer that was. suite, share: in the fixed suite, and while exploring, in words.
-        farther: whether exploring came beyond the suite.
+        subject: the function with that error. suite, share: the largest error in the suite, and while exploring, in
+            units of the error budget.
+        farther: whether the exploration found a larger error than the suite.
     """
 
     backend: str
@@ -31,22 +32,22 @@ class Furthest:
 
 
 def of(explored: Explored | None, subjects: Collection[str]) -> Explored | None:
-    """What it came to for these subjects (ids)."""
+    """The exploration of these subjects (ids)."""
     if explored is None:
         return None
-    reached = tuple(one for one in explored.reached if one.subject in subjects)
+    reached = tuple(item for item in explored.reached if item.subject in subjects)
     new = tuple(finding for finding in explored.new if finding.subject in subjects)
-    return Explored(explored.problems, sum(one.calls for one in reached), reached, new)
+    return Explored(explored.problems, sum(item.calls for item in reached), reached, new)
 
 
 def headline(explored: Explored) -> str:
-    """How much was asked, and what was new."""
-    asked = f"{wording.plural(explored.problems, 'problem')} beyond the suite, {wording.plural(explored.calls, 'call')}"
-    return f"{asked}: {wording.plural(len(_kinds(explored)), 'new finding') if explored.new else 'nothing new'}"
+    """How many problems and calls, and how many new findings."""
+    size = f"{wording.plural(explored.problems, 'problem')} beyond the suite, {wording.plural(explored.calls, 'call')}"
+    return f"{size}: {wording.plural(len(_kinds(explored)), 'new finding') if explored.new else 'no new finding'}"
 
 
 def news(explored: Explored) -> list[tuple[str, str, str]]:
-    """What was new: severity, in words, and whose it is."""
+    """The new findings: severity, summary, subjects."""
     return [
         (finding.severity.value, finding.summary, wording.names(subjects))
         for finding, subjects in _kinds(explored).values()
@@ -54,29 +55,29 @@ def news(explored: Explored) -> list[tuple[str, str, str]]:
 
 
 def table(explored: Explored) -> list[Furthest]:
-    """For each backend and dtype how far exploring came; findings apart, which tell of themselves."""
+    """The largest error for each backend and dtype; findings are listed by themselves."""
     by_place: dict[tuple[str, str], list[Reached]] = {}
-    for one in explored.reached:
-        by_place.setdefault((SubjectId.parse(one.subject).backend, one.dtype), []).append(one)
+    for reached in explored.reached:
+        by_place.setdefault((SubjectId.parse(reached.subject).backend, reached.dtype), []).append(reached)
     order = sorted(by_place, key=lambda place: (place[0], list(FLOAT_DTYPES).index(place[1])))
     return [_furthest(*place, by_place[place]) for place in order]
 
 
 def lines(explored: Explored | None) -> list[str]:
-    """All of it, for who prints text; nothing where nothing was explored."""
+    """The exploration as lines of text; none if there was none."""
     if explored is None or not explored.problems:
         return []
-    told = [headline(explored)]
-    told += [f"new: {severity}: {words} ({who})" for severity, words, who in news(explored)]
-    told += [
-        f"{one.backend}, {one.dtype}: up to {one.share} of the budget ({one.suite} in the suite)"
-        for one in table(explored)
+    lines = [headline(explored)]
+    lines += [f"new: {severity}: {words} ({subjects})" for severity, words, subjects in news(explored)]
+    lines += [
+        f"{row.backend}, {row.dtype}: up to {row.share}x the error budget ({row.suite}x in the suite)"
+        for row in table(explored)
     ]
-    return told
+    return lines
 
 
 def as_dict(explored: Explored | None) -> dict[str, Any] | None:
-    """For machines; None: nothing was explored."""
+    """The exploration as plain values, for JSON; None if there was none."""
     if explored is None:
         return None
     return {
@@ -108,9 +109,9 @@ def as_dict(explored: Explored | None) -> dict[str, Any] | None:
 
 
 def _kinds(explored: Explored) -> dict[tuple[str, ...], tuple[Finding, list[str]]]:
-    """The new findings of each backend, worst first, those that say the same as one, with the subjects."""
+    """The new findings of each backend, worst first, the same finding once with all its subjects."""
     found: dict[tuple[str, ...], tuple[Finding, list[str]]] = {}
-    for finding in sorted(explored.new, key=lambda one: (one.severity.rank, one.cause, one.subject)):
+    for finding in sorted(explored.new, key=lambda finding: (finding.severity.rank, finding.cause, finding.subject)):
         subject, *rest = finding.key
         _, subjects = found.setdefault((SubjectId.parse(subject).backend, *rest), (finding, []))
         subjects.append(subject)
@@ -118,8 +119,8 @@ def _kinds(explored: Explored) -> dict[tuple[str, ...], tuple[Finding, list[str]
 
 
 def _furthest(backend: str, dtype: str, reached: list[Reached]) -> Furthest:
-    most = max(reached, key=lambda one: (one.share, one.subject))
-    suite = max(one.suite for one in reached)
+    most = max(reached, key=lambda item: (item.share, item.subject))
+    suite = max(item.suite for item in reached)
     called = wording.names([most.subject]).partition(": ")[2]
     return Furthest(backend, dtype, called, wording.amount(suite), wording.amount(most.share), most.share > suite)
 

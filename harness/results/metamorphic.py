@@ -1,4 +1,4 @@
-"""How relations between answers are kept, in words: the same at a terminal, in the HTML report and after a check."""
+"""Metamorphic relations in words: where they hold and where they are violated, for every report."""
 
 from __future__ import annotations
 
@@ -19,129 +19,140 @@ SAYS: Final = {
 
 
 @dataclass(frozen=True)
-class Kept:
-    """One relation, over all subjects that were asked about it.
+class RelationView:
+    """A relation in words, over all subjects on which it was tested.
 
     Attributes:
-        says: what the relation says. kept: by how many it is kept, how closely; "" where by none.
-        broken, meant: who breaks it, and by how much and why; and who differs as its convention says, and which.
+        says: the relation. holds: for how many subjects and how closely; "" if for none.
+        violated: (subjects, by how much and why). by_convention: (subjects, the convention that implies a difference).
     """
 
     relation: str
     says: str
-    kept: str
-    broken: tuple[tuple[str, str], ...]
-    meant: tuple[tuple[str, str], ...]
+    holds: str
+    violated: tuple[tuple[str, str], ...]
+    by_convention: tuple[tuple[str, str], ...]
 
     @property
     def entries(self) -> list[tuple[str, str]]:
-        """What is to be told, each under one word."""
+        """Labels and texts."""
         return [
-            *([("kept", self.kept)] if self.kept else []),
-            *(("BROKEN", f"{why}: {who}") for who, why in self.broken),
-            *(("unlike", f"by convention, {why}: {who}") for who, why in self.meant),
+            *([("holds", self.holds)] if self.holds else []),
+            *(("VIOLATED", f"{why}: {subjects}") for subjects, why in self.violated),
+            *(("differs by convention", f"{why}: {subjects}") for subjects, why in self.by_convention),
         ]
 
     @property
     def words(self) -> str:
-        """In one line."""
-        return "; ".join(f"{head} {said}" for head, said in self.entries)
+        """The labels and texts in a line."""
+        return "; ".join(f"{label} {text}" for label, text in self.entries)
 
 
-def table(related: Iterable[Related]) -> list[Kept]:
-    """A line for every relation that was asked about, in a fixed order."""
+def table(related: Iterable[Related]) -> list[RelationView]:
+    """A view of every relation that was tested, in a fixed order."""
     by_relation: dict[str, list[Related]] = {}
-    for one in related:
-        if one.pairs:
-            by_relation.setdefault(one.relation, []).append(one)
-    return [_kept(name, by_relation[name]) for name in SAYS if name in by_relation]
+    for relation in related:
+        if relation.pairs:
+            by_relation.setdefault(relation.relation, []).append(relation)
+    return [_view(name, by_relation[name]) for name in SAYS if name in by_relation]
 
 
 def as_dicts(related: Iterable[Related]) -> list[dict[str, Any]]:
-    """For machines."""
-    told = sorted(related, key=lambda one: (one.subject, one.relation))
-    return [asdict(one) | {"share": wording.finite(one.share), "ulps": wording.finite(one.ulps)} for one in told]
+    """The relations as plain values, for JSON."""
+    ordered = sorted(related, key=lambda relation: (relation.subject, relation.relation))
+    return [
+        asdict(relation) | {"share": wording.finite(relation.share), "ulps": wording.finite(relation.ulps)}
+        for relation in ordered
+    ]
 
 
-def _kept(name: str, related: Sequence[Related]) -> Kept:
-    keeping = [one for one in related if not one.broken and one.pairs > one.by_convention]
-    broken = _alike((one for one in related if one.broken), _by_how_much)
-    meant = _alike((one for one in related if one.by_convention), _why)
-    return Kept(name, SAYS[name], _how_closely(keeping), broken, meant)
+def _view(name: str, related: Sequence[Related]) -> RelationView:
+    holding = [relation for relation in related if not relation.broken and relation.pairs > relation.by_convention]
+    violated = _alike((relation for relation in related if relation.broken), _by_how_much)
+    by_convention = _alike((relation for relation in related if relation.by_convention), _why)
+    return RelationView(name, SAYS[name], _how_closely(holding), violated, by_convention)
 
 
-def _how_closely(keeping: Sequence[Related]) -> str:
-    if not keeping:
+def _how_closely(holding: Sequence[Related]) -> str:
+    if not holding:
         return ""
-    pairs = sum(one.pairs - one.by_convention for one in keeping)
-    same = sum(one.identical for one in keeping)
-    by = f"by {wording.plural(len(keeping), 'function')}, " if len(keeping) > 1 else ""
+    pairs = sum(relation.pairs - relation.by_convention for relation in holding)
+    same = sum(relation.identical for relation in holding)
+    functions = f"for {wording.plural(len(holding), 'function')}, " if len(holding) > 1 else ""
     if same == pairs:
-        return f"{by}to the bit"
-    share, ulps = max(one.share for one in keeping), max(one.ulps for one in keeping)
+        return f"{functions}bitwise"
+    share, ulps = max(relation.share for relation in holding), max(relation.ulps for relation in holding)
     apart = f", {wording.amount(ulps)} ulps of the loss" if ulps else ""
-    return f"{by}{same} of {pairs} times to the bit, else within {wording.amount(share)} of both budgets{apart}"
+    return f"{functions}bitwise in {same} of {pairs} pairs, else within {_budgets(share)}{apart}"
 
 
-def _by_how_much(one: Related) -> str:
-    apart = f"by up to {wording.amount(one.ulps)} ulps of the loss" if one.ulps else "in the gradient alone"
-    example = f", e.g. problems {' and '.join(one.example)}" if one.example else ""
-    return f"{apart} ({_why(one)}{example})"
+def _by_how_much(relation: Related) -> str:
+    apart = f"by up to {wording.amount(relation.ulps)} ulps of the loss" if relation.ulps else "in the gradient alone"
+    example = f", e.g. problems {' and '.join(relation.example)}" if relation.example else ""
+    return f"{apart} ({_why(relation)}{example})"
 
 
-def _why(one: Related) -> str:
-    return "; ".join(map(_said, one.why)) or "nothing that is known explains it"
+def _why(relation: Related) -> str:
+    return "; ".join(map(_cause, relation.why)) or "unexplained"
 
 
-def _said(cause: str) -> str:
-    """A choice of the convention by its name: its words stand with its finding."""
+def _budgets(share: float) -> str:
+    return f"{wording.amount(share)}x both error budgets"
+
+
+def _cause(cause: str) -> str:
+    """A cause briefly: its finding explains it."""
     head, _, choice = cause.partition(":")
     return choice.replace("=", " = ") if head == "convention" else causes.summary(cause)
 
 
 def _alike(related: Iterable[Related], words: Callable[[Related], str]) -> tuple[tuple[str, str], ...]:
-    """Who, and what is said of them; those of whom the same is said together."""
-    said: dict[str, dict[str, list[str]]] = {}
-    for one in related:
-        said.setdefault(words(one), {}).setdefault(SubjectId.parse(one.subject).backend, []).append(one.subject)
-    return tuple(("; ".join(map(wording.names, alike.values())), why) for why, alike in said.items())
+    """(subjects, text), with the subjects of the same text together."""
+    subjects_by_text: dict[str, dict[str, list[str]]] = {}
+    for relation in related:
+        subjects_by_text.setdefault(words(relation), {}).setdefault(
+            SubjectId.parse(relation.subject).backend, []
+        ).append(relation.subject)
+    return tuple(("; ".join(map(wording.names, alike.values())), why) for why, alike in subjects_by_text.items())
 
 
 def lines(related: Iterable[Related]) -> Iterator[str]:
-    """One line for each relation, for who prints text."""
-    for one in table(related):
-        yield f"{one.says}: {one.words}"
+    """A line for each relation."""
+    for relation in table(related):
+        yield f"{relation.says}: {relation.words}"
 
 
 def brief(related: Iterable[Related]) -> Iterator[str]:
-    """Those that are kept in one line, and a line for each that is not."""
-    told = sorted(related, key=lambda one: (one.subject, one.relation))
-    whole = [one for one in table(told) if not one.broken and not one.meant]
+    """All relations that hold in one line, and a line for each of the others."""
+    ordered = sorted(related, key=lambda relation: (relation.subject, relation.relation))
+    whole = [relation for relation in table(ordered) if not relation.violated and not relation.by_convention]
     if whole:
-        within = max(one.share for one in told if one.relation in {kept.relation for kept in whole})
-        closely = f"within {wording.amount(within)} of both budgets" if within else "to the bit"
-        yield f"kept between its answers, {closely}: {'; '.join(one.says for one in whole)}"
-    for one in table(told):
-        if one not in whole:
-            yield f"between its answers: {one.says}: {one.words}"
+        within = max(
+            relation.share for relation in ordered if relation.relation in {holding.relation for holding in whole}
+        )
+        closely = f"within {_budgets(within)}" if within else "bitwise"
+        yield f"relations that hold between its results, {closely}: {'; '.join(one.says for one in whole)}"
+    for relation in table(ordered):
+        if relation not in whole:
+            yield f"relation between its results: {relation.says}: {relation.words}"
 
 
 def grid(related: Iterable[Related]) -> tuple[list[str], list[tuple[str, list[str]]]]:
-    """The relations, and for every subject a few words on each; "" where it was not asked."""
-    told = {(one.subject, one.relation): one for one in related if one.pairs}
-    names = [name for name in SAYS if any(relation == name for _, relation in told)]
+    """The relations, and for every subject a brief text on each; "" if it was not tested."""
+    by_cell = {(relation.subject, relation.relation): relation for relation in related if relation.pairs}
+    names = [name for name in SAYS if any(relation == name for _, relation in by_cell)]
     rows = [
-        (subject, [_cell(told.get((subject, name))) for name in names])
-        for subject in sorted({subject for subject, _ in told})
+        (subject, [_cell(by_cell.get((subject, name))) for name in names])
+        for subject in sorted({subject for subject, _ in by_cell})
     ]
     return names, rows
 
 
-def _cell(one: Related | None) -> str:
-    if one is None:
+def _cell(related: Related | None) -> str:
+    if related is None:
         return ""
-    if one.broken:
-        return f"broken, {wording.amount(one.ulps)} ulps" if one.ulps else "broken"
-    if one.by_convention == one.pairs:
-        return "not by convention"
-    return wording.amount(one.share) if one.share else "to the bit"
+    if related.broken:
+        return f"violated, {wording.amount(related.ulps)} ulps" if related.ulps else "violated"
+    if related.by_convention == related.pairs:
+        return "differs by convention"
+    return f"{wording.amount(related.share)}x" if related.share else "bitwise"

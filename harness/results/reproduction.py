@@ -1,6 +1,6 @@
-"""Reproductions: one finding of a run, with all that a script needs to show its fault without Logitmus.
+"""Reproductions: a finding of a run, with everything that a script needs to reproduce it without Logitmus.
 
-Everything comes from the run's file, which is data: what of it is to stand in a script as a name is checked here.
+Everything is read from the run's file, which is data: names that will be part of a script are checked here.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class OwnFunction:
 
     Attributes:
         file: the path of its file; "" for a module. module: the module's name. attribute: its name there.
-        options: its own names for the arguments, by ours; "" for one that is not to be given.
+        options: its own names for the arguments, by ours; "" for an argument that must not be passed.
         targets_first: it takes its targets before its logits.
         required: of our names, what must be given even where a problem does not.
         takes_reduction: it has an argument for it.
@@ -81,12 +81,12 @@ class Reproduction:
 
 
 def reproduction(store: Store, wanted: str) -> Reproduction:
-    """What is known of the finding whose id begins with `wanted`.
+    """The reproduction of the finding whose id begins with `wanted`.
 
-    Where the run has reduced that finding to a simpler problem, that one is shown.
+    If the run reduced the finding to a simpler problem, the script uses that problem.
 
     Raises:
-        ReproError: for no such finding, or several, or one whose subject a script cannot call.
+        ReproError: no such finding, several, or a subject that a script cannot call.
     """
     shown, of_subject = _found(judge_run(store), wanted)
     finding, problem = shown.finding, shown.problem
@@ -111,9 +111,6 @@ def reproduction(store: Store, wanted: str) -> Reproduction:
     )
 
 
-# --- which finding -----------------------------------------------------------------------------------------------
-
-
 def _found(events: Iterable[Event], wanted: str) -> tuple[Examined, BackendReady]:
     """The finding with its problem, and the backend that its subject is of."""
     wanted = wanted.strip().lower()
@@ -124,12 +121,14 @@ def _found(events: Iterable[Event], wanted: str) -> tuple[Examined, BackendReady
             case BackendReady():
                 backends.update(dict.fromkeys((subject.id for subject in event.subjects), event))
             case Judged(problem, judgement):
-                known.update((one.id, Examined(one, one, problem)) for one in judgement.findings)
+                known.update((finding.id, Examined(finding, finding, problem)) for finding in judgement.findings)
             case Examined(of, finding, _, _):
                 known[of.id] = known[finding.id] = event
             case _:
                 pass
-    hits = {one.finding.id: one for identity, one in sorted(known.items()) if identity.startswith(wanted)}
+    hits = {
+        examined.finding.id: examined for identity, examined in sorted(known.items()) if identity.startswith(wanted)
+    }
     if wanted in known:
         hits = {wanted: known[wanted]}
     if len(hits) != 1 or not wanted:
@@ -139,27 +138,30 @@ def _found(events: Iterable[Event], wanted: str) -> tuple[Examined, BackendReady
 
 
 def _which(wanted: str, hits: Mapping[str, Examined], known: Mapping[str, Examined]) -> str:
-    """What there is instead: the several that are meant, else one of each cause."""
+    """The candidates: the findings that match, else the simplest of each cause."""
     if not known:
         return "this run has no findings"
-    by_cause = {one.finding.key: one for one in sorted(known.values(), key=lambda e: (e.problem.logits.size, e.of.id))}
-    listed = sorted((hits or {one.finding.id: one for one in by_cause.values()}).values(), key=_rank)
+    by_cause = {
+        examined.finding.key: examined
+        for examined in sorted(known.values(), key=lambda e: (e.problem.logits.size, e.of.id))
+    }
+    listed = sorted((hits or {examined.finding.id: examined for examined in by_cause.values()}).values(), key=_rank)
     lines = [f"  {e.finding.id}  {e.finding.subject}  {e.finding.summary}" for e in listed[:_CANDIDATES]]
     if len(listed) > _CANDIDATES:
         lines.append(f"  and {len(listed) - _CANDIDATES} more")
-    seen = f"{len(hits)} findings begin with {wanted!r}" if hits else f"no finding is called {wanted!r}"
-    return "\n".join([f"{seen}; there is" if not hits else f"{seen}:", *lines])
+    seen = f"{len(hits)} findings begin with {wanted!r}" if hits else f"unknown finding {wanted!r}"
+    return "\n".join([f"{seen}; this run has" if not hits else f"{seen}:", *lines])
 
 
-def _rank(one: Examined) -> tuple[object, ...]:
-    return one.finding.severity.rank, one.finding.subject, one.finding.cause, one.finding.id
+def _rank(examined: Examined) -> tuple[object, ...]:
+    return examined.finding.severity.rank, examined.finding.subject, examined.finding.cause, examined.finding.id
 
 
 def _right(problem: Problem, subject: Subject, outcome: Outcome, finding: Finding) -> tuple[str, Criterion | None]:
     """The part that the finding is about, and what its value may be.
 
     Forward mode is held to the exact answer, not to the bits of the plain call (`logitmus.judging.consistency`): of the
-    parts that differ from that call's, the first that is wrong is meant.
+    parts that differ from that call's, the first that is wrong is taken.
     """
     if not isinstance(outcome, Answered):
         return finding.part, None
@@ -169,9 +171,6 @@ def _right(problem: Problem, subject: Subject, outcome: Outcome, finding: Findin
         if right is not None:
             return part, right
     return finding.part, None
-
-
-# --- what is called ----------------------------------------------------------------------------------------------
 
 
 def _framework(settings: Mapping[str, Any], subject: Subject, ready: BackendReady) -> str:
@@ -186,31 +185,33 @@ def _framework(settings: Mapping[str, Any], subject: Subject, ready: BackendRead
 
 
 def _function(framework: str, subject: Subject) -> Function:
-    """What the backend declares; only of those that this distribution brings is it known how a person calls them."""
-    spec = next((one for one in registry.available() if one.name == framework), None)
+    """The function as its backend declares it; only built-in backends know how a user writes the call."""
+    spec = next((spec for spec in registry.available() if spec.name == framework), None)
     backend = None if spec is None else registry.backend_of(spec)
     functions = {} if backend is None else {function.name: function for function in backend.functions}
     if subject.function not in functions:
         raise ReproError(
-            f"{subject.id}: how this function is called is its backend's own business, so no script can be made of it; "
-            "the problem itself can be read from `logitmus report RUN --html FILE`"
+            f"{subject.id}: no script can be written, because only its backend knows how to call this function; "
+            "`logitmus report RUN --html FILE` shows the problem"
         )
     return functions[subject.function]
 
 
 def _own(settings: Mapping[str, Any], subject: Subject) -> OwnFunction:
-    said = settings.get(SETTING)
-    if not isinstance(said, Mapping) or not said.get("target"):
+    own = settings.get(SETTING)
+    if not isinstance(own, Mapping) or not own.get("target"):
         raise ReproError(
-            f"{subject.function} was a callable of a running program, which no file holds under a name; put it into a "
+            f"{subject.function} was a callable of a running program, which a script cannot import; put it into a "
             "file, and check FILE.py:FUNCTION"
         )
-    where, _, attribute = str(said["target"]).rpartition(":")
+    where, _, attribute = str(own["target"]).rpartition(":")
     is_file = where.endswith(".py")
-    options = {str(ours): str(theirs) for ours, theirs in dict(said.get("options", {})).items()}
+    options = {str(ours): str(theirs) for ours, theirs in dict(own.get("options", {})).items()}
     names = [*attribute.split("."), *(() if is_file else where.split(".")), *filter(None, options.values())]
     if any(not name.isidentifier() or keyword.iskeyword(name) for name in names) or set(options) - set(ARGUMENTS):
-        raise ReproError(f"{where}:{attribute} {options} names no function: was this file made by `logitmus check`?")
+        raise ReproError(
+            f"{where}:{attribute} {options} is not a function name: was this file written by `logitmus check`?"
+        )
     signature = _signature(Path(where if is_file else f"{where.replace('.', '/')}.py"), attribute)
     own_names = {options.get(ours, ours): ours for ours in ("weight", "label_smoothing")}
     return OwnFunction(
@@ -232,14 +233,15 @@ def _signature(file: Path, attribute: str) -> dict[str, bool]:
         return {}
     *outer, name = attribute.split(".")
     for part in outer:
-        body = next((one.body for one in body if isinstance(one, ast.ClassDef) and one.name == part), [])
-    found = [one.args for one in body if isinstance(one, ast.FunctionDef) and one.name == name]
+        body = next((node.body for node in body if isinstance(node, ast.ClassDef) and node.name == part), [])
+    found = [node.args for node in body if isinstance(node, ast.FunctionDef) and node.name == name]
     if not found:
         return {}
     positional = [*found[-1].posonlyargs, *found[-1].args]
     first_default = len(positional) - len(found[-1].defaults)
-    return {one.arg: n >= first_default for n, one in enumerate(positional)} | {
-        one.arg: default is not None for one, default in zip(found[-1].kwonlyargs, found[-1].kw_defaults, strict=True)
+    return {parameter.arg: n >= first_default for n, parameter in enumerate(positional)} | {
+        parameter.arg: default is not None
+        for parameter, default in zip(found[-1].kwonlyargs, found[-1].kw_defaults, strict=True)
     }
 
 
@@ -253,7 +255,7 @@ def _targets_first(signature: Mapping[str, bool], options: Mapping[str, str]) ->
 
 def _versions(framework: str, ready: BackendReady) -> dict[str, str]:
     """Those that identify the backend: what its distributions are called, it says itself."""
-    spec = next((one for one in registry.available() if one.name == framework), None)
+    spec = next((spec for spec in registry.available() if spec.name == framework), None)
     backend = None if spec is None else registry.backend_of(spec)
     there = versions(ready.environment)
     names = ("numpy", *(backend.distributions if backend else ()))

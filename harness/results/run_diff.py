@@ -1,6 +1,6 @@
-"""Compare two runs: what an upgrade changed, as values; reports.comparison prints them.
+"""Compare two runs: what an upgrade changed, as values; `logitmus.reports.terminal.run_diff` prints them.
 
-Only what both runs asked is compared: a finding on a problem that the other run did not hold is not "new".
+Only calls of both runs are compared: a finding on a problem that the other run does not contain is not "new".
 Where a subject's declaration and its bits are the same in both runs, so is its judgement, and it is made once.
 """
 
@@ -39,7 +39,7 @@ class EnvironmentChange:
 
 @dataclass(frozen=True, kw_only=True)
 class FindingChange:
-    """One thing to tell a person (`Finding.key`), on the problems that both runs asked.
+    """A group of findings (`Finding.key`), on the problems of both runs.
 
     Attributes:
         example: the first finding of that key, of the run that has it (the later run where both have it).
@@ -58,7 +58,7 @@ class BitsChange:
     """How the results of one subject differ.
 
     Attributes:
-        compared: problems that both runs asked of it. changed: those on which bits or outcome differ.
+        compared: its problems in both runs. changed: how many of them differ in bits or outcome.
         max_ulps: the largest integer-ordered distance over all values that are numbers in both runs, in ulps of
             the result's dtype; worst: the problem where it was met ("" where no such value changed).
         other: changes that are no distance, by kind ("answered -> raised", "dtype", "shape", "number -> NaN"):
@@ -75,7 +75,7 @@ class BitsChange:
 
 @dataclass(frozen=True, kw_only=True)
 class GradeChange:
-    """`problems` problems moved from one grade to another (None: nothing was judged). example: one of them."""
+    """`problems` problems moved from one grade to another (None: nothing was judged). example: a problem."""
 
     subject: str
     before: Grade | None
@@ -89,11 +89,11 @@ class Comparison:
     """What changed from the run `before` to the run `after` (file names). All tuples are sorted, worst first.
 
     Attributes:
-        problems: asked by both; only_before, only_after: the numbers asked by one alone.
-        pairs: (problem, subject) pairs asked by both.
+        problems: in both runs; only_before, only_after: the numbers in a single run.
+        pairs: (problem, subject) pairs in both runs.
         subjects_gone, subjects_new: ids.
-        new, gone: findings that only one run has. changed: those that both have, on other problems.
-        bits: one for each subject with a difference. grades: likewise.
+        new, gone: findings of a single run. changed: findings of both runs, on other problems.
+        bits, grades: the changes of each subject that has any.
     """
 
     before: str
@@ -113,7 +113,7 @@ class Comparison:
 
     @property
     def same(self) -> bool:
-        """Nothing that was asked of both came out differently (versions may well differ)."""
+        """Whether all results of both runs are the same (versions may differ)."""
         return not (self.new or self.gone or self.changed or self.bits or self.grades)
 
 
@@ -151,12 +151,9 @@ def compare(before: Store, after: Store, *, judge: SupportsJudge | None = None) 
     )
 
 
-# --- within ------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One run's answer to one problem by one subject."""
+    """The result of a subject on a problem in a run."""
 
     subject: Subject
     store: Store
@@ -329,7 +326,7 @@ def _environment_changes(before: Store, after: Store) -> Iterator[EnvironmentCha
 
 def _environments(store: Store) -> dict[str, dict[str, str]]:
     """Backend (or "harness") -> the facts of its environment, flat; packages under their own names."""
-    backends = {said.backend: said.environment for said in store.backends() if isinstance(said, BackendReady)}
+    backends = {event.backend: event.environment for event in store.backends() if isinstance(event, BackendReady)}
     return {where: dict(_facts(facts)) for where, facts in chain([("harness", store.environment)], backends.items())}
 
 

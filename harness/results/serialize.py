@@ -1,4 +1,4 @@
-"""What a summary holds, for machines: plain values that JSON has."""
+"""Serialise a summary: plain values, for JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCHEMA: Final = 1
 
 
 def as_dict(summary: Summary) -> dict[str, Any]:
-    """All of it; the schema is versioned."""
+    """The whole summary; `schema` is its version."""
     return {
         "schema": SCHEMA,
         "headline": summary.headline(),
@@ -59,26 +59,26 @@ def _cell(key: tuple[str, str], record: Cell) -> dict[str, Any]:
     }
 
 
-def _group(told: Group) -> dict[str, Any]:
-    finding = told.finding
+def _group(group: Group) -> dict[str, Any]:
+    finding = group.finding
     return {
         "id": finding.id,
         "kind": finding.kind.value,
         "severity": finding.severity.value,
         "cause": finding.cause,
         "summary": finding.summary,
-        "dependences": list(told.dependences),
-        "subjects": sorted(told.subjects),
-        "families": sorted(told.families),
-        "dtypes": sorted(told.dtypes),
-        "parts": sorted(filter(None, told.parts)),
-        "count": told.count,
-        "accepted": told.accepted,
-        "accepted_because": sorted(told.reasons),
+        "dependences": list(group.dependences),
+        "subjects": sorted(group.subjects),
+        "families": sorted(group.families),
+        "dtypes": sorted(group.dtypes),
+        "parts": sorted(filter(None, group.parts)),
+        "count": group.count,
+        "accepted": group.accepted,
+        "accepted_because": sorted(group.reasons),
         "example": {
             "subject": finding.subject,
             "problem": finding.problem,
-            "question": wording.question(told.problem, finding.row),
+            "question": wording.question(group.problem, finding.row),
             "part": finding.part,
             "row": finding.row,
             "index": finding.index,

@@ -256,18 +256,26 @@ class Summary:
         return {severity: counts[severity] for severity in Severity}
 
     def headline(self) -> str:
-        """One sentence."""
+        """The findings and the size of the run, in a sentence."""
+        return f"{self.findings_in_words()} over {self.extent()}"
+
+    def findings_in_words(self) -> str:
+        """How many groups of findings, by severity."""
         groups = self.groups()
         found = Counter(group.finding.severity for group in groups)
         accepted = Counter(group.finding.severity for group in groups if group.is_accepted)
-        said = [
+        counts = [
             wording.plural(found[severity], severity.value)
             + (f" ({accepted[severity]} accepted)" if accepted[severity] else "")
             for severity in Severity
             if found[severity]
         ]
+        return ", ".join(counts) or "no findings"
+
+    def extent(self) -> str:
+        """The size of the run."""
+        subjects, problems = len(self.asked_subjects()), len(self.problems)
         return (
-            f"{', '.join(said) or 'nothing found'} over {wording.plural(len(self.asked_subjects()), 'subject')}; "
-            f"{wording.plural(len(self.problems), 'problem')}, {wording.plural(self.rows, 'row')}, "
-            f"{wording.plural(self.calls, 'call')}"
+            f"{wording.plural(subjects, 'subject')}; {wording.plural(problems, 'problem')}, "
+            f"{wording.plural(self.rows, 'row')}, {wording.plural(self.calls, 'call')}"
         )

@@ -1,4 +1,4 @@
-"""How problems and findings are put into words, the same for every reader."""
+"""Words for problems, findings and numbers, the same in every report."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ GRADES: Final = {
     Grade.A: "accurate: a few ulps of the result",
     Grade.B_PLUS: "shift-stable, well summed",
     Grade.B: "shift-stable, summed in any order",
-    Grade.C: "backward-stable only: a common offset eats the digits",
+    Grade.C: "backward-stable only: cancellation under a common offset",
     Grade.F: "outside every budget",
-    Grade.COARSE: "the budget would let any number pass; no grade",
+    Grade.COARSE: "no grade: the budget would let any number pass",
 }
 SEVERITIES: Final = {
-    Severity.BUG: "contradicts its own documentation, or no convention excuses it",
-    Severity.HAZARD: "a plausible number for an invalid question",
-    Severity.DIFFERENCE: "from the portable convention, or short of what is asked",
-    Severity.NOTE: "worth knowing",
+    Severity.BUG: "contradicts the function's own documentation, or no convention explains it",
+    Severity.HAZARD: "a plausible number for an invalid input",
+    Severity.DIFFERENCE: "another convention than the portable one, or coarser precision",
+    Severity.NOTE: "harmless, but worth knowing",
 }
 KINDS: Final = {
-    Kind.ACCURACY: "further from the exact value than its budget",
-    Kind.CONVENTION: "answers another question than the portable one",
-    Kind.SPECIAL: "NaN, an infinity or a zero where the exact answer is another",
-    Kind.CONTRACT: "raised or did not, wrong dtype or shape, accepted an invalid label",
-    Kind.INTEGRITY: "wrote into its input, or depends on what it should not",
+    Kind.ACCURACY: "error larger than its budget",
+    Kind.CONVENTION: "computes another formula than the portable one",
+    Kind.SPECIAL: "unexpected NaN, infinity or zero",
+    Kind.CONTRACT: "missing or unexpected exception, wrong dtype or shape, invalid label accepted",
+    Kind.INTEGRITY: "writes into its input, or depends on what it must not",
     Kind.CRASH: "the process died",
-    Kind.TIMEOUT: "did not come back",
-    Kind.CLAIM: "its declaration is false",
+    Kind.TIMEOUT: "no result within the time limit",
+    Kind.CLAIM: "its declaration is wrong",
 }
 _FEW_ROWS: Final = 4
 _FEW_CLASSES: Final = 8
@@ -87,8 +87,13 @@ _WHY: Final = {
     "depends_on": "the same row gives another number elsewhere; it may be right in every test that was written",
     "timeout": "the program waits for ever",
 }
-# How a question is asked, where that is not what its manner is called.
-_ASKED: Final = {"forward_mode": "in forward mode", "second_order": "to second order"}
+# Call modes that need other words than their names.
+_CALLED: Final = {
+    "again": "called again",
+    "after_others": "called after other calls",
+    "forward_mode": "differentiated in forward mode",
+    "second_order": "differentiated twice",
+}
 
 
 def why(finding: Finding) -> str:
@@ -124,11 +129,11 @@ def question(problem: Problem, row: int | None) -> str:
         said.append(f"label_smoothing {problem.label_smoothing!r}")
     if problem.reduction != "none":
         default = problem.reduction == DEFAULT_REDUCTION
-        said.append("no reduction asked for" if default else f"reduction {problem.reduction}")
+        said.append("default reduction" if default else f"reduction {problem.reduction}")
     if problem.layout != "contiguous":
         said.append(f"layout {problem.layout}")
     if problem.manner != ONCE:
-        said.append(f"asked {_ASKED.get(problem.manner) or problem.manner.replace('_', ' ')}")
+        said.append(_CALLED.get(problem.manner) or problem.manner.replace("_", " "))
     return ", ".join(said)
 
 
@@ -185,12 +190,12 @@ def doubt(finding: Finding) -> str:
     if not finding.alternatives:
         return ""
     others = "; ".join(causes.summary(text if ":" in text else f"convention:{text}") for text in finding.alternatives)
-    return f"fits as well: {others}. No problem that this function was asked tells them apart"
+    return f"{others} (no problem that this function supports distinguishes them)"
 
 
 def depends(dependences: Iterable[str]) -> str:
     """What an answer depends on, "" where on nothing."""
-    return "; ".join(f"on {causes.dependence(name)}" for name in dependences)
+    return "; ".join(causes.dependence(name) for name in dependences)
 
 
 def repro(finding: Finding, run: str = "RUN") -> str:

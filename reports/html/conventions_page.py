@@ -1,4 +1,4 @@
-"""Conventions measured beside declared, as a table for a browser: a page of its own, and a section of the report."""
+"""Conventions, measured and documented, as an HTML table: a page, and a section of the report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from logitmus.conventions.claims import Claim, Claims
 from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.core.events import BackendReady, Event
 from logitmus.reports.html.pages import templates
-from logitmus.reports.terminal.conventions import headline
+from logitmus.reports.terminal.conventions import extent, headline, verdict
 from logitmus.results import wording
 
 _PORTABLE: Final = PORTABLE.as_dict()
@@ -22,10 +22,10 @@ class Cell:
     """One field of some subjects.
 
     Attributes:
-        shown: the measured value, what is left, or "?".
+        shown: the measured value, the remaining values, or "?".
         tone: "bug" (contradicted), "difference" (not the portable choice), "pass", "open" (not determined).
-        declared: the declared value, where it is another or nothing was determined; docs: a link to where.
-        why, evidence: what told the value apart, or what is missing; ids of problems.
+        declared: the documented value; docs: a link to the documentation.
+        why, evidence: what distinguishes the value from others, or what is missing; ids of problems.
     """
 
     shown: str
@@ -38,7 +38,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Subjects of one backend that are alike in every field: (function, modes) each."""
+    """Subjects of a backend with the same values in every field, as (function, modes)."""
 
     backend: str
     functions: tuple[tuple[str, str], ...]
@@ -55,7 +55,9 @@ def render(found: Sequence[Claims], backends: Iterable[Event] = ()) -> str:
     """The page as text; everything from data is escaped by the template engine."""
     page = templates().get_template("conventions.html")
     text = page.render(
-        headline=headline(found),
+        title=headline(found),
+        extent=extent(found),
+        verdict=verdict(found),
         columns=columns(found),
         fields=FIELDS,
         portable=_PORTABLE,
@@ -66,23 +68,23 @@ def render(found: Sequence[Claims], backends: Iterable[Event] = ()) -> str:
 
 
 def columns(found: Iterable[Claims]) -> list[Column]:
-    """Subjects that are alike are one column; backend by backend."""
+    """The columns, backend by backend; subjects with the same values share a column."""
     alike: dict[tuple[object, ...], list[Claims]] = {}
-    for one in found:
-        told = tuple((c.declared, c.measured.state, c.measured.values) for c in one.fields.values())
-        alike.setdefault((one.subject.backend, told), []).append(one)
+    for claims in found:
+        choices = tuple((c.declared, c.measured.state, c.measured.values) for c in claims.fields.values())
+        alike.setdefault((claims.subject.backend, choices), []).append(claims)
     return [_column(group) for _, group in sorted(alike.items(), key=lambda item: item[1][0].subject.id)]
 
 
 def _column(group: Sequence[Claims]) -> Column:
     first = group[0]
     modes: dict[str, list[str]] = {}
-    for one in group:
-        subject = one.subject
+    for claims in group:
+        subject = claims.subject
         mode = "+".join(subject.modes) or "eager"
         modes.setdefault(subject.function, []).append(mode if subject.device == "cpu" else f"{mode}@{subject.device}")
     functions = tuple((name, "" if of == ["eager"] else ", ".join(sorted(of))) for name, of in modes.items())
-    names = wording.names(one.subject.id for one in group)
+    names = wording.names(claims.subject.id for claims in group)
     return Column(first.subject.backend, functions, names, tuple(_cell(first[name]) for name in FIELDS))
 
 
@@ -108,13 +110,13 @@ def _cell(claim: Claim) -> Cell:
 def _versions(found: Iterable[Claims], backends: Iterable[Event]) -> list[tuple[str, str]]:
     """Each backend with the versions of the packages that its functions are named after."""
     named: dict[str, set[str]] = {}
-    for one in found:
-        named.setdefault(one.subject.backend, {one.subject.backend}).add(one.subject.function.split(".")[0])
-    told = []
+    for claims in found:
+        named.setdefault(claims.subject.backend, {claims.subject.backend}).add(claims.subject.function.split(".")[0])
+    versions = []
     for ready in backends:
         if isinstance(ready, BackendReady):
             names = {part for subject in ready.subjects for part in named.get(subject.backend, ())}
             packages = ready.environment.get("packages", {})
             of = [f"{name} {version}" for name, version in packages.items() if name.split("_")[0] in names]
-            told.append((ready.backend, ", ".join(of)))
-    return told
+            versions.append((ready.backend, ", ".join(of)))
+    return versions

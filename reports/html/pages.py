@@ -1,4 +1,4 @@
-"""The HTML pages: one self-contained file each, made by the template engine, which escapes what comes from data."""
+"""Templates of the HTML pages; the template engine escapes every value."""
 
 from __future__ import annotations
 

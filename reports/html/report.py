@@ -1,4 +1,4 @@
-"""The HTML report: one self-contained file, no network, no script from elsewhere."""
+"""The HTML report: one self-contained file, no network, no external script."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from logitmus.reports.terminal.conventions import headline
 from logitmus.results import detection_power, exploration, metamorphic, serialize, wording
 from logitmus.results.summary import Cell, Summary
 
-# What became of the calls that were made, in the order in which the page shows it.
+# The verdicts on the calls, in the order of the page.
 _VERDICTS = {
     Verdict.PASS: "passed",
     Verdict.ABSORBED: "absorbed",
@@ -36,8 +36,8 @@ def write(summary: Summary, path: Path, measured: Sequence[Claims] = (), verdict
     """Write the report.
 
     Args:
-        measured: what the run says of conventions, where it asked for them.
-        verdict: of a check, in a sentence: it comes first.
+        measured: the conventions that the run measured, if it did.
+        verdict: the verdict of a check, in a sentence, for the title.
     """
     path.write_text(render(summary, measured, verdict), encoding="utf-8")
 
@@ -52,8 +52,11 @@ def render(summary: Summary, measured: Sequence[Claims] = (), verdict: str = "")
     page = templates().get_template("report.html")
     text = page.render(
         summary=summary,
-        headline=verdict or summary.headline(),
-        over=summary.headline(),
+        title=verdict or summary.headline(),
+        verdict=verdict,
+        headline=summary.headline(),
+        tally_words=summary.findings_in_words(),
+        extent=summary.extent(),
         tally={severity.value: count for severity, count in summary.tally().items() if count},
         verdicts=[(v.value, words, summary.verdicts[v]) for v, words in _VERDICTS.items() if summary.verdicts[v]],
         families=summary.family_names(),
@@ -80,14 +83,11 @@ def render(summary: Summary, measured: Sequence[Claims] = (), verdict: str = "")
 
 
 def _embedded(data: Mapping[str, Any]) -> Markup:
-    """JSON inside a script element: no character of it can end the element or start another."""
+    """JSON for a script element, without characters that could end the element or start another."""
     text = json.dumps(data, sort_keys=True, allow_nan=False, default=str)  # beyond ASCII: \u escapes
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)  # noqa: S704  (escaped just above)
-
-
-# --- the matrix ----------------------------------------------------------------------------------------------------
 
 
 def _matrix(summary: Summary) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -100,8 +100,8 @@ def _matrix(summary: Summary) -> list[tuple[str, list[dict[str, Any]]]]:
         for (function, _, modes, device), subject in sorted((_parts(subject), subject) for subject in of_backend):
             cells = [_cell(subject, family, summary.cell(subject, family)) for family in summary.family_names()]
             again = bool(rows) and rows[-1]["function"] == function
-            told = [*modes, f"@{device}"] if several_devices else modes
-            rows.append({"id": subject, "function": function, "modes": told, "again": again, "cells": cells})
+            parts = [*modes, f"@{device}"] if several_devices else modes
+            rows.append({"id": subject, "function": function, "modes": parts, "again": again, "cells": cells})
         matrix.append((backend, rows))
     return matrix
 
@@ -134,11 +134,8 @@ def _links(findings: list[FindingDetails]) -> dict[tuple[str, str], list[int]]:
     return links
 
 
-# --- what was declared, and where it ran ---------------------------------------------------------------------------
-
-
 def _conventions(summary: Summary) -> list[tuple[str, list[tuple[str, str, str]]]]:
-    """What subjects declare other than the portable convention, with links; those that declare the same are one."""
+    """What subjects declare other than the portable convention, with links; equal declarations are merged."""
     declared: dict[tuple[str, tuple[tuple[str, str, str], ...]], list[str]] = {}
     for subject in serialize.as_dict(summary)["subjects"]:
         choices = tuple(

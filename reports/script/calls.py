@@ -1,4 +1,4 @@
-"""How a script calls the function: once, repeatedly, or with another derivative (see `logitmus.worker.call_modes`)."""
+"""Calls of a script: once, repeatedly, or with another derivative (see `logitmus.worker.call_modes`)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from logitmus.core.problem import DERIVATIVES, ONCE
 from logitmus.reports.script.literals import Code
 from logitmus.results.reproduction import Reproduction, ReproError
 
-_WRITTEN: Final = ("backward_twice", "forward_mode")  # of `DERIVATIVES`, those that the templates know
+_WRITTEN: Final = ("backward_twice", "forward_mode")  # the `DERIVATIVES` that the templates support
 _REPEATED: Final = 40  # calls, where chance decides
 
 
-def scenario(one: Reproduction) -> dict[str, Any]:
-    """What is called beside the question itself, where the answer hangs on that."""
-    problem = one.problem
-    told = {problem.manner, one.finding.cause.partition(":")[2], *one.dependences}
-    # What a function of a user's own remembers, it need not remember in a process that has just begun.
-    others = bool(told & {"after_others", "earlier_calls"}) or one.own is not None
-    by_chance = bool(told & {"chance", "again"})
+def scenario(reproduction: Reproduction) -> dict[str, Any]:
+    """Calls besides the problem itself, if the result depends on them."""
+    problem = reproduction.problem
+    occasions = {problem.manner, reproduction.finding.cause.partition(":")[2], *reproduction.dependences}
+    # The state of a user's function may differ in a fresh process.
+    others = bool(occasions & {"after_others", "earlier_calls"}) or reproduction.own is not None
+    by_chance = bool(occasions & {"chance", "again"})
     place = f"np.linspace(-1, 1, {problem.classes})"
     large = {"logits": f"16384 * {place}", "probabilities": f"(1 + {place}) / 2"}
     twice = ["np.concatenate([LOGITS[::-1]] * 2)", "np.concatenate([TARGETS[::-1]] * 2)"]
@@ -27,38 +27,47 @@ def scenario(one: Reproduction) -> dict[str, Any]:
         twice.append("np.concatenate([UPSTREAM] * 2)" if problem.cotangent.ndim else "UPSTREAM")
     return {
         "others": others,
-        "again": _REPEATED if by_chance else 2 if others else int(one.finding.cause == "changes:backward_twice"),
-        "large": Code(large.get(one.subject.convention.inputs, f"8192 * ({place} - 1)")),
+        "again": _REPEATED
+        if by_chance
+        else 2
+        if others
+        else int(reproduction.finding.cause == "changes:backward_twice"),
+        "large": Code(large.get(reproduction.subject.convention.inputs, f"8192 * ({place} - 1)")),
         "twice": Code(", ".join(twice)) if problem.batch else None,
     }
 
 
-def asking(one: Reproduction, mode: str) -> dict[str, Any]:
-    """The calls that are the question, in a script of this mode (`repro`).
+def call_values(reproduction: Reproduction, mode: str) -> dict[str, Any]:
+    """The calls of the problem, in a script of this mode.
 
     Raises:
-        ReproError: for a derivative that the templates do not know, or of what is not differentiated.
+        ReproError: a derivative that the templates do not support.
     """
-    manner = _manner(one, mode)
-    if manner in DERIVATIVES and (manner not in _WRITTEN or one.framework == "numpy"):
-        raise ReproError(f"{one.finding.id}: no scripts of {one.framework} are made for the manner {manner}")
+    manner = _manner(reproduction, mode)
+    if manner in DERIVATIVES and (manner not in _WRITTEN or reproduction.framework == "numpy"):
+        raise ReproError(
+            f"{reproduction.finding.id}: {reproduction.framework} scripts do not support the call mode {manner}"
+        )
     forward, twice = manner == "forward_mode", manner == "backward_twice"
-    names = ["LOGITS", "TARGETS", *(["UPSTREAM"] if one.problem.cotangent is not None else [])]
-    question, ask = ", ".join(names), "ask_forward" if forward else "ask"
+    names = ["LOGITS", "TARGETS", *(["UPSTREAM"] if reproduction.problem.cotangent is not None else [])]
+    inputs = ", ".join(names)
+    call = "call_forward" if forward else "call_function"
     return {
         "forward": forward,
         "backward_twice": twice,
-        "plain": not forward or mode == "dies",  # it may have been the plain call that did not come back
-        "ask": Code(ask),
+        "plain": not forward or mode == "dies",  # the plain call itself may not have returned
+        "ask": Code(call),
         "twice_argument": Code(", twice=False" if twice else ""),
-        "question": Code(question),
+        "inputs": Code(inputs),
         "rest": Code("".join(f", {name}" for name in names[1:])),
-        "asked_first": Code(f"{ask}({question})"),
-        "asked": Code(f"{ask}({question}{', twice=True' if twice else ''})"),
+        "plain_call": Code(f"{call}({inputs})"),
+        "full_call": Code(f"{call}({inputs}{', twice=True' if twice else ''})"),
     }
 
 
-def _manner(one: Reproduction, mode: str) -> str:
-    """That of the problem, unless what was seen was seen in the plain call, which comes first."""
-    plain = isinstance(one.outcome, Garbled) or (isinstance(one.outcome, Raised) and not one.outcome.answered_before)
-    return ONCE if plain or mode == "wrote_into" else one.problem.manner
+def _manner(reproduction: Reproduction, mode: str) -> str:
+    """The call mode of the problem, unless the fault is in the plain call, which is first."""
+    plain = isinstance(reproduction.outcome, Garbled) or (
+        isinstance(reproduction.outcome, Raised) and not reproduction.outcome.answered_before
+    )
+    return ONCE if plain or mode == "wrote_into" else reproduction.problem.manner

@@ -1,4 +1,4 @@
-"""Values as literals of Python, and what stands in a script as it is."""
+"""Values as Python literals, and code that is inserted as it is."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ WRITTEN_OUT: Final = 128  # numbers: a larger array is given by its bits, compre
 
 
 class Code(str):
-    """Text that stands in a script as it is; made of constants of this package and of names that were checked."""
+    """Code that is inserted as it is; made of constants of this package and of names that were checked."""
 
     __slots__ = ()
 
 
 def literal(value: object) -> str:
-    """What stands in a script for `value`: the literal of it, unless it is `Code`."""
+    """The text of `value` in a script: its literal, or itself if it is `Code`."""
     if isinstance(value, Code):
         return str(value)
     if not isinstance(value, str | int | float | tuple | list | dict | None):
-        raise TypeError(f"a {type(value).__name__} is no literal")
+        raise TypeError(f"a {type(value).__name__} has no literal")
     return ascii(value)
 
 

@@ -1,7 +1,7 @@
-"""Scripts that show one fault without Logitmus: a template, and the exact question as literals of Python.
+"""Scripts that reproduce a fault without Logitmus: a template, and the exact problem as Python literals.
 
-What comes from a run's file enters a script as a literal or as a comment. The template engine sees to the first: all
-that is no `Code`, made here, is written as the literal of its value.
+Text from a run's file enters a script only as a literal or as a comment: the template engine writes every value as a
+literal, except `Code`, which is made in this package.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from logitmus.core.finding import Finding
 from logitmus.core.observation import Crashed, OutOfMemory, Raised, TimedOut
 from logitmus.core.problem import DEFAULT_REDUCTION, DERIVATIVES, Problem
 from logitmus.porting.translation import argument, written
-from logitmus.reports.script.calls import asking, scenario
+from logitmus.reports.script.calls import call_values, scenario
 from logitmus.reports.script.literals import WRITTEN_OUT, Code, exact, literal
 from logitmus.results import wording
 from logitmus.results.reproduction import OwnFunction, Reproduction, ReproError
@@ -30,22 +30,31 @@ from logitmus.results.reproduction import OwnFunction, Reproduction, ReproError
 FRAMEWORKS: Final = ("torch", "tensorflow", "jax", "numpy")
 _CRASH_SECONDS: Final = 300.0
 _COMMENT: Final = 116
-# What a call needs to be there: the dotted names at its head.
+# The dotted names that a call needs.
 _NAMES: Final = re.compile(r"\b(?:torch|tf|keras|optax|jnp|jax)(?:\.\w+)+(?=\()")
 _GIVEN: Final = '{"logits": logits, "targets": targets}'
 _GRADIENTS: Final = ("grad_logits", "grad_targets")
 
 
-def script(one: Reproduction) -> str:
+def script(reproduction: Reproduction) -> str:
     """The script.
 
     Raises:
-        ReproError: for a finding that says nothing of a single call.
+        ReproError: the finding is not about a single call.
     """
-    if one.framework not in FRAMEWORKS:
-        raise ReproError(f"{one.subject.id}: scripts are made for {', '.join(FRAMEWORKS)}, not for {one.framework!r}")
-    mode, more = _mode(one)
-    values = {**_asked(one), **asking(one, mode), "again": 0, "others": False, "mode": mode, **more}
+    if reproduction.framework not in FRAMEWORKS:
+        raise ReproError(
+            f"{reproduction.subject.id}: no scripts for {reproduction.framework!r}, only for {', '.join(FRAMEWORKS)}"
+        )
+    mode, more = _mode(reproduction)
+    values = {
+        **_problem_values(reproduction),
+        **call_values(reproduction, mode),
+        "again": 0,
+        "others": False,
+        "mode": mode,
+        **more,
+    }
     return _template().render(**values)
 
 
@@ -64,12 +73,9 @@ def _template() -> Template:
     return engine.get_template("repro.py.jinja")
 
 
-# --- what is right -----------------------------------------------------------------------------------------------
-
-
-def _mode(one: Reproduction) -> tuple[str, dict[str, Any]]:
-    """How the script tells that the fault is there, and what it needs for that."""
-    finding, outcome = one.finding, one.outcome
+def _mode(reproduction: Reproduction) -> tuple[str, dict[str, Any]]:
+    """The mode of the script, which decides how it recognises the fault, and the values that this needs."""
+    finding, outcome = reproduction.finding, reproduction.outcome
     head, _, tail = finding.cause.partition(":")
     if isinstance(outcome, Crashed | TimedOut | OutOfMemory):
         seconds = outcome.seconds if isinstance(outcome, TimedOut) else _CRASH_SECONDS
@@ -79,48 +85,52 @@ def _mode(one: Reproduction) -> tuple[str, dict[str, Any]]:
     if head == "raises" and tail in DERIVATIVES:
         return "raises", {}
     if head == "raises" or (head == "changes" and tail != "forward_mode"):
-        return "changes", scenario(one)
+        return "changes", scenario(reproduction)
     if head in ("shape", "dtype", "no_gradient", "garbled"):
-        return "form", {"part": finding.part or "loss", "misshapen": _misshapen(one, head)}
+        return "form", {"part": finding.part or "loss", "misshapen": _misshapen(reproduction, head)}
     if head == "negative_zero":
         return "negative_zero", {}
-    if one.right is not None:
-        return "value", {"right": one.right, **_value(one), **scenario(one)}
+    if reproduction.right is not None:
+        return "value", {"right": reproduction.right, **_value(reproduction), **scenario(reproduction)}
     if finding.expected.startswith("an exception"):
         return "accepts", {}
     if isinstance(outcome, Raised):
         return "raises", {}
     if head == "second_derivative":
-        raise ReproError(f"{finding.id} ({finding.summary}): scripts differentiate once; this takes a second time")
-    raise ReproError(f"{finding.id} ({finding.summary}) speaks of many answers together; no single call shows it")
+        raise ReproError(f"{finding.id} ({finding.summary}): no script: scripts do not compute second derivatives")
+    raise ReproError(
+        f"{finding.id} ({finding.summary}) no script: the finding compares many results; no single call shows it"
+    )
 
 
-def _misshapen(one: Reproduction, head: str) -> Code:
-    problem, part = one.problem, one.finding.part or "loss"
+def _misshapen(reproduction: Reproduction, head: str) -> Code:
+    problem, part = reproduction.problem, reproduction.finding.part or "loss"
     if head == "no_gradient":
         return Code("shape is None")
     if head == "dtype":
-        return Code(f"dtype != {one.finding.expected!a}")
+        return Code(f"dtype != {reproduction.finding.expected!a}")
     reduction = (
-        problem.reduction if problem.reduction != DEFAULT_REDUCTION else one.subject.convention.default_reduction
+        problem.reduction
+        if problem.reduction != DEFAULT_REDUCTION
+        else reproduction.subject.convention.default_reduction
     )
     due = problem.batch if reduction == "none" else ()
     if part != "loss":
         due = problem.logits.shape
-        if _moved(one):
+        if _moved(reproduction):
             due = (due[0], due[-1], *due[1:-1])
     return Code(f"shape != {list(due)} or dtype not in ('float64', 'float32', 'bfloat16', 'float16')")
 
 
-def _value(one: Reproduction) -> dict[str, Any]:
-    """Where the value is, and what it may be."""
-    finding, right = replace(one.finding, part=one.part), one.right
+def _value(reproduction: Reproduction) -> dict[str, Any]:
+    """The position of the value, and its admissible values."""
+    finding, right = replace(reproduction.finding, part=reproduction.part), reproduction.right
     assert right is not None  # noqa: S101  (it is a finding about a value)
     place = "values.reshape(-1)[0]"
     if finding.row is not None:
         place = f"values.reshape(-1)[{int(finding.row)}]"
     if finding.row is not None and finding.index is not None:
-        place = f"values.reshape(-1, {one.problem.classes})[{int(finding.row)}, {int(finding.index)}]"
+        place = f"values.reshape(-1, {reproduction.problem.classes})[{int(finding.row)}, {int(finding.index)}]"
     tests = [] if right.lowest is None else ["LOWEST <= value <= HIGHEST"]
     tests += ["repr(value) in SPECIAL"] if right.special else []
     return {
@@ -134,31 +144,28 @@ def _value(one: Reproduction) -> dict[str, Any]:
     }
 
 
-# --- what is asked -----------------------------------------------------------------------------------------------
-
-
-def _asked(one: Reproduction) -> dict[str, Any]:
-    """The question and the call."""
-    problem, subject, finding = one.problem, one.subject, one.finding
+def _problem_values(reproduction: Reproduction) -> dict[str, Any]:
+    """The problem and the call."""
+    problem, subject, finding = reproduction.problem, reproduction.subject, reproduction.finding
     dense = problem.target_kind == "probabilities"
-    call = _call(one)
+    call = _call(reproduction)
     arrays = (problem.logits, problem.targets, problem.weight, problem.cotangent)
-    in_torch = one.framework == "torch"
+    in_torch = reproduction.framework == "torch"
     at_home = subject.device == "cpu"
     plain = at_home and problem.dtype != "bfloat16"
     return {
-        "story": _story(one),
-        "versions": dict(one.versions),
-        "expected": one.right.exact if one.right else finding.expected,
+        "story": _story(reproduction),
+        "versions": dict(reproduction.versions),
+        "expected": reproduction.right.exact if reproduction.right else finding.expected,
         "seen": finding.observed,
-        "framework": one.framework,
-        "own": one.own,
-        "attribute": Code(one.own.attribute) if one.own else None,
-        "textbook": problem.target_kind if one.framework == "numpy" and not one.own else None,
+        "framework": reproduction.framework,
+        "own": reproduction.own,
+        "attribute": Code(reproduction.own.attribute) if reproduction.own else None,
+        "textbook": problem.target_kind if reproduction.framework == "numpy" and not reproduction.own else None,
         "call": call,
         "needed": [Code(name) for name in dict.fromkeys(_NAMES.findall(call))],
-        "device": _device(one),
-        "device_check": _device_check(one.framework, subject.device),
+        "device": _device(reproduction),
+        "device_check": _device_check(reproduction.framework, subject.device),
         "x64": subject.variant == "x64",
         "compiled": bool(subject.mode),
         "ml_dtypes": problem.dtype == "bfloat16" and not in_torch,
@@ -170,65 +177,65 @@ def _asked(one: Reproduction) -> dict[str, Any]:
         "upstream": None if problem.cotangent is None else exact(problem.cotangent),
         "dense": dense,
         "layout": problem.layout,
-        "moved": _moved(one),
-        "axis": 1 if _moved(one) else -1,
+        "moved": _moved(reproduction),
+        "axis": 1 if _moved(reproduction) else -1,
         "tensor": Code("torch.from_numpy" if plain else "tensor"),
         "targets_tensor": Code("tensor" if dense and not plain else "torch.from_numpy"),
         "targets_there": Code("" if dense or at_home else f".to({subject.device!a})"),
         "wanted": Code("[logits, targets]" if dense else "[logits]"),
         "gradients": _GRADIENTS if dense else _GRADIENTS[:1],
         "given": Code(_GIVEN if problem.weight is None else f'{_GIVEN[:-1]}, "weight": weight}}'),
-        **_handed_over(one),
+        **_handed_over(reproduction),
     }
 
 
-def _handed_over(one: Reproduction) -> dict[str, Any]:
+def _handed_over(reproduction: Reproduction) -> dict[str, Any]:
     """The arguments of a call, as expressions."""
-    problem = one.problem
+    problem = reproduction.problem
     dense = problem.target_kind == "probabilities"
     arrangement = [f"laid out {problem.layout}"] if problem.layout != "contiguous" else []
-    arrangement += ["its classes on axis 1"] if _moved(one) else []
+    arrangement += ["its classes on axis 1"] if _moved(reproduction) else []
 
     def arranged(expression: str, *, by_layout: bool = True) -> str:
         return f"arranged({expression})" if arrangement and by_layout else expression
 
-    targets = _stored("targets", problem.dtype, one.framework) if dense else "targets"
-    targets_out = arranged(targets, by_layout=problem.layout != "expanded" or (dense and _moved(one)))
+    targets = _stored("targets", problem.dtype, reproduction.framework) if dense else "targets"
+    targets_out = arranged(targets, by_layout=problem.layout != "expanded" or (dense and _moved(reproduction)))
     return {
         "arranged": Code(", ".join(arrangement)),
-        "logits_out": Code(arranged(_stored("logits", problem.dtype, one.framework))),
+        "logits_out": Code(arranged(_stored("logits", problem.dtype, reproduction.framework))),
         "targets_out": Code("targets.copy()" if targets_out == "targets" else targets_out),
-        "weight_out": Code(_stored("WEIGHT", problem.dtype, one.framework)),
-        "upstream_out": Code(_stored("upstream", problem.dtype, one.framework)),
-        "direction_out": Code(arranged(_stored("direction", problem.dtype, one.framework))),
+        "weight_out": Code(_stored("WEIGHT", problem.dtype, reproduction.framework)),
+        "upstream_out": Code(_stored("upstream", problem.dtype, reproduction.framework)),
+        "direction_out": Code(arranged(_stored("direction", problem.dtype, reproduction.framework))),
         "upstream_argument": Code(", upstream" if problem.cotangent is not None else ""),
     }
 
 
-def _device(one: Reproduction) -> str:
-    if one.framework != "tensorflow":
-        return one.subject.device
-    return {"cuda": "/GPU:0", "cpu": "/CPU:0"}.get(one.subject.device, one.subject.device)
+def _device(reproduction: Reproduction) -> str:
+    if reproduction.framework != "tensorflow":
+        return reproduction.subject.device
+    return {"cuda": "/GPU:0", "cpu": "/CPU:0"}.get(reproduction.subject.device, reproduction.subject.device)
 
 
-def _moved(one: Reproduction) -> bool:
+def _moved(reproduction: Reproduction) -> bool:
     """Whether the classes stand on axis 1 where that is not the last."""
-    return one.subject.convention.class_axis == "1" and one.problem.logits.ndim > 2
+    return reproduction.subject.convention.class_axis == "1" and reproduction.problem.logits.ndim > 2
 
 
-def _call(one: Reproduction) -> Code:
-    options = _options(one.problem)
-    if one.own is not None:
-        return _own_call(one.own, options)
-    if one.framework == "numpy" or one.function is None:
+def _call(reproduction: Reproduction) -> Code:
+    options = _options(reproduction.problem)
+    if reproduction.own is not None:
+        return _own_call(reproduction.own, options)
+    if reproduction.framework == "numpy" or reproduction.function is None:
         return Code("function(logits, targets)")
-    usage = one.function.usage
-    known = one.function.usage.arguments
-    if "label_smoothing" in one.function.offer.options and not one.function.offer.reductions[1:]:
-        options.setdefault("label_smoothing", "0.0")  # a call of its own, which needs to be told
+    usage = reproduction.function.usage
+    known = reproduction.function.usage.arguments
+    if "label_smoothing" in reproduction.function.offer.options and not reproduction.function.offer.reductions[1:]:
+        options.setdefault("label_smoothing", "0.0")  # the function has no default for it
     given = [argument(usage, o, v) for o, v in options.items() if o in known or f"{o}={v}" in known]
     call = written(usage, arguments=given)
-    return Code(call.replace("dim=1", "dim=0") if one.problem.logits.ndim == 1 else call)
+    return Code(call.replace("dim=1", "dim=0") if reproduction.problem.logits.ndim == 1 else call)
 
 
 def _options(problem: Problem) -> dict[str, str]:
@@ -251,8 +258,8 @@ def _own_call(own: OwnFunction, options: dict[str, str]) -> Code:
     for name in own.required:
         options.setdefault(name, {"weight": "None", "label_smoothing": "0.0"}[name])
     pair = ["targets", "logits"] if own.targets_first else ["logits", "targets"]
-    given = [f"{own.options[one]}={one}" if own.options.get(one) else one for one in pair]
-    given.sort(key=lambda one: "=" in one)
+    given = [f"{own.options[name]}={name}" if own.options.get(name) else name for name in pair]
+    given.sort(key=lambda name: "=" in name)
     given += [f"{own.options.get(name) or name}={value}" for name, value in options.items()]
     return Code(f"function({', '.join(given)})")
 
@@ -277,20 +284,19 @@ def _stored(values: str, dtype: str, framework: str) -> str:
     return f"{values}.astype(ml_dtypes.bfloat16)"
 
 
-# --- what is told ------------------------------------------------------------------------------------------------
-
-
-def _story(one: Reproduction) -> Code:
-    """Comments: the finding, what it depends on, and what it was seen with."""
-    finding = one.finding
-    told = [
-        f"{one.own.file or one.own.module}: {one.own.attribute}" if one.own else one.subject.id,
+def _story(reproduction: Reproduction) -> Code:
+    """Comments: the finding, what it depends on, and where it is from."""
+    finding = reproduction.finding
+    lines = [
+        f"{reproduction.own.file or reproduction.own.module}: {reproduction.own.attribute}"
+        if reproduction.own
+        else reproduction.subject.id,
         f"{finding.severity.value}, {finding.kind.value}: {finding.summary}",
-        wording.question(one.problem, finding.row),
-        _depends(one.dependences),
+        wording.question(reproduction.problem, finding.row),
+        _depends(reproduction.dependences),
         f"Finding {finding.id}, problem {finding.problem}; written by logitmus {__version__}.",
     ]
-    return Code("\n".join(line for words in told if words for line in _comment(words)))
+    return Code("\n".join(line for words in lines if words for line in _comment(words)))
 
 
 def _depends(dependences: tuple[str, ...]) -> str:
@@ -305,6 +311,6 @@ def _comment(words: str) -> list[str]:
 
 
 def describe(finding: Finding, versions: Mapping[str, str]) -> str:
-    """A line for who has a script written into a file."""
+    """A line about a script that was written into a file."""
     seen = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return f"{finding.id}: {finding.summary} (seen with {seen})"
+    return f"{finding.id}: {finding.summary} (found with {seen})"

@@ -1,4 +1,4 @@
-"""Convention cards for a person at a terminal: what was measured, what contradicts, what stayed open and why."""
+"""Convention cards on a terminal: the measured choices, contradictions, and fields that are not determined."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from logitmus.conventions.card import Card, Measured
 from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.reports.terminal.run import text
 
-_LEGEND = "~ another choice than the portable convention's; !! no known choice explains what came"
+_LEGEND = "~ differs from the portable convention; !! no known choice explains the results"
 _PORTABLE = PORTABLE.as_dict()
 
 
@@ -20,9 +20,9 @@ def render(cards: Sequence[Card], console: Console, *, why: bool = False) -> Non
     """Print cards.
 
     Args:
-        cards: what was measured.
-        console: where to.
-        why: show what told each choice apart, in place of what it means.
+        cards: the measured conventions.
+        console: the terminal.
+        why: show what distinguishes each choice from the others, in place of its meaning.
     """
     for card in cards:
         _card(card, console, why=why)
@@ -31,7 +31,7 @@ def render(cards: Sequence[Card], console: Console, *, why: bool = False) -> Non
 
 
 def _taken(card: Card) -> bool:
-    """Whether the function takes such targets at all."""
+    """Whether the function takes such targets."""
     return any(field.state == "measured" for field in card.fields.values())
 
 
@@ -43,14 +43,15 @@ def _card(card: Card, console: Console, *, why: bool) -> None:
         _print_open(card, console)
     _listed("Remarks", card.remarks, console)
     shown = (
-        f"{one.summary}, e.g. {one.idea}: {one.part} {one.observed}, exact {one.expected}" for one in card.mechanisms
+        f"{fault.summary}, e.g. {fault.idea}: {fault.part} {fault.observed}, exact {fault.expected}"
+        for fault in card.mechanisms
     )
-    _listed("Faults of the arithmetic", shown, console)
+    _listed("Arithmetic faults", shown, console)
     console.print()
 
 
 def understood(cards: Sequence[Card]) -> bool:
-    """Whether some kind of targets is taken, and whatever is taken is explained, without a fault of the arithmetic."""
+    """Whether the function takes some targets, and its results for them are explained, without arithmetic faults."""
     taken = [card for card in cards if _taken(card)]
     explained = all(field.state != "contradicted" for card in taken for field in card.fields.values())
     return bool(taken) and explained and not any(card.mechanisms for card in taken)
@@ -74,14 +75,14 @@ def _table(rows: Iterable[tuple[str, ...]]) -> Table:
 
 
 def _print_open(card: Card, console: Console) -> None:
-    """Fields that stayed open for the same reason share a line."""
-    open_ones: dict[str, list[str]] = {}
+    """Print the fields that are not determined; fields with the same reason share a line."""
+    names_by_reason: dict[str, list[str]] = {}
     for field in card.fields.values():
         if field.state == "undetermined":
             some = len(field.values) < len(FIELDS[field.field].values)
             left = f"{field.field} ({' or '.join(field.values)})" if some else field.field
-            open_ones.setdefault(field.why, []).append(left)
-    _listed("Not determined", (f"{', '.join(names)}: {why}" for why, names in open_ones.items()), console)
+            names_by_reason.setdefault(field.why, []).append(left)
+    _listed("Not determined", (f"{', '.join(names)}: {why}" for why, names in names_by_reason.items()), console)
 
 
 def _listed(title: str, lines: Iterable[str], console: Console) -> None:

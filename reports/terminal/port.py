@@ -1,4 +1,4 @@
-"""A port for a person at a terminal, and as JSON: the call before and after, what differs, and what mends it."""
+"""A port on a terminal and as JSON: the call before and after, and each difference with the change that it needs."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from logitmus.results.wording import plural
 
 SCHEMA: Final = 1
 _VERDICTS: Final = {
-    "agrees": "agrees",
+    "agrees": "OK",
     "differs": "DIFFERS: do not rely on it",
-    "not tried": "not tried",
+    "not tried": "not tested",
 }
 
 
 def render(port: Port, console: Console) -> None:
-    """Print a port."""
+    """Print the calls, the differences and the notes."""
     console.print(text(f"{port.source.id}  ->  {port.named.id}", "bold"))
     plain = port.plain.example
     rows = [("before", port.before), ("after", "\n".join(port.after))]
-    rows += [("tried", question(plain.problem)), ("", _tried(plain))] if plain is not None else []
+    rows += _shown(plain) if plain is not None else []
     console.print(Padding(_table(rows), (1, 0, 0, 1)))
     if port.differences:
         console.print(Padding(text(f"{plural(len(port.differences), 'difference')}"), (1, 0, 0, 1)))
@@ -44,7 +44,7 @@ def render(port: Port, console: Console) -> None:
 
 
 def as_dict(port: Port) -> dict[str, Any]:
-    """As JSON has it; "schema" is its version. Numbers are text, in as many digits as name them."""
+    """The port as plain values for JSON; "schema" is the version. Numbers are texts with the shortest digits."""
     return {
         "schema": SCHEMA,
         "from": port.source.id,
@@ -57,14 +57,14 @@ def as_dict(port: Port) -> dict[str, Any]:
         "plain": _example(port.plain.example),
         "differences": [
             {
-                "name": one.name,
-                "from": one.source,
-                "to": one.target,
-                "remedy": list(one.remedy),
-                "verdict": one.verdict,
-                "example": _example(one.example),
+                "name": difference.name,
+                "from": difference.source,
+                "to": difference.target,
+                "remedy": list(difference.remedy),
+                "verdict": difference.verdict,
+                "example": _example(difference.example),
             }
-            for one in port.differences
+            for difference in port.differences
         ],
         "not_taken": list(port.dtypes),
         "offered_besides": list(port.more),
@@ -78,55 +78,57 @@ def _example(example: Example | None) -> dict[str, Any] | None:
         "question": question(example.problem),
         "problem": example.problem.id,
         "part": example.part,
-        "from": said(example.source, example.part),
-        "to": said(example.as_it_stands, example.part),
+        "from": brief(example.source, example.part),
+        "to": brief(example.as_it_stands, example.part),
         "asked": None if example.way is None else example.way.subject.id,
-        "then": None if example.translated is None else said(example.translated, example.part),
+        "then": None if example.translated is None else brief(example.translated, example.part),
         "verdict": example.verdict,
     }
 
 
-# --- one difference --------------------------------------------------------------------------------------------------
+def _head(difference: Difference) -> str:
+    return f"{difference.name}: {difference.source} -> {difference.target}"
 
 
-def _head(one: Difference) -> str:
-    return f"{one.name}: {one.source} -> {one.target}"
-
-
-def _rows(one: Difference) -> Iterator[tuple[str, str]]:
-    field = FIELDS.get(one.name)
+def _rows(difference: Difference) -> Iterator[tuple[str, str]]:
+    field = FIELDS.get(difference.name)
     if field is not None:
-        yield "from", field.values[one.source]
-        yield "to", field.values[one.target]
-    yield "write", "\n".join(one.remedy)
-    if one.example is not None:
-        yield "e.g.", question(one.example.problem)
-        yield "", _tried(one.example)
+        yield "from", field.values[difference.source]
+        yield "to", field.values[difference.target]
+    yield "change", "\n".join(difference.remedy)
+    if difference.example is not None:
+        yield from _shown(difference.example)
 
 
-def _tried(example: Example) -> str:
-    name = "" if example.part == "loss" else f"{causes.part_name(example.part)}: "
-    numbers = f"{name}{said(example.source, example.part)} -> {said(example.as_it_stands, example.part)}"
-    if example.translated is None:
-        return numbers
-    return f"{numbers}; so: {said(example.translated, example.part)} ({_VERDICTS[example.verdict]})"
+def _shown(example: Example) -> list[tuple[str, str]]:
+    """An example with the results of both functions."""
+    part = "" if example.part == "loss" else f"{causes.part_name(example.part)}: "
+    rows = [
+        ("example", question(example.problem)),
+        ("source", part + brief(example.source, example.part)),
+        ("unchanged", part + brief(example.as_it_stands, example.part)),
+    ]
+    if example.translated is not None:
+        words = f"{part}{brief(example.translated, example.part)}  {_VERDICTS[example.verdict]}"
+        rows.append(("with the change", words))
+    return rows
 
 
 def _notes(port: Port) -> Iterator[str]:
     yield (
-        "both were asked; numbers are what came, and agree where they lie within the budget of what FROM means"
+        "both functions were run; OK means: within the error budget of what FROM computes"
         if port.measured
-        else "both are taken at their word: nothing was run, the numbers are exact answers; leave --declared out to try"
+        else "from declarations only, nothing was run: the numbers are exact answers; omit --declared to run both"
     )
     for subject, fields in port.declared.items():
         if fields:
-            yield f"not measured, so as declared, of {subject}: {', '.join(fields)}"
+            yield f"{subject}: declared, not measured: {', '.join(fields)}"
     if port.dtypes:
-        yield f"cast before the call, it does not take: {', '.join(port.dtypes)}"
+        yield f"cast before the call, TO does not accept: {', '.join(port.dtypes)}"
     if port.more:
-        yield f"it offers besides: {', '.join(port.more)}"
+        yield f"options of TO that FROM does not have: {', '.join(port.more)}"
     if not port.before or not port.after:
-        yield "how to write the calls is not told by both backends, or nothing that is known here makes them agree"
+        yield "no code is shown: a backend does not describe its calls, or no known change makes them agree"
 
 
 def _table(rows: Iterable[tuple[str, str]]) -> Table:
@@ -139,11 +141,8 @@ def _table(rows: Iterable[tuple[str, str]]) -> Table:
     return table
 
 
-# --- questions and answers in a line ---------------------------------------------------------------------------------
-
-
 def question(problem: Problem) -> str:
-    """All of a small problem, so that a person can type it in."""
+    """A small problem in full, so that a user can type it in."""
     shown = [f"logits {_numbers(problem.logits)}", f"targets {_numbers(problem.targets)}"]
     if not problem.rows:
         shown = [f"no rows of {problem.classes} classes"]
@@ -160,8 +159,8 @@ def question(problem: Problem) -> str:
     return ", ".join([*shown, *([] if problem.dtype == "float32" else [problem.dtype])])
 
 
-def said(outcome: Outcome, part: str = "loss") -> str:
-    """What came, in few words."""
+def brief(outcome: Outcome, part: str = "loss") -> str:
+    """The result in a few words."""
     match outcome:
         case Answered():
             array = getattr(outcome, part)
@@ -169,7 +168,7 @@ def said(outcome: Outcome, part: str = "loss") -> str:
         case Raised():
             return f"raises {outcome.type or f'({outcome.message})'}"
         case NotRun():
-            return f"not asked ({outcome.reason})"
+            return f"not run ({outcome.reason})"
         case _:
             return type(outcome).__name__
 

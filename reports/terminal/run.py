@@ -1,4 +1,4 @@
-"""The closing summary for a person at a terminal; readable at 80 columns, without colour, and in ASCII."""
+"""Summary of a run on a terminal: matrix, findings, totals."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _COLOURS = {
 _MARKS = {"bug": "!!", "hazard": "!", "difference": "~", "absorbed": "*"}
 _LEGEND = (
     "A B+ B C F: the worst grade.  !! bug  ! hazard  ~ difference  * absorbed (0 for a tiny loss)\n"
-    "ok: right, nothing to grade.  ?: too coarse to judge, or undecided.  .: not run"
+    "ok: correct, nothing to grade.  ?: too coarse to judge, or undecided.  .: not run"
 )
 _CELL = 5  # "B+!!" and a gap
 _MOST = {Severity.BUG: 40, Severity.HAZARD: 40, Severity.DIFFERENCE: 40, Severity.NOTE: 8}
@@ -50,7 +50,7 @@ def render(summary: Summary, console: Console, run: str = "RUN") -> None:
 
 
 def text(words: str, style: str = "") -> Text:
-    """Words from workers and files: no markup, and no control characters that a terminal would obey."""
+    """Text from workers and files, without markup and without control characters."""
     return Text(wording.printable(words), style=style)
 
 
@@ -62,17 +62,14 @@ def _failed(summary: Summary, console: Console) -> None:
                 console.print(text(f"  {backend.hint}"))
 
 
-# --- the matrix --------------------------------------------------------------------------------------------------
-
-
 def _matrix(summary: Summary, console: Console) -> None:
-    """A table a backend, families by subjects; subjects are numbered, and those that agree share a column."""
+    """A table a backend, families by subjects; subjects are numbered, and those with equal cells share a column."""
     number = 0
     for _, subjects in groupby(summary.asked_subjects(), key=lambda subject: SubjectId.parse(subject).backend):
-        asked = list(subjects)
-        families = [f for f in summary.family_names() if any(summary.cell(s, f).asked for s in asked)]
+        tested = list(subjects)
+        families = [f for f in summary.family_names() if any(summary.cell(s, f).asked for s in tested)]
         alike: dict[tuple[str, ...], list[str]] = {}
-        for subject in asked:
+        for subject in tested:
             alike.setdefault(tuple(_shown(summary.cell(subject, f)) for f in families), []).append(subject)
         columns = list(alike.values())
         width = max(map(len, families))
@@ -112,9 +109,6 @@ def _cell(cell: Cell) -> Text:
     return Text(_shown(cell), style=_COLOURS[cell.tone])
 
 
-# --- the findings ------------------------------------------------------------------------------------------------
-
-
 def _findings(summary: Summary, console: Console, run: str) -> None:
     console.print()
     worst: Finding | None = None
@@ -126,10 +120,12 @@ def _findings(summary: Summary, console: Console, run: str) -> None:
             _entry(list(alike), console)
         left = len(groups) - len(shown)
         if left:
-            more = f"and {wording.plural(left, severity.value)} more: logitmus report {run} --html FILE has them all\n"
+            more = f"and {wording.plural(left, severity.value)} more: logitmus report {run} --html FILE lists all\n"
             console.print(text(more))
     if worst is not None:
-        console.print(text(f"a script that shows one by itself: {wording.repro(worst, run)}\n", "dim"), soft_wrap=True)
+        console.print(
+            text(f"reproduce a finding: {wording.repro(worst, run)}\n", "dim"), soft_wrap=True
+        )
 
 
 def _entry(groups: list[Group], console: Console) -> None:
@@ -157,43 +153,37 @@ def field_table(fields: Iterable[tuple[str, str]]) -> Table:
     return table
 
 
-# --- the relations -----------------------------------------------------------------------------------------------
-
-
 def _relations(summary: Summary, console: Console) -> None:
-    """One entry for each; they need no reference, and a broken one has its finding above."""
-    kept = metamorphic.table(summary.related)
-    if kept:
-        console.print(Text("Relations between answers, without a reference", style="bold"))
-    for one in kept:
-        console.print(Padding(text(one.says), (0, 0, 0, 2)))
+    """Print each relation; they need no reference, and a violation has its finding above."""
+    views = metamorphic.table(summary.related)
+    if views:
+        console.print(Text("Relations between results (no reference needed)", style="bold"))
+    for view in views:
+        console.print(Padding(text(view.says), (0, 0, 0, 2)))
         grid = Table.grid(padding=(0, 1))
         grid.add_column(style="dim", no_wrap=True)
         grid.add_column(overflow="fold")
-        for head, words in one.entries:
+        for head, words in view.entries:
             grid.add_row(head, text(words))
         console.print(Padding(grid, (0, 0, 0, 4)))
-    if kept:
+    if views:
         console.print()
 
 
 def _explored(summary: Summary, console: Console) -> None:
-    """How much was asked beyond the suite, what was new, and how far it came."""
-    told = exploration.lines(summary.explored)
-    for line in told[:1]:
+    """Print the exploration: its size, new findings, largest errors."""
+    lines = exploration.lines(summary.explored)
+    for line in lines[:1]:
         console.print(text(f"Exploration: {line}", "bold"))
-    for line in told[1:]:
+    for line in lines[1:]:
         console.print(Padding(text(line), (0, 0, 0, 2)))
-    if told:
+    if lines:
         console.print()
-
-
-# --- the totals --------------------------------------------------------------------------------------------------
 
 
 def _totals(summary: Summary, console: Console) -> None:
     console.print(Text(summary.headline(), style="bold"))
-    said = [
+    verdicts = [
         f"{summary.verdicts[Verdict.PASS]:,} passed",
         f"{summary.verdicts[Verdict.ABSORBED]:,} absorbed",
         f"{summary.verdicts[Verdict.FINDING]:,} with findings",
@@ -201,19 +191,21 @@ def _totals(summary: Summary, console: Console) -> None:
         f"{wording.plural(summary.undecided, 'value')} undecided",
         f"{summary.verdicts[Verdict.NOT_RUN]:,} not run",
     ]
-    console.print(Text(", ".join(said)))
+    console.print(Text(", ".join(verdicts)))
     for line in (detection_power.headline(summary.power), *detection_power.shortfalls(summary.power)):
         console.print(text(line, "dim"))
     reasons = summary.why_not()
     for reason, count in reasons[:_REASONS]:
-        console.print(text(f"  not run, {wording.plural(count, 'time')}: {reason}", "dim"))
+        console.print(text(f"  not run ({wording.plural(count, 'call')}): {reason}", "dim"))
     if reasons[_REASONS:]:
         others = sum(count for _, count in reasons[_REASONS:])
-        told = f"{wording.plural(others, 'time')}: for {wording.plural(len(reasons[_REASONS:]), 'other reason')}"
-        console.print(text(f"  not run, {told}", "dim"))
+        rest = f"({wording.plural(others, 'call')}): {wording.plural(len(reasons[_REASONS:]), 'other reason')}"
+        console.print(text(f"  not run {rest}", "dim"))
     if summary.finished:
         interrupted = ", interrupted" if summary.finished.interrupted else ""
         resumed = (
-            f"; {wording.plural(summary.finished.resumed, 'call')} made before" if summary.finished.resumed else ""
+            f"; {wording.plural(summary.finished.resumed, 'call')} from the interrupted run"
+            if summary.finished.resumed
+            else ""
         )
         console.print(Text(f"{summary.finished.seconds:.0f} s{resumed}{interrupted}", style="dim"))

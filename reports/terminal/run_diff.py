@@ -1,4 +1,4 @@
-"""What changed between two runs: for a person at a terminal, as Markdown and as JSON."""
+"""Differences between two runs, on a terminal, as Markdown and as JSON."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _SHOWN = 12
 
 
 def to_json(comparison: Comparison) -> str:
-    """The comparison's fields by name; "schema" says their version. JSON has no infinity: it is "infinite"."""
-    said = {"schema": 1, "same": comparison.same, **asdict(comparison)}
-    return json.dumps(_finite(said), indent=1, allow_nan=False)
+    """The comparison as JSON; "schema" is the version. Infinity is "infinite"."""
+    fields = {"schema": 1, "same": comparison.same, **asdict(comparison)}
+    return json.dumps(_finite(fields), indent=1, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:
@@ -37,21 +37,21 @@ def _finite(value: Any) -> Any:
 
 
 def to_markdown(comparison: Comparison) -> str:
-    """For a CI job's page: what changed, one table row each; findings first."""
+    """A table of changes for the page of a CI job; findings first."""
     c = comparison
     lines = ["# Logitmus: what changed", "", f"{cell(c.before)} → {cell(c.after)}", ""]
     lines += [
-        f"{wording.plural(c.problems, 'problem')} asked by both, {wording.plural(c.pairs, 'call')} side by side",
+        f"{wording.plural(c.problems, 'problem')} in both runs, {wording.plural(c.pairs, 'call')} compared",
         "",
     ]
-    lines += [f"- {cell(said)}" for said in map(_environment, c.environment)]
+    lines += [f"- {cell(change)}" for change in map(_environment, c.environment)]
     if c.same:
-        return "\n".join([*lines, "", "Nothing that was asked of both came out differently.", ""])
-    rows = [(name, f.example.subject, _told(f)) for name, found in _found(c) for f in found]
+        return "\n".join([*lines, "", "No differences.", ""])
+    rows = [(name, f.example.subject, _summary(f)) for name, found in _found(c) for f in found]
     rows += [("grade", g.subject, _moved(g)) for g in c.grades]
     rows += [("bits", b.subject, _differing(b)) for b in c.bits]
     lines += ["", "| what | subject | change | e.g. |", "| --- | --- | --- | --- |"]
-    lines += [f"| {name} | {code(subject)} | {cell(told[0])} | {cell(told[1])} |" for name, subject, told in rows]
+    lines += [f"| {name} | {code(subject)} | {cell(change[0])} | {cell(change[1])} |" for name, subject, change in rows]
     return "\n".join(lines) + "\n"
 
 
@@ -59,7 +59,7 @@ def render(comparison: Comparison, console: Console) -> None:
     """Print environments, findings (new, gone, changed), bits and grades."""
     c = comparison
     console.print(text(f"{c.before} -> {c.after}", "bold"))
-    console.print(Text(f"{c.problems:,} problems asked by both, {c.pairs:,} calls side by side"))
+    console.print(Text(f"{c.problems:,} problems in both runs, {c.pairs:,} calls compared"))
     for count, name in ((c.only_before, c.before), (c.only_after, c.after)):
         if count:
             console.print(text(f"{count:,} problems only in {name}: not compared", "yellow"))
@@ -69,7 +69,7 @@ def render(comparison: Comparison, console: Console) -> None:
     for change in c.environment:
         console.print(text(f"  {_environment(change)}"))
     if c.same:
-        console.print(Text("nothing that was asked of both came out differently", style="green"))
+        console.print(Text("no differences", style="green"))
         return
     styles = {"new": "bold red", "gone": "green", "changed": "yellow"}
     for name, found in _found(c):
@@ -85,7 +85,7 @@ def _section(name: str, lines: list[str], console: Console, *, style: str = "bol
     for line in lines[:_SHOWN]:
         console.print(text(f"  {line}"))
     if len(lines) > _SHOWN:
-        console.print(Text(f"  and {len(lines) - _SHOWN} more (--json has them all)", style="dim"))
+        console.print(Text(f"  and {len(lines) - _SHOWN} more (--json lists all of them)", style="dim"))
 
 
 def _found(c: Comparison) -> tuple[tuple[str, tuple[FindingChange, ...]], ...]:
@@ -97,17 +97,17 @@ def _environment(change: EnvironmentChange) -> str:
 
 
 def _finding(change: FindingChange) -> str:
-    told, example = _told(change)
-    return f"{change.example.severity.value} {change.example.subject}: {told}\n    e.g. {example}"
+    summary, example = _summary(change)
+    return f"{change.example.severity.value} {change.example.subject}: {summary}\n    e.g. {example}"
 
 
-def _told(change: FindingChange) -> tuple[str, str]:
+def _summary(change: FindingChange) -> tuple[str, str]:
     """The change, and an example of it."""
     f = change.example
-    said = [f"on {wording.plural(len(change.appeared), 'more problem')}"] if change.appeared else []
-    said += [f"no longer on {len(change.vanished)}"] if change.vanished else []
-    said += [f"still on {change.stayed}"] if change.stayed else []
-    return f"{f.summary} ({'; '.join(said)})", f"{f.problem}: expected {f.expected}, came {f.observed}"
+    counts = [f"on {wording.plural(len(change.appeared), 'more problem')}"] if change.appeared else []
+    counts += [f"no longer on {len(change.vanished)}"] if change.vanished else []
+    counts += [f"still on {change.stayed}"] if change.stayed else []
+    return f"{f.summary} ({'; '.join(counts)})", f"{f.problem}: expected {f.expected}, got {f.observed}"
 
 
 def _moved(change: GradeChange) -> tuple[str, str]:

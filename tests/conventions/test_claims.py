@@ -134,18 +134,23 @@ def test_the_table_marks_what_is_contradicted_and_tells_the_rest_apart(found: li
     for name, field in FIELDS.items():
         assert f"{name}: {field.decides}" in " ".join(shown.split())
     (line,) = [line for line in shown.splitlines() if line.lstrip().startswith("!!") and "liar" in line]
-    assert "(declared: weights)" in line
+    assert "(documented: weights)" in line
     evidence = by_id(found)[HONEST]["mean_denominator"].measured.evidence[0]
     assert evidence in shown
     assert "fake: all 4" in shown  # what all do alike is told once
     assert "plays no part: takes no mean" in shown
-    assert "4 subjects, 24 fields each: 64 as declared, 1 otherwise, 31 open" in shown
+    assert "4 subjects, 24 fields each: 64 confirmed, 1 contradicted, 31 undetermined" in shown
     assert "\x1b" not in shown
 
 
 def test_one_field_in_full_has_formulas_links_and_all_evidence(found: list[Claims]) -> None:
     shown = " ".join(printed(found, "mean_denominator").split())
-    for told in ("[W = N]", "nobody here", "https://example.org/mean", "!! who fake: liar on cpu declared weights"):
+    for told in (
+        "[W = N]",
+        "no function",
+        "https://example.org/mean",
+        "!! functions fake: liar on cpu documented weights",
+    ):
         assert told in shown
     for problem in by_id(found)[HONEST]["mean_denominator"].measured.evidence:
         assert problem in shown

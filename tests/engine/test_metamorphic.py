@@ -194,16 +194,16 @@ def test_a_relation_is_told_by_who_keeps_it_who_breaks_it_and_whose_convention_i
     (line,) = lines(MANY)
     for said in (
         "a number added to all logits changes nothing",
-        "kept 2 of 4 times to the bit, else within 0.25 of both budgets, 3 ulps of the loss",
-        "BROKEN by up to 9 ulps of the loss",
+        "holds bitwise in 2 of 4 pairs, else within 0.25x both error budgets, 3 ulps of the loss",
+        "VIOLATED by up to 9 ulps of the loss",
         "problems p1 and p2): torch: broken on cpu",
-        "unlike by convention, wide_inputs = narrowed: torch: unlike on cpu",
+        "differs by convention wide_inputs = narrowed: torch: unlike on cpu",
     ):
         assert said in line
     kept, broken = brief(
         [MANY[0], related("kept", relation="rows", share=0.5), related("x", relation="classes", broken=1)]
     )
-    assert kept.startswith("kept between its answers, within 0.5 of both budgets")
+    assert kept.startswith("relations that hold between its results, within 0.5x both error budgets")
     assert "the order of the classes" in broken
 
 
@@ -214,4 +214,4 @@ def test_every_report_shows_them_and_json_has_no_infinity() -> None:
     assert json.loads(json.dumps(serialize.as_dict(summary), allow_nan=False))["relations"][1]["ulps"] == "infinite"
     assert "a number added to all logits changes nothing" in report.render(summary)
     assert "a number added to all logits changes nothing" in markdown.text(summary)
-    assert grid(MANY)[1][0] == ("torch:broken@cpu", ["broken, 9 ulps"])
+    assert grid(MANY)[1][0] == ("torch:broken@cpu", ["violated, 9 ulps"])

@@ -20,7 +20,7 @@ from logitmus.execution import registry
 from logitmus.execution.registry import RegistryError
 from logitmus.porting import subject_lookup
 from logitmus.porting.differences import Difference, Search
-from logitmus.porting.evaluation import Interview, as_declared, predicted
+from logitmus.porting.evaluation import Evaluation, as_declared, predicted
 from logitmus.porting.port import Port, port
 from logitmus.porting.translation import Turn, as_it_stands
 
@@ -65,14 +65,11 @@ def declared(source: str, target: str) -> Port:
 
 
 def named(found: Port) -> dict[str, Difference]:
-    return {one.name: one for one in found.differences}
+    return {difference.name: difference for difference in found.differences}
 
 
 def subjects() -> tuple[Subject, ...]:
     return as_declared(registry.available(), ["cpu", "cuda"]).subjects
-
-
-# --- names ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -98,18 +95,15 @@ def test_a_name_may_be_shortened(text: str, expected: str) -> None:
     [
         ("torch:cros_entropy", "did you mean .*torch:cross_entropy"),
         ("SparseCategoricalCrossEntropie", "did you mean .*SparseCategoricalCrossentropy"),
-        ("probabilities", "may mean .*; write one of them in full"),
-        ("torch:cross_entropy@tpu", "not offered in that mode or on that device; there is .*@cuda"),
-        ("torch:cross_entropy+jit", "not offered in that mode"),
+        ("probabilities", "is ambiguous: .*; use a full name"),
+        ("torch:cross_entropy@tpu", "not available in this mode or on this device, only .*@cuda"),
+        ("torch:cross_entropy+jit", "not available in this mode"),
         ("?", "there is "),
     ],
 )
 def test_a_name_that_means_nothing_or_several_things_is_told_with_candidates(text: str, message: str) -> None:
     with pytest.raises(RegistryError, match=message):
         subject_lookup.chosen(text, subjects())
-
-
-# --- what is found ----------------------------------------------------------------------------------------------
 
 
 def test_nothing_differs_from_itself() -> None:
@@ -148,7 +142,7 @@ def test_labels_are_encoded_and_encoded_labels_decoded() -> None:
     assert named(there)["label_smoothing"].verdict == "agrees"
     back = declared("optax.softmax_cross_entropy", f"{KERAS}.from_logits")
     assert "targets = targets.argmax(-1)" in named(back)["targets"].remedy
-    assert any("it takes no soft ones" in words for words in named(back)["targets"].remedy)
+    assert any("soft targets are not supported" in words for words in named(back)["targets"].remedy)
     both = declared("optax.softmax_cross_entropy", TORCH)
     assert both.target.function == "cross_entropy.probabilities"
 
@@ -166,7 +160,7 @@ def test_a_process_wide_setting_is_told_and_its_subject_tried() -> None:
 def test_every_example_shows_its_difference_and_the_source_answers_as_itself() -> None:
     for source, target in ((TORCH, OPTAX), (OPTAX, TORCH), (KERAS, TORCH), ("numpy:textbook", KERAS)):
         found = declared(source, target)
-        shown = [one for one in found.differences if one.example is not None]
+        shown = [difference for difference in found.differences if difference.example is not None]
         assert shown
         for one in shown:
             example = one.example
@@ -187,7 +181,7 @@ def test_what_cannot_be_had_is_said_and_not_claimed() -> None:
     assert plain.verdict == "not tried"
     assert plain.example is not None
     assert plain.example.part == "grad_logits"
-    assert "it has no argument for this" in plain.remedy[0]
+    assert "no argument for this" in plain.remedy[0]
 
 
 def test_examples_ask_something_and_each_once() -> None:
@@ -197,9 +191,6 @@ def test_examples_ask_something_and_each_once() -> None:
         assert all(problem.logits.size <= 8 for problem in problems)
         asked = [problem for problem in problems if problem.rows]
         assert len({problem.id for problem in asked}) >= len(asked) - 1  # the plain call is among them
-
-
-# --- the verdict ------------------------------------------------------------------------------------------------
 
 
 def made_up(function: str, **convention: str) -> Subject:
@@ -217,11 +208,11 @@ def made_up(function: str, **convention: str) -> Subject:
 
 
 def searched(source: Subject, target: Subject, put: Callable[[Subject, Any], Any] = predicted) -> list[Difference]:
-    interview = Interview((source, target), lambda asked: [put(*one) for one in asked], measured=True)
+    evaluation = Evaluation((source, target), lambda asked: [put(*one) for one in asked], measured=True)
     backend = registry.backend_of(registry.parse("torch"))
     assert backend is not None
     turn = Turn(target, backend.functions[0].usage)
-    return Search(interview, source, target, target, (turn,)).all()
+    return Search(evaluation, source, target, target, (turn,)).all()
 
 
 def test_a_remedy_that_does_not_work_is_not_said_to_agree() -> None:
@@ -241,7 +232,7 @@ def test_a_remedy_that_does_not_work_is_not_said_to_agree() -> None:
 
 
 def test_the_classes_are_where_the_other_looks_for_them() -> None:
-    (spatial,) = (one for one in examples("labels") if one.logits.ndim == 3)
+    (spatial,) = (example for example in examples("labels") if example.logits.ndim == 3)
     naive = as_it_stands(spatial, made_up("a", class_axis="1"), made_up("b"))
     assert naive.logits.tolist() == np.swapaxes(spatial.logits, 1, 2).tolist()
     assert as_it_stands(spatial, made_up("a"), made_up("b")) is spatial
@@ -259,9 +250,6 @@ def test_every_choice_of_every_field_can_be_ported_to_every_other(field: str) ->
             assert all(one.remedy and all(one.remedy) for one in found)
             if value == getattr(PORTABLE, field):
                 assert found == []
-
-
-# --- really asked -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -307,7 +295,7 @@ def test_a_person_reads_it(cli: Any) -> None:
     assert "torch:cross_entropy@cpu -> tensorflow:keras.losses.SparseCategoricalCrossentropy@cpu" in told
     assert "before loss = torch.nn.functional.cross_entropy(logits, targets)" in told
     assert f"after loss = {KERAS}(from_logits=True, ignore_class=-100)(targets, logits)" in told
-    assert "logits [[0, 0, 0, 1]], targets [3], reduction none [0.7436684]" in told
+    assert "logits [[0, 0, 0, 1]], targets [3], reduction none source [0.7436684]" in told
     assert "nothing was run" in told
 
 
@@ -315,9 +303,9 @@ def test_a_person_reads_it(cli: Any) -> None:
     ("args", "code", "says"),
     [
         ((TORCH,), 2, "Missing argument 'TO'"),
-        ((TORCH, "keras.losses.Sparse", "--declared"), 2, "no function is called 'keras.losses.Sparse'; did you mean"),
-        ((TORCH, "probabilities"), 2, "'probabilities' may mean"),
-        (("numpy:textbook", "numpy:textbook@tpu"), 2, "not offered in that mode or on that device"),
+        ((TORCH, "keras.losses.Sparse", "--declared"), 2, "unknown function 'keras.losses.Sparse'; did you mean"),
+        ((TORCH, "probabilities"), 2, "'probabilities' is ambiguous"),
+        (("numpy:textbook", "numpy:textbook@tpu"), 2, "not available in this mode or on this device"),
         (("numpy:textbook", "none:f", "--backend", "numpy", "--backend", "none:BACKEND"), 3, "none: "),
         (("numpy:textbook", TORCH, "--backend", "nump"), 2, "unknown backend 'nump'"),
     ],
@@ -401,6 +389,6 @@ def test_a_backend_that_says_how_it_is_called_says_so_of_all_it_offers(spec: reg
         assert function.offer.options <= set(usage.arguments), function.name
         assert all(choice.partition("=")[0] in {*FIELDS, "reduction"} for choice in usage.arguments if "=" in choice)
         if len(function.offer.reductions) > 1:
-            named_reductions = {f"reduction={one}" for one in function.offer.reductions}
+            named_reductions = {f"reduction={reduction}" for reduction in function.offer.reductions}
             assert "reduction" in usage.arguments or named_reductions <= set(usage.arguments), function.name
             assert "{more}" in usage.call

@@ -233,9 +233,6 @@ def test_json_is_json(summary: Summary, tmp_path: Path) -> None:
     assert {f["severity"] for f in read["findings"]} >= {"bug"}
 
 
-# --- runs of any size ------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def large() -> Summary:
     return gathered(stream(20_000))
@@ -328,9 +325,6 @@ def test_what_could_not_be_decided_has_not_passed(tmp_path: Path) -> None:
         assert "nothing decided" in markdown.text(summary)
 
 
-# --- words -----------------------------------------------------------------------------------------------------------
-
-
 def test_subjects_in_few_words_that_call_nobody() -> None:
     told = wording.names(["t:f+jit@cpu", "t:f@cpu", "t:g@cpu", "t:f+jit+x64@cpu"])
     assert told == "t: f (eager, jit, jit+x64), g on cpu"
@@ -368,9 +362,6 @@ def test_a_page_links_to_https_and_nothing_else() -> None:
     page = report.render(gathered([BackendReady("test", (one,), {}, 1)]))
     assert 'href="https://docs.example/f"' in page
     assert 'href="javascript' not in page
-
-
-# --- comparisons -----------------------------------------------------------------------------------------------------
 
 
 def changed() -> Comparison:
@@ -414,9 +405,6 @@ def test_a_comparison_in_markdown() -> None:
     assert "3 ulps" in said
 
 
-# --- what was examined ------------------------------------------------------------------------------------------
-
-
 def examined(summary: Summary, finding: Finding) -> Finding:
     """Examined, it is right without the other rows."""
     simplest = Problem(logits=np.zeros((1, 2), np.float32), targets=np.array([1]))
@@ -440,7 +428,7 @@ def test_every_report_shows_what_was_examined_and_how_to_have_a_script(tmp_path:
     }
     for name, said in reports.items():
         assert found.id in said, name
-        assert "on the other rows of the batch" in said, name
+        assert "the other rows of the batch" in said, name
         assert "float32[1x2], logits [0, 0], target 1" in said, name
         assert "logitmus repro" in said, name
     assert "logitmus repro my.logitmus" in reports["terminal"]

@@ -1,4 +1,4 @@
-"""`logitmus repro`: scripts are written and really run; 1 while the fault is there, 0 once it is gone, 2 if unknown."""
+"""`logitmus repro`: scripts are written and really run; 1 while still reproduces, 0 once it is gone, 2 if unknown."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def ran(text: str, folder: Path, **more: object) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, file], capture_output=True, text=True, check=False, timeout=200, cwd=folder, **more
     )
-    assert done.returncode != UNKNOWN or "cannot tell" in done.stdout, done.stderr
+    assert done.returncode != UNKNOWN or "inconclusive" in done.stdout, done.stderr
     return done.returncode, done.stdout + done.stderr
 
 
@@ -129,7 +129,7 @@ def test_frameworks(name: str, problem: Problem, loss: object, says: int, tmp_pa
     status, told = ran(written(tmp_path / "a.logitmus", finding.id), tmp_path)
     assert status == says, told
     assert "note:" not in told  # the very versions
-    assert ("the fault is there" if says else "the fault is gone") in told
+    assert ("still reproduces" if says else "does not reproduce any more") in told
 
 
 def test_another_version_is_noted_and_a_framework_that_is_missing_tells_nothing(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_another_version_is_noted_and_a_framework_that_is_missing_tells_nothing(
     found = recorded(tmp_path / "b.logitmus", problem, declared("torch:cross_entropy@cpu"), answered([0.8], problem))
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")")
     status, told = ran(written(tmp_path / "b.logitmus", found[0].id), tmp_path)
-    assert (status, "cannot tell: ModuleNotFoundError: No module named 'torch'" in told) == (UNKNOWN, True)
+    assert (status, "inconclusive: ModuleNotFoundError: No module named 'torch'" in told) == (UNKNOWN, True)
 
 
 def test_a_function_that_the_framework_no_longer_has_tells_nothing(tmp_path: Path) -> None:
@@ -151,9 +151,6 @@ def test_a_function_that_the_framework_no_longer_has_tells_nothing(tmp_path: Pat
     (tmp_path / "torch.py").write_text("class nn:\n    class functional: pass\n")
     status, told = ran(written(tmp_path / "a.logitmus", found[0].id), tmp_path)
     assert (status, "has no attribute 'cross_entropy'" in told) == (UNKNOWN, True)
-
-
-# --- other outcomes, on a function that is right ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -288,7 +285,7 @@ def test_derivatives_of_frameworks(name: str, problem: Problem, says: int, tmp_p
     finding = next(one for one in found if one.cause == f"changes:{problem.manner}")
     status, told = ran(written(tmp_path / "a.logitmus", finding.id), tmp_path)
     assert status == says, told
-    assert ("the fault is there" if says else "the fault is gone") in told
+    assert ("still reproduces" if says else "does not reproduce any more") in told
 
 
 @pytest.mark.frameworks
@@ -401,9 +398,6 @@ def test_no_script_differentiates_numpy(tmp_path: Path) -> None:
     found = recorded(tmp_path / "a.logitmus", HARD, subject, changed(HARD, subject))
     with pytest.raises(ReproError, match="no scripts of numpy are made for the manner forward_mode"):
         written(tmp_path / "a.logitmus", found[0].id)
-
-
-# --- which finding, and what is said of others ------------------------------------------------------------------
 
 
 def test_the_command(tmp_path: Path) -> None:
