@@ -57,11 +57,7 @@ def _findings(summary: Summary) -> list[str]:
     left = [f"{len(listed) - _MOST} more"] if len(listed) > _MOST else []
     left += [wording.plural(notes, "note")] if notes else []
     lines += [f"and {' and '.join(left)} (in the HTML report)", ""] if left else []
-    return (
-        [*lines, f"Reproduce a finding: {code(wording.repro(listed[0].finding))}", ""]
-        if listed
-        else lines
-    )
+    return [*lines, f"Reproduce a finding: {code(wording.repro(listed[0].finding))}", ""] if listed else lines
 
 
 def _relations(summary: Summary) -> list[str]:

@@ -123,9 +123,7 @@ def _findings(summary: Summary, console: Console, run: str) -> None:
             more = f"and {wording.plural(left, severity.value)} more: logitmus report {run} --html FILE lists all\n"
             console.print(text(more))
     if worst is not None:
-        console.print(
-            text(f"reproduce a finding: {wording.repro(worst, run)}\n", "dim"), soft_wrap=True
-        )
+        console.print(text(f"reproduce a finding: {wording.repro(worst, run)}\n", "dim"), soft_wrap=True)
 
 
 def _entry(groups: list[Group], console: Console) -> None:

@@ -138,7 +138,7 @@ def test_another_version_is_noted_and_a_framework_that_is_missing_tells_nothing(
     text = written(tmp_path / "a.logitmus", found[0].id)
     status, told = ran(text.replace(f"'{np.__version__}'", "'1.0.0'"), tmp_path)
     assert status == GONE
-    assert f"note: seen with numpy 1.0.0; this is {np.__version__}" in told
+    assert f"note: found with numpy 1.0.0; this is {np.__version__}" in told
     found = recorded(tmp_path / "b.logitmus", problem, declared("torch:cross_entropy@cpu"), answered([0.8], problem))
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")")
     status, told = ran(written(tmp_path / "b.logitmus", found[0].id), tmp_path)
@@ -396,7 +396,7 @@ def test_derivatives_of_a_function_of_ones_own(
 def test_no_script_differentiates_numpy(tmp_path: Path) -> None:
     subject = declared("numpy:textbook@cpu")
     found = recorded(tmp_path / "a.logitmus", HARD, subject, changed(HARD, subject))
-    with pytest.raises(ReproError, match="no scripts of numpy are made for the manner forward_mode"):
+    with pytest.raises(ReproError, match="numpy scripts do not support the call mode forward_mode"):
         written(tmp_path / "a.logitmus", found[0].id)
 
 
@@ -421,7 +421,7 @@ def test_findings_that_cannot_be_meant(tmp_path: Path) -> None:
     run = tmp_path / "a.logitmus"
     found = recorded(run, problem, declared("numpy:textbook@cpu"), answered([0.8, NAN], problem))
     assert len(found) > 1
-    with pytest.raises(ReproError, match=f"(?s)no finding is called 'zz'; there is.*{found[0].id}.*{found[0].summary}"):
+    with pytest.raises(ReproError, match=f"(?s)unknown finding 'zz'; this run has.*{found[0].id}.*{found[0].summary}"):
         written(run, "zz")
     with pytest.raises(ReproError, match=f"(?s){len({f.id for f in found})} findings begin with ''.*{found[0].id}"):
         written(run, "")
@@ -431,7 +431,7 @@ def test_a_backend_of_another_ones_making_has_no_script(tmp_path: Path) -> None:
     problem = labels([0, 0, 0, 1], 3)
     other = replace(declared("numpy:textbook@cpu"), backend="else")
     found = recorded(tmp_path / "a.logitmus", problem, other, answered([0.8], problem))
-    with pytest.raises(ReproError, match="its backend's own business"):
+    with pytest.raises(ReproError, match="only its backend knows how to call"):
         written(tmp_path / "a.logitmus", found[0].id)
 
 
@@ -471,7 +471,7 @@ def test_a_function_with_no_name_is_refused(target: str, tmp_path: Path) -> None
         store.add_backend(BackendReady("numpy:own", (subject,), {}, 1))
         store.add(Observation(subject.id, problem.id, answered([0.8], problem)), seconds=0.0, first=True)
         store.commit()
-        with pytest.raises(ReproError, match="names no function"):
+        with pytest.raises(ReproError, match="is not a function name"):
             reproduction(
                 store, next(f.id for e in judge_run(store) if isinstance(e, Judged) for f in e.judgement.findings)
             )
