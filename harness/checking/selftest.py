@@ -36,7 +36,7 @@ from logitmus.engine.reduction import SETTING
 from logitmus.execution import registry
 from logitmus.execution.pool import Limits, Pool, Ready
 from logitmus.execution.registry import BackendSpec
-from logitmus.execution.session import Ask, Observed
+from logitmus.execution.session import Observed
 from logitmus.execution.started import Stage
 from logitmus.judging.bench import Bench
 from logitmus.results.detection_power import Result, Score
@@ -300,13 +300,8 @@ def _identify(session: _Session) -> None:
         for key, subject in subjects.items()
     }
 
-    def plan(present: tuple[Subject, ...]) -> Iterator[Ask]:
-        for probe in probes:
-            keys = tuple(s.id for s in present if s.id in subjects and subjects[s.id].why_not(probe) is None)
-            if keys:
-                yield Ask(probe, keys)
-
-    for event in session.workers.run(plan) if subjects else ():
+    pairs = [(probe, key) for probe in probes for key, subject in subjects.items() if subject.why_not(probe) is None]
+    for event in session.workers.ask(pairs) if pairs else ():
         if isinstance(event, Observed):
             observations[event.observation.subject].append((event.problem, event.observation.outcome))
     benches = {probe.id: Bench(probe) for probe in probes}

@@ -23,9 +23,9 @@ from logitmus.core.subject import Subject, TargetKind
 from logitmus.execution import registry
 from logitmus.execution.ask_backend import cannot
 from logitmus.execution.in_process import hosted
-from logitmus.execution.pool import Ask, Limits, Observed, Pool, Ready
+from logitmus.execution.pool import AbstractPool, Limits, Observed, Pool, Ready
 from logitmus.execution.registry import BackendSpec, RegistryError
-from logitmus.execution.started import Here, Stage, SupportsPool
+from logitmus.execution.started import Here, Stage
 from logitmus.worker.user_code import TargetError
 
 _REDUCTION_REMARKS = {"none": "losses row by row", "sum": "a sum", "mean": "a mean"}
@@ -165,7 +165,7 @@ def _start(
     request: CheckRequest, own: BackendSpec | Here, limits: Limits, *, compare: bool, remarks: Sequence[str] = ()
 ) -> CheckSession:
     reference_specs = _reference_specs(request) if compare else ()
-    pools: list[SupportsPool] = (
+    pools: list[AbstractPool] = (
         [own, Pool(reference_specs, limits)] if isinstance(own, Here) else [Pool([own, *reference_specs], limits)]
     )
     own_spec = own.spec if isinstance(own, Here) else own
@@ -260,13 +260,9 @@ def _reductions(workers: Stage, subjects: Sequence[Subject], dtypes: Sequence[st
     unknown = {subject.id: subject for subject in subjects if not subject.offer.reductions}
     probes = {s.offer.targets: reference.reduction_probe(s.offer.targets, dtypes[0]) for s in unknown.values()}
 
-    def plan(present: tuple[Subject, ...]) -> Iterator[Ask]:
-        for subject in present:
-            if subject.id in unknown:
-                yield Ask(probes[subject.offer.targets], (subject.id,))
-
+    pairs = [(probes[subject.offer.targets], subject.id) for subject in unknown.values()]
     reductions: dict[str, Reduction] = {}
-    for event in workers.run(plan) if unknown else ():
+    for event in workers.ask(pairs) if pairs else ():
         if isinstance(event, Observed) and isinstance(event.observation.outcome, Answered):
             reductions[event.observation.subject] = reference.reduction_of(event.observation.outcome.loss)
     return reductions

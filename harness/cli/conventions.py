@@ -17,7 +17,7 @@ from logitmus.cli.options import JsonFlag, Subjects
 
 if TYPE_CHECKING:
     from logitmus.conventions.claims import Claims
-    from logitmus.engine.run import Selection
+    from logitmus.engine.planning import Selection
     from logitmus.storage.store import Store
 
 
@@ -43,7 +43,7 @@ def conventions(
 ) -> None:
     """Show the convention of every function as documented and as measured. Exits with 0 whatever the result."""
     from logitmus.conventions.claims import known_field
-    from logitmus.engine.run import Selection
+    from logitmus.engine.planning import Selection
 
     if field is not None:
         known_field(field)
@@ -83,7 +83,7 @@ def _measured_now(backends: Sequence[str], selection: Selection, out: Path | Non
     from logitmus.cli.run import new_file
     from logitmus.conventions.claims import FAMILY
     from logitmus.core.events import BackendFailed, RunFinished
-    from logitmus.engine.judge_batches import Unjudged
+    from logitmus.engine.judge_batches import NoJudge
     from logitmus.engine.run import run as run_problems
 
     settings = {
@@ -99,7 +99,7 @@ def _measured_now(backends: Sequence[str], selection: Selection, out: Path | Non
         new_file(out or Path(folder) / "conventions.logitmus", settings) as store,
     ):
         problems = chosen_problems(store.settings)
-        for event in shown(run_problems(problems, specs, store, selection=selection, judge=Unjudged())):
+        for event in shown(run_problems(problems, specs, store, selection=selection, judge=NoJudge())):
             if isinstance(event, BackendFailed):
                 failed.add(event.backend)
             if isinstance(event, RunFinished) and event.interrupted:

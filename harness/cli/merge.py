@@ -13,7 +13,7 @@ def merge(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Run file to write.")],
 ) -> None:
     """Write the exact union of several run files; refuses files that contradict each other."""
-    from logitmus.engine.run import missing_calls
+    from logitmus.engine.planning import missing_calls
     from logitmus.results import wording
     from logitmus.storage.merge import merge as merge_runs
     from logitmus.storage.store import Store

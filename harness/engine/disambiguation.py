@@ -1,8 +1,8 @@
-"""Separation: where several conventions explain an observation, a problem is found on which they do not agree.
+"""Disambiguation: find problems on which conventions disagree that explain an observation equally well.
 
-A finding says which other conventions fit as well. For every subject that leaves such a doubt, the probes of
-the family `convention-probes` are searched for problems on which the candidates give different answers; these are
-put to it, kept in the run's file and judged like all others.
+A finding names the other conventions that fit as well. For every subject with such an ambiguity, the probes of the
+family `convention-probes` are searched for problems on which the candidates give different results. These are run on
+the subject, kept in the run's file and judged like all others.
 """
 
 from __future__ import annotations
@@ -14,42 +14,48 @@ from typing import Final
 
 from logitmus.cases.suite import suite
 from logitmus.core.convention import Convention
+from logitmus.core.events import Judged
 from logitmus.core.finding import Finding, Judgement, Verdict
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
+from logitmus.engine.added_problems import DISAMBIGUATION
 from logitmus.oracle.resolve import resolve
 
-SEPARATING: Final = "separating"  # the family of problems that are in a run for this sake alone
-_FAMILY: Final = "convention-probes"
-_PROBES: Final = (SEPARATING, _FAMILY)
-_NAMED = ("convention:", "accepted:")
-_CAUSES = ("gradient:", "gradient_of:")  # told apart by the problems of the suite, not by probes
+_PROBE_FAMILY: Final = "convention-probes"
+_PROBES: Final = (DISAMBIGUATION, _PROBE_FAMILY)
+_CONVENTIONS = ("convention:", "accepted:")
+_GRADIENTS = ("gradient:", "gradient_of:")  # distinguished by the problems of the suite, not by probes
 
 
 def candidates(finding: Finding) -> frozenset[str]:
-    """The conventions ("field=value") or causes of which one explains the finding; empty: it leaves no such choice."""
-    for prefix in _NAMED:
+    """The conventions ("field=value") or causes of which one explains the finding; empty if there is no such choice."""
+    for prefix in _CONVENTIONS:
         if finding.cause.startswith(prefix) and "=" in finding.cause:
             return frozenset({finding.cause.removeprefix(prefix), *finding.alternatives})
-    return frozenset({finding.cause, *finding.alternatives}) if finding.cause.startswith(_CAUSES) else frozenset()
+    return frozenset({finding.cause, *finding.alternatives}) if finding.cause.startswith(_GRADIENTS) else frozenset()
 
 
-class Doubts:
-    """What several conventions explain, and what one alone does, by subject."""
+class Ambiguities:
+    """What several conventions explain, and what only one explains, for each subject."""
 
     def __init__(self) -> None:
         self._open: dict[str, set[frozenset[str]]] = {}
         self._certain: dict[str, Counter[str]] = {}
-        self._kept: dict[str, dict[str, Problem]] = {}
+        self._confirmed: dict[str, dict[str, Problem]] = {}
+
+    def observe(self, event: Judged) -> None:
+        """Take in one judgement."""
+        self.add(event.judgement)
 
     def add(self, judgement: Judgement, problem: Problem | None = None) -> None:
-        """Take in what the findings of one judgement leave open, and what they settle.
+        """Take in what the findings of one judgement leave open, and what they resolve.
 
-        problem: what was asked; a probe that was answered as declared speaks against what would have it otherwise.
+        Args:
+            problem: the problem judged. A probe with the documented result refutes conventions that give another one.
         """
-        as_declared = judgement.verdict is Verdict.PASS and not judgement.findings
-        if as_declared and problem is not None and problem.family in _PROBES:
-            self._kept.setdefault(judgement.subject, {})[problem.id] = problem
+        as_documented = judgement.verdict is Verdict.PASS and not judgement.findings
+        if as_documented and problem is not None and problem.family in _PROBES:
+            self._confirmed.setdefault(judgement.subject, {})[problem.id] = problem
         for finding in judgement.findings:
             fitting = candidates(finding)
             if len(fitting) == 1:
@@ -57,62 +63,63 @@ class Doubts:
             elif fitting:
                 self._open.setdefault(finding.subject, set()).add(fitting)
 
-    def left(self, subject: str) -> list[frozenset[str]]:
-        """The doubts about a subject (an id) that no other finding settles, in a fixed order."""
+    def unresolved(self, subject: str) -> list[frozenset[str]]:
+        """The ambiguities of a subject (its id) that no other finding resolves, in a fixed order."""
         certain = self._certain.get(subject, Counter())
-        return sorted((one for one in self._open.get(subject, ()) if one.isdisjoint(certain)), key=sorted)
+        return sorted((fitting for fitting in self._open.get(subject, ()) if fitting.isdisjoint(certain)), key=sorted)
 
-    def settled(self, subject: str, fitting: frozenset[str]) -> str | None:
-        """The candidate that other findings of the subject name alone, most of them; None: there is no such one."""
+    def resolved(self, subject: str, fitting: frozenset[str]) -> str | None:
+        """The candidate that most findings of the subject name alone; None without a single such candidate."""
         certain = self._certain.get(subject, Counter())
-        first, second = [*sorted(((certain[one], one) for one in fitting), reverse=True), (0, "")][:2]
+        first, second = [*sorted(((certain[text], text) for text in fitting), reverse=True), (0, "")][:2]
         return first[1] if first[0] > second[0] else None
 
     def not_refuted(self, subject: Subject, fitting: frozenset[str]) -> list[str]:
-        """The candidates ("field=value") by which no probe that was answered as declared asks anything else."""
-        probes = [(probe, resolve(probe, subject.convention)) for probe in self._kept.get(subject.id, {}).values()]
+        """The candidates ("field=value") that agree with the documentation on every probe that confirmed it."""
+        probes = [(probe, resolve(probe, subject.convention)) for probe in self._confirmed.get(subject.id, {}).values()]
         judged = [(probe, question.key) for probe, question in probes if not question.unjudged.any()]
         return [
             text
             for text in sorted(fitting)
-            if all(resolve(probe, _with(subject.convention, text)).key == key for probe, key in judged)
+            if all(resolve(probe, _changed(subject.convention, text)).key == key for probe, key in judged)
         ]
 
     def problems(self, subjects: Mapping[str, Subject]) -> Iterator[tuple[Problem, str]]:
-        """Problems that separate what is left, each with the id of the subject to ask."""
+        """Yield problems that resolve the unresolved ambiguities, each with the id of the subject to run it on."""
         for identity in sorted(self._open):
             if identity in subjects:
-                for fitting in (left for left in self.left(identity) if not any(":" in text for text in left)):
-                    yield from ((problem, identity) for problem in separating(subjects[identity], fitting))
+                for fitting in self.unresolved(identity):
+                    if not any(":" in text for text in fitting):
+                        yield from ((problem, identity) for problem in separating(subjects[identity], fitting))
 
 
 def separating(subject: Subject, fitting: Iterable[str]) -> list[Problem]:
-    """Probes that `subject` can be asked and on which the candidates ("field=value") give different answers.
+    """Find probes that `subject` accepts and on which the candidates ("field=value") give different results.
 
-    As few as tell every two of them apart; what none tells apart is left together. Best is one on which the answer of
-    what is declared is a third one: whichever candidate is right, the answer is a finding which names it. Else one
-    candidate asks what is declared, and its answer refutes the other.
+    As few as distinguish every two of them; candidates that no probe distinguishes stay together. Best is a probe on
+    which the documented result is a third one: whichever candidate is right, the result is a finding that names it.
+    Otherwise one candidate agrees with the documentation, and the documented result refutes the other.
     """
-    conventions = {text: _with(subject.convention, text) for text in sorted(fitting)}
-    left = set(combinations(conventions, 2))
-    asked: list[tuple[Problem, object, dict[str, object]]] = []
-    for probe in suite("full", families=[_FAMILY]):
+    conventions = {text: _changed(subject.convention, text) for text in sorted(fitting)}
+    pairs = set(combinations(conventions, 2))
+    probes: list[tuple[Problem, object, dict[str, object]]] = []
+    for probe in suite("full", families=[_PROBE_FAMILY]):
         if subject.why_not(probe) is None:
             keys: dict[str, object] = {text: resolve(probe, convention).key for text, convention in conventions.items()}
-            asked.append((probe.but(family=SEPARATING), resolve(probe, subject.convention).key, keys))
-    found: list[Problem] = []
-    for answers in (3, 2):
-        for probe, declared, keys in asked:
-            apart = {
-                (one, other)
-                for one, other in left
-                if keys[one] != keys[other] and len({declared, keys[one], keys[other]}) >= answers
+            probes.append((probe.but(family=DISAMBIGUATION), resolve(probe, subject.convention).key, keys))
+    selected: list[Problem] = []
+    for distinct_results in (3, 2):
+        for probe, documented, keys in probes:
+            distinguished = {
+                (first, second)
+                for first, second in pairs
+                if keys[first] != keys[second] and len({documented, keys[first], keys[second]}) >= distinct_results
             }
-            left -= apart
-            found += [probe] if apart else []
-    return found
+            pairs -= distinguished
+            selected += [probe] if distinguished else []
+    return selected
 
 
-def _with(convention: Convention, text: str) -> Convention:
+def _changed(convention: Convention, text: str) -> Convention:
     name, _, value = text.partition("=")
     return convention.but(**{name: value})

@@ -1,123 +1,142 @@
-"""Asking on: further problems for single subjects, while the workers live; or from the file alone, once they do not.
+"""Follow-up questions: problems that a step adds after the suite, each of which depends on judgements so far.
 
-What is asked on depends on the judgements so far, so it is asked in dialogues. Everything goes through the run's file:
-what it holds is not asked again, and what comes is kept there. Who asks the same things of an old run's file is told
-the same, or that an answer is not there.
+A follow-up is a coroutine. It awaits judgements with `ask`, and is suspended until all of them are there:
+
+    async def smallest(problem: Problem, subject: str) -> Problem:
+        (judgement,) = await ask([(problem.but(label_smoothing=0.0), subject)])
+        ...
+
+A responder leads many such coroutines side by side (`run_all`). In each round, it gathers the pairs that they await
+into one batch, so that the workers are never idle for the sake of one of them; and it resumes each as soon as its own
+judgements are there, in whatever order they arrive. There is no event loop, and there are no threads: the coroutines
+await nothing but `ask`.
+
+There are two responders. `LiveResponder` has workers make the calls that the run's file lacks; `FileResponder` has only
+the file. What a coroutine asks next must follow from its own judgements alone: then both give the same results, and an
+old run can be evaluated without any framework. A judgement that is not to be had is `Verdict.NOT_RUN`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from functools import partial
-from typing import Final, Protocol, TypeVar
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from types import coroutine
+from typing import Protocol, TypeVar
 
 from logitmus.core.events import BackendFailed
 from logitmus.core.finding import Judgement, Verdict
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
-from logitmus.engine.judge_batches import NOT_ASKED, Wanted
-from logitmus.engine.judge_pool import Judging
-from logitmus.execution.pool import Ask, BatchEnded, Observed, Plan, PoolEvent
+from logitmus.engine.judge_batches import NO_RESULT, JudgeRequest
+from logitmus.engine.judge_pool import JudgeQueue
+from logitmus.engine.recording import record
+from logitmus.execution.pool import AbstractPool
 from logitmus.storage.store import Store
 
 T = TypeVar("T")
-Pair = tuple[Problem, str]
-# Yields what it asks, is sent the judgements in that order, and returns what it is after.
-Dialogue = Generator[Sequence[Pair], list[Judgement], T]
-EXAMINING: Final = "examining"  # the family of problems by which a finding is examined
-EXPLORED: Final = "explored"  # and of those by which a run explores
+Pair = tuple[Problem, str]  # a problem and the id of a subject
+FollowUp = Coroutine[Sequence[Pair], list[Judgement] | None, T]
 
 
-class Asking(Protocol):
-    """Who answers further questions."""
+@coroutine
+def ask(pairs: Sequence[Pair]) -> Generator[Sequence[Pair], list[Judgement], list[Judgement]]:
+    """Await the judgement of each pair, in their order; only in a coroutine that a responder leads.
+
+    The family of a problem says what it is for; a problem that is in the file already keeps its family there.
+    """
+    return (yield pairs)
+
+
+class Responder(Protocol):
+    """Gives the judgements that follow-ups await."""
 
     @property
     def subjects(self) -> Mapping[str, Subject]:
-        """Those that can be asked, by id."""
+        """The subjects that can be asked, by id."""
 
-    def ask(self, pairs: Sequence[Pair]) -> list[Judgement]:
-        """The judgement of each (problem, subject id), in their order; `Verdict.NOT_RUN` where no answer is to be had.
+    def judge(self, pairs: Sequence[Pair]) -> list[Judgement]:
+        """The judgement of each pair, in their order; `Verdict.NOT_RUN` where there is no result."""
 
-        The family of a problem says what it was asked for; one that the file knows keeps the family that it has there.
-        """
-
-    def converse(self, dialogues: Sequence[Dialogue[T]]) -> list[T]:
-        """Lead these side by side, each at its own pace: what they return, in their order."""
+    def run_all(self, follow_ups: Sequence[FollowUp[T]]) -> list[T]:
+        """Lead the coroutines side by side, each at its own pace; return their results, in their order."""
 
 
-class OnFile:
-    """Answers from the file alone."""
+class FileResponder:
+    """Gives judgements of the results in the file alone."""
 
-    def __init__(self, store: Store, judging: Judging) -> None:
+    def __init__(self, store: Store, judging: JudgeQueue) -> None:
         self._store = store
         self._judging = judging
         self._judgements: dict[tuple[str, str], Judgement] = {}
-        self._open: set[tuple[str, str]] = set()  # pairs that are being judged
+        self._pending: set[tuple[str, str]] = set()  # pairs that are being judged
         self.subjects: Mapping[str, Subject] = store.subjects()
 
-    def ask(self, pairs: Sequence[Pair]) -> list[Judgement]:
-        """See `Asking`."""
+    def judge(self, pairs: Sequence[Pair]) -> list[Judgement]:
+        """See `Responder`."""
 
-        def once() -> Dialogue[list[Judgement]]:
-            return (yield pairs)
+        async def ask_once() -> list[Judgement]:
+            return await ask(pairs)
 
-        (judgements,) = self.converse([once()])
+        (judgements,) = self.run_all([ask_once()])
         return judgements
 
-    def converse(self, dialogues: Sequence[Dialogue[T]]) -> list[T]:
-        """See `Asking`."""
-        ended: dict[int, T] = {}
-        waiting: dict[int, Sequence[Pair]] = {}
+    def run_all(self, follow_ups: Sequence[FollowUp[T]]) -> list[T]:
+        """See `Responder`."""
+        results: dict[int, T] = {}
+        awaited: dict[int, Sequence[Pair]] = {}
 
-        def go_on(number: int, step: Callable[[], Sequence[Pair]]) -> Sequence[Pair]:
+        def resume(number: int, judgements: list[Judgement] | None) -> Sequence[Pair]:
             try:
-                waiting[number] = step()
+                pairs = awaited[number] = follow_ups[number].send(judgements)
             except StopIteration as end:
-                ended[number] = end.value
-            return waiting.get(number, ())
+                results[number] = end.value
+                return ()
+            return pairs
 
-        asked = [pair for number, one in enumerate(dialogues) for pair in go_on(number, one.__next__)]
-        while waiting:
-            self._put(asked)
-            answered = [number for number, pairs in waiting.items() if self._open.isdisjoint(map(_key, pairs))]
-            if not answered:
-                self._listen()
-            asked = []
-            for number in answered:
-                judgements = [self._judgement(*pair) for pair in waiting.pop(number)]
-                asked += go_on(number, partial(dialogues[number].send, judgements))
-        return [ended[number] for number in sorted(ended)]
+        try:
+            batch = [pair for number in range(len(follow_ups)) for pair in resume(number, None)]
+            while awaited:
+                self._submit(batch)
+                ready = [number for number, pairs in awaited.items() if self._pending.isdisjoint(map(_key, pairs))]
+                if not ready:
+                    self._receive()
+                batch = []
+                for number in ready:
+                    batch += resume(number, [self._judgement(*pair) for pair in awaited.pop(number)])
+        finally:
+            for follow_up in follow_ups:
+                follow_up.close()
+        return [results[number] for number in sorted(results)]
 
-    def _put(self, pairs: Sequence[Pair]) -> None:
-        """Have judged what the file holds of these and what has not been judged yet."""
+    def _submit(self, pairs: Sequence[Pair]) -> None:
+        """Submit for judging the pairs with a result in the file and no judgement yet."""
         problems: dict[str, Problem] = {}
-        wanted: dict[str, list[str]] = {}
-        for problem, one in dict.fromkeys(pairs):
-            pair = (problem.id, one)
-            if pair not in self._judgements and pair not in self._open and one in self.subjects:
+        requested: dict[str, list[str]] = {}
+        for problem, subject in dict.fromkeys(pairs):
+            key = (problem.id, subject)
+            if key not in self._judgements and key not in self._pending and subject in self.subjects:
                 problems[problem.id] = problem
-                wanted.setdefault(problem.id, []).append(one)
-        largest_first = sorted(wanted, key=lambda identity: -problems[identity].logits.size)
-        held = [identity for identity in largest_first if self._store.answered(identity)]
-        self._open.update((identity, one) for identity in held for one in wanted[identity])
-        self._judging.submit(Wanted(identity, tuple(wanted[identity])) for identity in held)
+                requested.setdefault(problem.id, []).append(subject)
+        largest_first = sorted(requested, key=lambda identity: -problems[identity].logits.size)
+        stored = [identity for identity in largest_first if self._store.answered(identity)]
+        self._pending.update((identity, subject) for identity in stored for subject in requested[identity])
+        self._judging.submit(JudgeRequest(identity, tuple(requested[identity])) for identity in stored)
 
-    def _listen(self) -> None:
-        """Take in what is judged next."""
-        heard = False
-        for judged in self._judging.some():
-            heard, judgement = True, judged.judgement
-            pair = (judgement.problem, judgement.subject)
-            self._open.discard(pair)
-            if judgement.verdict is not Verdict.NOT_RUN:  # it may be asked again
-                self._judgements[pair] = judgement
-        if not heard:
-            self._open.clear()
+    def _receive(self) -> None:
+        """Wait for the next judgements."""
+        received = False
+        for judged in self._judging.next_ready():
+            received, judgement = True, judged.judgement
+            key = (judgement.problem, judgement.subject)
+            self._pending.discard(key)
+            if judgement.verdict is not Verdict.NOT_RUN:  # else it may be asked again
+                self._judgements[key] = judgement
+        if not received:
+            self._pending.clear()
 
     def _judgement(self, problem: Problem, subject: str) -> Judgement:
-        return self._judgements.get((problem.id, subject)) or self._unknown(problem, subject)
+        return self._judgements.get((problem.id, subject)) or self._not_run(problem, subject)
 
-    def _unknown(self, problem: Problem, subject: str) -> Judgement:
+    def _not_run(self, problem: Problem, subject: str) -> Judgement:
         known = self.subjects.get(subject)
         return Judgement(
             subject=subject,
@@ -125,75 +144,53 @@ class OnFile:
             family=problem.family,
             dtype=problem.dtype,
             verdict=Verdict.NOT_RUN,
-            reason=(known and known.why_not(problem)) or NOT_ASKED,
+            reason=(known and known.why_not(problem)) or NO_RESULT,
         )
 
 
-class Live(OnFile):
-    """Answers from the file, and asks the workers for what it does not hold.
+class LiveResponder(FileResponder):
+    """Has workers compute the results that the file lacks.
 
     Args:
-        run: that of a pool whose workers live. subjects: the ids that may be asked.
-        heard: is told of every answer that came, and of backends that failed.
+        pool: its workers are alive. subjects: the ids that may be asked. on_failure: called for each failed backend.
     """
 
     def __init__(
         self,
         store: Store,
-        judging: Judging,
-        run: Callable[[Plan], Iterator[PoolEvent]],
+        judging: JudgeQueue,
+        pool: AbstractPool,
         subjects: Sequence[str],
-        heard: Callable[[BackendFailed], None] = lambda _: None,
+        on_failure: Callable[[BackendFailed], None] = lambda _: None,
     ) -> None:
         super().__init__(store, judging)
-        self.subjects = {identity: one for identity, one in self.subjects.items() if identity in set(subjects)}
-        self._run = run
-        self._heard = heard
+        self.subjects = {identity: known for identity, known in self.subjects.items() if identity in set(subjects)}
+        self._pool = pool
+        self._on_failure = on_failure
         self._tried: set[tuple[str, str]] = set()
 
-    def _put(self, pairs: Sequence[Pair]) -> None:
-        asks = self._lacking(pairs)
-        if asks:
-            self._store.add_problems([ask.problem for ask in asks])
-            self._run_workers(asks)
+    def _submit(self, pairs: Sequence[Pair]) -> None:
+        missing = self._missing(pairs)
+        if missing:
+            self._store.add_problems({problem.id: problem for problem, _ in missing}.values())
+            for event in self._pool.ask(missing):
+                record(self._store, event)
+                if isinstance(event, BackendFailed):
+                    self._on_failure(event)
             self._store.commit()
-        super()._put(pairs)
+        super()._submit(pairs)
 
-    def _lacking(self, pairs: Sequence[Pair]) -> list[Ask]:
-        """What neither is in the file nor has been tried in vain, by signature: compilations are shared."""
-        problems: dict[str, Problem] = {}
-        wanted: dict[str, list[str]] = {}
-        for problem, one in dict.fromkeys(pairs):
-            pair = (problem.id, one)
-            if pair in self._judgements or pair in self._tried or one not in self.subjects:
+    def _missing(self, pairs: Sequence[Pair]) -> list[Pair]:
+        """The pairs that are neither in the file nor tried in vain, by signature, so that compilations are shared."""
+        signatures: dict[tuple[object, ...], dict[str, list[Pair]]] = {}
+        for problem, subject in dict.fromkeys(pairs):
+            key = (problem.id, subject)
+            if key in self._judgements or key in self._tried or subject not in self.subjects:
                 continue
-            if self.subjects[one].why_not(problem) is None and one not in self._store.answered(problem.id):
-                self._tried.add(pair)
-                problems[problem.id] = problem
-                wanted.setdefault(problem.id, []).append(one)
-        signatures: dict[tuple[object, ...], list[Ask]] = {}
-        for identity, problem in problems.items():
-            signatures.setdefault(problem.signature, []).append(Ask(problem, tuple(wanted[identity])))
-        return [ask for group in signatures.values() for ask in group]
-
-    def _run_workers(self, asks: Sequence[Ask]) -> None:
-        def plan(own: tuple[Subject, ...]) -> Iterator[Ask]:
-            here = {subject.id for subject in own}
-            for problem, wanted in asks:
-                subjects = tuple(one for one in wanted if one in here)
-                if subjects:
-                    yield Ask(problem, subjects)
-
-        for said in self._run(plan):
-            match said:
-                case BackendFailed():
-                    self._store.add_backend(said)
-                    self._heard(said)
-                case BatchEnded(backend, variant, device, before, after):
-                    worker = f"{backend}{'+' if variant else ''}{variant}@{device}"
-                    self._store.add_flushing(worker, before=before, after=after)
-                case Observed(_, observation, seconds, first):
-                    self._store.add(observation, seconds=seconds, first=first)
+            if self.subjects[subject].why_not(problem) is None and subject not in self._store.answered(problem.id):
+                self._tried.add(key)
+                signatures.setdefault(problem.signature, {}).setdefault(problem.id, []).append((problem, subject))
+        return [pair for by_problem in signatures.values() for group in by_problem.values() for pair in group]
 
 
 def _key(pair: Pair) -> tuple[str, str]:

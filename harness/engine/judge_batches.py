@@ -1,7 +1,7 @@
-"""From a run's file to judgements: problems with all that their subjects did, many at a time.
+"""Judge the results in a run's file in batches.
 
-All subjects of a problem are judged together, so that the exact answer is computed once; and many problems together,
-so that the judge can assess them in stacks.
+All subjects of a problem are judged together, so that the exact answer is computed once; many problems are judged
+together, so that the judge can assess them in stacks.
 """
 
 from __future__ import annotations
@@ -15,75 +15,75 @@ from logitmus.core.finding import Judgement, Verdict
 from logitmus.core.observation import Outcome
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
-from logitmus.engine.disambiguation import SEPARATING
+from logitmus.engine.added_problems import DISAMBIGUATION
 from logitmus.judging.batching import Call
 from logitmus.storage.store import Store
 
-TOGETHER: Final = 96  # problems: enough that the overhead of NumPy calls vanishes
-_VALUES: Final = 1 << 19  # logits: more than these are not held in memory at once for company's sake
-_ELSEWHERE = "was asked only where a doubt was to be settled"
-NOT_ASKED: Final = "is not in the file: it was not asked"
+TOGETHER: Final = 96  # problems in a batch: enough to make the overhead of NumPy calls negligible
+_VALUES: Final = 1 << 19  # logits in a batch: limits its memory
+_NOT_AMBIGUOUS = "was run only on subjects with an ambiguity that it resolves"
+NO_RESULT: Final = "has no result in the file"
 
 
 class SupportsJudge(Protocol):
     """What the engine needs of a judge (`logitmus.judging.judge.Judge`)."""
 
     def judge(self, problem: Problem, subject: Subject, outcome: Outcome, /) -> Judgement:
-        """The judgement of what `subject` did with `problem`."""
+        """Judge the outcome of `subject` on `problem`."""
 
     def judge_all(self, calls: list[Call], /) -> list[Judgement]:
-        """The judgement of each call, in their order."""
+        """Judge each call, in their order."""
 
 
-class Unjudged:
-    """Judges nothing: for who wants the answers only."""
+class NoJudge:
+    """Judges nothing, for callers that want only the results."""
 
     def judge(self, problem: Problem, subject: Subject, outcome: Outcome, /) -> Judgement:
-        """That it was not judged."""
+        """Return `Verdict.NOT_RUN`."""
         del outcome
         return _not_run(problem, subject.id, "was not judged")
 
     def judge_all(self, calls: list[Call], /) -> list[Judgement]:
-        """The same of each call."""
+        """Return `Verdict.NOT_RUN` for each call."""
         return [self.judge(*call) for call in calls]
 
 
 class JudgedSubject(NamedTuple):
-    """A subject, and in words what a judgement of it depends on: what it declares, not its name nor its links."""
+    """A subject, and a key of what its judgements depend on: its declaration, without its name and its links."""
 
     subject: Subject
     declaration: str
 
 
-class Wanted(NamedTuple):
-    """A problem (its id) to be judged, beside all subjects or beside these (ids)."""
+class JudgeRequest(NamedTuple):
+    """A problem (its id) to judge, on these subjects (ids); empty: on all."""
 
     problem: str
     subjects: tuple[str, ...] = ()
 
 
-class Verdicts(NamedTuple):
-    """What is said of one problem (its id): the distinct judgements, each with the ids of those it holds for."""
+class Judgements(NamedTuple):
+    """The distinct judgements on one problem (its id), each with the ids of the subjects that share it."""
 
     problem: str
-    judgements: list[tuple[Judgement, list[str]]]
+    distinct: list[tuple[Judgement, list[str]]]
 
 
 class _Case(NamedTuple):
-    """A problem with its subjects: by the place of their call among those to judge, and by why they were not run."""
+    """A problem with its subjects (ids): by the index of their call in the batch, and by the reason for no result."""
 
     problem: Problem
-    called: dict[int, list[str]]
+    by_call: dict[int, list[str]]
     not_run: dict[str, list[str]]
 
 
 def judged_subjects(store: Store) -> tuple[JudgedSubject, ...]:
-    """The subjects of a run, sorted by id."""
+    """Return the subjects of a run, sorted by id."""
     return tuple(JudgedSubject(subject, _declaration(subject)) for subject in store.subjects().values())
 
 
 def _declaration(subject: Subject) -> str:
-    documented = sorted(name for name in subject.docs if name)  # which fields are, not where
+    documented = sorted(name for name in subject.docs if name)  # whether a field is documented matters, not where
     gradients = sorted(subject.offer.gradients)
     precision = sorted(subject.precision.items())
     held_to = bool(subject.held_to)
@@ -93,45 +93,46 @@ def _declaration(subject: Subject) -> str:
 def judge_problems(
     store: Store, identities: Iterable[str], subjects: Iterable[JudgedSubject], judge: SupportsJudge
 ) -> Iterator[Judged]:
-    """Each problem beside all of `subjects`, in their order: what is in the file is judged, the rest was not run."""
-    for problem, said in verdicts(store, map(Wanted, identities), subjects, judge):
-        yield from judged(problem, said)
+    """Judge each problem (by id) on all of `subjects`, in their order; a missing result gives `Verdict.NOT_RUN`."""
+    for problem, judgements in judge_requests(store, map(JudgeRequest, identities), subjects, judge):
+        yield from judged(problem, judgements)
 
 
-def judged(problem: Problem, said: Verdicts) -> Iterator[Judged]:
-    """The events, by subject."""
-    by_subject = {subject: judgement for judgement, subjects in said.judgements for subject in subjects}
+def judged(problem: Problem, judgements: Judgements) -> Iterator[Judged]:
+    """Yield one event for each subject, sorted by id."""
+    by_subject = {subject: judgement for judgement, subjects in judgements.distinct for subject in subjects}
     for subject in sorted(by_subject):
         yield Judged(problem, _renamed(by_subject[subject], subject))
 
 
-def verdicts(
-    store: Store, wanted: Iterable[Wanted], subjects: Iterable[JudgedSubject], judge: SupportsJudge
-) -> Iterator[tuple[Problem, Verdicts]]:
-    """What is wanted of `subjects`, with each distinct judgement once."""
+def judge_requests(
+    store: Store, requests: Iterable[JudgeRequest], subjects: Iterable[JudgedSubject], judge: SupportsJudge
+) -> Iterator[tuple[Problem, Judgements]]:
+    """Answer the requests; each distinct judgement is made once."""
     subjects = tuple(subjects)
     cases: list[_Case] = []
     calls: list[Call] = []
-    held = 0
-    for identity, only in wanted:
-        case = _gather(store, identity, tuple(one for one in subjects if not only or one.subject.id in only), calls)
+    values = 0
+    for identity, only in requests:
+        requested = tuple(entry for entry in subjects if not only or entry.subject.id in only)
+        case = _gather(store, identity, requested, calls)
         cases.append(case)
-        held += case.problem.logits.size
-        if len(cases) >= TOGETHER or held >= _VALUES:
-            yield from _said(cases, judge.judge_all(calls))
-            cases, calls, held = [], [], 0
-    yield from _said(cases, judge.judge_all(calls))
+        values += case.problem.logits.size
+        if len(cases) >= TOGETHER or values >= _VALUES:
+            yield from _distribute(cases, judge.judge_all(calls))
+            cases, calls, values = [], [], 0
+    yield from _distribute(cases, judge.judge_all(calls))
 
 
-def _said(cases: Iterable[_Case], judgements: list[Judgement]) -> Iterator[tuple[Problem, Verdicts]]:
-    for problem, called, not_run in cases:
-        said = [(judgements[n], subjects) for n, subjects in called.items()]
-        said += [(_not_run(problem, subjects[0], reason), subjects) for reason, subjects in not_run.items()]
-        yield problem, Verdicts(problem.id, said)
+def _distribute(cases: Iterable[_Case], judgements: list[Judgement]) -> Iterator[tuple[Problem, Judgements]]:
+    for problem, by_call, not_run in cases:
+        distinct = [(judgements[n], subjects) for n, subjects in by_call.items()]
+        distinct += [(_not_run(problem, subjects[0], reason), subjects) for reason, subjects in not_run.items()]
+        yield problem, Judgements(problem.id, distinct)
 
 
 def _gather(store: Store, identity: str, subjects: tuple[JudgedSubject, ...], calls: list[Call]) -> _Case:
-    """One problem from the file; its distinct calls are added to `calls`."""
+    """Read one problem and its results from the file; append its distinct calls to `calls`."""
     case = _Case(store.problem(identity), {}, {})
     raw_outcomes = store.raw_outcomes(identity)
     decoded: dict[tuple[str, bytes], Outcome] = {}
@@ -139,22 +140,22 @@ def _gather(store: Store, identity: str, subjects: tuple[JudgedSubject, ...], ca
     for subject, declaration in subjects:
         raw = raw_outcomes.get(subject.id)
         if raw is None:
-            unasked = _ELSEWHERE if case.problem.family == SEPARATING else NOT_ASKED
-            case.not_run.setdefault(subject.why_not(case.problem) or unasked, []).append(subject.id)
+            absent = _NOT_AMBIGUOUS if case.problem.family == DISAMBIGUATION else NO_RESULT
+            case.not_run.setdefault(subject.why_not(case.problem) or absent, []).append(subject.id)
             continue
-        # The same bits under the same declaration are judged once: many subjects are one kernel under several names.
+        # Equal bits under equal declarations are judged once: many subjects are one kernel under several names.
         key = (*raw, declaration)
         if key not in known:
             if raw not in decoded:
                 decoded[raw] = store.outcome(*raw)
             known[key] = len(calls)
             calls.append(Call(case.problem, subject, decoded[raw]))
-        case.called.setdefault(known[key], []).append(subject.id)
+        case.by_call.setdefault(known[key], []).append(subject.id)
     return case
 
 
 def _renamed(judgement: Judgement, subject: str) -> Judgement:
-    """The same judgement of another subject (an id)."""
+    """Return the same judgement for another subject (an id)."""
     if judgement.subject == subject:
         return judgement
     findings = tuple(replace(finding, subject=subject) for finding in judgement.findings)

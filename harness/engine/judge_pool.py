@@ -1,8 +1,8 @@
-"""The judge in processes of its own: they read a run's file while the engine still writes to it.
+"""Judges in processes of their own, which read a run's file while the engine still writes to it.
 
-Judging costs as much as many a framework's calls, and the engine has workers to serve. What crosses the pipe is
-MessagePack (floats as their bits) behind a length: what is `Wanted` one way, `Verdicts` the other. What a process that
-died was asked, the engine judges by itself: nothing is lost but time.
+Judging costs as much as the calls of many a framework, and the engine has workers to serve. The messages on a pipe are
+MessagePack (floats as their bits) after a length: lists of `JudgeRequest` one way, lists of `Judgements` the other. If
+a process dies, the engine judges its requests itself: nothing is lost but time.
 """
 
 from __future__ import annotations
@@ -24,190 +24,190 @@ from logitmus.core.events import Judged
 from logitmus.engine.judge_batches import (
     TOGETHER,
     JudgedSubject,
+    Judgements,
+    JudgeRequest,
     SupportsJudge,
-    Verdicts,
-    Wanted,
+    judge_requests,
     judged,
     judged_subjects,
-    verdicts,
 )
 from logitmus.engine.malloc import keep_freed_memory
 from logitmus.storage.store import Store
 
 _LENGTH: Final = struct.Struct("<Q")
 _LONGEST: Final = 1 << 30
-_AHEAD: Final = 2  # batches with one process: one that it judges, and one that it need not wait for
-_ENOUGH: Final = TOGETHER // 4  # problems for a process that has nothing to do
-_LEAST: Final = 2  # problems in a share of what is waited for
-_LARGE: Final = 1 << 14  # logits: a problem of so many is a share of its own
+_AHEAD: Final = 2  # batches sent to one process: one in work, and one that it need not wait for
+_ENOUGH: Final = TOGETHER // 4  # problems worth sending to an idle process
+_LEAST: Final = 2  # problems in a share while the caller waits
+_LARGE: Final = 1 << 14  # logits: a problem with so many is a share by itself
 
 
-class Judging(Protocol):
-    """Who judges what is in the file."""
+class JudgeQueue(Protocol):
+    """Takes requests to judge results in the file, and gives judgements as they become ready."""
 
     def start(self) -> None:
-        """Get ready to judge, beside what the caller goes on with."""
+        """Start what judging needs; returns at once."""
 
-    def submit(self, wanted: Iterable[Wanted]) -> None:
-        """Take in problems whose answers are all in the file."""
+    def submit(self, requests: Iterable[JudgeRequest]) -> None:
+        """Add requests whose results are in the file."""
 
     def ready(self, *, wait: bool = False) -> Iterator[Judged]:
-        """What has been judged; with `wait`, all that was submitted."""
+        """Yield what has been judged since; with `wait`, all that was submitted."""
 
-    def some(self) -> Iterator[Judged]:
-        """What has been judged; if that is nothing, the next of what was submitted, waited for."""
+    def next_ready(self) -> Iterator[Judged]:
+        """Yield what has been judged since; if that is nothing, wait for the next judgements."""
 
     def close(self) -> None:
-        """Ends what was started for it; what has not been said yet is not waited for."""
+        """End what was started; pending requests are dropped."""
 
 
-class InProcess:
-    """Judges without a process of its own, when asked for."""
+class LocalJudgeQueue:
+    """Judges in this process, in batches."""
 
     def __init__(self, store: Store, judge: SupportsJudge) -> None:
         self._store = store
         self._judge = judge
-        self._asked: list[Wanted] = []
+        self._requests: list[JudgeRequest] = []
         self._subjects: tuple[JudgedSubject, ...] = ()
 
     def start(self) -> None:
         return None
 
-    def submit(self, wanted: Iterable[Wanted]) -> None:
-        self._asked.extend(wanted)
+    def submit(self, requests: Iterable[JudgeRequest]) -> None:
+        self._requests.extend(requests)
 
     def ready(self, *, wait: bool = False) -> Iterator[Judged]:
-        if not wait and len(self._asked) < TOGETHER:
+        if not wait and len(self._requests) < TOGETHER:
             return
-        asked, self._asked = self._asked, []
-        self._subjects = self._subjects or judged_subjects(self._store)  # known before anything is asked
-        for problem, said in verdicts(self._store, asked, self._subjects, self._judge):
-            yield from judged(problem, said)
+        requests, self._requests = self._requests, []
+        self._subjects = self._subjects or judged_subjects(self._store)  # complete before the first request
+        for problem, judgements in judge_requests(self._store, requests, self._subjects, self._judge):
+            yield from judged(problem, judgements)
 
-    def some(self) -> Iterator[Judged]:
+    def next_ready(self) -> Iterator[Judged]:
         yield from self.ready(wait=True)
 
     def close(self) -> None:
         return None
 
 
-class Judges:
-    """Judges what is submitted in processes of their own, while their owner goes on. Used by one thread.
+class JudgePool:
+    """Judges in processes of its own, while the caller goes on. Used by one thread.
 
     Args:
-        processes: how many; None: one for every two CPUs, two at most. The workers come first, and need them more.
+        processes: how many; None: one for every two CPUs, at most two. The workers come first, and need CPUs more.
     """
 
     def __init__(self, store: Store, processes: int | None = None) -> None:
         self._store = store
-        self._waiting: deque[Wanted] = deque()
+        self._waiting: deque[JudgeRequest] = deque()
         self._news = threading.Condition()
         self._processes = processes or _processes()
-        self._judges: list[_Judge] = []
-        self._here: InProcess | None = None
+        self._judges: list[_JudgeProcess] = []
+        self._local: LocalJudgeQueue | None = None
 
     def start(self) -> None:
         if not self._judges:
-            self._judges = [_Judge(self._store.path, self._news) for _ in range(self._processes)]
+            self._judges = [_JudgeProcess(self._store.path, self._news) for _ in range(self._processes)]
 
-    def submit(self, wanted: Iterable[Wanted]) -> None:
-        """Problems whose answers are all in the file; asked `TOGETHER` at a time, or once they are waited for."""
+    def submit(self, requests: Iterable[JudgeRequest]) -> None:
+        """Add requests; they are sent `TOGETHER` at a time, or as soon as the caller waits for them."""
         self.start()
-        self._waiting.extend(wanted)
-        self._ask()
+        self._waiting.extend(requests)
+        self._dispatch()
 
     def ready(self, *, wait: bool = False) -> Iterator[Judged]:
-        self._ask(wait=wait)
-        yield from self._told()
-        while wait and (self._waiting or any(judge.asked for judge in self._judges)):
-            yield from self.some()
+        self._dispatch(wait=wait)
+        yield from self._received()
+        while wait and (self._waiting or any(judge.sent for judge in self._judges)):
+            yield from self.next_ready()
 
-    def some(self) -> Iterator[Judged]:
-        """The same; the caller judges, too."""
-        self._ask(wait=True)
-        if self._waiting and not any(map(_Judge.has_told, self._judges)):
-            yield from self._by_hand(self._share())
-        elif any(judge.asked for judge in self._judges):
+    def next_ready(self) -> Iterator[Judged]:
+        """See `JudgeQueue`; while it waits, the caller judges, too."""
+        self._dispatch(wait=True)
+        if self._waiting and not any(map(_JudgeProcess.has_news, self._judges)):
+            yield from self._judge_here(self._share())
+        elif any(judge.sent for judge in self._judges):
             with self._news:
-                self._news.wait_for(lambda: any(map(_Judge.has_told, self._judges)))
-        yield from self._told()
+                self._news.wait_for(lambda: any(map(_JudgeProcess.has_news, self._judges)))
+        yield from self._received()
 
     def close(self) -> None:
         for judge in self._judges:
             judge.close()
 
-    def _told(self) -> Iterator[Judged]:
-        """What the processes said that has not been read; of what one that died was asked, the caller's own word."""
+    def _received(self) -> Iterator[Judged]:
+        """Yield the judgements that have arrived; judge here what was sent to a process that died."""
         for judge in self._judges:
-            while judge.has_told():
-                wanted = judge.asked.popleft()
-                if judge.answers:
-                    for said in judge.answers.popleft():
-                        yield from judged(self._store.problem(said.problem), said)
+            while judge.has_news():
+                requests = judge.sent.popleft()
+                if judge.received:
+                    for judgements in judge.received.popleft():
+                        yield from judged(self._store.problem(judgements.problem), judgements)
                 else:
-                    yield from self._by_hand(wanted)
+                    yield from self._judge_here(requests)
 
-    def _ask(self, *, wait: bool = False) -> None:
-        """Keep the processes busy: with full batches, or with shares of what is waited for."""
-        for judge in sorted(self._judges, key=lambda judge: len(judge.asked)):
-            while not judge.gone and self._waiting and len(judge.asked) < (1 if wait else _AHEAD):
-                if not wait and len(self._waiting) < (TOGETHER if judge.asked else _ENOUGH):
+    def _dispatch(self, *, wait: bool = False) -> None:
+        """Keep the processes busy: with full batches, or with shares of what the caller waits for."""
+        for judge in sorted(self._judges, key=lambda judge: len(judge.sent)):
+            while not judge.gone and self._waiting and len(judge.sent) < (1 if wait else _AHEAD):
+                if not wait and len(self._waiting) < (TOGETHER if judge.sent else _ENOUGH):
                     return
-                asked = self._share() if wait else self._next(TOGETHER)
-                self._store.commit()  # the process reads what is in the file
-                judge.ask(asked)
+                requests = self._share() if wait else self._next(TOGETHER)
+                self._store.commit()  # the process reads the file
+                judge.send(requests)
 
-    def _share(self) -> list[Wanted]:
-        """A part of what waits, ever smaller, so that all who judge are done at about the same time."""
+    def _share(self) -> list[JudgeRequest]:
+        """Take a part of the waiting requests, ever smaller, so that all processes finish at about the same time."""
         share = self._next(min(TOGETHER, max(_LEAST, len(self._waiting) // (2 * len(self._judges) + 2))))
-        large = (n for n, one in enumerate(share) if self._store.problem(one.problem).logits.size >= _LARGE)
+        large = (n for n, request in enumerate(share) if self._store.problem(request.problem).logits.size >= _LARGE)
         end = next(large, len(share)) or 1
         self._waiting.extendleft(reversed(share[end:]))
         return share[:end]
 
-    def _next(self, count: int) -> list[Wanted]:
+    def _next(self, count: int) -> list[JudgeRequest]:
         return [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]
 
-    def _by_hand(self, wanted: Sequence[Wanted]) -> Iterator[Judged]:
-        from logitmus.judging.judge import Judge  # noqa: PLC0415  (the oracle is loaded only where something is judged)
+    def _judge_here(self, requests: Sequence[JudgeRequest]) -> Iterator[Judged]:
+        from logitmus.judging.judge import Judge  # noqa: PLC0415  (the oracle is loaded only to judge)
 
-        self._here = self._here or InProcess(self._store, Judge())
-        self._here.submit(wanted)
-        yield from self._here.ready(wait=True)
+        self._local = self._local or LocalJudgeQueue(self._store, Judge())
+        self._local.submit(requests)
+        yield from self._local.ready(wait=True)
 
 
 def _processes() -> int:
     return min(2, max(1, (os.cpu_count() or 1) // 2))
 
 
-class _Judge:
-    """One process: what it was asked and has not been read of, in order, and what it answered."""
+class _JudgeProcess:
+    """One process, with the requests sent to it and the judgements received from it that have not been read."""
 
     def __init__(self, path: Path, news: threading.Condition) -> None:
-        self.asked: deque[Sequence[Wanted]] = deque()
-        self.answers: deque[list[Verdicts]] = deque()
+        self.sent: deque[Sequence[JudgeRequest]] = deque()
+        self.received: deque[list[Judgements]] = deque()
         self.gone = False
         self._news = news
-        one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        single_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "logitmus.engine.judge_pool", str(path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **one_thread},
-            start_new_session=True,  # spared the Ctrl-C; it ends when its input does
+            env={**os.environ, **single_thread},
+            start_new_session=True,  # not interrupted by Ctrl-C; it ends when its input ends
         )
         self._reader = threading.Thread(target=self._read, name="logitmus-judge", daemon=True)
         self._reader.start()
 
-    def has_told(self) -> bool:
-        """Whether there is something to read of it, or never will be."""
-        return bool(self.asked) and (bool(self.answers) or self.gone)
+    def has_news(self) -> bool:
+        """Whether its next judgements have arrived, or never will."""
+        return bool(self.sent) and (bool(self.received) or self.gone)
 
-    def ask(self, wanted: Sequence[Wanted]) -> None:
-        self.asked.append(wanted)
+    def send(self, requests: Sequence[JudgeRequest]) -> None:
+        self.sent.append(requests)
         if not self.gone and self._process.stdin is not None:
             try:
-                _send(self._process.stdin, msgspec.msgpack.encode(wanted))
+                _send(self._process.stdin, msgspec.msgpack.encode(requests))
             except OSError:
                 self.gone = True
 
@@ -221,38 +221,38 @@ class _Judge:
                     pipe.close()
 
     def _read(self) -> None:
-        decoder = msgspec.msgpack.Decoder(list[Verdicts])
+        decoder = msgspec.msgpack.Decoder(list[Judgements])
         stream = self._process.stdout
         while stream is not None:
             try:
                 frame = _receive(stream)
-                answer = None if frame is None else decoder.decode(frame)
+                judgements = None if frame is None else decoder.decode(frame)
             except (OSError, ValueError, msgspec.MsgspecError):
-                answer = None
+                judgements = None
             with self._news:
-                if answer is None:
+                if judgements is None:
                     self.gone = True
                 else:
-                    self.answers.append(answer)
+                    self.received.append(judgements)
                 self._news.notify()
-            if answer is None:
+            if judgements is None:
                 return
 
 
 def main(argv: Sequence[str]) -> int:
-    """Judges problems of the file at `argv[0]` until the standard input ends."""
-    from logitmus.judging.judge import Judge  # noqa: PLC0415  (the other side of the pipe has no need of it)
+    """Judge results in the file at `argv[0]` until standard input ends."""
+    from logitmus.judging.judge import Judge  # noqa: PLC0415  (the engine, which imports this module, does not need it)
 
     keep_freed_memory()
-    questions, answers = sys.stdin.buffer, sys.stdout.buffer
+    requests_in, judgements_out = sys.stdin.buffer, sys.stdout.buffer
     judge = Judge()
     subjects: tuple[JudgedSubject, ...] = ()
-    while (frame := _receive(questions)) is not None:
-        wanted = msgspec.msgpack.decode(frame, type=list[Wanted])
+    while (frame := _receive(requests_in)) is not None:
+        requests = msgspec.msgpack.decode(frame, type=list[JudgeRequest])
         with Store.open(Path(argv[0]), check=False) as store:
-            subjects = subjects or judged_subjects(store)  # known before anything is asked
-            said = [one for _, one in verdicts(store, wanted, subjects, judge)]
-        _send(answers, msgspec.msgpack.encode(said))
+            subjects = subjects or judged_subjects(store)  # complete before the first request
+            judgements = [group for _, group in judge_requests(store, requests, subjects, judge)]
+        _send(judgements_out, msgspec.msgpack.encode(judgements))
     return 0
 
 
@@ -262,12 +262,12 @@ def _send(stream: IO[bytes], frame: bytes) -> None:
 
 
 def _receive(stream: IO[bytes]) -> bytes | None:
-    """The next frame; None where the stream has ended."""
+    """Read the next frame; None at the end of the stream."""
     head = stream.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         return None
     (length,) = _LENGTH.unpack(head)
-    if length > _LONGEST:  # not what the other side of this pipe says
+    if length > _LONGEST:  # garbage: the process prints something else
         return None
     frame = stream.read(length)
     return frame if len(frame) == length else None

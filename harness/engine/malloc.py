@@ -1,4 +1,4 @@
-"""The C library's memory allocator, told what NumPy needs of it."""
+"""The C library's memory allocator, configured for NumPy."""
 
 from __future__ import annotations
 

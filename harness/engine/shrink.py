@@ -1,12 +1,29 @@
-"""Shrinking: the simplest problem on which something is still the case.
+"""Shrinking: search for the simplest problem that still fails.
 
-Pure: who shrinks says what is the case, for several candidates at a time, and how many it may be asked for. Every step
-makes the problem smaller by one and the same measure (`size`), so that it ends; and there is no chance in it.
+The search is greedy, as in delta debugging: try smaller candidates, continue from one that still fails, and stop when a
+round of all passes finds none. Three requirements shape it.
+
+*It must terminate, and always on the same problem.* Every candidate is smaller than the current problem by one total
+preorder (`size`: rows, then classes, then special options, then digits to read), and none is tried twice. There is no
+randomness. So a run's file, which holds the result of every candidate, suffices to repeat the search.
+
+*Calls are expensive.* A call on a new shape or with new options may compile for seconds. So the passes run from the
+changes that remove most to those that remove least: rows, options, classes, numbers. In each, bold guesses come first
+(the failing row alone, without options, with two or three classes), then halves, quarters and so on down to single
+elements, as in ddmin: what does not matter goes in a few large steps. A pass may use at most half of the calls left, so
+that the others get their turn.
+
+*Workers are faster with batches.* Candidates are tried several at a time, of which the smallest failing one is kept;
+the others are not tried again, since they are larger. In passes that change the shape, batches are small: the first
+candidate mostly succeeds, and the compilations for the others would be wasted.
+
+The module is pure: the caller says which candidates fail (`fails`), and how many calls the search may spend. It knows
+no subjects and no judgements. Where the failing row is known, it is followed through all changes (`Candidate.row`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import cache, partial
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -16,53 +33,56 @@ import numpy as np
 from logitmus.core.floats import Array, float_array
 from logitmus.core.problem import ONCE, Problem, ProblemError
 
-_MANY: Final = 1024  # distinct numbers: beyond these their digits are not counted
-_CALL: Final = 1 << 13  # logits: as many as cost about what the call itself does
-_LARGE: Final = 1 << 18  # numbers: beyond these only zeros are told from the others
+_MANY: Final = 1024  # distinct numbers: with more, digits are not counted
+_CALL: Final = 1 << 13  # logits that cost about as much as the overhead of a call
+_LARGE: Final = 1 << 18  # numbers: with more, only nonzero ones are counted
 _PLAIN: Final = {"weight": None, "ignore_index": None, "label_smoothing": 0.0, "cotangent": None}
-# Rounds are small where a candidate has another shape or other options: some frameworks compile anew for each. The row
-# alone does most of the time, and nothing else is then asked.
+# Batches are small where a candidate has another shape or other options: some frameworks compile for each of them.
 _ONE: Final = 1
 _FEW: Final = 2
 _SEVERAL: Final = 6
 
 
 class Candidate(NamedTuple):
-    """A problem, and which of its rows is the one concerned (None: no single one is)."""
+    """A problem, and its failing row (None: unknown, or not a single one)."""
 
     problem: Problem
     row: int | None
 
 
-def shrinking(problem: Problem, row: int | None, calls: int) -> Generator[list[Problem], Sequence[bool], Candidate]:
-    """Search for the smallest problem that still fails: yields candidates, is sent which of them fail, returns it.
+async def shrink(
+    problem: Problem, row: int | None, calls: int, fails: Callable[[list[Problem]], Awaitable[Sequence[bool]]]
+) -> Candidate:
+    """Search for the smallest problem that still fails.
 
     Args:
-        row: the row of `problem` that fails, where it is known.
-        calls: the most candidates to yield in all; a large problem counts once for each 8,192 of its logits.
+        row: the row of `problem` that fails, if it is known.
+        calls: the most candidates to try in all; a large problem counts once for each 8,192 of its logits.
+        fails: returns for each of some candidates whether it still fails.
     """
     current, left, seen = Candidate(problem, row), calls, {problem.id}
     improved = True
     while improved and left > 0:
         improved = False
         for candidates, together in _PASSES:
-            allowance = max(_SEVERAL, left // 2)  # no pass uses up what the others need
+            allowance = max(_SEVERAL, left // 2)  # leaves calls for the other passes
             while left > 0 and allowance > 0:
                 fresh = list(islice(_smaller(candidates, current, seen), min(together, left, allowance)))
                 if not fresh:
                     break
-                spent = sum(_effort(one.problem) for one in fresh)
+                spent = sum(_effort(candidate.problem) for candidate in fresh)
                 left, allowance = left - spent, allowance - spent
-                answers = yield [one.problem for one in fresh]
-                failing = [one for one, failed in zip(fresh, answers, strict=True) if failed]
-                if failing:  # the others are larger, and are not asked again
-                    smallest = failing[0] if len(failing) == 1 else min(failing, key=lambda one: size(one.problem))
-                    current, improved = smallest, True
+                results = await fails([candidate.problem for candidate in fresh])
+                failing = [candidate for candidate, failed in zip(fresh, results, strict=True) if failed]
+                if failing:  # the others are larger, and are not tried again
+                    several = len(failing) > 1
+                    current = min(failing, key=lambda candidate: size(candidate.problem)) if several else failing[0]
+                    improved = True
     return current
 
 
 def size(problem: Problem) -> tuple[int, ...]:
-    """What makes a problem large, most important first: rows, classes, what is special, how long its numbers are."""
+    """How large a problem is, most important first: rows, classes, special options, digits of its numbers."""
     return *_outline(problem), _digits_in(problem)
 
 
@@ -84,29 +104,27 @@ def _outline(problem: Problem) -> tuple[int, ...]:
 
 def _digits_in(problem: Problem) -> int:
     numbers = (problem.logits, problem.targets, problem.weight, problem.cotangent)
-    return sum(_length(one) for one in numbers if one is not None)
+    return sum(_length(array) for array in numbers if array is not None)
 
 
 def alone(problem: Problem, row: int) -> Problem:
-    """That row as a batch of its own."""
+    """Return the row as a batch by itself."""
     return _of_rows(problem, [row])
 
-
-# --- within ------------------------------------------------------------------------------------------------------
 
 _Pass = Callable[[Problem, int | None], Iterator[Candidate]]
 
 
 def _smaller(candidates: _Pass, current: Candidate, seen: set[str]) -> Iterator[Candidate]:
-    """Those that are new, valid and smaller than `current`; they are counted as seen."""
+    """Yield candidates that are new, valid and smaller than `current`; add them to `seen`."""
     bound, digits = _outline(current.problem), cache(partial(_digits_in, current.problem))
-    for one in candidates(*current):
-        if one.problem.id in seen:
+    for candidate in candidates(*current):
+        if candidate.problem.id in seen:
             continue
-        outline = _outline(one.problem)  # decides mostly: digits are counted where it does not
-        if outline < bound or (outline == bound and _digits_in(one.problem) < digits()):
-            seen.add(one.problem.id)
-            yield one
+        outline = _outline(candidate.problem)  # mostly decides: digits are counted only if it does not
+        if outline < bound or (outline == bound and _digits_in(candidate.problem) < digits()):
+            seen.add(candidate.problem.id)
+            yield candidate
 
 
 def _effort(problem: Problem) -> int:
@@ -114,14 +132,11 @@ def _effort(problem: Problem) -> int:
 
 
 def _but(problem: Problem, **changes: Any) -> Iterator[Problem]:
-    """The problem with these changes, if there is such a one."""
+    """Yield the problem with these changes, if that is valid."""
     try:
         yield problem.but(**changes)
     except ProblemError:
         return
-
-
-# --- rows --------------------------------------------------------------------------------------------------------
 
 
 def _fewer_rows(problem: Problem, row: int | None) -> Iterator[Candidate]:
@@ -132,8 +147,8 @@ def _fewer_rows(problem: Problem, row: int | None) -> Iterator[Candidate]:
     if guess is not None:
         lone, place = alone(problem, guess), None if row is None else 0
         for plain in _plain(lone):
-            # Boldly: a step less to compile for.
-            yield from (Candidate(one, place) for one in _of_classes(plain, _telling(plain)[:2]))
+            # The boldest guess first: if it fails, there are fewer shapes to compile for.
+            yield from (Candidate(narrow, place) for narrow in _of_classes(plain, _by_relevance(plain)[:2]))
             yield Candidate(plain, place)
         yield Candidate(lone, place)
     every = np.arange(rows)
@@ -163,7 +178,7 @@ def _of_rows(problem: Problem, rows: Sequence[int] | Array) -> Problem:
 
 
 def _chunks(items: Array) -> Iterator[Array]:
-    """Halves, quarters, ..., single ones."""
+    """Yield halves, quarters, ..., single items."""
     length = len(items)
     while length > 1:
         length = -(-length // 2)
@@ -172,13 +187,10 @@ def _chunks(items: Array) -> Iterator[Array]:
         yield items
 
 
-# --- options -----------------------------------------------------------------------------------------------------
-
-
 def _fewer_options(problem: Problem, row: int | None) -> Iterator[Candidate]:
-    yield from (Candidate(one, row) for one in _plain(problem))
-    for _, one in without(problem):
-        yield Candidate(one, row)
+    yield from (Candidate(plain, row) for plain in _plain(problem))
+    for _, simpler in without(problem):
+        yield Candidate(simpler, row)
     if len(problem.batch) != 1:
         yield Candidate(_of_rows(problem, list(range(problem.rows))), row)
     if problem.target_kind == "labels" and problem.targets.dtype.kind == "i":
@@ -186,62 +198,59 @@ def _fewer_options(problem: Problem, row: int | None) -> Iterator[Candidate]:
 
 
 def without(problem: Problem) -> Iterator[tuple[str, Problem]]:
-    """The problem without each thing that is special about how it is asked, with that thing's name."""
+    """Yield the problem without each of its special options, with the option's name."""
     if problem.manner != ONCE:
         yield "manner", problem.but(manner=ONCE)
     if problem.layout != "contiguous":
         yield "layout", problem.but(layout="contiguous")
     if problem.reduction != "none":
-        yield from (("reduction", one) for one in _but(problem, reduction="none", cotangent=_spread(problem)))
-    for option, nothing in _PLAIN.items():
-        if not _is_nothing(getattr(problem, option)):
-            yield option, problem.but(**{option: nothing})
+        yield from (("reduction", simpler) for simpler in _but(problem, reduction="none", cotangent=_spread(problem)))
+    for option, default in _PLAIN.items():
+        if not _is_default(getattr(problem, option)):
+            yield option, problem.but(**{option: default})
 
 
-def _is_nothing(value: Any) -> bool:
+def _is_default(value: Any) -> bool:
     return value is None or (isinstance(value, float) and value == 0.0)
 
 
 def _plain(problem: Problem) -> Iterator[Problem]:
-    """With nothing special about it."""
+    """Yield the problem without any special option, if that is valid."""
     return _but(problem, **_PLAIN, reduction="none", layout="contiguous", manner=ONCE)
 
 
 def _spread(problem: Problem) -> Array | None:
-    """The upstream gradient of a sum for each of its rows."""
+    """Repeat the upstream gradient of a reduced loss for each of its rows."""
     upstream = problem.cotangent
     return None if upstream is None else np.broadcast_to(upstream, problem.batch).copy()
 
 
-# --- classes -----------------------------------------------------------------------------------------------------
-
-
 def _fewer_classes(problem: Problem, row: int | None) -> Iterator[Candidate]:
     classes = problem.classes
-    needed, telling = _named_classes(problem), _telling(problem)
+    needed, by_relevance = _named_classes(problem), _by_relevance(problem)
     width = max(1, len(needed))
     while width < classes:
-        yield from (Candidate(one, row) for one in _of_classes(problem, telling[:width]))
+        yield from (Candidate(narrow, row) for narrow in _of_classes(problem, by_relevance[:width]))
         width = width + 1 if width < 3 else 2 * width
     every = np.arange(classes)
     for dropped in _chunks(np.delete(every, needed)):
-        yield from (Candidate(one, row) for one in _of_classes(problem, np.delete(every, dropped).tolist()))
+        yield from (Candidate(narrow, row) for narrow in _of_classes(problem, np.delete(every, dropped).tolist()))
 
 
-def _telling(problem: Problem) -> list[int]:
-    """All classes, those first on which the answer is most likely to hang."""
+def _by_relevance(problem: Problem) -> list[int]:
+    """Return all classes, those first on which the result most likely depends."""
     return list(dict.fromkeys([*_named_classes(problem), *_largest(problem)]))
 
 
 def _named_classes(problem: Problem) -> list[int]:
-    """Those that labels name."""
+    """Return the classes that are labels."""
     if problem.target_kind != "labels":
         return []
     return [int(t) for t in np.unique(problem.targets) if 0 <= t < problem.classes]
 
 
 def _largest(problem: Problem) -> list[int]:
-    """Those with a logit that is not finite in any row; then by the largest logit that any row has there."""
+    """Return all classes: first those with a non-finite logit in any row, then by their largest logit."""
     if not problem.rows:
         return list(range(problem.classes))
     rows = problem.logits.reshape(problem.rows, problem.classes).astype(np.float64)
@@ -250,8 +259,8 @@ def _largest(problem: Problem) -> list[int]:
 
 
 def _of_classes(problem: Problem, classes: Sequence[int]) -> Iterator[Problem]:
-    """These classes alone, in their order; labels keep their meaning, those beyond the classes stay beyond."""
-    if not classes:  # without any, it is another question
+    """Yield the problem with these classes only, in their order; an out-of-range label stays out of range."""
+    if not classes:  # without classes, it is a different problem
         return
     kept = sorted(classes)
     new = {old: n for n, old in enumerate(kept)}
@@ -274,16 +283,13 @@ def _of_classes(problem: Problem, classes: Sequence[int]) -> Iterator[Problem]:
     yield from _but(problem, **changes)
 
 
-# --- numbers -----------------------------------------------------------------------------------------------------
-
-
 def _simpler_numbers(problem: Problem, row: int | None) -> Iterator[Candidate]:
     for changes in _simpler(problem):
-        yield from (Candidate(one, row) for one in _but(problem, **changes))
+        yield from (Candidate(simpler, row) for simpler in _but(problem, **changes))
 
 
 def _simpler(problem: Problem) -> Iterator[dict[str, Any]]:
-    """All numbers of an array at once, then parts of them, then one by one."""
+    """Yield changes of all numbers of an array at once, then of parts of them, then of single ones."""
     if problem.target_kind == "labels":
         yield {"targets": np.zeros_like(problem.targets)}
         for place in range(min(problem.rows, _MANY)):
@@ -292,12 +298,12 @@ def _simpler(problem: Problem) -> Iterator[dict[str, Any]]:
         largest = problem.targets.astype(np.float64).argmax(axis=-1)
         yield {"targets": float_array(np.eye(problem.classes)[0 * largest], problem.dtype)}
         yield {"targets": float_array(np.eye(problem.classes)[largest], problem.dtype)}
-        yield from ({"targets": one} for one in _rounded(problem.targets, problem.dtype))
+        yield from ({"targets": rounded} for rounded in _rounded(problem.targets, problem.dtype))
     for name in ("weight", "cotangent"):
         array = getattr(problem, name)
         if array is not None:
             yield {name: float_array(np.ones(array.shape), problem.dtype)}
-            yield from ({name: one} for one in _rounded(array, problem.dtype))
+            yield from ({name: rounded} for rounded in _rounded(array, problem.dtype))
     logits = problem.logits
     offset = logits.astype(np.float64)
     finite = offset[np.isfinite(offset)]
@@ -306,14 +312,14 @@ def _simpler(problem: Problem) -> Iterator[dict[str, Any]]:
         with np.errstate(over="ignore"):
             lifted = offset - finite.min()
         yield {"logits": float_array(lifted, problem.dtype)}
-    yield from ({"logits": one} for one in _rounded(logits, problem.dtype))
+    yield from ({"logits": rounded} for rounded in _rounded(logits, problem.dtype))
     simpler = [np.zeros_like(logits), *_rounded(logits, problem.dtype)]
     places = np.flatnonzero(logits.astype(np.float64).reshape(-1) != 0)
     for part in _chunks(places):
         yield {"logits": _with(logits, part, simpler[0])}
     if len(places) <= _MANY:
         for place in places.tolist():
-            yield from ({"logits": _with(logits, place, one)} for one in simpler[1:])
+            yield from ({"logits": _with(logits, place, rounded)} for rounded in simpler[1:])
 
 
 def _sum_to_one(targets: Array) -> bool:
@@ -321,26 +327,26 @@ def _sum_to_one(targets: Array) -> bool:
 
 
 def _rounded(array: Array, dtype: str) -> list[Array]:
-    """To whole numbers, to one digit and to two, and to a tenth of them; what is not finite stays."""
+    """Round to integers, to one and two significant digits, and divide by ten; non-finite values stay."""
     values = array.astype(np.float64)
     finite = np.isfinite(values) & (values != 0)
     safe = np.where(finite, values, 1.0)
     magnitude = 10.0 ** np.floor(np.log10(np.abs(safe)))
-    with np.errstate(over="ignore"):  # rounded upwards, the largest numbers become infinite: that is no simpler one
+    with np.errstate(over="ignore"):  # the largest numbers overflow when rounded up: an infinity is not simpler
         digits = (np.rint(safe / magnitude) * magnitude, np.rint(10 * safe / magnitude) / 10 * magnitude)
         forms = [np.where(np.isfinite(form), form, safe) for form in (np.rint(safe), *digits, np.trunc(safe / 10))]
         return [float_array(np.where(finite, form, values), dtype) for form in forms]
 
 
 def _with(array: Array, places: int | Array, other: Array) -> Array:
-    """`array` with the elements of `other` at these places."""
-    made = array.copy().reshape(-1)
-    made[places] = other.reshape(-1)[places]
-    return made.reshape(array.shape)
+    """Return `array` with the elements of `other` at these (flat) indices."""
+    changed = array.copy().reshape(-1)
+    changed[places] = other.reshape(-1)[places]
+    return changed.reshape(array.shape)
 
 
 def _length(array: Array) -> int:
-    """How much there is to read: the digits of each number, none for 0."""
+    """Count what there is to read: the digits of each number, none for 0."""
     if array.dtype.kind in "iu":
         values, counts = np.unique(array, return_counts=True)
         return int(sum(n * _digits(str(v)) for v, n in zip(values.tolist(), counts.tolist(), strict=True)))
@@ -351,13 +357,13 @@ def _length(array: Array) -> int:
     if len(values) > _MANY:
         return 40 * array.size + len(values) + negative_zeros
     typed = array.dtype.type
-    told = (_digits(str(typed(v)).removesuffix(".0")) for v in values.tolist())
-    return negative_zeros + sum(n * digits for n, digits in zip(counts.tolist(), told, strict=True))
+    lengths = (_digits(str(typed(v)).removesuffix(".0")) for v in values.tolist())
+    return negative_zeros + sum(n * digits for n, digits in zip(counts.tolist(), lengths, strict=True))
 
 
 @cache
 def _digits(text: str) -> int:
-    """Of one number; a zero at its end is read more easily than another digit."""
+    """Count the digits of a number; a trailing zero counts half of another digit."""
     if text in ("0", "-0", "0.0", "-0.0"):
         return 0
     magnitude = text.lstrip("-")

@@ -9,7 +9,7 @@ from logitmus.core.events import BackendFailed
 from logitmus.core.observation import NotRun, Outcome
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
-from logitmus.execution.pool import Ask, Limits, Observed, Pool
+from logitmus.execution.pool import Limits, Observed, Pool
 from logitmus.execution.registry import BackendSpec, RegistryError
 from logitmus.worker.user_code import TargetError
 
@@ -64,15 +64,8 @@ def inquire(
                 reason = subject.why_not(problem)
                 if reason is not None:
                     yield problem, subject, NotRun(reason)
-
-        def plan(here: tuple[Subject, ...]) -> Iterator[Ask]:
-            mine = [subject for subject in here if subject.id in by_id]
-            for problem in todo:
-                ids = tuple(subject.id for subject in mine if subject.why_not(problem) is None)
-                if ids:
-                    yield Ask(problem, ids)
-
-        for event in pool.run(plan):
+        pairs = [(problem, subject.id) for problem in todo for subject in chosen if subject.why_not(problem) is None]
+        for event in pool.ask(pairs):
             if isinstance(event, Observed):
                 yield event.problem, by_id[event.observation.subject], event.observation.outcome
 

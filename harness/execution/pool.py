@@ -1,19 +1,29 @@
 """The pool: every backend in worker processes of its own, behind one small interface.
 
-The seam (what the engine uses, and all it uses):
-
     with Pool([registry.parse("torch"), registry.parse("cmd:./mine")], Limits(), jobs=2) as pool:
         for answer in pool.describe():  # Ready (subjects, environment) | BackendFailed, in the order of the specs
             ...
-        for event in pool.run(plan):  # Observed | BatchEnded | BackendFailed, as they come; Waiting where none does
+        for event in pool.ask([(problem, "torch:cross_entropy@cpu"), ...]):  # Observed | BatchEnded | BackendFailed
             ...
 
-`plan(subjects)` is called once for each environment (backend, variant, device) with the subjects of that environment
-and gives the work as an iterable of `Ask(problem, subject ids)`, consumed lazily, in its order, in a thread of that
-environment's own: order it by signature, so that compilations are shared. An environment whose plan is empty is never
-started. `run` may be called again: workers on the CPU wait for it with all that they have compiled. Exactly one
-`Observed` comes for each (problem, subject) asked, whatever the worker does: what it could not answer is Crashed,
-TimedOut, OutOfMemory, Garbled or NotRun. Nothing of this interface says that the workers are local.
+From the outside in, four modules do this:
+
+- The pool (here) knows all backends. An *environment* is a backend with one variant on one device: the unit of which
+  one process is needed, since frameworks set such things once per process. Environments share at most `jobs` threads.
+- A session (`session`) does the work of one environment. It sends batches, one ahead of what the worker is at, so that
+  neither waits for the other; and it decides what becomes of the rest of a batch when a worker is lost.
+- The supervisor (`supervisor`) starts workers, and replaces the ones that crash, hang or exceed their memory.
+- A worker process (`worker_process`) is one process, its pipes and its limits.
+
+Work is described by a *plan*: a function that is called once for each environment with its subjects, and returns an
+iterable of `Ask(problem, subject ids)`. It is consumed lazily, in its order, in the environment's own thread; so the
+plan of a long run reads each problem from the file only when it is due. `ask` makes a plan from pairs that are at hand.
+Order the work by signature, so that compilations are shared. An environment without work is never started.
+
+What callers rely on: exactly one `Observed` for each (problem, subject) of the plan, whatever the worker does; a call
+without a result is Crashed, TimedOut, OutOfMemory, Garbled or NotRun. Events arrive as they occur, and `Waiting` if
+there is none for a moment. `run` and `ask` may be called again: workers on a CPU stay alive in between, with all that
+they have compiled. Nothing in `AbstractPool` says that the workers are local processes, or processes at all.
 """
 
 from __future__ import annotations
@@ -23,6 +33,7 @@ import os
 import queue
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -30,6 +41,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from logitmus.core.events import BackendFailed
+from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
 from logitmus.execution.launch import Process
 from logitmus.execution.messages import Hello
@@ -38,7 +50,7 @@ from logitmus.execution.session import Ask, BatchEnded, Drive, Observed, Place, 
 from logitmus.execution.supervisor import StartError, StoppedError, Workers
 from logitmus.execution.worker_process import Limits, WorkerProcess
 
-__all__ = ["Ask", "BatchEnded", "Limits", "Observed", "Plan", "Pool", "PoolEvent", "Ready", "Waiting"]
+__all__ = ["AbstractPool", "Ask", "BatchEnded", "Limits", "Observed", "Plan", "Pool", "PoolEvent", "Ready", "Waiting"]
 
 Plan = Callable[[tuple[Subject, ...]], Iterable[Ask]]
 
@@ -56,7 +68,51 @@ class Ready:
     seconds: float
 
 
-class Pool:
+class AbstractPool(ABC):
+    """Runs problems on subjects, wherever these are."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the pool."""
+        self.close()
+
+    @abstractmethod
+    def describe(self) -> Iterator[Ready | BackendFailed]:
+        """Yield what each backend offers, or why it could not start."""
+
+    @abstractmethod
+    def run(self, plan: Plan) -> Iterator[PoolEvent]:
+        """Do the planned work of every environment."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End everything at once."""
+
+    def ask(self, pairs: Iterable[tuple[Problem, str]]) -> Iterator[PoolEvent]:
+        """Run each problem on a subject (its id); in every environment, in the order of the pairs."""
+        asks = [
+            Ask(group[0][0], tuple(subject for _, subject in group))
+            for _, same in itertools.groupby(pairs, key=lambda pair: pair[0].id)
+            for group in [list(same)]
+        ]
+
+        def plan(environment: tuple[Subject, ...]) -> Iterator[Ask]:
+            own = {subject.id for subject in environment}
+            for problem, subjects in asks:
+                mine = tuple(subject for subject in subjects if subject in own)
+                if mine:
+                    yield Ask(problem, mine)
+
+        return self.run(plan)
+
+
+class Pool(AbstractPool):
     """Workers for these backends; at most `jobs` (default: the number of CPUs) environments work at once.
 
     Args:
@@ -81,15 +137,6 @@ class Pool:
         self._places: list[Place] | None = None
         self._described: dict[str, WorkerProcess] = {}
         self._drives: dict[tuple[str, str, str], Drive] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Kills every worker."""
-        self.close()
 
     def close(self) -> None:
         """Kills every worker, at once; what is still running ends without a further event."""

@@ -10,53 +10,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from logitmus.core.events import BackendFailed
 from logitmus.core.observation import Observation
 from logitmus.core.subject import Subject
 from logitmus.execution.in_process import Hosted
-from logitmus.execution.pool import Plan, Ready
+from logitmus.execution.pool import AbstractPool, Plan, Ready
 from logitmus.execution.registry import BackendSpec
 from logitmus.execution.session import Ask, Observed, PoolEvent
 from logitmus.worker.environment import process_environment
 
 
-class SupportsPool(Protocol):
-    """What the engine uses of a pool."""
-
-    def __enter__(self) -> Self:
-        """Itself."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Ends everything, unless it is to be used again."""
-
-    def describe(self) -> Iterator[Ready | BackendFailed]:
-        """What each backend offers, or why it could not start."""
-
-    def run(self, plan: Plan) -> Iterator[PoolEvent]:
-        """Does the planned work."""
-
-    def close(self) -> None:
-        """Ends everything."""
-
-
 @dataclass(frozen=True, slots=True)
-class Here:
+class Here(AbstractPool):
     """A pool of one callable, asked in this process. It dies with it, and hangs with it."""
 
     spec: BackendSpec
     hosted: Hosted
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """There is nothing to end."""
 
     def describe(self) -> Iterator[Ready]:
         """Its subjects."""
@@ -73,14 +44,14 @@ class Here:
         """There is nothing to end."""
 
 
-class Stage:
+class Stage(AbstractPool):
     """Pools under one roof, started. Its maker closes it: the engine may use it for one run after another.
 
     Attributes:
         described: the backends, as their workers describe them.
     """
 
-    def __init__(self, pools: Sequence[SupportsPool]) -> None:
+    def __init__(self, pools: Sequence[AbstractPool]) -> None:
         self._pools = pools
         self._halted = False
         self.described: list[Ready | BackendFailed] = []

@@ -20,7 +20,7 @@ from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
 from logitmus.execution import registry
 from logitmus.execution.ask_backend import InquiryError
-from logitmus.execution.pool import Ask, Observed, Pool
+from logitmus.execution.pool import Observed, Pool
 from logitmus.execution.registry import BackendSpec
 from logitmus.oracle.answer import WIDE, answer
 from logitmus.oracle.resolve import resolve
@@ -69,16 +69,10 @@ def _put(pool: Pool, calls: Sequence[Call]) -> list[Outcome]:
     """Make each call once, even if it is listed repeatedly."""
     wanted = {(subject.id, problem.id): (subject.why_not(problem), problem) for subject, problem in calls}
 
-    def plan(here: tuple[Subject, ...]) -> Iterator[Ask]:
-        mine = {subject.id for subject in here}
-        for (subject, _), (reason, problem) in wanted.items():
-            if subject in mine and reason is None:
-                yield Ask(problem, (subject,))
-
     found: dict[tuple[str, str], Outcome] = {
         key: NotRun(reason) for key, (reason, _) in wanted.items() if reason is not None
     }
-    for event in pool.run(plan):
+    for event in pool.ask((problem, subject) for (subject, _), (reason, problem) in wanted.items() if reason is None):
         if isinstance(event, Observed):
             found[event.observation.subject, event.problem.id] = event.observation.outcome
         elif isinstance(event, BackendFailed):

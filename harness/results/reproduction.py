@@ -19,7 +19,8 @@ from logitmus.core.finding import Finding
 from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import REDUCTIONS, Problem
 from logitmus.core.subject import Subject
-from logitmus.engine.run import judge_run, versions
+from logitmus.engine.planning import versions
+from logitmus.engine.run import judge_run
 from logitmus.execution import registry
 from logitmus.judging.acceptance import Criterion, criterion
 from logitmus.storage.store import Store

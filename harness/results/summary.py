@@ -25,7 +25,7 @@ from logitmus.core.events import (
 from logitmus.core.finding import Finding, Grade, Judgement, Severity, Verdict
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
-from logitmus.engine.disambiguation import Doubts, candidates
+from logitmus.engine.disambiguation import Ambiguities, candidates
 from logitmus.judging import severity as weights
 from logitmus.results import wording
 from logitmus.results.detection_power import Power
@@ -125,7 +125,7 @@ class Summary:
         self.verdicts: Counter[Verdict] = Counter()
         self._groups: dict[Key, Group] = {}
         self._examined: dict[Key, Examined] = {}
-        self._doubts = Doubts()
+        self._ambiguities = Ambiguities()
 
     def add(self, event: Event) -> None:
         """Take one event in."""
@@ -163,7 +163,7 @@ class Summary:
         if problem.id not in self.problems:
             self.problems.add(problem.id)
             self.rows += problem.rows
-        self._doubts.add(judgement, problem)
+        self._ambiguities.add(judgement, problem)
         for finding in judgement.findings:
             key = (*finding.key, finding.alternatives)
             group = self._groups.get(key)
@@ -209,7 +209,7 @@ class Summary:
         for key in sorted(self._groups, key=lambda key: (bool(key[-1]), key)):
             subject, _, _, cause, alternatives = key
             group = self._groups[key].copy()
-            settled = self._doubts.settled(subject, candidates(group.finding)) if alternatives else None
+            settled = self._ambiguities.resolved(subject, candidates(group.finding)) if alternatives else None
             if settled is not None:
                 named = settled if ":" in settled else f"{cause.partition(':')[0]}:{settled}"
                 certain = next((one for of, one in folded.items() if names(of, subject, named)), None)
@@ -238,7 +238,7 @@ class Summary:
         fitting = candidates(group.finding)
         if subject is None or not group.finding.cause.startswith("convention:") or any(":" in text for text in fitting):
             return
-        left = self._doubts.not_refuted(subject, fitting)
+        left = self._ambiguities.not_refuted(subject, fitting)
         if len(left) == 1:
             if fold(group.finding) in self._examined:
                 group.show(self._examined[fold(group.finding)])

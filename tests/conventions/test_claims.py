@@ -19,7 +19,7 @@ from logitmus.conventions.claims import FAMILY, Claims, ClaimsError, claims, kno
 from logitmus.core.convention import FIELDS
 from logitmus.core.events import Judged
 from logitmus.core.finding import Kind
-from logitmus.engine.judge_batches import Unjudged
+from logitmus.engine.judge_batches import NoJudge
 from logitmus.engine.run import judge_run, run
 from logitmus.reports.html import conventions_page
 from logitmus.reports.terminal import conventions
@@ -108,7 +108,7 @@ def test_what_was_not_asked_is_open_and_says_why(tmp_path: Path) -> None:
     path = tmp_path / "half"
     with Store.create(path) as half:
         pool = FakePool({"fake": [SUBJECTS[HONEST]]}, answer=answer, interrupt=20)
-        list(run(probes("labels"), specs("fake"), half, pool=pool, judge=Unjudged()))
+        list(run(probes("labels"), specs("fake"), half, pool=pool, judge=NoJudge()))
         (one,) = claims(half)
     assert not [claim.field for claim in one.fields.values() if claim.agreement == "contradicts"]
     assert one["smoothing_weights"].measured.why == "was not asked: the run was interrupted"

@@ -13,9 +13,10 @@ from logitmus.core.events import Judged
 from logitmus.core.finding import Kind
 from logitmus.core.observation import Answered, Observation
 from logitmus.core.problem import Problem
-from logitmus.engine.disambiguation import SEPARATING, candidates, separating
+from logitmus.engine.added_problems import DISAMBIGUATION
+from logitmus.engine.disambiguation import candidates, separating
 from logitmus.engine.run import judge_run, run
-from logitmus.execution.pool import BatchEnded, Observed, Ready
+from logitmus.execution.pool import AbstractPool, BatchEnded, Observed, Ready
 from logitmus.execution.registry import BackendSpec
 from logitmus.judging.judge import Judge
 from logitmus.oracle.answer import reference
@@ -49,7 +50,7 @@ def _shape(problem: Problem) -> tuple[int, ...]:
     return problem.batch if resolve(problem, DECLARED).reduction == "none" else ()
 
 
-class OneSubject:
+class OneSubject(AbstractPool):
     """A pool of one subject that keeps a convention which it does not declare."""
 
     def __init__(self, truth: Convention, **offer: object) -> None:
@@ -60,10 +61,7 @@ class OneSubject:
     def __call__(self, *_: object) -> OneSubject:
         return self
 
-    def __enter__(self) -> OneSubject:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         return None
 
     def describe(self):
@@ -108,7 +106,7 @@ def test_separating_problems_give_different_answers(apart: set[str]) -> None:
     problems = separating(one, apart)
     assert problems
     for problem in problems:
-        assert problem.family == SEPARATING
+        assert problem.family == DISAMBIGUATION
         assert one.why_not(problem) is None
     keys = {text: tuple(resolve(p, DECLARED.but(**dict([text.split("=")]))).key for p in problems) for text in apart}
     assert len(set(keys.values())) == len(apart)
@@ -129,7 +127,7 @@ def test_a_doubt_is_settled_by_problems_that_the_run_adds(tmp_path, truth: str) 
         again = [e for e in judge_run(store, judge=Judge()) if isinstance(e, Judged)]
     told = findings(found)
     assert candidates(told[0]) == {"mean_denominator=rows", "mean_denominator=kept"}
-    assert [p.family for p in pool.asked[1:]] == [SEPARATING] * (len(pool.asked) - 1) != []
+    assert [p.family for p in pool.asked[1:]] == [DISAMBIGUATION] * (len(pool.asked) - 1) != []
     assert {(e.problem.id, e.judgement) for e in again} == {
         (e.problem.id, e.judgement) for e in found if isinstance(e, Judged)
     }

@@ -28,8 +28,8 @@ from logitmus.core.events import Event, Examined, Explored, Judged, RunFinished,
 from logitmus.core.finding import Finding, Judgement
 from logitmus.core.floats import FLOAT_DTYPES, Array, float_array
 from logitmus.core.problem import Problem
+from logitmus.engine.added_problems import EXPLORATION
 from logitmus.engine.exploration import Explorer
-from logitmus.engine.follow_up import EXPLORED
 from logitmus.engine.run import judge_run, run
 from logitmus.execution.registry import RegistryError
 from logitmus.judging.judge import Judge
@@ -75,7 +75,7 @@ class Answering:
         self._rows, self._judge = rows, Judge()
         self.asked: list[Problem] = []
 
-    def ask(self, pairs: list[tuple[Problem, str]]) -> list[Judgement]:
+    def judge(self, pairs: list[tuple[Problem, str]]) -> list[Judgement]:
         self.asked += [problem for problem, _ in pairs]
         return [self._judge.judge(problem, SUBJECT, observe(self._rows, problem)) for problem, _ in pairs]
 
@@ -100,7 +100,8 @@ def judged(rows: Rows) -> list[Judged]:
     """The fixed suite."""
     problems = plain_suite()
     return [
-        Judged(one, said) for one, said in zip(problems, Answering(rows).ask([(p, "") for p in problems]), strict=True)
+        Judged(one, said)
+        for one, said in zip(problems, Answering(rows).judge([(p, "") for p in problems]), strict=True)
     ]
 
 
@@ -124,8 +125,8 @@ def explored(
     """What is told round by round, and what was asked, after the fixed suite."""
     kind = Explorer if steer else Unsteered
     explorer = kind({"explore": {"minutes": 10, "rounds": rounds}, "seed": seed, "dtypes": ["float32"]})
-    for _ in explorer.watching(judged(rows) if before is None else before):
-        pass
+    for event in judged(rows) if before is None else before:
+        explorer.observe(event)
     asking, told = Answering(rows), []
     for event in explorer.explore(asking):
         told += [event] if isinstance(event, Explored) else []
@@ -173,7 +174,7 @@ def misfit(problem: Problem, form: Form, dtype: str) -> str:
     }
     shape = () if form.reduction != "none" else (form.rows,)
     fits = {
-        "family": problem.family == FAMILY == EXPLORED,
+        "family": problem.family == FAMILY == EXPLORATION,
         "dtype": problem.dtype == dtype,
         "shape": problem.logits.shape == (form.rows, form.classes),
         "targets": problem.target_kind == form.targets,
@@ -276,7 +277,7 @@ def test_what_the_suite_does_not_show_is_found(rows: Rows) -> None:
         problem = by_id[finding.problem]
         again = Judge().judge(problem, SUBJECT, observe(rows, problem))
         assert finding.id in {one.id for one in again.findings}
-        assert problem.family == EXPLORED
+        assert problem.family == EXPLORATION
         assert finding.part == "loss"
 
 
@@ -347,7 +348,7 @@ def of_exploring(events: Iterable[Event]) -> tuple[Explored, list[Judged], list[
     every = list(events)
     return (
         [event for event in every if isinstance(event, Explored)][-1],
-        [event for event in every if isinstance(event, Judged) and event.problem.family == EXPLORED],
+        [event for event in every if isinstance(event, Judged) and event.problem.family == EXPLORATION],
         [event for event in every if isinstance(event, Examined)],
     )
 
@@ -370,7 +371,7 @@ def test_a_finding_is_reduced_and_its_problems_are_in_the_file(told) -> None:
     by_of = {one.of.key: one for one in examined}
     for finding in last.new:
         assert finding.problem in held
-        assert store.problem(finding.problem).family == EXPLORED
+        assert store.problem(finding.problem).family == EXPLORATION
         smallest = by_of[finding.key]
         assert smallest.problem.rows == 1
         assert smallest.problem.classes < store.problem(finding.problem).classes

@@ -11,9 +11,9 @@ from fakes import FakeJudge, FakePool, problem, specs, subject
 
 from logitmus.core.events import Judged
 from logitmus.core.finding import Verdict
-from logitmus.engine.follow_up import Dialogue, OnFile
-from logitmus.engine.judge_batches import Wanted
-from logitmus.engine.judge_pool import InProcess
+from logitmus.engine.follow_up import FileResponder, ask
+from logitmus.engine.judge_batches import JudgeRequest
+from logitmus.engine.judge_pool import LocalJudgeQueue
 from logitmus.engine.run import run
 from logitmus.storage.store import Store
 
@@ -21,20 +21,20 @@ QUESTIONS = [problem(seed) for seed in range(4)]
 SUBJECT = subject().id
 
 
-class OneByOne(InProcess):
+class OneByOne(LocalJudgeQueue):
     """Judges what was submitted last first, one problem at a time; remembers what was submitted when."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store, FakeJudge())
         self.log: list[str] = []
-        self._left: deque[Wanted] = deque()
+        self._left: deque[JudgeRequest] = deque()
 
-    def submit(self, wanted: Iterable[Wanted]) -> None:
+    def submit(self, wanted: Iterable[JudgeRequest]) -> None:
         for one in wanted:
             self.log.append(f"asked {_name(one.problem)}")
             self._left.append(one)
 
-    def some(self) -> Iterator[Judged]:
+    def next_ready(self) -> Iterator[Judged]:
         if self._left:
             one = self._left.pop()
             self.log.append(f"judged {_name(one.problem)}")
@@ -46,11 +46,11 @@ def _name(identity: str) -> int:
     return [one.id for one in QUESTIONS].index(identity)
 
 
-def about(*numbers: int) -> Dialogue[list[str]]:
+async def about(*numbers: int) -> list[str]:
     """One question after the other; what was answered, by their names."""
     told = []
     for number in numbers:
-        (judgement,) = yield [(QUESTIONS[number], SUBJECT)]
+        (judgement,) = await ask([(QUESTIONS[number], SUBJECT)])
         assert judgement.problem == QUESTIONS[number].id
         told.append(f"{number} {judgement.verdict.value}")
     return told
@@ -65,16 +65,16 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def test_a_dialogue_goes_on_before_another_is_answered(store: Store) -> None:
     judging = OneByOne(store)
-    said = OnFile(store, judging).converse([about(0), about(1, 2), about()])
+    said = FileResponder(store, judging).run_all([about(0), about(1, 2), about()])
     assert [[text.split()[0] for text in one] for one in said] == [["0"], ["1", "2"], []]
     assert judging.log == ["asked 0", "asked 1", "judged 1", "asked 2", "judged 2", "judged 0"]
 
 
 def test_what_two_ask_is_judged_once(store: Store) -> None:
     judging = OneByOne(store)
-    assert len(OnFile(store, judging).converse([about(0, 1), about(1, 0)])) == 2
+    assert len(FileResponder(store, judging).run_all([about(0, 1), about(1, 0)])) == 2
     assert sorted(judging.log) == ["asked 0", "asked 1", "judged 0", "judged 1"]
 
 
 def test_what_nobody_answers_is_told_as_not_run(store: Store) -> None:
-    assert OnFile(store, OneByOne(store)).converse([about(3, 0)])[0][0] == f"3 {Verdict.NOT_RUN.value}"
+    assert FileResponder(store, OneByOne(store)).run_all([about(3, 0)])[0][0] == f"3 {Verdict.NOT_RUN.value}"

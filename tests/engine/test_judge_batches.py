@@ -111,7 +111,7 @@ def test_the_processes_end_with_their_owner(tmp_path, monkeypatch) -> None:
         return processes[-1]
 
     monkeypatch.setattr(judge_pool.subprocess, "Popen", started)
-    with Store.create(tmp_path / "run") as store, contextlib.closing(judge_pool.Judges(store)) as judging:
+    with Store.create(tmp_path / "run") as store, contextlib.closing(judge_pool.JudgePool(store)) as judging:
         judging.submit([])
         assert processes
         assert [process.poll() for process in processes] == [None] * len(processes)

@@ -9,7 +9,7 @@ import pytest
 
 from logitmus.checking.check import check
 from logitmus.core.events import Event, Examined
-from logitmus.engine.follow_up import EXAMINING
+from logitmus.engine.added_problems import REDUCTION
 from logitmus.engine.run import judge_run
 from logitmus.storage.store import Store
 
@@ -135,6 +135,6 @@ def test_the_file_alone_tells_the_same_and_so_does_another_run(examined, tmp_pat
     with Store.open(tmp_path / "a.logitmus") as store:
         assert [event for event in judge_run(store) if isinstance(event, Examined)] == told
         calls = store.settings["examine"]["calls"]
-        asked = [one for one in store.problem_ids() if store.problem(one).family == EXAMINING]
+        asked = [one for one in store.problem_ids() if store.problem(one).family == REDUCTION]
         assert len(asked) <= (calls + 12) * len(told)  # the contrasts come last
     assert examined(name) == told

@@ -10,7 +10,8 @@ from logitmus.core.events import BackendFailed, BackendReady, Judged, Progressed
 from logitmus.core.finding import Verdict
 from logitmus.core.observation import Answered, NotRun
 from logitmus.core.subject import Offer
-from logitmus.engine.run import Selection, judge_run, run
+from logitmus.engine.planning import Selection
+from logitmus.engine.run import judge_run, run
 from logitmus.storage.store import Store, StoreError
 
 PROBLEMS = [problem(seed, reduction=("none", "sum")[seed % 2]) for seed in range(8)]
@@ -160,7 +161,7 @@ def test_a_selection_narrows_the_subjects(tmp_path, selection, subjects):
 def test_a_file_of_other_problems_is_not_resumed(tmp_path):
     with Store.create(tmp_path / "run") as store:
         events(store, FakePool(SUBJECTS))
-        with pytest.raises(StoreError, match="holds 8 other problems than the 3 asked for"):
+        with pytest.raises(StoreError, match="holds 8 problems that differ from the 3 requested"):
             events(store, FakePool(SUBJECTS), asked=PROBLEMS[:3])
 
 

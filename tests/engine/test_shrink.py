@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from logitmus.core.problem import Problem
-from logitmus.engine.shrink import shrinking, size
+from logitmus.engine import shrink as shrinking
+from logitmus.engine.shrink import size
 
 Predicate = Callable[[Problem], bool]
 
@@ -33,13 +34,13 @@ def shrink(
     problem: Problem, row: int | None, fails: Callable[[list[Problem]], list[bool]], calls: int = 300
 ) -> Problem:
     """The smallest problem found on which `fails` is true."""
-    search = shrinking(problem, row, calls)
-    try:
-        candidates = next(search)
-        while True:
-            candidates = search.send(fails(candidates))
-    except StopIteration as ended:
-        return ended.value.problem
+
+    async def answer(candidates: list[Problem]) -> list[bool]:
+        return fails(candidates)
+
+    with pytest.raises(StopIteration) as ended:  # nothing suspends the coroutine
+        shrinking.shrink(problem, row, calls, answer).send(None)
+    return ended.value.value.problem
 
 
 def shrunk(problem: Problem, fails: Predicate, *, row: int | None = None, calls: int = 2000) -> Problem:

@@ -10,7 +10,7 @@ from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.observation import Answered, NotRun, Observation
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Offer, Subject, same_precision
-from logitmus.execution.pool import BatchEnded, Observed, Ready
+from logitmus.execution.pool import AbstractPool, BatchEnded, Observed, Ready
 from logitmus.execution.registry import BackendSpec
 
 
@@ -33,7 +33,7 @@ def answer(asked: Problem, subject_id: str) -> Answered:
     return Answered(np.full(4, len(subject_id) + int(asked.id[:4], 16), np.float32))
 
 
-class FakePool:
+class FakePool(AbstractPool):
     """Answers like `execution.pool.Pool`, backend after backend; `interrupt` raises Ctrl-C after so many answers."""
 
     environment = {"python": {"version": "3"}, "packages": {"fake": "1"}}  # noqa: RUF012
@@ -46,10 +46,7 @@ class FakePool:
         self.specs = specs
         return self
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
+    def close(self) -> None:
         return None
 
     def describe(self):

@@ -12,7 +12,7 @@ from logitmus.core.convention import PORTABLE, Convention
 from logitmus.core.observation import Outcome
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Offer, Subject
-from logitmus.engine.judge_batches import Unjudged
+from logitmus.engine.judge_batches import NoJudge
 from logitmus.engine.run import run
 from logitmus.storage.store import Store
 
@@ -56,6 +56,6 @@ def asked(path: Path) -> Path:
     """A run of the probes."""
     with Store.create(path, settings={"seed": 0}) as store:
         pool = FakePool({"fake": list(SUBJECTS.values())}, answer=answer)
-        for _ in run(probes("labels"), specs("fake"), store, pool=pool, judge=Unjudged()):
+        for _ in run(probes("labels"), specs("fake"), store, pool=pool, judge=NoJudge()):
             pass
     return path
