@@ -129,7 +129,6 @@ class Drive:
             self._run(source)
             finished = True
         except StartError as error:
-            self._recall()
             self._events.append(BackendFailed(self.place.spec.label, error.message, error.hint))
             self._leave(source, f"the backend could not start: {error.message}")
         finally:
@@ -292,7 +291,10 @@ class Drive:
         self._compiled.clear()
 
     def _leave(self, source: Iterator[tuple[Problem, str]], reason: str) -> None:
-        for problem, subject in itertools.chain(self._returned, source):
+        """Give up all calls that are left, those that have been sent included."""
+        self._recall()
+        returned, self._returned = self._returned, deque()
+        for problem, subject in itertools.chain(returned, source):
             self._observe(problem, subject, NotRun(reason), 0.0, False)
             if len(self._events) >= _BATCH_CALLS:
                 self._flush()

@@ -160,7 +160,7 @@ def test_an_added_problem_does_not_make_a_run_of_other_problems(tmp_path) -> Non
     with Store.create(tmp_path / "run") as store:
         events(pool, store, [doubtful()])
         other = doubtful().but(reduction="sum")
-        with pytest.raises(StoreError, match="other problems"):
+        with pytest.raises(StoreError, match="2 problems that differ from the 1 requested"):
             events(pool, store, [other])
 
 
