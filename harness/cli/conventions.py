@@ -117,7 +117,7 @@ def _claims(store: Store, selection: Selection) -> list[Claims]:
     from logitmus.conventions.claims import claims, selected
 
     subjects = {
-        identity for identity, subject in store.subjects().items() if replace(selection, subjects=()).takes(subject)
+        identity for identity, subject in store.subjects().items() if replace(selection, subjects=()).includes(subject)
     }
     chosen = selected(subjects, selection.subjects)
     progress = Console(stderr=True)

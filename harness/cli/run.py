@@ -88,7 +88,8 @@ def run(
     with launched(at_once) as processes:  # the frameworks take longer to load than the imports below
         from logitmus.cli.delivery import acceptance, deliver
         from logitmus.cli.progress import shown
-        from logitmus.engine import run as engine
+        from logitmus.engine.planning import Selection
+        from logitmus.engine.run import run as run_problems
         from logitmus.execution.pool import Limits, Pool
 
         problems = chosen_problems(settings)
@@ -100,9 +101,9 @@ def run(
             memory_bytes=int(memory * _GIB),
         )
         with _file(out, settings, resume=resume) as store:
-            selection = engine.Selection(subjects=tuple(settings["subjects"]), devices=tuple(settings["devices"]))
+            selection = Selection(subjects=tuple(settings["subjects"]), devices=tuple(settings["devices"]))
             pool = partial(Pool, launched=processes)
-            events = engine.run(problems, specs, store, selection=selection, limits=limits, jobs=jobs, pool=pool)
+            events = run_problems(problems, specs, store, selection=selection, limits=limits, jobs=jobs, pool=pool)
             try:
                 code = deliver(
                     shown(events),

@@ -484,7 +484,7 @@ def test_no_time_is_told_in_words(verb: str, minutes: str, losses: Path) -> None
         else ["run", "--explore", minutes],
     )
     assert said.exit_code == 2
-    assert "no time to explore" in " ".join(said.output.replace("│", " ").split())
+    assert "is not a duration" in " ".join(said.output.replace("│", " ").split())
 
 
 @pytest.mark.parametrize("minutes", [-1.0, float("nan"), float("inf")])
