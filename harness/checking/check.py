@@ -112,7 +112,7 @@ def check(
     if require and require not in REQUIRABLE:
         raise registry.RegistryError(f"--require {require}: use {', '.join(REQUIRABLE)}")
     if not 0 <= explore < math.inf:
-        raise registry.RegistryError(f"explore={explore}: is no time to explore; use minutes, e.g. 2 or 0.5")
+        raise registry.RegistryError(f"explore={explore}: is not a duration; use minutes above 0, e.g. 2 or 0.5")
     registry.parse(framework)
     dtypes = (dtypes,) if isinstance(dtypes, str) else tuple(dtypes)
     check_dtypes(dtypes)

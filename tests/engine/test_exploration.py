@@ -489,5 +489,5 @@ def test_no_time_is_told_in_words(verb: str, minutes: str, losses: Path) -> None
 
 @pytest.mark.parametrize("minutes", [-1.0, float("nan"), float("inf")])
 def test_nor_does_check_take_it(minutes: float, losses: Path) -> None:
-    with pytest.raises(RegistryError, match="no time to explore"):
+    with pytest.raises(RegistryError, match="is not a duration"):
         check(f"{losses}:right", "numpy", like="numpy:textbook", explore=minutes)
