@@ -1,4 +1,4 @@
-"""Doubts: several conventions that explain one finding, and the problems that tell them apart."""
+"""Disambiguation: several conventions that explain one finding, and the problems that distinguish them."""
 
 from __future__ import annotations
 
