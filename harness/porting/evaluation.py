@@ -91,7 +91,7 @@ def as_declared(specs: Sequence[BackendSpec], devices: Sequence[str]) -> Evaluat
         if (backend := registry.backend_of(spec)) is not None
         for subject in backend.subjects(devices)
     )
-    return Evaluation(subjects, lambda calls: [predicted(*one) for one in calls], measured=False)
+    return Evaluation(subjects, lambda calls: [predicted(*call) for call in calls], measured=False)
 
 
 def usage_of(subject: Subject, specs: Sequence[BackendSpec]) -> Usage:

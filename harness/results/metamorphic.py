@@ -131,7 +131,7 @@ def brief(related: Iterable[Related]) -> Iterator[str]:
             relation.share for relation in ordered if relation.relation in {holding.relation for holding in whole}
         )
         closely = f"within {_budgets(within)}" if within else "bitwise"
-        yield f"relations that hold between its results, {closely}: {'; '.join(one.says for one in whole)}"
+        yield f"relations that hold between its results, {closely}: {'; '.join(view.says for view in whole)}"
     for relation in table(ordered):
         if relation not in whole:
             yield f"relation between its results: {relation.says}: {relation.words}"

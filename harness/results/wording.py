@@ -104,41 +104,41 @@ def why(finding: Finding) -> str:
 
 
 def question(problem: Problem, row: int | None) -> str:
-    """The problem in a line: the row concerned (or a telling one), its target, and the options that were given."""
+    """The problem in a line: the row concerned (or one that shows the most), its target, and the options."""
     rows, classes = problem.rows, problem.classes
     shape = "x".join(map(str, problem.logits.shape))
-    said = [f"{problem.dtype}[{shape}]"]
+    parts = [f"{problem.dtype}[{shape}]"]
     if rows and classes:
         chosen = telling_row(problem, row)
-        few = 1 < rows <= _FEW_ROWS and classes <= _FEW_CLASSES  # then the others are told too: they may be the cause
+        few = 1 < rows <= _FEW_ROWS and classes <= _FEW_CLASSES  # then the others are shown too: they may be the cause
         shown = list(range(rows)) if few else [chosen]
-        logits = [short(one) for one in problem.logits.reshape(rows, classes)[shown]]
+        logits = [short(row_values) for row_values in problem.logits.reshape(rows, classes)[shown]]
         if problem.target_kind == "labels":
-            targets = [str(one) for one in problem.targets.reshape(rows)[shown].tolist()]
+            targets = [str(label) for label in problem.targets.reshape(rows)[shown].tolist()]
         else:
-            targets = [short(one) for one in problem.targets.reshape(rows, classes)[shown]]
+            targets = [short(row_values) for row_values in problem.targets.reshape(rows, classes)[shown]]
         plural = "s" if few or problem.target_kind != "labels" else ""
-        said += [f"logits {_listed(logits, few)}", f"target{plural} {_listed(targets, few)}"]
+        parts += [f"logits {_listed(logits, few)}", f"target{plural} {_listed(targets, few)}"]
         if rows > 1:
-            said.append(f"row {chosen} of {rows:,}")
+            parts.append(f"row {chosen} of {rows:,}")
     if problem.weight is not None:
-        said.append(f"weight {short(problem.weight)}")
+        parts.append(f"weight {short(problem.weight)}")
     if problem.ignore_index is not None:
-        said.append(f"ignore_index {problem.ignore_index}")
+        parts.append(f"ignore_index {problem.ignore_index}")
     if problem.label_smoothing:
-        said.append(f"label_smoothing {problem.label_smoothing!r}")
+        parts.append(f"label_smoothing {problem.label_smoothing!r}")
     if problem.reduction != "none":
         default = problem.reduction == DEFAULT_REDUCTION
-        said.append("default reduction" if default else f"reduction {problem.reduction}")
+        parts.append("default reduction" if default else f"reduction {problem.reduction}")
     if problem.layout != "contiguous":
-        said.append(f"layout {problem.layout}")
+        parts.append(f"layout {problem.layout}")
     if problem.manner != ONCE:
-        said.append(_CALLED.get(problem.manner) or problem.manner.replace("_", " "))
-    return ", ".join(said)
+        parts.append(_CALLED.get(problem.manner) or problem.manner.replace("_", " "))
+    return ", ".join(parts)
 
 
-def _listed(told: list[str], several: bool) -> str:
-    return f"[{', '.join(told)}]" if several else told[0]
+def _listed(texts: list[str], several: bool) -> str:
+    return f"[{', '.join(texts)}]" if several else texts[0]
 
 
 def telling_row(problem: Problem, row: int | None) -> int:
@@ -163,9 +163,9 @@ def short(values: Array, most: int = 8) -> str:
     same = np.isnan(values.astype(np.float64)) if np.isnan(usual) else values.astype(np.float64) == usual
     others = np.flatnonzero(~same)
     if len(others) <= 4:
-        told = [f"{len(values) - len(others):,} times {next(_numbers(values[same][:1]))}"]
-        told += [f"{n} at class {k}" for n, k in zip(_numbers(values[others]), others.tolist(), strict=True)]
-        return f"[{'; '.join(told)}]"
+        parts = [f"{len(values) - len(others):,} times {next(_numbers(values[same][:1]))}"]
+        parts += [f"{n} at class {k}" for n, k in zip(_numbers(values[others]), others.tolist(), strict=True)]
+        return f"[{'; '.join(parts)}]"
     head = ", ".join(_numbers(values[:4]))
     return f"[{head}, ... {len(values) - 5:,} more ..., {next(_numbers(values[-1:]))}]"
 
@@ -234,7 +234,7 @@ def finite(value: float | None) -> float | str | None:
 def names(subjects: Iterable[str]) -> str:
     """Subjects of one backend in few words: `torch: cross_entropy (eager, compile), nn.CrossEntropyLoss on cpu`.
 
-    Modes are told where there is more than the eager one. "on cpu", not "@cpu", which would call a person of that
+    Modes are shown if there are others than eager. "on cpu", not "@cpu", which would call a person of that
     name on some code hosts.
     """
     ordered = sorted(subjects)
@@ -245,8 +245,8 @@ def names(subjects: Iterable[str]) -> str:
         of = SubjectId.parse(subject)
         backend = of.backend
         devices.setdefault(of.device, {}).setdefault(of.function, []).append("+".join(of.modes) or "eager")
-    told = "; ".join(f"{', '.join(map(_moded, f, f.values()))} on {device}" for device, f in devices.items())
-    return f"{backend}: {told}"
+    functions = "; ".join(f"{', '.join(map(_moded, f, f.values()))} on {device}" for device, f in devices.items())
+    return f"{backend}: {functions}"
 
 
 def _moded(function: str, modes: list[str]) -> str:

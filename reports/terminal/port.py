@@ -179,4 +179,4 @@ def _numbers(array: Array) -> str:
         value = array[()]
         number = str(value) if array.dtype.kind in "iu" else causes.number(float(value), array.dtype.name)
         return number.removesuffix(".0")
-    return f"[{', '.join(_numbers(np.asarray(one)) for one in array)}]"
+    return f"[{', '.join(_numbers(np.asarray(element)) for element in array)}]"
