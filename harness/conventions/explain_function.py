@@ -1,0 +1,340 @@
+"""One model for all that a function does.
+
+`explain_function` takes the results of the problems of `cases.function_rows` and looks for the smallest model that
+predicts them all: the loss of a row first (`row_fit`), then the mechanisms of its arithmetic (`judging.coherence`), the
+rule of its gradient (`gradient_rule`), then the law of a batch (`batch_law`). A false explanation is worse than none:
+
+- A model is named only if it predicts every plain row within its own budget, rows that it was not fitted to included.
+- A coarse arithmetic is never an excuse: one coarser than the logits' dtype is considered only if the function is seen
+  to round its inputs, or all of its results are numbers of the coarser format.
+- Every number must be necessary: an interval that holds its neutral value is none. A fit must be known with many more
+  bits than the model has; half precision says 2 to 5 bits a row.
+- What always raises, is always NaN, constant, random or of another shape each time is said to be so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from logitmus.cases import function_rows
+from logitmus.conventions import batch_law
+from logitmus.conventions.components import Component, components
+from logitmus.conventions.gradient_rule import gradient_rule
+from logitmus.conventions.model_coverage import Tally, limits_of, partly
+from logitmus.conventions.row_fit import Rows, worst_share
+from logitmus.conventions.row_results import (
+    LEADS,
+    ROWS,
+    Observed,
+    as_rows,
+    by_classes_of,
+    label_maps,
+    leading_dtype,
+    never_answered,
+    nothing_to_explain,
+    possible_precisions,
+    with_gradients,
+)
+from logitmus.conventions.row_search import Found, search
+from logitmus.core.convention import PORTABLE, Convention
+from logitmus.core.floats import FLOAT_DTYPES, Array
+from logitmus.core.observation import Answered, Outcome
+from logitmus.core.problem import Problem
+from logitmus.judging.coherence import Coherence, coherence
+from logitmus.oracle.model import FunctionModel, Precisions
+from logitmus.oracle.row_model import MECHANISMS
+
+Ask = Callable[[Sequence[Problem]], Iterable[tuple[Problem, Outcome]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alternative:
+    """Another model that predicts all results.
+
+    Attributes:
+        separating: logits (K,) and a label, on which the two differ by more than both budgets; None: none was found.
+    """
+
+    model: FunctionModel
+    separating: tuple[Array, int] | None = None
+
+    @property
+    def sentence(self) -> str:
+        """What it says of the function."""
+        return self.model.sentence()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionExplanation:
+    """What a function does, as far as its results say.
+
+    Attributes:
+        model: None where none fits. sentence: what it computes; or why nothing can be said.
+        components: in what it differs from plain cross-entropy, and how many results each part explains.
+        results, explained: how many results there are, and how many the model predicts.
+        unexplained: what the model does not predict, in words, with the number of results.
+        alternatives: other models that predict everything.
+        limits: what it does not take. remarks: what else a reader should know.
+    """
+
+    model: FunctionModel | None
+    sentence: str
+    components: tuple[Component, ...] = ()
+    results: int = 0
+    explained: int = 0
+    unexplained: tuple[tuple[str, int], ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
+    limits: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "sentence": self.sentence,
+            "explained": self.model is not None,
+            "components": [component.as_dict() for component in self.components],
+            "results": self.results,
+            "predicted": self.explained,
+            "unexplained": [{"what": what, "results": count} for what, count in self.unexplained],
+            "alternatives": [alternative.sentence for alternative in self.alternatives],
+            "limits": list(self.limits),
+            "remarks": list(self.remarks),
+        }
+
+
+def converse(ask: Ask, targets: str = "labels", dtypes: Sequence[str] = LEADS) -> list[tuple[Problem, Outcome]]:
+    """Asks the problems of a model, in the first dtype that the function takes; few where there is nothing to explain.
+
+    Args:
+        ask: puts problems to the function. targets: "labels", or "probabilities". dtypes: those to ask in.
+    """
+    seen: list[tuple[Problem, Outcome]] = []
+    for dtype in dtypes:
+        first = list(ask(function_rows.problems(dtype, targets, stage=1)))
+        seen += first
+        if not any(isinstance(outcome, Answered) for _, outcome in first):
+            continue
+        observed = Observed.of(first, dtype)
+        if nothing_to_explain(observed):
+            return seen
+        copies = 1 if observed.singles_finite else 2
+        if copies == 2:
+            seen += ask(function_rows.problems(dtype, targets, stage=1, copies=2))
+        return [*seen, *ask(function_rows.problems(dtype, targets, stage=2, copies=copies))]
+    return seen
+
+
+def explain_function(observations: Iterable[tuple[Problem, Outcome]]) -> FunctionExplanation:
+    """The smallest model that predicts the results of a function.
+
+    Args:
+        observations: of one function, with one kind of targets: results of `function_rows.problems`, all of a dtype
+            (`converse` asks them). Results of other problems are not used.
+
+    Returns:
+        A model and what it explains; or the reason why there is none.
+    """
+    seen = [(problem, outcome) for problem, outcome in observations if function_rows.role(problem)]
+    lead = leading_dtype(seen)
+    if lead is None:
+        return FunctionExplanation(model=None, sentence=never_answered(seen))
+    observed = Observed.of(seen, lead)
+    nothing = nothing_to_explain(observed)
+    if nothing:
+        return FunctionExplanation(model=None, sentence=nothing)
+    limits = tuple(limits_of(seen, lead))
+    for precisions in possible_precisions(observed):
+        models = _models(observed, precisions)
+        if models:
+            return _explained(observed, _finest(observed, models), limits)
+    return FunctionExplanation(
+        model=None,
+        sentence=partly(observed),
+        results=len(observed.single(ROWS)),
+        limits=limits,
+    )
+
+
+def _models(observed: Observed, precisions: Precisions) -> list[tuple[Found, FunctionModel]]:
+    """The models of this arithmetic that predict every plain row, simplest first."""
+    level = precisions.level(separate=True)
+    # Of two equal rows: their mean, or their sum.
+    laws = [1.0] if observed.copies == 1 else [1.0, 0.5]
+    for factor in laws:
+        here = replace(observed, factor=factor)
+        by_classes, held_out = _to_fit(here, precisions)
+        if function_rows.CLASSES not in by_classes:
+            continue
+        found = search(by_classes, held_out, level, label_maps(here), function_rows.CLASSES)
+        models = [(one, FunctionModel(row=one.model, precisions=precisions)) for one in found]
+        if models and observed.copies == 2:
+            batches = here.batches(function_rows.BATCH)
+            models = [(one, m) for one, m in models if batch_law.reduction_of(m, batches).reduction]
+        if models:
+            return models
+    return []
+
+
+def _finest(observed: Observed, models: Sequence[tuple[Found, FunctionModel]]) -> Sequence[tuple[Found, FunctionModel]]:
+    """The models in the finest arithmetic that predicts all rows: a loss that returns its inputs proves no rounding."""
+    coarse = models[0][1].precisions
+    working = coarse.inputs
+    if FLOAT_DTYPES[coarse.arithmetic].itemsize >= FLOAT_DTYPES[working].itemsize:
+        return models
+    rows = list(by_classes_of(observed.single(ROWS)).values())
+    for result in (working, coarse.result):
+        finer = replace(coarse, arithmetic=working, stored=working, result=result)
+        if worst_share(models[0][0].model, rows, finer.level(separate=True)) <= 1:
+            return [(found, replace(model, precisions=finer)) for found, model in models]
+    return models
+
+
+def _to_fit(observed: Observed, precisions: Precisions) -> tuple[dict[int, tuple[Rows, Rows]], list[Rows]]:
+    plain = by_classes_of(observed.single([function_rows.PLAIN]))
+    simplex = by_classes_of(observed.single([function_rows.SIMPLEX_ROW]))
+    held_out = list(by_classes_of(observed.single([function_rows.HELD])).values())
+    by_classes = {}
+    for K in dict.fromkeys([*plain, *simplex]):
+        by_classes[K] = (plain.get(K, as_rows([], K)), simplex.get(K, as_rows([], K)))
+    del precisions
+    return by_classes, held_out
+
+
+def _explained(
+    observed: Observed, models: Sequence[tuple[Found, FunctionModel]], limits: tuple[str, ...]
+) -> FunctionExplanation:
+    """The simplest model, completed by mechanisms, gradient and batch, and what it explains."""
+    best, model = models[0]
+    if observed.copies == 2:
+        observed = _with_factor(observed, model)
+    found = _mechanism(observed, model)
+    if found is not None:
+        model = replace(model, mechanisms=(found[0],))
+    model = replace(model, gradient=gradient_rule(model, with_gradients(observed)))
+    batch = batch_law.reduction_of(model, observed.batches(function_rows.BATCH))
+    model = replace(model, batch=batch)
+    unusual = batch_law.unusual_labels(model, observed.batches(function_rows.UNUSUAL))
+    weights = batch_law.weights_of(model, observed.batches(function_rows.WEIGHTED))
+    model = replace(model, batch=replace(batch, unusual=unusual, weights=weights))
+    model = replace(
+        model,
+        label_smoothing=batch_law.smoothing_argument(model, observed.batches(function_rows.SMOOTHED)),
+        convention=convention_of(model),
+        limits=limits,
+    )
+    tally = Tally.of(observed, model, found)
+    alternatives = tuple(_alternatives(model, [other for _, other in models[1:]]))
+    del best
+    return FunctionExplanation(
+        model=model,
+        sentence=model.sentence(),
+        components=components(model, tally.plain, tally.mechanism),
+        results=tally.results,
+        explained=tally.explained,
+        unexplained=tuple(tally.unexplained.items()),
+        alternatives=alternatives,
+        limits=limits,
+        remarks=tuple(_shapes(observed)),
+    )
+
+
+def _shapes(observed: Observed) -> Iterator[str]:
+    """A remark on losses that are one number for each row, in another shape."""
+    shapes = {o.loss.shape for p, o in observed.batches(function_rows.BATCH) if isinstance(o, Answered) and p.rows == 3}
+    if any(len(shape) > 1 for shape in shapes):
+        yield f"The losses of 3 rows have the shape {min(shapes, key=len)}."
+
+
+def _with_factor(observed: Observed, model: FunctionModel) -> Observed:
+    """Copies of a row, divided as the model's reduction says."""
+    for factor in (1.0, 0.5):
+        here = replace(observed, factor=factor)
+        singles = here.single([function_rows.PLAIN])[:3]
+        y, b = zip(*(model.row_losses(single.x[None], np.array([single.label])) for single in singles), strict=True)
+        if all(abs(s.loss - float(v[0])) <= 4 * float(e[0]) for s, v, e in zip(singles, y, b, strict=True)):
+            return here
+    return observed
+
+
+def _mechanism(observed: Observed, model: FunctionModel) -> tuple[str, Coherence] | None:
+    """The mechanism that explains what hard rows yield, if one is coherent with all of them."""
+    hard = by_classes_of(observed.single([function_rows.HARD]))
+    if not hard:
+        return None
+    exact, budgets, results = [], [], []
+    for rows in hard.values():
+        with np.errstate(all="ignore"):
+            y, b = model.row_losses(rows.x, rows.labels)
+        exact.append(y)
+        budgets.append(b)
+        results.append(rows.r)
+    y, b, r = (np.concatenate(parts) for parts in (exact, budgets, results))
+    with np.errstate(all="ignore"):
+        outside = ~(np.abs(r - y) <= b) & ~(r == y)
+    if not outside.any():
+        return None
+    found: list[tuple[str, Coherence]] = []
+    for name in MECHANISMS:
+        emulated = np.concatenate([model.emulated(rows.x, rows.labels, name) for rows in hard.values()])
+        verdict = coherence(y, b, emulated, r)
+        if verdict.holds:
+            found.append((name, verdict))
+    # Of several the one that explains most; equals are not told apart, and none is named.
+    found.sort(key=lambda one: -int(one[1].explained.sum()))
+    if len(found) > 1 and found[0][1].explained.sum() == found[1][1].explained.sum():
+        return None
+    return found[0] if found else None
+
+
+def convention_of(model: FunctionModel) -> Convention:
+    """The fields of a convention that the model says."""
+    row, batch = model.row, model.batch
+    changes: dict[str, str] = {}
+    if row.inputs in ("log_probabilities", "probabilities", "probabilities_scaled"):
+        changes["inputs"] = "log_probabilities" if row.inputs == "log_probabilities" else "probabilities"
+        if row.inputs == "probabilities_scaled":
+            changes["probability_scale"] = "before_clip"
+        clip = row.theta.get("e")
+        if row.penalty == "clip" and clip is not None and clip.text in ("1e-7", "1e-8", "1e-12", "1e-15"):
+            changes["probability_clip"] = clip.text
+    if not row.factor.law and row.factor.text in ("1/ln 2", "1/ln 10"):
+        changes["log_base"] = row.factor.text.removeprefix("1/ln ")
+    if batch.reduction in ("none", "sum", "mean"):
+        changes["default_reduction"] = batch.reduction
+    for label, fate in batch.unusual.items():
+        if label in (-100, -1) and fate == "left_out":
+            changes.setdefault("ignore_default", str(label))
+        if batch.reduction == "mean" and label == -100 and fate in ("left_out", "zero"):
+            changes["mean_denominator"] = "kept" if fate == "left_out" else "rows"
+            changes["ignore_default"] = "-100"
+    if model.label_smoothing:
+        changes["smoothing"] = model.label_smoothing
+    if model.precisions.logits == "float64" and model.precisions.inputs != "float64":
+        changes["wide_inputs"] = "narrowed"
+    return PORTABLE.but(**changes)
+
+
+def _alternatives(model: FunctionModel, others: Sequence[FunctionModel]) -> Iterator[Alternative]:
+    """Those that are other functions, with a row that tells them apart."""
+    draw = np.random.default_rng(9)
+    rows = [
+        (np.round(draw.uniform(-size, size, K) * 8) / 8, int(draw.integers(K)))
+        for size in (1, 4, 12, 30, 60)
+        for K in (2, 6, 7, 20)
+    ]
+    for other in others:
+        if other.phrase() == model.phrase():
+            continue
+        separating = None
+        for x, label in rows:
+            with np.errstate(all="ignore"):
+                (y, b), (z, c) = (m.row_losses(x[None], np.array([label])) for m in (model, other))
+            if not abs(y[0] - z[0]) <= b[0] + c[0] and not (y[0] == z[0] or (np.isnan(y[0]) and np.isnan(z[0]))):
+                separating = (x, label)
+                break
+        if separating is not None:
+            yield Alternative(model=other, separating=separating)

@@ -1,0 +1,243 @@
+"""A model in words: what a function computes, in one phrase of plain English.
+
+The parts are in the order in which a reader needs them: the reduction, the loss and what is done to the logits, the
+further terms, the labels, the arithmetic, the mechanisms, the gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from logitmus.oracle.arithmetic import EXACT
+from logitmus.oracle.row_model import ENTROPY, OF_SIGMOID, TAKES_PROBABILITIES, Parameter, RowModel
+
+if TYPE_CHECKING:
+    from logitmus.oracle.model import BatchLaw, FunctionModel, Precisions
+
+STANDARD_WEIGHTS: Final = "class weights as in a weighted mean"  # what PyTorch does with them needs no words
+_REDUCED: Final = {
+    "none": "for each row ",
+    "": "",
+    "sum": "the sum over the rows of ",
+    "mean": "the mean over the rows of ",
+    "sum_over_one_less": "the sum over the rows, divided by N - 1, of ",
+}
+_TERM_WORDS: Final = {
+    "target": "-log p of the label's class",
+    "mean": "the mean of -log p over the classes",
+    "lse": "the logsumexp of the logits",
+    "lse2": "the squared logsumexp of the logits (z-loss)",
+    "entropy": "the entropy of the probabilities",
+    "one_minus_p": "1 - p of the label's class",
+    "brier": "the Brier score",
+    "others": "the sum of -log(1 - p) over the other classes",
+    "x_t": "the label's logit",
+    "x_mean": "the mean of the logits",
+}
+_LABEL_WORDS: Final = {
+    "t + 1": "the label is taken for the class after it",
+    "t - 1": "the label is taken for the class before it",
+    "K - 1 - t": "the classes are counted from the last",
+}
+_MECHANISM_WORDS: Final = {
+    "no_max_shift": "the maximum is not subtracted before the exponential",
+    "logsumexp_formed_and_then_subtracted": "the logsumexp is formed before the logit is subtracted",
+    "log_of_softmax": "the logarithm is taken of the rounded softmax",
+}
+_TRUNCATED: Final = {"1/K": "divided by the number of classes K", "1/log K": "divided by log K"}
+
+
+def number(parameter: Parameter) -> str:
+    """The value with its law: 0.1, 2/K, 0.5 log K."""
+    text, law = parameter.text or str(parameter.value), parameter.law
+    if not law or law == "K/(K-1)":
+        return text
+    if law.startswith("1/"):
+        return f"{text}/{law[2:]}"
+    return law if text == "1" else f"{text} {law}"
+
+
+def phrase(model: FunctionModel) -> str:
+    """The whole model."""
+    batch = model.batch
+    reduced = _REDUCED[batch.reduction]
+    if batch.shifted:
+        reduced = reduced.replace("the rows", "the rows but the last")
+    parts = [reduced + row_phrase(model.row)]
+    parts += _labels(model.row, batch)
+    parts += _precisions(model.precisions)
+    parts += [_MECHANISM_WORDS[name] for name in model.mechanisms]
+    parts += [model.gradient] if model.gradient else []
+    return "; ".join(parts)
+
+
+def row_phrase(row: RowModel) -> str:
+    """The loss of a row."""
+    body = _loss(row)
+    if row.outer == "exp":
+        return f"e to the power of {body} (perplexity)"
+    if row.outer == "square":
+        return f"the square of {body}"
+    return body
+
+
+def _loss(row: RowModel) -> str:
+    terms = dict(row.terms)
+    constant = terms.pop("one", None)
+    main = _core(row, terms) if row.core else ""
+    if row.core and constant is not None and constant.law == ENTROPY:
+        main = main.replace(
+            "cross-entropy", "Kullback-Leibler divergence (cross-entropy minus the target's entropy)", 1
+        )
+        constant = None
+    pieces = [main] if main else []
+    for name, parameter in terms.items():
+        pieces.append(_times(parameter, _TERM_WORDS[name], first=not pieces))
+    if constant is not None:
+        pieces.append(_constant(constant, first=not pieces))
+    body = " ".join(pieces)
+    if not row.core:
+        body += _of_what(row)
+    if row.core and row.inside and (row.terms) and row.factor.value != 1:
+        return f"{_scaled_words(row.factor)} the whole of ({body})"
+    return body
+
+
+def _core(row: RowModel, terms: dict[str, Parameter]) -> str:
+    name = "cross-entropy"
+    details: list[str] = []
+    if row.inputs in OF_SIGMOID:
+        name = "binary cross-entropy"
+        others = terms.get("others")
+        if others is not None and others.value == row.factor.value and others.law == row.factor.law:
+            terms.pop("others")
+            over = "mean" if row.factor.law == "1/K" and row.factor.value == 1 else "sum"
+            name = f"binary cross-entropy, the {over} over the classes,"
+            if over == "mean":
+                return _with_details(f"the {name}".rstrip(","), row, details)
+        elif others is None:
+            name = "binary cross-entropy of the label's class alone"
+    if row.penalty == "focal":
+        name = f"focal {name} with gamma = {number(row.theta['g'])}"
+    elif row.penalty == "generalized":
+        name = f"generalized cross-entropy (1 - p^q)/q with q = {number(row.theta['q'])}"
+    factor = "" if row.inside and row.terms else _factor(row.factor)
+    return _with_details(f"{factor}the {name}", row, details)
+
+
+def _with_details(head: str, row: RowModel, details: list[str]) -> str:
+    if row.smoothing is not None:
+        over = "the other classes" if row.smoothing.law == "K/(K-1)" else "all classes"
+        details.append(f"with label smoothing {number(row.smoothing)} over {over}")
+    head = head.rstrip(",") + _of_what(row)
+    return head + ("" if not details else ", " + ", ".join(details))
+
+
+def _of_what(row: RowModel) -> str:
+    """The inputs and the penalty."""
+    theta = row.theta
+    if row.inputs == "log_probabilities":
+        of = " of log-probabilities given as they are (no softmax)"
+    elif row.inputs in TAKES_PROBABILITIES:
+        scaled = ", divided by their sum" if row.inputs == "probabilities_scaled" else ""
+        of = f" of probabilities given as they are{scaled} (no softmax)"
+    else:
+        of = {
+            "x": "",
+            "sigmoid": "",
+            "softmax": " of logits to which softmax is applied twice",
+            "without_last": " whose normalising sum leaves out the last class",
+        }.get(row.inputs, "")
+    if "s" in theta:
+        of += f" of logits {_scaled(theta['s'])}"
+        if row.inputs == "scale_softmax":
+            of += ", to which softmax is applied twice"
+    if "c" in theta:
+        cap = number(theta["c"])
+        of += f" of logits kept within [-{cap}, {cap}]" if row.inputs == "clamp" else ""
+        of += f"{' of logits' if row.inputs == 'cap' else ''} soft-capped at {cap} (c tanh(x/c))" * (
+            row.inputs != "clamp"
+        )
+    if "m" in theta:
+        of += f"{',' if 's' in theta else ''} after {number(theta['m'])} is subtracted from the label's logit (margin)"
+    if "n" in theta:
+        of += f" with n = {number(theta['n'])} further logits of 0 in the sum"
+    if "e" in theta:
+        e = number(theta["e"])
+        of += {
+            "log_plus": f" as -log(p + {e})",
+            "clip": f" with p clipped to [{e}, 1 - {e}]",
+            "floor": f" with p raised to at least {e}",
+            "clip_scaled": f" with p clipped to [{e}, 1 - {e}] and divided by its sum",
+        }[row.penalty]
+    return of
+
+
+def _scaled(s: Parameter) -> str:
+    """What multiplies the logits, as a temperature where that is the simpler number."""
+    inverse = 1 / EXACT(s.value)
+    rounded = f"{float(inverse):.6g}"
+    if not s.law and s.simple and abs(EXACT(rounded) * s.value - 1) < 2.0**-60 and s.value < 1:
+        return f"divided by {rounded} (temperature {rounded})"
+    if not s.law and s.simple and s.text.startswith("100/"):
+        temperature = f"{float(inverse):.6g}"
+        return f"divided by {temperature} (temperature {temperature})"
+    return f"times {number(s)}"
+
+
+def _factor(factor: Parameter) -> str:
+    return "" if factor.value == 1 and not factor.law else f"{_scaled_words(factor)} "
+
+
+def _scaled_words(factor: Parameter) -> str:
+    if factor.text == "-1" and not factor.law:
+        return "minus"
+    if factor.text == "1/ln 2" and not factor.law:
+        return "(in bits) 1/ln 2 times"
+    return f"{number(factor)} times"
+
+
+def _times(parameter: Parameter, words: str, *, first: bool) -> str:
+    text = number(parameter)
+    minus = text.removeprefix("about ").startswith("-")
+    magnitude = text.replace("-", "", 1) if minus else text
+    amount = "" if magnitude == "1" else f"{magnitude} times "
+    if first:
+        return f"{'minus ' if minus else ''}{amount}{words}"
+    return f"{'minus' if minus else 'plus'} {amount}{words}"
+
+
+def _constant(parameter: Parameter, *, first: bool) -> str:
+    text = number(parameter)
+    minus = text.removeprefix("about ").startswith("-")
+    magnitude = text.replace("-", "", 1) if minus else text
+    if first:
+        return f"{'-' if minus else ''}{magnitude}"
+    return f"{'minus' if minus else 'plus'} {magnitude}"
+
+
+def _labels(row: RowModel, batch: BatchLaw) -> Iterator[str]:
+    if row.label != "t":
+        yield _LABEL_WORDS[row.label]
+    if batch.shifted:
+        yield "each row is given the label of the next row"
+    words = {
+        "left_out": "is left out, of the divisor, too",
+        "zero": "counts as a loss of 0",
+    }
+    for label, fate in batch.unusual.items():
+        if label == -100 and fate in words:
+            yield f"a row labelled -100 {words[fate]}"
+    if batch.weights and batch.weights != STANDARD_WEIGHTS:
+        yield batch.weights
+
+
+def _precisions(precisions: Precisions) -> Iterator[str]:
+    logits = precisions.logits
+    if precisions.inputs != logits:
+        yield f"inputs and arithmetic are {precisions.inputs}"
+    elif precisions.arithmetic != logits and logits == "float64":
+        yield f"arithmetic is {precisions.arithmetic}"
+    elif precisions.result != logits and logits == "float64":
+        yield f"the result is rounded to {precisions.result}"

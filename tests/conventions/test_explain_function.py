@@ -1,0 +1,425 @@
+"""A function is explained by the model that predicts it, or not at all; never by a false one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from miniature_losses import (
+    asked,
+    at,
+    binary,
+    binary_focal,
+    capped,
+    ce,
+    divergence,
+    explained,
+    focal,
+    in_dtype,
+    like_torch,
+    log_of_softmax,
+    log_p,
+    lse,
+    mean_gradient,
+    no_shift,
+    one_hot,
+    only_in,
+    p_t,
+    reduced,
+    separate,
+    smoothed,
+    smoothed_others,
+    smoothed_without_weights,
+    softplus,
+    with_margin,
+    with_tail,
+)
+
+from logitmus.cases import function_rows
+from logitmus.conventions.explain_function import explain_function
+from logitmus.core.floats import Array
+from logitmus.core.observation import NotRun, Raised
+from logitmus.oracle.row_model import PLAIN
+
+Loss = Callable[..., Any]
+ROW = "for each row "
+
+# What the loss of a row is, and the words that say so.
+ROWS: dict[str, tuple[Loss, str]] = {
+    "plain": (ce, "the cross-entropy"),
+    "smoothing": (smoothed(0.1), "the cross-entropy, with label smoothing 0.1 over all classes"),
+    "smoothing, others": (smoothed_others(0.1), "the cross-entropy, with label smoothing 0.1 over the other classes"),
+    "temperature": (lambda x, t: ce(x / 2, t), "the cross-entropy of logits divided by 2 (temperature 2)"),
+    "small temperature": (
+        lambda x, t: ce(x / 0.07, t),
+        "the cross-entropy of logits divided by 0.07 (temperature 0.07)",
+    ),
+    "bits": (lambda x, t: ce(x, t) / np.log(2), "(in bits) 1/ln 2 times the cross-entropy"),
+    "over K": (lambda x, t: ce(x, t) / x.shape[1], "1/K times the cross-entropy"),
+    "over log K": (lambda x, t: ce(x, t) / np.log(x.shape[1]), "1/log K times the cross-entropy"),
+    "odd factor": (lambda x, t: 0.3716 * ce(x, t), "0.3716 times the cross-entropy"),
+    "flipped sign": (lambda x, t: -ce(x, t), "minus the cross-entropy"),
+    "z-loss": (
+        lambda x, t: ce(x, t) + 1e-4 * lse(x) ** 2,
+        "the cross-entropy plus 1e-4 times the squared logsumexp of the logits (z-loss)",
+    ),
+    "clip": (
+        lambda x, t: -np.log(np.clip(p_t(x, t), 1e-7, 1 - 1e-7)),
+        "the cross-entropy with p clipped to [1e-7, 1 - 1e-7]",
+    ),
+    "floor": (
+        lambda x, t: -np.log(np.maximum(p_t(x, t), 1e-8)),
+        "the cross-entropy with p raised to at least 1e-8",
+    ),
+    "cap on the loss": (
+        lambda x, t: np.minimum(ce(x, t), 5.0),
+        "the cross-entropy with p raised to at least e^-5",
+    ),
+    "log(p + e)": (lambda x, t: -np.log(p_t(x, t) + 1e-6), "the cross-entropy as -log(p + 1e-6)"),
+    "focal": (focal(2.0), "the focal cross-entropy with gamma = 2"),
+    "soft cap": (
+        lambda x, t: ce(capped(30.0)(x), t),
+        "the cross-entropy of logits soft-capped at 30 (c tanh(x/c))",
+    ),
+    "divergence": (
+        divergence(0.1),
+        "the Kullback-Leibler divergence (cross-entropy minus the target's entropy), "
+        "with label smoothing 0.1 over all classes",
+    ),
+    "tail": (with_tail(lambda _: 125), "the cross-entropy with n = 125 further logits of 0 in the sum"),
+    "padded": (with_tail(lambda K: -K % 8), "the cross-entropy with n = -K mod 8 further logits of 0 in the sum"),
+    "margin": (
+        with_margin(1.0, 0.35),
+        "the cross-entropy after 0.35 is subtracted from the label's logit (margin)",
+    ),
+    "clamp": (lambda x, t: ce(np.clip(x, -5, 5), t), "the cross-entropy of logits kept within [-5, 5]"),
+    "softmax twice": (
+        lambda x, t: ce(np.exp(log_p(x)), t),
+        "the cross-entropy of logits to which softmax is applied twice",
+    ),
+    "without the last": (
+        lambda x, t: lse(x[:, :-1]) - at(x, t),
+        "the cross-entropy whose normalising sum leaves out the last class",
+    ),
+    "log-probabilities": (
+        lambda x, t: -at(x, t),
+        "the cross-entropy of log-probabilities given as they are (no softmax)",
+    ),
+    "probabilities": (
+        lambda x, t: -np.log(at(x, t)),
+        "the cross-entropy of probabilities given as they are (no softmax)",
+    ),
+    "clipped probabilities": (
+        lambda x, t: -np.log(np.clip(at(x, t), 1e-7, 1 - 1e-7)),
+        "the cross-entropy of probabilities given as they are (no softmax) with p clipped to [1e-7, 1 - 1e-7]",
+    ),
+    "scaled probabilities": (
+        lambda x, t: -np.log(at(x / x.sum(axis=-1, keepdims=True), t)),
+        "the cross-entropy of probabilities given as they are, divided by their sum (no softmax)",
+    ),
+    "binary, sum": (lambda x, t: binary(x, t).sum(axis=-1), "the binary cross-entropy, the sum over the classes"),
+    "binary, mean": (lambda x, t: binary(x, t).mean(axis=-1), "the binary cross-entropy, the mean over the classes"),
+    "generalized": (
+        lambda x, t: -np.expm1(-0.7 * ce(x, t)) / 0.7,
+        "the generalized cross-entropy (1 - p^q)/q with q = 0.7",
+    ),
+    "perplexity": (lambda x, t: np.exp(ce(x, t)), "e to the power of the cross-entropy (perplexity)"),
+    "square": (lambda x, t: ce(x, t) ** 2, "the square of the cross-entropy"),
+    "confidence penalty": (
+        lambda x, t: ce(x, t) + 0.1 * (np.exp(log_p(x)) * log_p(x)).sum(axis=-1),
+        "the cross-entropy minus 0.1 times the entropy of the probabilities",
+    ),
+    "poly-1": (lambda x, t: ce(x, t) - np.expm1(-ce(x, t)), "the cross-entropy plus 1 - p of the label's class"),
+    "mean absolute error": (lambda x, t: -np.expm1(-ce(x, t)), "1 - p of the label's class"),
+    "Brier": (lambda x, t: ((np.exp(log_p(x)) - one_hot(x, t)) ** 2).sum(axis=-1), "the Brier score"),
+    "constant": (lambda x, t: ce(x, t) + 0.5, "the cross-entropy plus 0.5"),
+    "next class": (
+        lambda x, t: ce(x, (t + 1) % x.shape[1]),
+        "the cross-entropy; the label is taken for the class after it",
+    ),
+    "reversed": (lambda x, t: ce(x, x.shape[1] - 1 - t), "the cross-entropy; the classes are counted from the last"),
+    # Two of them
+    "scale and margin": (
+        with_margin(30.0, 0.35),
+        "the cross-entropy of logits times 30, after 0.35 is subtracted from the label's logit (margin)",
+    ),
+    "temperature, smoothing": (
+        lambda x, t: smoothed(0.1)(x / 2, t),
+        "the cross-entropy of logits divided by 2 (temperature 2), with label smoothing 0.1 over all classes",
+    ),
+    "bits, smoothing": (
+        lambda x, t: smoothed(0.1)(x, t) / np.log(2),
+        "(in bits) 1/ln 2 times the cross-entropy, with label smoothing 0.1 over all classes",
+    ),
+    "focal, temperature": (
+        lambda x, t: focal(2.0)(x / 4, t),
+        "the focal cross-entropy with gamma = 2 of logits divided by 4 (temperature 4)",
+    ),
+    "binary focal": (binary_focal, "the focal binary cross-entropy, the sum over the classes, with gamma = 2"),
+    # Three
+    "soft cap, smoothing, z-loss": (
+        lambda x, t: smoothed(0.05)(capped(30.0)(x), t) + 1e-4 * lse(capped(30.0)(x)) ** 2,
+        "the cross-entropy of logits soft-capped at 30 (c tanh(x/c)), with label smoothing 0.05 over all classes "
+        "plus 1e-4 times the squared logsumexp of the logits (z-loss)",
+    ),
+}
+
+# Reductions, labels, weights, dtypes, mechanisms and gradients: the whole sentence.
+FUNCTIONS: dict[str, tuple[Loss, str]] = {
+    "mean": (lambda x, t: ce(x, t).mean(), "the mean over the rows of the cross-entropy"),
+    "sum over 8": (lambda x, t: ce(x, t).sum() / 8, "the sum over the rows of 1/8 times the cross-entropy"),
+    "over N - 1": (
+        lambda x, t: ce(x, t).sum() / (len(t) - 1) if len(t) > 1 else np.float64(np.nan),
+        "the sum over the rows, divided by N - 1, of the cross-entropy",
+    ),
+    "labels shifted": (
+        lambda x, t: ce(x[:-1], t[1:]).sum() / np.float64(len(t) - 1),
+        "the mean over the rows but the last of the cross-entropy; each row is given the label of the next row",
+    ),
+    "ignored rows left out": (
+        reduced(ce),
+        "the mean over the rows of the cross-entropy; a row labelled -100 is left out, of the divisor, too",
+    ),
+    "smoothing, ignored rows counted": (
+        reduced(smoothed(0.1), counted=True),
+        "the mean over the rows of the cross-entropy, with label smoothing 0.1 over all classes; "
+        "a row labelled -100 counts as a loss of 0",
+    ),
+    "like torch": (
+        like_torch(0.0),
+        "the mean over the rows of the cross-entropy; a row labelled -100 is left out, of the divisor, too",
+    ),
+    "smoothing without weights": (
+        smoothed_without_weights,
+        "the mean over the rows of the cross-entropy, with label smoothing 0.1 over all classes; "
+        "the smoothed term takes no class weights, the smoothed term is divided by the number of rows",
+    ),
+    "float32 inside": (
+        in_dtype(ce, "float32"),
+        f"{ROW}the cross-entropy; arithmetic is float32",
+    ),
+    "smoothing, mean, bfloat16 inputs": (
+        lambda x, t: in_dtype(smoothed(0.25), "bfloat16")(x, t).mean(),
+        "the mean over the rows of the cross-entropy, with label smoothing 0.25 over all classes; "
+        "inputs and arithmetic are bfloat16",
+    ),
+    "only float32, temperature": (
+        only_in(("float32",), lambda x, t: ce(x / np.float32(2), t)),
+        f"{ROW}the cross-entropy of logits divided by 2 (temperature 2)",
+    ),
+    "only float16": (
+        only_in(("float16",), lambda x, t: ce(x.astype(np.float32), t).astype(np.float16)),
+        f"{ROW}the cross-entropy",
+    ),
+    "no shift": (no_shift, f"{ROW}the cross-entropy; the maximum is not subtracted before the exponential"),
+    "no shift, smoothing": (
+        lambda x, t: 0.9 * no_shift(x, t) + 0.1 * (np.log(np.exp(x).sum(axis=-1)) - x.mean(axis=-1)),
+        f"{ROW}the cross-entropy, with label smoothing 0.1 over all classes; "
+        "the maximum is not subtracted before the exponential",
+    ),
+    "separate, temperature": (
+        lambda x, t: separate(x / 2, t),
+        f"{ROW}the cross-entropy of logits divided by 2 (temperature 2); "
+        "the logsumexp is formed before the logit is subtracted",
+    ),
+    "log of softmax": (log_of_softmax, f"{ROW}the cross-entropy; the logarithm is taken of the rounded softmax"),
+    "its gradient": (lambda x, t: (ce(x, t), mean_gradient(x, t)), f"{ROW}the cross-entropy"),
+    "no gradient": (
+        lambda x, t: (ce(x, t), 0 * x),
+        f"{ROW}the cross-entropy; the gradient is 0 everywhere",
+    ),
+    "half a gradient": (
+        lambda x, t: (ce(x, t), 0.5 * mean_gradient(x, t)),
+        f"{ROW}the cross-entropy; the gradient is 0.5 times that of the loss",
+    ),
+    "gradient of plain": (
+        lambda x, t: (smoothed(0.1)(x, t), mean_gradient(x, t)),
+        f"{ROW}the cross-entropy, with label smoothing 0.1 over all classes; "
+        "the gradient is that of plain cross-entropy",
+    ),
+    "z-loss detached": (
+        lambda x, t: (ce(x, t) + 1e-4 * lse(x) ** 2, mean_gradient(x, t)),
+        f"{ROW}the cross-entropy plus 1e-4 times the squared logsumexp of the logits (z-loss); "
+        "the gradient leaves out the z-loss term",
+    ),
+    "softmax alone": (
+        lambda x, t: (ce(x, t), np.exp(log_p(x))),
+        f"{ROW}the cross-entropy; the gradient is softmax alone: the target is not subtracted",
+    ),
+}
+
+_calls = count()
+
+
+def _wobbles(x: Array, t: Array) -> Array:
+    """Another 1e-9 at each call."""
+    return ce(x, t) * (1 + 1e-9 * (next(_calls) % 5))
+
+
+# Nothing explains these: no such thing is in the vocabulary, or there is nothing to explain.
+UNEXPLAINED: dict[str, tuple[Loss, str]] = {
+    "sine": (lambda x, t: np.sin(ce(x, t)), "not explained"),
+    "power 1.5": (lambda x, t: ce(x, t) ** 1.5, "not explained"),
+    "rounded": (lambda x, t: np.round(ce(x, t), 2), "not explained"),
+    "hinge": (lambda x, t: np.maximum(0, 1 + x - at(x, t)[:, None]).sum(axis=-1) - 1, "not explained"),
+    "pseudo-Huber": (lambda x, t: np.sqrt(1 + ce(x, t) ** 2), "not explained"),
+    "wobble": (lambda x, t: ce(x, t) + 1e-3 * np.sin(7 * x[:, 0]), "not explained"),
+    "tiny wobble": (lambda x, t: ce(x, t) + 1e-9 * np.sin(7 * x[:, 0]), "not explained"),
+    "logarithm": (lambda x, t: np.log1p(ce(x, t)), "not explained"),
+    "hidden weights": (lambda x, t: ce(x, t) * (1 + 0.25 * (t % 3)), "not explained"),
+    "weight decay": (lambda x, t: ce(x, t) + 1e-3 * (x * x).mean(axis=-1), "not explained"),
+    "asymmetric focal": (
+        lambda x, t: np.where(
+            one_hot(x, t), softplus(-x), softplus(x) * (-np.expm1(-softplus(x))) ** 4 * (x > 0.3)
+        ).sum(axis=-1),
+        "not explained",
+    ),
+    "label in the exponent": (lambda x, t: ce(x, t) ** (1 + 0.01 * t), "not explained"),
+    "only the first 8 classes": (
+        lambda x, t: ce(x[:, :8], np.minimum(t, 7)) if x.shape[1] > 8 else ce(x, t),
+        "where the number of classes is at most 8; something else from 9 on",
+    ),
+    "raises": (lambda x, t: np.array([])[1], "It raises on every call: IndexError"),
+    "NaN": (lambda x, t: np.full(len(t), np.nan), "NaN on every call"),
+    "constant": (lambda x, t: np.full(len(t), 1.5), "It returns 1.5 whatever it is asked."),
+    "random": (_wobbles, "other numbers when it is asked the same again"),
+    "another shape each time": (lambda x, t: np.zeros(1 + next(_calls) % 2), "different shapes"),
+    "every class": (lambda x, t: -log_p(x), "neither a loss for each row nor one number"),
+    "labels": (lambda x, t: t, "int64"),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_loss_of_a_row(name: str) -> None:
+    function, words = ROWS[name]
+    found = explained(function)
+    assert found.sentence == f"It computes {ROW}{words}."
+    assert not found.alternatives
+    assert all(component.together != 0 for component in found.components)  # each is necessary
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions(name: str) -> None:
+    function, words = FUNCTIONS[name]
+    found = explained(function)
+    assert found.sentence == f"It computes {words}."
+    assert not found.alternatives
+
+
+@pytest.mark.parametrize("name", UNEXPLAINED)
+def test_what_no_model_predicts_is_not_explained(name: str) -> None:
+    function, words = UNEXPLAINED[name]
+    found = explained(function)
+    assert found.model is None
+    assert words in found.sentence
+
+
+def test_all_results_of_a_plain_function_are_explained() -> None:
+    found = explained(like_torch(0.0))
+    assert found.explained == found.results > 400
+    assert found.unexplained == ()
+    assert found.model is not None
+    assert found.model.convention.but(ignore_default="none", default_reduction="none").differences(
+        PLAIN_CONVENTION
+    ) == {"mean_denominator": ("kept", "weights")}
+    assert json.loads(json.dumps(found.as_dict()))["explained"] is True
+
+
+def test_components_say_what_they_explain() -> None:
+    found = explained(lambda x, t: smoothed(0.1)(x / 2, t).mean())
+    names = [component.name for component in found.components]
+    assert names == ["scaled logits", "label smoothing", "reduction"]
+    scaled, smoothing, _ = found.components
+    assert smoothing.value == "0.1"
+    assert (scaled.together or 0) > 150
+    assert (scaled.alone or 0) < 10  # without the smoothing it explains next to nothing
+
+
+def test_what_is_left_is_said() -> None:
+    def breaks(x: Array, t: Array) -> Array:
+        return np.where(np.abs(x).max(axis=-1) > 5e4, 7.0, ce(x, t))
+
+    found = explained(breaks)
+    assert found.model is not None
+    assert dict(found.unexplained)["rows with large offsets, gaps or spreads"] > 3
+    assert found.explained < found.results
+
+
+def test_limits() -> None:
+    def fused(x: Array, t: Array) -> Array:
+        if x.dtype != np.float32 or x.shape[1] > 32 or len(x) > 1:
+            raise ValueError("unsupported")
+        return ce(x, t)
+
+    found = explained(fused)
+    assert found.model is not None
+    assert found.limits == ("float64 logits", "batches of more than one row", "33 classes", "50 classes")
+
+
+def test_a_function_that_was_not_asked_is_not_explained() -> None:
+    problems = function_rows.problems(stage=1)
+    assert explain_function([]).sentence == "It was not asked."
+    assert explain_function((problem, NotRun("no")) for problem in problems).model is None
+    assert "raises" in explain_function((problem, Raised("E", "m")) for problem in problems).sentence
+
+
+def test_a_few_results_are_no_evidence() -> None:
+    found = explain_function(asked(ce, function_rows.problems(stage=1)[:12]))
+    assert found.model is None
+
+
+PLAIN_CONVENTION = explained(ce).model.convention  # type: ignore[union-attr]
+
+
+@st.composite
+def models(draw: st.DrawFn) -> tuple[Loss, set[str]]:
+    """A random loss, and the names of its parts."""
+    scale = draw(st.sampled_from([1.0, 1.0, 0.5, 0.2, 3.0]))
+    gamma = draw(st.sampled_from([0.0, 0.0, 2.0, 3.0])) if scale == 1 else 0.0
+    floor = draw(st.sampled_from([0.0, 1e-5])) if scale == 1 and not gamma else 0.0
+    epsilon = draw(st.sampled_from([0.0, 0.1, 0.05, 0.3]))
+    z = draw(st.sampled_from([0.0, 0.0, 1e-4, 0.02]))
+    constant = draw(st.sampled_from([0.0, 0.0, 0.25, -1.5]))
+    factor = draw(st.sampled_from([1.0, 1.0, 0.5, 1 / np.log(2)]))
+
+    def loss(x: Array, t: Array) -> Array:
+        x = x * scale
+        losses = -log_p(x)
+        if gamma:
+            losses = (-np.expm1(-losses)) ** gamma * losses
+        if floor:
+            losses = -np.log(np.maximum(np.exp(-losses), floor))
+        core = (1 - epsilon) * at(losses, t) + epsilon * losses.mean(axis=-1)
+        return factor * core + z * lse(x) ** 2 + constant
+
+    parts = {
+        "scaled logits": scale != 1,
+        "focal weight (gamma)": gamma != 0,
+        "probabilities raised to a floor": floor != 0,
+        "label smoothing": epsilon != 0,
+        "z-loss (squared logsumexp)": z != 0,
+        "constant added": constant != 0,
+        "factor": factor != 1,
+    }
+    return loss, {name for name, has in parts.items() if has}
+
+
+@settings(max_examples=8, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@given(models())
+def test_a_random_model_is_recovered(case: tuple[Loss, set[str]]) -> None:
+    loss, parts = case
+    found = explained(loss)
+    assert found.model is not None
+    assert {component.name for component in found.components} == parts
+    draw = np.random.default_rng(11)
+    x, t = draw.uniform(-5, 5, (40, 7)), draw.integers(0, 7, 40)
+    exact, bound = found.model.row_losses(x, t)
+    assert (np.abs(loss(x, t) - exact) <= bound).all()
+    if not parts:
+        assert found.model.row == PLAIN
