@@ -192,3 +192,10 @@ def classes_on_axis_1(logits: Array, labels: Array) -> Array:
     with np.errstate(all="ignore"):
         rows = -at(log_softmax(last), in_range(labels, last.shape[-1]))
         return np.asarray(rows).astype(logits.dtype)
+
+
+@ZOO.correct(targets="probabilities", card=card(base=DENSE, zero_times_infinity="zero"))
+def zero_targets_are_skipped(logits: Array, q: Array) -> Array:
+    """A target of 0 costs nothing, even beside an infinite loss, which a check only notes."""
+    log_p = log_softmax(logits)
+    return -np.where(q == 0, np.zeros_like(log_p), q * log_p).sum(axis=-1)

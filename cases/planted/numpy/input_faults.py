@@ -66,6 +66,7 @@ def in_bits(logits: Array, targets: Array, *, ignore_index: int = IGNORED, reduc
     "convention",
     "takes probabilities, and clips them to 1e-7",
     "convention:inputs=probabilities",
+    "mechanism:probabilities_clipped_to_*",
     card=card(base=merged(PROBABILITIES, MEAN), inputs="probabilities", probability_clip="1e-7"),
 )
 def clipped_probabilities(p: Array, labels: Array, reduction: str = "mean") -> Array:
@@ -77,6 +78,7 @@ def clipped_probabilities(p: Array, labels: Array, reduction: str = "mean") -> A
     "convention",
     "Keras's categorical_crossentropy without from_logits: rescaled, then clipped; the targets come first",
     "convention:inputs=probabilities",
+    "mechanism:probabilities_clipped_to_*",
     targets="probabilities",
     card=card(base=_KERAS, inputs="probabilities", probability_clip="1e-7", probability_scale="before_clip"),
 )
@@ -89,6 +91,7 @@ def probabilities_scaled_and_clipped(targets: Array, output: Array) -> Array:
     "convention",
     "takes probabilities, and clips them to 1e-12",
     "convention:inputs=probabilities",
+    "mechanism:probabilities_clipped_to_*",
     targets="probabilities",
     card=card(base=_KERAS, inputs="probabilities", probability_clip="1e-12"),
 )
@@ -100,6 +103,7 @@ def probabilities_finely_clipped(p: Array, q: Array) -> Array:
     "convention",
     "takes probabilities, and clips them to 1e-8",
     "convention:inputs=probabilities",
+    "mechanism:probabilities_clipped_to_*",
     card=card(base=PROBABILITIES, inputs="probabilities", probability_clip="1e-8"),
 )
 def probabilities_clipped_by_hand(p: Array, labels: Array) -> Array:
@@ -110,6 +114,7 @@ def probabilities_clipped_by_hand(p: Array, labels: Array) -> Array:
     "convention",
     "scikit-learn's log_loss, as it once was: clipped to 1e-15",
     "convention:inputs=probabilities",
+    "mechanism:probabilities_clipped_to_*",
     card=card(base=merged(PROBABILITIES, MEAN), inputs="probabilities", probability_clip="1e-15"),
 )
 def probabilities_clipped_as_scikit_learn_once_did(y_true: Array, y_pred: Array) -> Array:
@@ -121,6 +126,7 @@ def probabilities_clipped_as_scikit_learn_once_did(y_true: Array, y_pred: Array)
     "convention",
     "Keras's sparse_categorical_crossentropy without from_logits: clipped, then the softmax of the logarithm",
     "convention:inputs=probabilities",
+    "mechanism:probabilities_clipped_to_*",
     card=card(base=PROBABILITIES, inputs="probabilities", probability_clip="1e-7", probability_scale="after_clip"),
 )
 def probabilities_clipped_and_scaled(p: Array, labels: Array) -> Array:

@@ -235,6 +235,7 @@ def refuses_the_mean_of_nothing(
     "convention",
     "rows that are one-hot at the ignored class are left out, of the mean too",
     "convention:ignore_with_probabilities=one_hot",
+    "accepted:invalid",
     targets="probabilities",
     card=card(
         base=merged(DENSE, MEAN, mean_denominator=("kept", "weights"), all_ignored_mean="nan"),

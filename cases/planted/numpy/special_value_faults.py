@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from logitmus.cases.planted.cards import DENSE, LABELS, card
+from logitmus.cases.planted.cards import LABELS, card
 from logitmus.cases.planted.numpy.loss import (
     IGNORED,
     Result,
@@ -14,7 +14,6 @@ from logitmus.cases.planted.numpy.loss import (
     cross_entropy,
     in_range,
     joined,
-    log_softmax,
     one_hot,
     rounded,
     shifted,
@@ -104,20 +103,9 @@ def all_masked_costs_nothing(logits: Array, targets: Array, **options: Any) -> R
 
 @ZOO.fault(
     "special",
-    "a target of 0 costs nothing, even beside an infinite loss",
-    "convention:zero_times_infinity=zero",
-    targets="probabilities",
-    card=card(base=DENSE, zero_times_infinity="zero"),
-)
-def zero_targets_are_skipped(logits: Array, q: Array) -> Array:
-    log_p = log_softmax(logits)
-    return -np.where(q == 0, np.zeros_like(log_p), q * log_p).sum(axis=-1)
-
-
-@ZOO.fault(
-    "special",
     "the limit in place of NaN: an infinite logit has all the probability",
     "convention:infinite_logits=limit",
+    "invented",
     card=card(base=LABELS, infinite_logits="limit"),
 )
 def limit_at_infinity(x: Array, labels: Array) -> Array:

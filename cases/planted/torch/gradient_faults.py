@@ -86,18 +86,6 @@ def gradient_of_other_logits(logits: Tensor, targets: Tensor, *, reduction: str 
 
 @ZOO.fault(
     "gradient",
-    "q.detach(): nothing flows to the targets",
-    "no_gradient*",
-    "gradient:zero",
-    targets="probabilities",
-    card=card(base=_SOFT, target_gradient="none"),
-)
-def without_target_gradient(logits: Tensor, q: Tensor) -> Tensor:
-    return -(q.detach() * logits.log_softmax(-1)).sum(-1)
-
-
-@ZOO.fault(
-    "gradient",
     "a fused kernel with the gradient that TensorFlow documents, softmax - q, and none by the targets",
     "convention:soft_target_gradient=plain",
     "gradient_of:soft_target_gradient=plain",
