@@ -234,7 +234,7 @@ BACKEND = Backend(
             _LOG_SOFTMAX_FIELDS.but(zero_times_infinity="nan"),
             _OPTAX + "softmax_cross_entropy",
             "optax.softmax_cross_entropy({logits}, {targets})",
-            zero_times_infinity=_OPTAX + "safe_softmax_cross_entropy",  # says how it differs from this one
+            zero_times_infinity=_OPTAX + "safe_softmax_cross_entropy",  # documents the difference
         ),
         _function(
             "optax.safe_softmax_cross_entropy",

@@ -44,7 +44,7 @@ def _differentiate(function: Function, mode: str, device: str, inputs: Inputs, m
 
 def _ask(function: Function, mode: str, device: str, inputs: Inputs, manner: str, seed: Array | None) -> Outputs:
     """The loss, and what comes of `seed`: an upstream gradient, or in forward mode a direction."""
-    del mode  # eager is the only one
+    del mode  # there is only eager
     logits, targets = _tensor(inputs.logits, device), _tensor(inputs.targets, device)
     options = inputs.given
     if inputs.weight is not None:

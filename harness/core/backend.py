@@ -143,7 +143,7 @@ class Backend:
         functions: what it offers.
         evaluate: (function, mode, device, inputs) -> outputs; runs the call and the framework's own autodiff. May
             raise anything: what it raises is the observation. What is no array of the framework goes back as the
-            loss as it came; gradients are left out where the loss has none, or has not the shape of the cotangent.
+            loss unchanged; gradients are left out where the loss has none, or has not the shape of the cotangent.
         start: called once with the variant, before anything else; process-wide switches go here.
         devices: the devices that the framework reports, called after `start`.
         variants: process-wide settings, each run in a worker of its own; "" is the framework's default.
@@ -151,7 +151,7 @@ class Backend:
         variant_dtypes: the logits dtypes that a variant is run with; left out: those of the function.
         variant_precision: the precisions that a variant changes, by variant and input dtype.
         adopt: makes a `Function.call` of a call in the framework's own arrays, so that functions of a user's own
-            can be asked (`logitmus.worker.user_function`); None: it takes none.
+            can be tested (`logitmus.worker.user_function`); None: it takes none.
         autodiff: whether the framework differentiates a user's function.
         differentiate: (function, mode, device, inputs, manner) -> outputs, as `evaluate`, with the gradients of one of
             `problem.DERIVATIVES`; raises NotAskedError, with the reason, where that is not to be had. `differentiated`
@@ -232,7 +232,7 @@ def differentiated(inputs: Inputs, manner: str, ask: Callable[[Array | None], Ou
         except NotImplementedError as error:
             raise NotAskedError(f"has no forward-mode derivative: {error}") from error
         if np.size(along.loss) != np.prod(rows):
-            raise NotAskedError("forward mode gives the gradient of a loss for each row; this is one for several")
+            raise NotAskedError("forward mode gives the gradient of a loss for each row; this loss joins several")
         if along.grad_logits is None:
             raise NotAskedError("has no forward-mode derivative: its loss carries no tangent")
         columns.append(along.grad_logits.reshape(rows))

@@ -186,7 +186,7 @@ FIELDS: Final = _fields(
     ),
     (
         "default_reduction",
-        "the reduction when none is asked for",
+        "the reduction when none is given",
         {
             "none": ("one loss per row", "row_n"),
             "sum": ("their sum", "sum_n row_n"),
@@ -219,7 +219,7 @@ FIELDS: Final = _fields(
         "what naming an ignored label does beside target probabilities",
         {
             "unused": "nothing: all rows are kept",
-            "error": "refuses one that is a class: an exception",
+            "error": "refuses an ignored label that is a class: an exception",
             "one_hot": ("leaves out the rows that are one-hot at it", "q = onehot(ignored)"),
         },
         _Matters(
@@ -282,7 +282,7 @@ FIELDS: Final = _fields(
     ),
     (
         "label_negative",
-        "a negative label that is not the ignored one",
+        "a negative label other than the ignored label",
         _LABEL_VALUES,
         _Matters((Occasion.NEGATIVE_LABEL, Occasion.WIDE_LABEL), _OF_LABELS),
     ),

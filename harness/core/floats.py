@@ -56,7 +56,7 @@ def float_array(values: npt.ArrayLike, dtype: str) -> Array:
 
 
 def frozen(array: npt.ArrayLike) -> Array:
-    """A read-only, row-major array of these values; `array` itself where it is one already."""
+    """A read-only, row-major array of these values; `array` itself where it already is."""
     source = np.asarray(array)
     if not source.flags.writeable and source.flags.c_contiguous:
         return source
@@ -154,7 +154,7 @@ def neighbour(value: float, dtype: str, steps: int = 1) -> float:
 
 
 def ulp_distance(left: Array, right: Array) -> npt.NDArray[np.uint64]:
-    """The number of steps from one representable number to the next between `left` and `right`, elementwise, exactly.
+    """The number of steps between neighbouring representable numbers between `left` and `right`, elementwise, exactly.
 
     Both have one shape and one dtype of `FLOAT_DTYPES`, and no NaN.
     """

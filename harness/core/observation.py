@@ -38,7 +38,7 @@ class Answered:
 class Raised:
     """It raised an exception (of the framework or of Python).
 
-    answered_before: the plain call that the worker made first had answered; only for a problem that is asked in
+    answered_before: the plain call that the worker made first had answered; only for a problem with
         another manner than once.
     """
 

@@ -41,10 +41,10 @@ LAYOUTS: Final = MappingProxyType(
 ONCE: Final = "once"
 MANNERS: Final = MappingProxyType(
     {
-        ONCE: "one call, and its gradient by reverse-mode differentiation",
+        ONCE: "a single call, and its gradient by reverse-mode differentiation",
         "again": "the call, and then the very same call twice more",
         "after_others": "the call, then calls with other logits and another number of rows, then the call again",
-        "backward_twice": "one call, differentiated twice; the second gradient counts",
+        "backward_twice": "a call, differentiated twice; the second gradient counts",
         "forward_mode": "the gradient by the logits by forward-mode differentiation",
         "second_order": "the gradient by the logits, differentiated once more along the indicator of each row's label",
     }
@@ -73,7 +73,7 @@ class Problem:
         cotangent: the upstream gradient, shape batch for reduction "none" and () for "sum" and "mean", the dtype
             of the logits; None: ones, and all that "default" allows, whose result has no shape yet.
         layout: one of `LAYOUTS`. manner: one of `MANNERS`.
-        family, idea: where it came from and what it is after; not part of its identity.
+        family, idea: its source and its purpose; not part of its identity.
 
     Raises:
         ProblemError: where shapes, dtypes or values do not fit together.
@@ -134,7 +134,7 @@ class Problem:
 
     @cached_property
     def signature(self) -> tuple[object, ...]:
-        """What a compiler sees: problems of one signature share a compilation."""
+        """The static part that a compiler sees: problems with the same signature share a compilation."""
         return (
             self.logits.shape,
             self.dtype,
@@ -239,7 +239,7 @@ def _validate_reduction(problem: Problem) -> None:
             f"reduction: {problem.reduction!r}; use one of {', '.join((*REDUCTIONS, DEFAULT_REDUCTION))}"
         )
     if problem.reduction == DEFAULT_REDUCTION and problem.cotangent is not None:
-        raise ProblemError("cotangent: its shape depends on the reduction, and none is asked for; leave it out")
+        raise ProblemError("cotangent: its shape depends on the reduction, and none is given; leave the cotangent out")
     upstream_shape = problem.batch if problem.reduction == "none" else ()
     if problem.cotangent is not None and (
         problem.cotangent.shape != upstream_shape or problem.cotangent.dtype != problem.logits.dtype

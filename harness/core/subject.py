@@ -55,7 +55,7 @@ class Offer:
         options: of "weight", "ignore_index", "label_smoothing", those it offers itself.
         reductions: those it offers; every function can be called without one.
         dtypes, label_dtypes, layouts: those it takes. Labels also by range: see `Function.convention`.
-        manners: of `MANNERS`, those it can be asked in beside the plain one; the worker sees to them, and where they
+        manners: the `MANNERS` that it supports beside the plain call; the worker implements them, and where they
             are `DERIVATIVES`, `Backend.differentiate`.
         spatial: takes more than one batch axis.
         single_row: takes logits of shape (K,).
@@ -164,11 +164,11 @@ class Subject:
         if problem.layout not in offer.layouts:
             return f"does not offer the layout {problem.layout}"
         if problem.manner not in (*offer.manners, ONCE):
-            return f"cannot be asked in the manner {problem.manner}"
+            return f"does not support {problem.manner} calls"
         if problem.manner == "second_order" and not _has_second_order(problem, self.convention.inputs):
-            return "second derivatives are asked of logits and labels, without options"
+            return "second derivatives are tested with logits and labels, without options"
         if len(problem.batch) > 1 and not offer.spatial:
-            return "takes one batch axis"
+            return "takes a single batch axis"
         if len(problem.batch) == 0 and not offer.single_row:
             return "takes batches, not a single row"
         return outside_domain(self.convention.inputs, problem)

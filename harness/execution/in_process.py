@@ -1,7 +1,7 @@
 """Asking a callable in this process: for closures and lambdas, which no worker could import.
 
 Nothing stands between it and the caller: a function that crashes or hangs takes the program with it. What can be named
-as FILE.py:FUNCTION is asked in a worker (`logitmus.execution.ask_backend`), with the same outcomes.
+as FILE.py:FUNCTION is evaluated in a worker (`logitmus.execution.ask_backend`), with the same outcomes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from logitmus.worker.user_function import adopt
 
 @dataclass(frozen=True, slots=True)
 class Hosted:
-    """A callable that can be asked in this process: its subjects by id, each with the function behind it."""
+    """A callable that is evaluated in this process: its subjects by id, each with the function behind it."""
 
     backend: Backend
     functions: Mapping[str, tuple[Subject, Function]]
@@ -57,7 +57,7 @@ def hosted(
         framework: "torch", "tensorflow", "jax", "numpy", or another registered backend.
         names: the function's own names for the arguments, by ours.
         convention: what is held to be true of it; `class_axis` says how it gets its logits.
-        device: one that the framework has; "": its first, the CPU.
+        device: a device of the framework; "": its first, the CPU.
 
     Raises:
         RegistryError: for an unknown framework or device; TargetError: where the function takes no logits and targets.
@@ -92,7 +92,7 @@ def _backend(framework: str) -> Backend:
     spec = registry.parse(framework)
     if spec.python or spec.command:
         raise registry.RegistryError(
-            f"{framework} runs elsewhere, and a callable is asked in this process; name a framework alone, e.g. torch"
+            f"{framework} runs elsewhere, but a callable is evaluated in this process; name a framework alone: torch"
         )
     return load(spec.target)
 

@@ -73,7 +73,7 @@ def kill_group(process: Process) -> None:
 
 
 def environment() -> dict[str, str]:
-    """A worker's environment: one thread a worker, unless the person has said otherwise.
+    """A worker's environment: one thread per worker, unless the user's environment sets another number.
 
     Workers compute side by side. With a thread pool of all cores each, they wait for one another: a small torch call
     took 20 times as long beside a busy JAX. And sums do not depend on the number of cores.

@@ -101,7 +101,7 @@ class Failed(_Struct, frozen=True, tag_field="type", tag="failed"):
 
 
 class Answer(_Struct, frozen=True, tag_field="type", tag="answer"):
-    """What one subject did with one problem, and the seconds that the call took."""
+    """The outcome of a problem for a subject, and the seconds that the call took."""
 
     problem: str
     subject: str

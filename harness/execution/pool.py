@@ -147,9 +147,9 @@ class Pool(AbstractPool):
             drive.end()
 
     def describe(self) -> Iterator[Ready | BackendFailed]:
-        """Starts one worker for each backend at once, `jobs` at a time, and says what it offers as it is asked.
+        """Start a worker for each backend, `jobs` at a time, and report what each offers.
 
-        A backend that offers what an earlier one offers has failed too: its observations could not be told apart.
+        A backend that offers what an earlier one offers has failed too: its observations could not be distinguished.
         """
         threads = ThreadPoolExecutor(self._jobs, "logitmus-start")
         return self._told(threads, [threads.submit(self._describe, spec) for spec in self._specs])
@@ -306,5 +306,5 @@ def _clash(spec: BackendSpec, subject: str) -> BackendFailed:
     return BackendFailed(
         spec.label,
         f"it offers {subject}, which an earlier backend offers too",
-        f"give one of them a name of its own: --backend NAME={spec.label}",
+        f"give either of them another name: --backend NAME={spec.label}",
     )

@@ -47,7 +47,7 @@ class BackendSpec:
         python: another interpreter to run it in; "" is this one.
         command: the program and its arguments, for `cmd:`.
         path: a folder that the worker adds to its import path.
-        function: FILE.py:FUNCTION or module:FUNCTION that is asked in place of the backend's own functions.
+        function: FILE.py:FUNCTION or module:FUNCTION that replaces the backend's own functions.
         options: that function's own names for the arguments, by ours (`logitmus.worker.user_function.ARGUMENTS`).
         class_axis: where that function wants its classes, as in `Convention`.
     """
@@ -85,7 +85,7 @@ def available() -> tuple[BackendSpec, ...]:
         if other.target != spec.target:
             raise RegistryError(
                 f"backend {point.name!r} is registered by {other.distribution} ({other.target}) and by "
-                f"{distribution} ({spec.target}); uninstall one of them"
+                f"{distribution} ({spec.target}); uninstall either"
             )
     return tuple(found[name] for name in sorted(found))
 
@@ -109,7 +109,7 @@ def parse(text: str) -> BackendSpec:
 
 
 def adopting(framework: str, function: str, options: Sequence[str] = (), class_axis: str = "last") -> BackendSpec:
-    """A user's own function, asked in a framework: `identify FUNCTION --framework FRAMEWORK --option weight=w`.
+    """A user's own function, run in a framework: `identify FUNCTION --framework FRAMEWORK --option weight=w`.
 
     Raises:
         RegistryError, target.TargetError: for a framework, a file or an option that cannot be meant.

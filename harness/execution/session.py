@@ -44,7 +44,7 @@ class Observed:
     """One observation.
 
     Attributes:
-        seconds: spent in the framework's call, as the worker measured it (0 where no answer came).
+        seconds: spent in the framework's call, as the worker measured it (0 without an answer).
         first: the first call of its signature for that subject in that process: `seconds` includes compilation.
     """
 
@@ -85,7 +85,7 @@ class Place:
 
     @property
     def device_argument(self) -> str:
-        """What the worker is told: nothing for the CPU, which is every worker's default."""
+        """The worker's device argument: empty for the CPU, which is every worker's default."""
         return "" if self.device == "cpu" else self.device
 
 
@@ -103,7 +103,7 @@ class Drive:
         place: the environment.
         workers: where workers come from and go to.
         emit: takes events in lists; may block, which holds the work back.
-        worker: one that has started already, or None; kept alive from one `run` to the next.
+        worker: a started worker, or None; kept alive from one `run` to the next.
     """
 
     place: Place
@@ -120,7 +120,7 @@ class Drive:
     _first_seconds: list[float] = field(default_factory=list)
 
     def run(self, asks: Iterable[Ask]) -> None:
-        """Does all this work, consumed lazily and in order: one `Observed` for every (problem, subject) asked."""
+        """Do all this work, lazily and in order: an `Observed` for every (problem, subject)."""
         finished = False
         source = ((ask.problem, subject) for ask in asks for subject in ask.subjects)
         if self.worker is not None and not self.worker.alive:
@@ -142,7 +142,7 @@ class Drive:
     def _run(self, source: Iterator[tuple[Problem, str]]) -> None:
         while True:
             if self._losses >= self.workers.limits.give_up_after:
-                self._leave(source, f"gave up after {self._losses} workers in a row were lost without one answer")
+                self._leave(source, f"gave up after {self._losses} workers in a row were lost without an answer")
                 return
             if self._lost_seconds >= self.workers.limits.lost_seconds:
                 self._leave(source, f"gave up after {self._lost_seconds:.0f} s were lost on workers that hung or died")
@@ -157,7 +157,7 @@ class Drive:
         self._flush()
 
     def _fill(self, source: Iterator[tuple[Problem, str]]) -> None:
-        """Keeps one batch ahead of the one being computed."""
+        """Keep a batch ahead of the batch being computed."""
         while len(self._in_flight) < _BATCHES_AHEAD:
             items = self._take(source)
             if not items:
@@ -248,7 +248,7 @@ class Drive:
         worker = self._started_worker()
         requested = (problem.id, self.place.wire_ids[subject])
         if not isinstance(message, messages.Answer):
-            raise worker.lost(Garbled(f"{type(message).__name__.lower()!r} came where an answer was due"))
+            raise worker.lost(Garbled(f"{type(message).__name__.lower()!r} arrived where an answer was due"))
         if (message.problem, message.subject) != requested:
             raise worker.lost(
                 Garbled(

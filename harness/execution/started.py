@@ -24,7 +24,7 @@ from logitmus.worker.environment import process_environment
 
 @dataclass(frozen=True, slots=True)
 class Here(AbstractPool):
-    """A pool of one callable, asked in this process. It dies with it, and hangs with it."""
+    """A pool for a callable, evaluated in this process. It dies with it, and hangs with it."""
 
     spec: BackendSpec
     hosted: Hosted
@@ -86,11 +86,11 @@ class Stage(AbstractPool):
         self._presented = backends
 
     def halt(self) -> None:
-        """What is being asked ends with what is on its way; what is asked thereafter is asked as ever."""
+        """End the current work after the batches on their way; later work runs as usual."""
         self._halted = True
 
     def run(self, plan: Plan) -> Iterator[PoolEvent]:
-        """Does the planned work, one pool after the other."""
+        """Do the planned work, a pool at a time."""
         self._halted = False
 
         def until_halted(subjects: tuple[Subject, ...]) -> Iterator[Ask]:

@@ -40,7 +40,7 @@ class Workers:
     def start(
         self, spec: BackendSpec, variant: str = "", device: str = "", launched: Process | None = None
     ) -> tuple[WorkerProcess, messages.Hello]:
-        """A worker that has said hello; one that dies before that is tried once more.
+        """Start a worker and wait for its hello; retry once if it dies before that.
 
         Args:
             launched: its process, if it has been launched already.
@@ -68,13 +68,13 @@ class Workers:
         raise AssertionError("unreachable")
 
     def retire(self, worker: WorkerProcess) -> None:
-        """Ends one worker, with all its children."""
+        """End a worker with all its children."""
         worker.close()
         with self._lock:
             self._alive.discard(worker)
 
     def stop(self) -> None:
-        """Kills all of them, at once, and lets none start again. Whoever drives one finds it lost, and retires it."""
+        """Kills all of them, at once, and lets none start again. Its session finds it lost, and retires it."""
         self.stopped.set()
         with self._lock:
             for worker in self._alive:
@@ -105,7 +105,7 @@ def _in_words(outcome: Outcome) -> str:
         case Crashed():
             return f"it died ({outcome.status}: {outcome.stderr[-1000:] or 'no word on stderr'})"
         case TimedOut():
-            return f"it said nothing for {outcome.seconds:g} s"
+            return f"no output for {outcome.seconds:g} s"
         case OutOfMemory():
             return f"it took more than {outcome.limit} bytes of memory"
         case Garbled():

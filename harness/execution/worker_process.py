@@ -44,7 +44,7 @@ class Limits:
         line_bytes: of one line that it sends.
         patience: after two first calls of signatures, no other is waited for longer than so many times the slowest
             of them (or `call_seconds`, if that is longer).
-        give_up_after: replacements in a row without one answer, after which the rest is not run.
+        give_up_after: replacements in a row without an answer, after which the rest is not run.
         lost_seconds: the same, after so long in all was spent on waiting for what hung and on replacing workers.
     """
 

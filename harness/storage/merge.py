@@ -1,4 +1,4 @@
-"""Merge: the exact union of runs, for shards of one run made apart."""
+"""Merge: the exact union of runs: the shards of a suite."""
 
 from __future__ import annotations
 

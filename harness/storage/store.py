@@ -1,4 +1,4 @@
-"""The store: one SQLite file per run, holding the exact bits of everything asked and answered.
+"""The store: one SQLite file per run, holding the exact bits of every problem and answer.
 
 Arrays are blobs named by their content, for many subjects return the same bits. Work is committed in slices of time,
 so that a run killed at any point leaves a file that opens and resumes. Findings are not stored: they are derived.
@@ -34,7 +34,7 @@ from logitmus.storage.file_format import (
 
 __all__ = ["FORMAT", "SUFFIX", "Store", "StoreError"]
 
-MERGED: Final = "merged"  # the setting of a file that is made of others: not every subject was asked every problem
+MERGED: Final = "merged"  # the setting of a file that is made of others: not every subject was given every problem
 _NOT_RUN: Final = NotRun.__name__
 _SLICE_SECONDS: Final = 0.5
 _SLICE_OBSERVATIONS: Final = 500
@@ -230,7 +230,7 @@ class Store:
         return dict(self._meta("settings"))
 
     def backends(self) -> list[BackendReady | BackendFailed]:
-        """What each backend said, by name; first that it was ready, then that it failed."""
+        """The state of each backend, by name: ready, then failed."""
         with self._explained():
             rows = self._db.execute("SELECT name, ready, failed FROM backends ORDER BY name").fetchall()
         announced: list[BackendReady | BackendFailed] = []
@@ -269,7 +269,7 @@ class Store:
             return self._problems.keep(encoding.decode(row[0], Problem, self._get))
 
     def problems(self) -> Iterator[Problem]:
-        """In the order of the run, one at a time."""
+        """Yield in the order of the run."""
         return map(self.problem, self.problem_ids())
 
     def raw_outcomes(self, problem: str) -> dict[str, tuple[str, bytes]]:
@@ -299,7 +299,7 @@ class Store:
             return encoding.decode_outcome(name, value, self._get)
 
     def answered(self, problem: str) -> frozenset[str]:
-        """The ids of the subjects that need not be asked this problem again: all but those that were not run."""
+        """The ids of the subjects that have answered this problem already: all but those that were not run."""
         return frozenset(subject for subject, (outcome, _) in self.raw_outcomes(problem).items() if outcome != _NOT_RUN)
 
     def call_seconds(self) -> dict[str, tuple[float, float]]:

@@ -1,6 +1,6 @@
-"""Manners: a problem asked again, after others, or differentiated in another way (`problem.MANNERS`).
+"""Call modes: the call repeated, made after others, or differentiated in another way (`problem.MANNERS`).
 
-The plain call comes first, and what is kept is an answer that came in the manner asked for. Light (numpy, ml_dtypes):
+The plain call comes first; the answer of the requested call mode is kept. Light (numpy, ml_dtypes):
 the worker imports it.
 """
 
@@ -18,23 +18,23 @@ from logitmus.core.problem import DERIVATIVES, ONCE, Problem
 
 _REPEATS: Final = 2
 _PARTS: Final = ("loss", "grad_logits", "grad_targets")
-_FORWARD_PARTS: Final = ("loss", "grad_logits")  # it is not asked for the gradient by targets
+_FORWARD_PARTS: Final = ("loss", "grad_logits")  # the gradient by targets is not computed
 _LARGE: Final = 16384.0  # inside float16
 
 
 class Called(NamedTuple):
-    """What one call did, and the seconds that it took."""
+    """The outcome of a call, and the seconds that it took."""
 
     outcome: Outcome
     seconds: float
 
 
-# One call with fresh arrays; the manner is ONCE, or one of DERIVATIVES where the gradient is to come in that way.
+# A call with fresh arrays; the mode is ONCE, or one of DERIVATIVES, which compute the gradient in that way.
 Call = Callable[[Problem, str], Called]
 
 
 def perform(problem: Problem, inputs: str, call: Call) -> Called:
-    """The outcome of a problem asked in its manner, and the seconds of all calls.
+    """The outcome of a problem in its call mode, and the seconds of all calls.
 
     Of repeated calls the first is kept that differs from the plain one in any bit, else the last.
 
@@ -63,7 +63,7 @@ def _later(problem: Problem, inputs: str, first: Answered, call: Call) -> Iterat
     if problem.manner in DERIVATIVES:
         yield call(once, problem.manner)
         return
-    if problem.manner == "after_others":  # what these give, or raise, is not what is asked for
+    if problem.manner == "after_others":  # their results and errors are not kept
         spent = sum(call(other, ONCE).seconds for other in _others(once, inputs))
         yield Called(first, spent)
     for _ in range(_REPEATS):
@@ -100,7 +100,7 @@ def _copied(answer: Answered) -> Answered:
 
 
 def _beside(plain: Answered, later: Outcome, parts: Sequence[str]) -> Outcome:
-    """The later answer, with what it does otherwise than the plain one."""
+    """The later answer, with the parts that differ from the plain answer."""
     match later:
         case Answered():
             changed = tuple(name for name in parts if not _alike(getattr(plain, name), getattr(later, name)))

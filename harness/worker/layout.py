@@ -40,7 +40,7 @@ def present(problem: Problem, subject: Subject) -> Inputs:
 def canonical(outputs: Outputs, problem: Problem, subject: Subject) -> Outputs:
     """The outputs with the gradients' classes last.
 
-    The loss stays as it came, and so does a gradient with another number of axes than the logits: the judge says what
+    The loss stays unchanged, and so does a gradient with another number of axes than the logits: the judge says what
     is wrong with their shapes.
     """
     return replace(

@@ -57,7 +57,7 @@ class _Served:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Serves one backend until the standard input ends; the exit status is 1 where it could not start."""
+    """Serve a backend until standard input ends; return 1 if it could not start."""
     options = _options(argv)
     questions, send = _take_the_wire()
     _die_with_parent()
@@ -107,7 +107,7 @@ def load(target: str, path: str = "") -> Backend:
 
 
 def _adopted(backend: Backend, options: argparse.Namespace) -> Backend:
-    """A user's own function, asked as the backend asks its own."""
+    """A user's own function, called as the backend calls its own."""
     named = user_code.parse(options.function)
     return adopt(
         user_code.load(named),
@@ -128,7 +128,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--class-axis", default="last", help="where the function wants its classes: last or 1")
     parser.add_argument("--variant", default="", help="the process-wide setting to start with")
-    parser.add_argument("--device", default="", help="the device that its subjects will be asked on")
+    parser.add_argument("--device", default="", help="device that its subjects run on")
     return parser.parse_args(argv)
 
 
@@ -198,7 +198,7 @@ def _answer_batch(
 def observe(
     problem: Problem, subject: Subject, function: Function, backend: Backend, caught: list[warnings.WarningMessage]
 ) -> tuple[Outcome, float]:
-    """The outcome of a problem, asked in its manner in this process, and the seconds that it took.
+    """The outcome of a problem, evaluated in its call mode in this process, and the seconds that it took.
 
     caught: the list of a `warnings.catch_warnings(record=True)` around it.
     """
@@ -239,7 +239,7 @@ def _call(
 
 
 def _is_its_own(error: ModuleNotFoundError, backend: Backend) -> bool:
-    """Whether the missing module is what the backend says that it needs, and not one that a function is wrong about."""
+    """Whether the missing module belongs to the backend, and not to the user's function."""
     wanted = (error.name or "").partition(".")[0]
     return wanted in {distribution.replace("-", "_") for distribution in backend.distributions}
 
@@ -248,7 +248,7 @@ def _evaluated(backend: Backend, function: Function, subject: Subject, inputs: I
     if manner == ONCE:
         return backend.evaluate(function, subject.mode, subject.device, inputs)
     if backend.differentiate is None:
-        raise NotAskedError(f"{backend.name} cannot be asked in the manner {manner}: it has no `differentiate`")
+        raise NotAskedError(f"{backend.name} does not support {manner} calls: it has no `differentiate`")
     return backend.differentiate(function, subject.mode, subject.device, inputs, manner)
 
 

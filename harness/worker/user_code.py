@@ -102,7 +102,7 @@ def _imported(target: Target) -> ModuleType:
     except ModuleNotFoundError as error:
         if not target.file and (error.name or "") in _prefixes(target.module):
             raise TargetError(
-                f"there is no module {error.name!r} here, nor is one installed; "
+                f"there is no module {error.name!r} here, and none is installed; "
                 "use FILE.py:FUNCTION for a file that lies elsewhere"
             ) from None
         raise TargetError(_failed(target, error)) from error

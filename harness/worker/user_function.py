@@ -3,7 +3,7 @@
     def my_loss(logits, targets, *, weight=None, ignore_index=-100, label_smoothing=0.0, reduction="mean"): ...
 
 takes and returns the framework's own arrays. Options that it does not name are not offered, and without `reduction` it
-is only ever asked for nothing. It may be any callable: a method, a `functools.partial`, a module of PyTorch. Light
+is only ever called without it. It may be any callable: a method, a `functools.partial`, a module of PyTorch. Light
 (numpy): a worker imports it.
 """
 
@@ -127,7 +127,7 @@ class Caller:
         Raises:
             NotAskedError: where it must be given an option that the problem does not give.
         """
-        # Without that argument it is asked for its fixed reduction, which `logitmus.checking.reference` measures.
+        # Without that argument it has a fixed reduction, which `logitmus.checking.reference` measures.
         given = {"logits": logits, "targets": targets, **options}
         if "reduction" not in self.options:
             given.pop("reduction", None)
@@ -201,14 +201,14 @@ def _check_named(name: str, names: Mapping[str, str], named: Mapping[str, object
 
 
 def _logits_and_targets(name: str, names: Mapping[str, str], free: Sequence[str]) -> dict[str, str]:
-    """Its names for the two: as said; else its first two parameters, the targets first where they are called so."""
-    said = {ours: names[ours] for ours in ("logits", "targets") if names.get(ours)}
-    left = [parameter for parameter in free if parameter not in said.values()]
+    """Its names of logits and targets: as given, else its first two parameters, in the order of their names."""
+    given = {ours: names[ours] for ours in ("logits", "targets") if names.get(ours)}
+    left = [parameter for parameter in free if parameter not in given.values()]
     if left[:1] == ["self"]:
-        raise TargetError(f"{name} is a method without its object; name one of an object, or a function")
-    wanted = [ours for ours in ("logits", "targets") if ours not in said]
+        raise TargetError(f"{name} is a method without its object; name a bound method or a function")
+    wanted = [ours for ours in ("logits", "targets") if ours not in given]
     if len(left) < len(wanted):
         raise TargetError(f"{name} takes {', '.join(free) or 'nothing'}; a loss takes logits and targets")
     if len(wanted) == 2 and left[0] in TARGET_NAMES and left[1] not in TARGET_NAMES:
         wanted.reverse()
-    return {**dict(zip(wanted, left, strict=False)), **said}
+    return {**dict(zip(wanted, left, strict=False)), **given}

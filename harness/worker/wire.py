@@ -108,7 +108,7 @@ def array_from_bits(dtype: str, shape: Sequence[int], data: bytes) -> Array:
         raise WireError(f"shape {tuple(shape)}: a negative size")
     due = math.prod(shape) * DTYPES[dtype].itemsize
     if len(data) != due:
-        raise WireError(f"shape {tuple(shape)} of {dtype} has {due} bytes; {len(data)} came")
+        raise WireError(f"shape {tuple(shape)} of {dtype} has {due} bytes; got {len(data)}")
     array: Array = np.frombuffer(data, DTYPES[dtype])
     if not np.little_endian:
         array = array.byteswap()

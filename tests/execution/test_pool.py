@@ -160,14 +160,14 @@ def test_many_losses_across_batches_keep_the_order() -> None:
 def test_it_gives_up_after_too_many_losses_in_a_row() -> None:
     outcomes = run(worker("dies_always"), questions(6), Limits(give_up_after=3))
     assert [type(outcome) for outcome in outcomes] == [Crashed] * 3 + [NotRun] * 3
-    assert outcomes[3] == NotRun("gave up after 3 workers in a row were lost without one answer")
+    assert outcomes[3] == NotRun("gave up after 3 workers in a row were lost without an answer")
 
 
 @pytest.mark.parametrize(
     ("mode", "reason", "hint"),
     [
         ("dies_at_start", "exit status 1: libfoo.so.1: cannot open", ""),
-        ("hangs_at_start", "it said nothing for 0.5 s", ""),
+        ("hangs_at_start", "no output for 0.5 s", ""),
         ("refuses", "no licence", "buy one"),
         ("old_protocol", "it speaks protocol 0, this logitmus speaks 1", ""),
         ("babbles_at_start", "Welcome!", ""),

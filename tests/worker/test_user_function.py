@@ -305,7 +305,7 @@ def test_a_callable_is_asked_in_this_process_or_not_at_all(tmp_path: Path) -> No
         next(ask_here(right, "nump", [DEFAULT]))
     with pytest.raises(registry.RegistryError, match="no device 'tpu' here; there is cpu"):
         next(ask_here(right, "numpy", [DEFAULT], device="tpu"))
-    with pytest.raises(registry.RegistryError, match="is asked in this process"):
+    with pytest.raises(registry.RegistryError, match="is evaluated in this process"):
         next(ask_here(right, "cmd:cat", [DEFAULT]))
 
 
