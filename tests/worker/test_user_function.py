@@ -442,7 +442,7 @@ def test_a_module_is_found_from_the_current_folder(file: Path, monkeypatch: pyte
     monkeypatch.chdir(file.parent)
     (outcome,) = asked("losses:made")
     assert isinstance(outcome, Answered)
-    with pytest.raises(TargetError, match="there is no module 'losess' here, nor is one installed"):
+    with pytest.raises(TargetError, match="there is no module 'losess' here, and none is installed"):
         asked("losess:loss")
 
 

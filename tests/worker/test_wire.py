@@ -256,6 +256,7 @@ def test_the_schema_knows_every_convention_and_dtype() -> None:
     assert definitions["array"]["properties"]["dtype"]["enum"] == list(wire.DTYPES)
 
 
+@settings(deadline=None)  # the first call compiles the schema
 @given(problems())
 def test_batches_fit_the_schema(problem: Problem) -> None:
     item = {"problem": wire.encode_problem(problem), "subjects": [SUBJECT.id]}
@@ -263,6 +264,7 @@ def test_batches_fit_the_schema(problem: Problem) -> None:
     schema_of("to_worker").validate(json.loads(line))
 
 
+@settings(deadline=None)  # the first call compiles the schema
 @given(OUTCOMES.filter(lambda outcome: isinstance(outcome, Answered | Raised | Garbled | NotRun)))
 def test_answers_fit_the_schema(outcome: Outcome) -> None:
     answer = {"type": "answer", "problem": "0" * 20, "subject": SUBJECT.id, "seconds": 0.1}
