@@ -1,4 +1,4 @@
-"""The pytest plugin: a fixture that checks a loss, and what was checked in the summary at the end.
+"""The pytest plugin: a fixture that checks loss functions, and a section in the summary with the results.
 
     def test_my_loss(logitmus):
         logitmus.assert_conforms(my_loss, framework="torch")
@@ -8,7 +8,7 @@
         logitmus.assert_conforms(my_loss)
 
 Loaded by pytest in every project where Logitmus is installed, so it imports nothing but the standard library and
-pytest, which loads it; and nothing of Logitmus before a check is asked for. Under pytest-xdist the results travel from
+pytest, which loads it; and nothing of Logitmus before the first check. Under pytest-xdist the results travel from
 the workers to the summary in the tests' `user_properties`.
 """
 
@@ -31,7 +31,7 @@ _MOST_FINDINGS: Final = 3
 
 
 class Fixture:
-    """What a test gets as `logitmus`: the functions of the package, with the settings of the test's marker.
+    """The fixture `logitmus`: the functions of the package, with the settings of the test's marker.
 
     Each check is reported in pytest's summary.
     """
@@ -55,9 +55,9 @@ class Fixture:
             )
         try:
             result = check(function, **chosen)
-        except LogitmusError as error:  # its message says it all
+        except LogitmusError as error:  # the message suffices, without a traceback
             raise error.with_traceback(None) from None
-        self._request.node.user_properties.append((_PROPERTY, _told(result)))
+        self._request.node.user_properties.append((_PROPERTY, _summary(result)))
         return result
 
     def assert_conforms(self, function: Callable[..., Any] | str, framework: str = "", **settings: Any) -> CheckResult:
@@ -71,37 +71,37 @@ class Fixture:
 
 @pytest.fixture
 def logitmus(request: pytest.FixtureRequest) -> Fixture:
-    """Checks losses: `logitmus.assert_conforms(my_loss, framework="torch")`."""
+    """Check loss functions: `logitmus.assert_conforms(my_loss, framework="torch")`."""
     return Fixture(request)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Registers the marker."""
+    """Register the marker."""
     config.addinivalue_line("markers", _MARKER)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """What was checked: each function with its grades, and what was found."""
+    """Write each function checked, with its grades and findings."""
     checks = list(_checks(terminalreporter))
     if not checks:
         return
-    conforming = sum(told["conforms"] for _, told in checks)
+    conforming = sum(check["conforms"] for _, check in checks)
     terminalreporter.section(f"logitmus: {conforming} of {len(checks)} conform")
-    for nodeid, told in checks:
-        grades = ", ".join(f"{grade} in {dtype}" for dtype, grade in told["grades"].items())
-        said = "conforms" if told["conforms"] else "does not conform"
-        verdict = f"{told['function']} {said} to {told['held_to']}: {grades or 'no grade'}"
-        where = f"({nodeid}, {told['seconds']:.0f} s)"
-        terminalreporter.write_line(f"{verdict} {where}", green=told["conforms"], red=not told["conforms"])
-        for finding in told["findings"][:_MOST_FINDINGS]:
+    for nodeid, check in checks:
+        grades = ", ".join(f"{grade} in {dtype}" for dtype, grade in check["grades"].items())
+        verdict = "conforms" if check["conforms"] else "does not conform"
+        text = f"{check['function']} {verdict} to {check['held_to']}: {grades or 'no grade'}"
+        place = f"({nodeid}, {check['seconds']:.0f} s)"
+        terminalreporter.write_line(f"{text} {place}", green=check["conforms"], red=not check["conforms"])
+        for finding in check["findings"][:_MOST_FINDINGS]:
             terminalreporter.write_line(f"  {finding}")
-        left = len(told["findings"]) - _MOST_FINDINGS
+        left = len(check["findings"]) - _MOST_FINDINGS
         if left > 0:
             terminalreporter.write_line(f"  and {left} more, in the test's message")
 
 
-def _told(result: CheckResult) -> dict[str, Any]:
-    """What the summary needs, in plain values: they cross from xdist's workers."""
+def _summary(result: CheckResult) -> dict[str, Any]:
+    """What the summary needs, as plain values: xdist sends them from its workers."""
     return {
         "function": result.function,
         "held_to": " and ".join(dict.fromkeys(result.references.values())),
@@ -113,13 +113,13 @@ def _told(result: CheckResult) -> dict[str, Any]:
 
 
 def _checks(terminalreporter: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What the reports of the tests' calls tell, in the order of the tests' ids."""
+    """The checks of all tests, in the order of the tests' ids."""
     found = [
-        (report.nodeid, told)
+        (report.nodeid, check)
         for reports in terminalreporter.stats.values()
         for report in reports
         if getattr(report, "when", "") == "call"
-        for name, told in report.user_properties
+        for name, check in report.user_properties
         if name == _PROPERTY
     ]
-    yield from sorted(found, key=lambda check: check[0])
+    yield from sorted(found, key=lambda entry: entry[0])

@@ -111,7 +111,7 @@ def test_help_loads_no_engine():
 
 
 @pytest.mark.parametrize(
-    ("args", "told"),
+    ("args", "message"),
     [
         (["run", "--backend", "troch"], "unknown backend 'troch'; did you mean 'torch'?"),
         (["run", "--backend", "cmd:./nothing"], "is not a program that can be run"),
@@ -134,10 +134,10 @@ def test_help_loads_no_engine():
         (["conventions", "x.logitmus", "--backend", "numpy"], "cannot be used with RUN"),
     ],
 )
-def test_a_mistake_is_told_in_words_and_exits_with_2(cli, args, told, tmp_path):
+def test_a_mistake_is_told_in_words_and_exits_with_2(cli, args, message, tmp_path):
     code, out, err = cli(*args)
     assert (code, out) == (2, "")
-    assert told in err
+    assert message in err
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
 
@@ -185,7 +185,7 @@ def test_a_backend_that_was_asked_for_and_cannot_run_exits_with_3(cli, mini):
 
 
 def test_findings_decide_the_exit_code_unless_accepted_or_too_slight(cli, old_run, tmp_path):
-    def zeros(asked, _):
+    def zeros(problem, _):
         import numpy as np
 
         from logitmus.core.observation import Answered
@@ -202,9 +202,9 @@ def test_findings_decide_the_exit_code_unless_accepted_or_too_slight(cli, old_ru
     code, _, err = cli("judge", path, "--junit", "accepted.xml")
     assert code == 0
     assert "accepted by expectations" in err
-    told = (tmp_path / "accepted.xml").read_text()
-    assert "<failure" not in told
-    assert "(accepted: a fake)" in told
+    xml = (tmp_path / "accepted.xml").read_text()
+    assert "<failure" not in xml
+    assert "(accepted: a fake)" in xml
     expect.write_text(expect.read_text() + '[[expect]]\nsubject = "gone:*"\ncause = "*"\nreason = "long ago"\n')
     code, _, err = cli("judge", path)
     assert code == 0
@@ -245,12 +245,12 @@ def test_an_interrupted_run_is_never_judged_as_a_whole_one(cli, old_run, tmp_pat
 
 
 def test_compare_exits_with_1_on_new_findings_only(cli, old_run):
-    def right(asked, _):
+    def right(problem, _):
         from mini_backend import loss
 
         from logitmus.core.observation import Answered
 
-        value, gradient = loss(asked.logits, asked.targets)
+        value, gradient = loss(problem.logits, problem.targets)
         return Answered(value.astype("f4"), gradient.astype("f4"))
 
     good, bad = old_run("good", answer=right), old_run("bad")
@@ -284,13 +284,16 @@ def test_merge_tells_of_a_shard_that_was_interrupted(cli, old_run, tmp_path):
 def test_conventions_of_a_backend_and_of_the_file_that_it_left(cli, tmp_path):
     code, out, _ = cli("conventions", "--backend", "numpy", "--out", "x.logitmus", "--json")
     assert code == 0
-    asked = json.loads(out)
-    assert {one["subject"] for one in asked["subjects"]} == {"numpy:textbook@cpu", "numpy:textbook.probabilities@cpu"}
-    agreements = [field["agreement"] for one in asked["subjects"] for field in one["fields"]]
+    measured = json.loads(out)
+    assert {card["subject"] for card in measured["subjects"]} == {
+        "numpy:textbook@cpu",
+        "numpy:textbook.probabilities@cpu",
+    }
+    agreements = [field["agreement"] for card in measured["subjects"] for field in card["fields"]]
     assert "contradicts" not in agreements
     assert agreements.count("agrees") > 20
     code, again, err = cli("conventions", "x.logitmus", "--json", "--html", "x.html")
-    assert (code, json.loads(again), err) == (0, asked, "wrote x.html\n")
+    assert (code, json.loads(again), err) == (0, measured, "wrote x.html\n")
     assert "numpy" in (tmp_path / "x.html").read_text()
     code, out, _ = cli("conventions", "x.logitmus", "--subject", "*probabilities*", "--field", "inputs")
     assert code == 0

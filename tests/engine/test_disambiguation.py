@@ -68,12 +68,12 @@ class OneSubject(AbstractPool):
         yield Ready(BackendSpec(name=self.subject.backend), (self.subject,), {}, 0.0)
 
     def run(self, plan):
-        for one in plan([self.subject]):
-            self.asked.append(one.problem)
-            question = resolve(one.problem, self.truth)
+        for request in plan([self.subject]):
+            self.asked.append(request.problem)
+            question = resolve(request.problem, self.truth)
             if question.refused is None:
-                observation = Observation(self.subject.id, one.problem.id, answered(one.problem, self.truth))
-                yield Observed(one.problem, observation, 0.001, first=True)
+                observation = Observation(self.subject.id, request.problem.id, answered(request.problem, self.truth))
+                yield Observed(request.problem, observation, 0.001, first=True)
         yield BatchEnded("", "", "cpu", flushes_before=False, flushes_after=False)
 
 
@@ -125,8 +125,8 @@ def test_a_doubt_is_settled_by_problems_that_the_run_adds(tmp_path, truth: str) 
     with Store.create(tmp_path / "run") as store:
         found = events(pool, store, [doubtful()])
         again = [e for e in judge_run(store, judge=Judge()) if isinstance(e, Judged)]
-    told = findings(found)
-    assert candidates(told[0]) == {"mean_denominator=rows", "mean_denominator=kept"}
+    reported = findings(found)
+    assert candidates(reported[0]) == {"mean_denominator=rows", "mean_denominator=kept"}
     assert [p.family for p in pool.asked[1:]] == [DISAMBIGUATION] * (len(pool.asked) - 1) != []
     assert {(e.problem.id, e.judgement) for e in again} == {
         (e.problem.id, e.judgement) for e in found if isinstance(e, Judged)
@@ -135,7 +135,7 @@ def test_a_doubt_is_settled_by_problems_that_the_run_adds(tmp_path, truth: str) 
     assert [g.finding.cause for g in groups] == [f"convention:mean_denominator={truth}"]
     assert groups[0].finding.alternatives == ()
     assert doubtful().id != groups[0].problem.id
-    assert groups[0].count == len(told)
+    assert groups[0].count == len(reported)
     second = OneSubject(DECLARED.but(mean_denominator=truth))
     with Store.open(tmp_path / "run", write=True) as store:  # resumed: nothing is asked twice
         resumed = events(second, store, [doubtful()])
@@ -151,7 +151,7 @@ def test_what_a_subject_cannot_be_asked_stays_open_and_is_said(tmp_path) -> None
         found = events(pool, store, [doubtful()])
     assert len(pool.asked) == 1
     (group,) = [g for g in summed(found).groups() if g.finding.cause.startswith("convention:mean")]
-    assert "fits as well" in doubt(group.finding)
+    assert "no problem that this function supports distinguishes them" in doubt(group.finding)
     assert "kept" in doubt(group.finding) or "not ignored" in doubt(group.finding)
 
 

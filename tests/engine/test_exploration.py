@@ -82,7 +82,7 @@ class Answering:
 
 @cache
 def plain_suite() -> list[Problem]:
-    """All problems of the default profile in float32 that a plain function of logits and labels can be asked."""
+    """All problems of the default profile in float32 that a plain function of logits and labels accepts."""
     return [
         problem
         for problem in suite("default", dtypes=["float32"])
@@ -100,8 +100,8 @@ def judged(rows: Rows) -> list[Judged]:
     """The fixed suite."""
     problems = plain_suite()
     return [
-        Judged(one, said)
-        for one, said in zip(problems, Answering(rows).judge([(p, "") for p in problems]), strict=True)
+        Judged(problem, judgement)
+        for problem, judgement in zip(problems, Answering(rows).judge([(p, "") for p in problems]), strict=True)
     ]
 
 
@@ -122,24 +122,22 @@ def explored(
     until_new: bool = False,
     before: Iterable[Judged] | None = None,
 ) -> tuple[list[Explored], list[Problem]]:
-    """What is told round by round, and what was asked, after the fixed suite."""
+    """The progress of each round, and the problems tried, after the fixed suite."""
     kind = Explorer if steer else Unsteered
     explorer = kind({"explore": {"minutes": 10, "rounds": rounds}, "seed": seed, "dtypes": ["float32"]})
     for event in judged(rows) if before is None else before:
         explorer.observe(event)
-    asking, told = Answering(rows), []
+    asking, progress = Answering(rows), []
     for event in explorer.explore(asking):
-        told += [event] if isinstance(event, Explored) else []
-        if until_new and told and told[-1].new:
+        progress += [event] if isinstance(event, Explored) else []
+        if until_new and progress and progress[-1].new:
             break
-    return told, asking.asked
+    return progress, asking.asked
 
 
 def ids(problems: Iterable[Problem]) -> list[str]:
     return [problem.id for problem in problems]
 
-
-# --- the problems ------------------------------------------------------------------------------------------------
 
 KEYS_BY_HAND = """
 from logitmus.cases.generation.mutation import bred, drawn, forms
@@ -190,12 +188,12 @@ def misfit(problem: Problem, form: Form, dtype: str) -> str:
 @pytest.mark.parametrize("targets", ["labels", "probabilities"])
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
 def test_problems_are_of_the_form_that_is_asked_for(targets: Any, dtype: str) -> None:
-    asked = [
+    forms_tried = [
         *forms(targets),
         forms(targets, (), reductions=("mean",), upstream=False)[0],
         *(forms(targets, (), inputs=inputs)[0] for inputs in ("log_probabilities", "probabilities")),
     ]
-    for form in asked:
+    for form in forms_tried:
         (own,) = drawn(form, dtype, 1, 0)
         made = [own, *(bred(parents_of(targets, dtype)[n % 2 :], form, dtype, n) for n in range(12))]
         assert [misfit(problem, form, dtype) for problem in made] == [""] * len(made), form
@@ -215,7 +213,7 @@ def test_the_key_says_all() -> None:
 
 
 def test_another_process_draws_the_same() -> None:
-    told = [
+    progress = [
         subprocess.run(
             [sys.executable, "-c", KEYS_BY_HAND],
             env={**os.environ, "PYTHONHASHSEED": seed},
@@ -228,7 +226,7 @@ def test_another_process_draws_the_same() -> None:
     form = forms("labels")[0]
     parents = drawn(form, "float32", 3, 0, 0)
     here = ids([*parents, bred(parents, form, "float32", 0, 0)])
-    assert told == [here, here]
+    assert progress == [here, here]
 
 
 @pytest.mark.parametrize(
@@ -251,43 +249,40 @@ def test_what_is_not_offered_is_in_no_form(targets: Any, offered: tuple[str, ...
     assert found[0].rows == (8 if "none" in reductions else 1)
 
 
-# --- what it finds -----------------------------------------------------------------------------------------------
-
-
 def test_nothing_is_found_in_what_is_right() -> None:
     assert [finding.cause for one in judged(right) for finding in one.judgement.findings] == []
-    told, asked = explored(right, 8)
-    assert len(told) == 8
-    assert told[-1].new == ()
-    assert told[-1].problems == told[-1].calls == len(asked) == len({*ids(asked)}) > 200
-    (reached,) = told[-1].reached
-    assert (reached.subject, reached.dtype, reached.calls) == (SUBJECT.id, "float32", len(asked))
-    assert reached.suite == max(one.judgement.share for one in judged(right))
+    progress, tried = explored(right, 8)
+    assert len(progress) == 8
+    assert progress[-1].new == ()
+    assert progress[-1].problems == progress[-1].calls == len(tried) == len({*ids(tried)}) > 200
+    (reached,) = progress[-1].reached
+    assert (reached.subject, reached.dtype, reached.calls) == (SUBJECT.id, "float32", len(tried))
+    assert reached.suite == max(event.judgement.share for event in judged(right))
     assert 0 < reached.share <= 1
-    assert not {*ids(asked)} & {*ids(plain_suite())}
+    assert not {*ids(tried)} & {*ids(plain_suite())}
 
 
 @pytest.mark.parametrize("rows", [at_one_magnitude, near_one_gap])
 def test_what_the_suite_does_not_show_is_found(rows: Rows) -> None:
     assert [finding.cause for one in judged(rows) for finding in one.judgement.findings] == []
-    told, asked = explored(rows, until_new=True)
-    assert told[-1].new, told[-1]
-    by_id = {problem.id: problem for problem in asked}
-    for finding in told[-1].new:
+    progress, tried = explored(rows, until_new=True)
+    assert progress[-1].new, progress[-1]
+    by_id = {problem.id: problem for problem in tried}
+    for finding in progress[-1].new:
         problem = by_id[finding.problem]
         again = Judge().judge(problem, SUBJECT, observe(rows, problem))
-        assert finding.id in {one.id for one in again.findings}
+        assert finding.id in {finding.id for finding in again.findings}
         assert problem.family == EXPLORATION
         assert finding.part == "loss"
 
 
 def test_steering_comes_where_drawing_alone_does_not() -> None:
-    def came(seed: int, *, steer: bool) -> float:
+    def share_reached(seed: int, *, steer: bool) -> float:
         last = explored(near_one_gap, 5, seed=seed, steer=steer, until_new=True)[0][-1]
         return math.inf if last.new else last.reached[0].share
 
-    alone = came(1, steer=False)
-    steered = sorted(came(seed, steer=True) for seed in range(4))
+    alone = share_reached(1, steer=False)
+    steered = sorted(share_reached(seed, steer=True) for seed in range(4))
     assert steered[1] > 2 * alone, (steered, alone)  # one of four may have little luck
 
 
@@ -301,11 +296,11 @@ def test_what_is_known_is_not_new_and_what_is_new_is_told_once() -> None:
 
 
 def test_a_seed_gives_a_sequence_whatever_was_judged_first() -> None:
-    _, asked = explored(right, 3)
+    _, tried = explored(right, 3)
     _, again = explored(right, 3, before=reversed(judged(right)))
-    assert ids(again) == ids(asked)
+    assert ids(again) == ids(tried)
     _, other = explored(right, 3, seed=1)
-    assert len({*ids(other)} & {*ids(asked)}) < len(asked) / 10
+    assert len({*ids(other)} & {*ids(tried)}) < len(tried) / 10
 
 
 def test_it_ends_when_it_is_told_to_or_its_time_is_up() -> None:
@@ -315,8 +310,6 @@ def test_it_ends_when_it_is_told_to_or_its_time_is_up() -> None:
     answers = iter((False, False, True))
     assert len([*endless.explore(Answering(right), enough=lambda: next(answers))]) == 2
 
-
-# --- what a file holds -------------------------------------------------------------------------------------------
 
 SETTINGS = {
     "explore": {"minutes": 10, "rounds": 5}, "seed": 1, "dtypes": ["float32"], "examine": {"calls": 24},
@@ -336,7 +329,7 @@ def answering(rows: Rows, **more: Any) -> FakePool:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[Event], Store, FakePool]]:
+def explored_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[Event], Store, FakePool]]:
     """A run that explored and found."""
     pool = answering(at_one_magnitude)
     with Store.create(tmp_path_factory.mktemp("explored") / "run", settings=SETTINGS) as store:
@@ -353,8 +346,8 @@ def of_exploring(events: Iterable[Event]) -> tuple[Explored, list[Judged], list[
     )
 
 
-def test_the_file_tells_the_same_without_asking(told) -> None:
-    events, store, pool = told
+def test_the_file_tells_the_same_without_asking(explored_run) -> None:
+    events, store, pool = explored_run
     asked = len(pool.asked)
     again = list(judge_run(store, judge=Judge()))
     assert len(pool.asked) == asked
@@ -362,8 +355,8 @@ def test_the_file_tells_the_same_without_asking(told) -> None:
     assert [e.problems for e in (*events, *again) if isinstance(e, RunStarted)] == [len(some())] * 2
 
 
-def test_a_finding_is_reduced_and_its_problems_are_in_the_file(told) -> None:
-    events, store, _ = told
+def test_a_finding_is_reduced_and_its_problems_are_in_the_file(explored_run) -> None:
+    events, store, _ = explored_run
     last, shown, examined = of_exploring(events)
     assert last.new
     assert {f.id for f in last.new} <= {f.id for one in shown for f in one.judgement.findings}
@@ -383,8 +376,8 @@ def test_a_finding_is_reduced_and_its_problems_are_in_the_file(told) -> None:
             assert one.id in {other.id for other in replayed.findings}
 
 
-def test_rounds_give_the_length_and_a_seed_the_same_run(told, tmp_path: Path) -> None:
-    events, store, pool = told
+def test_rounds_give_the_length_and_a_seed_the_same_run(explored_run, tmp_path: Path) -> None:
+    events, store, pool = explored_run
     assert len([e for e in events if isinstance(e, Explored)]) == SETTINGS["explore"]["rounds"]
     with Store.create(tmp_path / "again", settings=SETTINGS) as other:
         second = answering(at_one_magnitude)
@@ -393,8 +386,8 @@ def test_rounds_give_the_length_and_a_seed_the_same_run(told, tmp_path: Path) ->
         assert other.problem_ids() == store.problem_ids()
 
 
-def test_an_interrupted_exploration_goes_on(told, tmp_path: Path) -> None:
-    events, _, pool = told
+def test_an_interrupted_exploration_goes_on(explored_run, tmp_path: Path) -> None:
+    events, _, pool = explored_run
     with Store.create(tmp_path / "run", settings=SETTINGS) as store:
         first = answering(at_one_magnitude, interrupt=len(some()) + 40)
         stopped = told_live(store, first)
@@ -410,8 +403,6 @@ def test_without_the_setting_nothing_is_explored(tmp_path: Path) -> None:
         assert len(store) == 8
     assert [e for e in events if isinstance(e, Explored)] == []
 
-
-# --- by those who use it -----------------------------------------------------------------------------------------
 
 LOSSES = """
 import numpy as np
@@ -444,11 +435,11 @@ def losses(tmp_path: Path) -> Path:
 
 
 def test_check_says_what_exploring_came_to(losses: Path) -> None:
-    said = CliRunner().invoke(app, ["check", f"{losses}:right", *COMMAND, "--explore", "0.01"])
-    assert said.exit_code == 0, said.output
-    (line,) = [line for line in said.stdout.splitlines() if "beyond the suite" in line]
-    assert line.endswith("nothing new"), line
-    assert "float32: up to " in said.stdout
+    result = CliRunner().invoke(app, ["check", f"{losses}:right", *COMMAND, "--explore", "0.01"])
+    assert result.exit_code == 0, result.output
+    (line,) = [line for line in result.stdout.splitlines() if "beyond the suite" in line]
+    assert line.endswith("no new finding"), line
+    assert "float32: up to " in result.stdout
 
 
 def test_check_fails_on_what_only_exploring_shows(losses: Path, tmp_path: Path) -> None:
@@ -461,30 +452,30 @@ def test_check_fails_on_what_only_exploring_shows(losses: Path, tmp_path: Path) 
     assert not result.conforms
     assert result.stopped
     assert result.seconds < 60
-    said = result.summary.explored
-    assert said is not None
-    assert "new finding" in words.headline(said)
-    assert any(line.startswith("new: bug: ") for line in words.lines(said)), words.lines(said)
+    exploration = result.summary.explored
+    assert exploration is not None
+    assert "new finding" in words.headline(exploration)
+    assert any(line.startswith("new: bug: ") for line in words.lines(exploration)), words.lines(exploration)
     data = result.as_dict()["run"]["explored"]
-    assert json.loads(json.dumps(data, allow_nan=False)) == words.as_dict(said)
-    assert {one["id"] for one in data["new"]} == {finding.id for finding in said.new}
+    assert json.loads(json.dumps(data, allow_nan=False)) == words.as_dict(exploration)
+    assert {finding["id"] for finding in data["new"]} == {finding.id for finding in exploration.new}
     with Store.open(out) as store:
-        assert {finding.problem for finding in said.new} <= {*store.problem_ids()}
+        assert {finding.problem for finding in exploration.new} <= {*store.problem_ids()}
     again = CliRunner().invoke(app, ["judge", str(out)])
-    assert f"Exploration: {words.headline(said)}" in " ".join(again.stdout.split()), again.output
+    assert f"Exploration: {words.headline(exploration)}" in " ".join(again.stdout.split()), again.output
 
 
 @pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf"])
 @pytest.mark.parametrize("verb", ["check", "run"])
 def test_no_time_is_told_in_words(verb: str, minutes: str, losses: Path) -> None:
-    said = CliRunner().invoke(
+    result = CliRunner().invoke(
         app,
         ["check", f"{losses}:right", *COMMAND, "--explore", minutes]
         if verb == "check"
         else ["run", "--explore", minutes],
     )
-    assert said.exit_code == 2
-    assert "is not a duration" in " ".join(said.output.replace("│", " ").split())
+    assert result.exit_code == 2
+    assert "is not a duration" in " ".join(result.output.replace("│", " ").split())
 
 
 @pytest.mark.parametrize("minutes", [-1.0, float("nan"), float("inf")])

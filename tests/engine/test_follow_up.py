@@ -1,4 +1,4 @@
-"""Asking on: dialogues are led side by side, and none waits for the answers of another."""
+"""Follow-up questions: coroutines are led side by side, and none waits for the judgements of another."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ class OneByOne(LocalJudgeQueue):
         self.log: list[str] = []
         self._left: deque[JudgeRequest] = deque()
 
-    def submit(self, wanted: Iterable[JudgeRequest]) -> None:
-        for one in wanted:
-            self.log.append(f"asked {_name(one.problem)}")
-            self._left.append(one)
+    def submit(self, requests: Iterable[JudgeRequest]) -> None:
+        for request in requests:
+            self.log.append(f"asked {_name(request.problem)}")
+            self._left.append(request)
 
     def next_ready(self) -> Iterator[Judged]:
         if self._left:
-            one = self._left.pop()
-            self.log.append(f"judged {_name(one.problem)}")
-            super().submit([one])
+            request = self._left.pop()
+            self.log.append(f"judged {_name(request.problem)}")
+            super().submit([request])
             yield from super().ready(wait=True)
 
 
 def _name(identity: str) -> int:
-    return [one.id for one in QUESTIONS].index(identity)
+    return [question.id for question in QUESTIONS].index(identity)
 
 
 async def about(*numbers: int) -> list[str]:
     """One question after the other; what was answered, by their names."""
-    told = []
+    verdicts = []
     for number in numbers:
         (judgement,) = await ask([(QUESTIONS[number], SUBJECT)])
         assert judgement.problem == QUESTIONS[number].id
-        told.append(f"{number} {judgement.verdict.value}")
-    return told
+        verdicts.append(f"{number} {judgement.verdict.value}")
+    return verdicts
 
 
 @pytest.fixture
@@ -65,8 +65,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def test_a_dialogue_goes_on_before_another_is_answered(store: Store) -> None:
     judging = OneByOne(store)
-    said = FileResponder(store, judging).run_all([about(0), about(1, 2), about()])
-    assert [[text.split()[0] for text in one] for one in said] == [["0"], ["1", "2"], []]
+    results = FileResponder(store, judging).run_all([about(0), about(1, 2), about()])
+    assert [[text.split()[0] for text in verdicts] for verdicts in results] == [["0"], ["1", "2"], []]
     assert judging.log == ["asked 0", "asked 1", "judged 1", "asked 2", "judged 2", "judged 0"]
 
 

@@ -30,8 +30,8 @@ def problems() -> list[Problem]:
 @pytest.mark.parametrize("name", [*RIGHT, *WRONG])
 def test_batches_say_what_the_judge_says_of_each_alone(name: str, problems: list[Problem]) -> None:
     function, one = {**RIGHT, **WRONG}[name], implemented(options=frozenset(), reductions=("none",))
-    asked = [p for p in problems if one.why_not(p) is None and len(p.batch) == 1 and p.rows and p.classes]
-    valid = [p for p in asked if ((p.targets >= 0) & (p.targets < p.classes)).all()]
+    accepted = [p for p in problems if one.why_not(p) is None and len(p.batch) == 1 and p.rows and p.classes]
+    valid = [p for p in accepted if ((p.targets >= 0) & (p.targets < p.classes)).all()]
     calls = [Call(problem, one, observe(function, problem)) for problem in valid]
     batched = batches(calls)
     assert len(batched) > len(calls) / 2

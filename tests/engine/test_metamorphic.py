@@ -43,9 +43,9 @@ def images() -> Iterator[tuple[str, Problem, Image]]:
 
 
 def test_every_relation_is_asked_about_in_every_dtype() -> None:
-    asked = {(name, problem.dtype) for name, problem, _ in images()}
+    covered = {(name, problem.dtype) for name, problem, _ in images()}
     single = {"alone", "padding"}
-    assert asked == {(n, d) for n in RELATIONS for d in FLOAT_DTYPES if n not in single or d == "float32"}
+    assert covered == {(n, d) for n in RELATIONS for d in FLOAT_DTYPES if n not in single or d == "float32"}
 
 
 def test_the_quick_profile_asks_a_dozen() -> None:
@@ -74,14 +74,12 @@ def test_a_shift_that_rounds_is_no_image() -> None:
     assert not list(RELATIONS["shift"].images(tiny))
 
 
-# --- what it says of functions ------------------------------------------------------------------------------------
-
 PLAIN = [p for p in ASKED if not p.options and p.reduction == "none" and p.dtype == "float32"]
 BY_LABEL = subject(options=frozenset(), reductions=("none",))
 BY_PROBABILITY = replace(BY_LABEL, function="g", offer=Offer(targets="probabilities", gradients=frozenset({"logits"})))
 
 
-def told(tmp_path: Path, *subjects: tuple[Subject, Callable[[Problem], Outcome]]) -> dict[tuple[str, str], Related]:
+def checked(tmp_path: Path, *subjects: tuple[Subject, Callable[[Problem], Outcome]]) -> dict[tuple[str, str], Related]:
     """The relations of these functions, from a run of the plain problems; the file tells the same."""
     answers = {one.id: answer for one, answer in subjects}
     pool = FakePool({"test": [one for one, _ in subjects]}, answer=lambda problem, name: answers[name](problem))
@@ -110,7 +108,7 @@ def rowwise(name: str) -> Callable[[Problem], Outcome]:
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_functions_keep_every_relation(name: str, tmp_path: Path) -> None:
-    kept = told(tmp_path, (BY_LABEL, rowwise(name)))
+    kept = checked(tmp_path, (BY_LABEL, rowwise(name)))
     assert {relation for _, relation in kept} == {"shift", "classes", "rows", "alone", "padding", "gradient_sum"}
     assert not any(one.broken or one.by_convention for one in kept.values())
     assert all(0 <= one.share <= 1 and one.pairs for one in kept.values())
@@ -126,7 +124,7 @@ def test_right_functions_keep_every_relation(name: str, tmp_path: Path) -> None:
     ],
 )
 def test_wrong_functions_break_those_that_they_must(name: str, broken: set[str], tmp_path: Path) -> None:
-    kept = told(tmp_path, (BY_LABEL, rowwise(name)))
+    kept = checked(tmp_path, (BY_LABEL, rowwise(name)))
     assert {relation for (_, relation), one in kept.items() if one.broken} >= broken
     for one in kept.values():
         assert bool(one.example) == bool(one.broken)
@@ -145,7 +143,7 @@ def test_what_the_convention_says_is_not_broken(tmp_path: Path) -> None:
         return Answered(loss.astype(np.float32), (upstream * (np.exp(-nats) - q)).astype(np.float32))
 
     own = PORTABLE.but(zero_times_infinity="nan", soft_target_gradient="plain")
-    kept = told(tmp_path, (BY_LABEL, rowwise("in_float64")), (replace(BY_PROBABILITY, convention=own), dense))
+    kept = checked(tmp_path, (BY_LABEL, rowwise("in_float64")), (replace(BY_PROBABILITY, convention=own), dense))
     assert not any(one.broken for one in kept.values())
     padding = kept[BY_PROBABILITY.id, "padding"]
     assert (padding.by_convention, padding.why) == (padding.pairs, ("convention:zero_times_infinity=nan",))
@@ -155,18 +153,15 @@ def test_what_the_convention_says_is_not_broken(tmp_path: Path) -> None:
 
 def test_a_function_that_only_gives_a_mean_is_asked_the_same_rows_of_each_form() -> None:
     mean = subject(PORTABLE.but(default_reduction="mean"), options=frozenset(), reductions=("mean",))
-    asked = {p.id: p for p in problems([mean], profile="quick", dtypes=["float32"]) if p.family == "relations"}
+    stored = {p.id: p for p in problems([mean], profile="quick", dtypes=["float32"]) if p.family == "relations"}
     found = {
         name
-        for problem in asked.values()
+        for problem in stored.values()
         for name, relation in RELATIONS.items()
         for image in relation.images(problem)
-        if image.problem.id in asked and image.problem.id != problem.id
+        if image.problem.id in stored and image.problem.id != problem.id
     }
     assert {"shift", "classes"} <= found
-
-
-# --- how it is told -----------------------------------------------------------------------------------------------
 
 
 def related(function: str, **more: object) -> Related:
@@ -192,14 +187,14 @@ MANY = [
 
 def test_a_relation_is_told_by_who_keeps_it_who_breaks_it_and_whose_convention_is_another() -> None:
     (line,) = lines(MANY)
-    for said in (
+    for words in (
         "a number added to all logits changes nothing",
         "holds bitwise in 2 of 4 pairs, else within 0.25x both error budgets, 3 ulps of the loss",
         "VIOLATED by up to 9 ulps of the loss",
         "problems p1 and p2): torch: broken on cpu",
         "differs by convention wide_inputs = narrowed: torch: unlike on cpu",
     ):
-        assert said in line
+        assert words in line
     kept, broken = brief(
         [MANY[0], related("kept", relation="rows", share=0.5), related("x", relation="classes", broken=1)]
     )

@@ -1,4 +1,4 @@
-"""Examination: to what problem a finding is reduced, what it is said to depend on, and that the file alone tells it."""
+"""Reduction: to which problem a finding is reduced, what it depends on, and that the file alone gives the same."""
 
 from __future__ import annotations
 
@@ -68,32 +68,32 @@ def late(logits, targets):
 
 @pytest.fixture
 def examined(tmp_path: Path):
-    """What comes of the examination of one of `LOSSES`, told live; the file is "a.logitmus"."""
+    """The reductions of the findings on one of `LOSSES`, from a live run; the file is "a.logitmus"."""
     (tmp_path / "losses.py").write_text(LOSSES)
 
     def call(name: str) -> list[Examined]:
-        told: list[Examined] = []
+        results: list[Examined] = []
 
         def watch(events: Iterable[Event]) -> Iterator[Event]:
             for event in events:
-                told.extend([event] if isinstance(event, Examined) else [])
+                results.extend([event] if isinstance(event, Examined) else [])
                 yield event
 
         run = tmp_path / "a.logitmus"
         run.unlink(missing_ok=True)
         settings = {"like": "numpy:textbook", "dtypes": ["float32"], "profile": "quick", "compare": False}
         check(f"{tmp_path / 'losses.py'}:{name}", "numpy", out=run, watch=watch, **settings)  # type: ignore[arg-type]
-        return told
+        return results
 
     return call
 
 
 def test_what_is_right_is_not_examined(examined) -> None:
-    assert [one for one in examined("right") if one.finding.severity.value == "bug"] == []
+    assert [result for result in examined("right") if result.finding.severity.value == "bug"] == []
 
 
 def test_the_simplest_problem_is_found(examined) -> None:
-    (overflow,) = [one for one in examined("no_shift") if one.finding.cause == "spurious_overflow"]
+    (overflow,) = [result for result in examined("no_shift") if result.finding.cause == "spurious_overflow"]
     problem = overflow.problem
     assert problem.logits.tolist() in ([[100.0, 0.0]], [[0.0, 100.0]], [[100.0]], [[90.0, 0.0]], [[0.0, 90.0]])
     assert (problem.rows, problem.reduction, problem.layout, overflow.dependences) == (1, "none", "contiguous", ())
@@ -102,11 +102,11 @@ def test_the_simplest_problem_is_found(examined) -> None:
 
 
 def test_one_row_of_many_stands_alone(examined) -> None:
-    told = examined("one_row")
-    assert told
-    for one in told:
-        assert one.problem.rows == 1
-        assert one.problem.classes <= 4
+    results = examined("one_row")
+    assert results
+    for result in results:
+        assert result.problem.rows == 1
+        assert result.problem.classes <= 4
 
 
 @pytest.mark.parametrize(
@@ -118,23 +118,23 @@ def test_one_row_of_many_stands_alone(examined) -> None:
     ],
 )
 def test_what_it_depends_on_is_named(examined, name: str, fault: str, rows: int | None) -> None:
-    told = examined(name)
-    hits = [one for one in told if fault in one.dependences]
-    assert hits, [(one.finding.cause, one.dependences, one.problem) for one in told]
-    for one in hits:
-        assert (one.finding.kind.value, one.finding.cause) == ("integrity", f"depends_on:{fault}")
-        assert rows is None or one.problem.rows == rows
+    results = examined(name)
+    hits = [result for result in results if fault in result.dependences]
+    assert hits, [(result.finding.cause, result.dependences, result.problem) for result in results]
+    for hit in hits:
+        assert (hit.finding.kind.value, hit.finding.cause) == ("integrity", f"depends_on:{fault}")
+        assert rows is None or hit.problem.rows == rows
     others = {"other_rows", "memory_layout", "chance", "earlier_calls"} - {fault}
-    assert not [one for one in told if others & set(one.dependences)]
+    assert not [result for result in results if others & set(result.dependences)]
 
 
 @pytest.mark.parametrize("name", ["no_shift", "shared_maximum", "contiguous_only"])
 def test_the_file_alone_tells_the_same_and_so_does_another_run(examined, tmp_path: Path, name: str) -> None:
-    told = examined(name)
-    assert told
+    results = examined(name)
+    assert results
     with Store.open(tmp_path / "a.logitmus") as store:
-        assert [event for event in judge_run(store) if isinstance(event, Examined)] == told
+        assert [event for event in judge_run(store) if isinstance(event, Examined)] == results
         calls = store.settings["examine"]["calls"]
-        asked = [one for one in store.problem_ids() if store.problem(one).family == REDUCTION]
-        assert len(asked) <= (calls + 12) * len(told)  # the contrasts come last
-    assert examined(name) == told
+        tried = [problem_id for problem_id in store.problem_ids() if store.problem(problem_id).family == REDUCTION]
+        assert len(tried) <= (calls + 12) * len(results)  # the contrasts come last
+    assert examined(name) == results

@@ -1,4 +1,4 @@
-"""The engine: what is asked, what is kept, what is judged; resumed, undisturbed and re-judged runs agree."""
+"""The engine: calls, results and judgements; resumed, undisturbed and re-judged runs agree."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ SUBJECTS = {
 ASKED = 8 + 4  # g takes both reductions, f only "none", two:f takes no labels
 
 
-def events(store, pool, *, names=("one", "two"), asked=PROBLEMS, judge=None, **more):
-    return list(run(asked, specs(*names), store, pool=pool, judge=judge or FakeJudge(), **more))
+def events(store, pool, *, names=("one", "two"), requested=PROBLEMS, judge=None, **more):
+    return list(run(requested, specs(*names), store, pool=pool, judge=judge or FakeJudge(), **more))
 
 
 def judged(found):
@@ -101,9 +101,9 @@ def test_judging_a_file_is_in_the_order_of_asking(undisturbed):
     _, store = undisturbed
     order = [(e.problem.id, e.judgement.subject) for e in judge_run(store, judge=FakeJudge()) if isinstance(e, Judged)]
     signatures = list(dict.fromkeys(p.signature for p in PROBLEMS))
-    asked = sorted(PROBLEMS, key=lambda p: signatures.index(p.signature))
-    assert asked != PROBLEMS
-    assert order == [(p.id, s) for p in asked for s in ("one:f@cpu", "one:g@cpu", "two:f@cpu")]
+    requested = sorted(PROBLEMS, key=lambda p: signatures.index(p.signature))
+    assert requested != PROBLEMS
+    assert order == [(p.id, s) for p in requested for s in ("one:f@cpu", "one:g@cpu", "two:f@cpu")]
 
 
 def test_equal_bits_under_equal_declarations_are_judged_once(tmp_path):
@@ -111,7 +111,7 @@ def test_equal_bits_under_equal_declarations_are_judged_once(tmp_path):
     judge = FakeJudge()
     pool = FakePool(twins, answer=lambda *_: Answered(np.ones(4, np.float32)))
     with Store.create(tmp_path / "run") as store:
-        found = events(store, pool, names=["one"], asked=[problem()], judge=judge)
+        found = events(store, pool, names=["one"], requested=[problem()], judge=judge)
     assert [name for _, name in judge.judged] == ["one:f@cpu", "one:k@cpu"]
     findings = [f for e in found if isinstance(e, Judged) for f in e.judgement.findings]
     assert [f.subject for f in findings] == ["one:f@cpu", "one:h@cpu", "one:k@cpu"]
@@ -124,9 +124,9 @@ def test_what_a_worker_could_not_be_asked_is_asked_when_the_run_resumes(tmp_path
     with Store.create(tmp_path / "run") as store:
         found = events(store, FakePool(SUBJECTS, answer=sulking), names=["one"])
         assert len(store) == 0
-    said = [e.judgement for e in found if isinstance(e, Judged)]
-    assert {judgement.verdict for judgement in said} == {Verdict.NOT_RUN}
-    assert [judgement.reason for judgement in said].count("gave up") == ASKED
+    judgements = [e.judgement for e in found if isinstance(e, Judged)]
+    assert {judgement.verdict for judgement in judgements} == {Verdict.NOT_RUN}
+    assert [judgement.reason for judgement in judgements].count("gave up") == ASKED
     with Store.open(tmp_path / "run", write=True) as store:
         pool = FakePool(SUBJECTS)
         resumed = events(store, pool, names=["one"])
@@ -162,7 +162,7 @@ def test_a_file_of_other_problems_is_not_resumed(tmp_path):
     with Store.create(tmp_path / "run") as store:
         events(store, FakePool(SUBJECTS))
         with pytest.raises(StoreError, match="holds 8 problems that differ from the 3 requested"):
-            events(store, FakePool(SUBJECTS), asked=PROBLEMS[:3])
+            events(store, FakePool(SUBJECTS), requested=PROBLEMS[:3])
 
 
 def test_a_file_of_another_version_is_not_resumed(tmp_path):

@@ -115,15 +115,15 @@ def test_an_ignored_class_is_renamed_with_its_label() -> None:
 
 @pytest.mark.parametrize("calls", [0, 1, 5, 24])
 def test_it_is_bounded_in_calls(calls: int) -> None:
-    asked: list[str] = []
+    tried: list[str] = []
 
     def fails(several: list[Problem]) -> list[bool]:
-        asked.extend(one.id for one in several)
+        tried.extend(candidate.id for candidate in several)
         return [one.rows >= 2 and one.classes >= 3 for one in several]
 
     shrink(large(), None, fails, calls)
-    assert len(asked) <= calls
-    assert len(set(asked)) == len(asked)
+    assert len(tried) <= calls
+    assert len(set(tried)) == len(tried)
 
 
 def test_within_few_calls_most_is_gone() -> None:
@@ -158,5 +158,5 @@ def test_the_largest_numbers_are_made_simpler_without_a_warning() -> None:
     largest = np.array([[np.finfo(np.float64).max, 0.0]])
     problem = Problem(logits=largest, targets=np.array([0]))
     assert np.isfinite(
-        shrink(problem, 0, lambda asked: [bool((one.logits > 1e300).any()) for one in asked]).logits
+        shrink(problem, 0, lambda several: [bool((candidate.logits > 1e300).any()) for candidate in several]).logits
     ).all()
