@@ -157,12 +157,12 @@ def _key(finding: Finding) -> _Key:
 
 def _answers(judgement: Judgement) -> bool:
     """Whether the function returned numbers."""
-    raised = any(f.cause.startswith("raised:") or _refuses_by_convention(f) for f in judgement.findings)
+    raised = any(f.cause.name == "raised" or _refuses_by_convention(f) for f in judgement.findings)
     return judgement.grade is not None and not raised
 
 
 def _refuses_by_convention(finding: Finding) -> bool:
-    return finding.cause.startswith("convention:") and finding.cause.endswith("=error")
+    return finding.cause.name == "convention" and finding.cause.value == "error"
 
 
 def _grade(grades: dict[str, Grade], judgement: Judgement) -> None:

@@ -25,6 +25,7 @@ from logitmus.cases.suite import FAMILIES, suite
 from logitmus.checking import card_score, reference
 from logitmus.checking.baseline import BaselineComparison
 from logitmus.conventions.measure import measure
+from logitmus.core.causes import Cause
 from logitmus.core.errors import LogitmusError, closest
 from logitmus.core.events import BackendFailed, BackendReady, Event, Examined, Judged, RunFinished
 from logitmus.core.floats import FLOAT_DTYPES
@@ -283,9 +284,9 @@ def _with_groups(before: Result, groups: Sequence[Group], profile: str) -> Resul
     return replace(result, profile=profile, family=first)
 
 
-def _causes(group: Group) -> Iterator[str]:
-    yield str(group.finding.cause)
-    yield from (f"depends_on:{name}" for name in group.dependences)
+def _causes(group: Group) -> Iterator[Cause]:
+    yield group.finding.cause
+    yield from map(Cause.depends_on, group.dependences)
 
 
 def _identify(session: _Session) -> None:

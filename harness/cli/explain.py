@@ -112,7 +112,7 @@ def _as_dict(explanation: Explanation) -> dict[str, object]:
         },
         "not_tried": explanation.not_tried,
         "gradient": explanation.gradient
-        and [{"cause": r.cause, "reduction": r.reduction} for r in explanation.gradient],
+        and [{"cause": r.cause or "", "reduction": r.reduction} for r in explanation.gradient],
         "declared": [
             {"value": s.value or None, "why": s.why or None, "asked": s.asked, "functions": s.functions}
             for s in explanation.declared

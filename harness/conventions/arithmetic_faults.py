@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from logitmus.conventions.card import Mechanism
 from logitmus.conventions.fit import Observed
-from logitmus.core import causes
+from logitmus.core import catalogue
+from logitmus.core.causes import Cause
 from logitmus.core.convention import Convention
 from logitmus.core.finding import Finding, Kind, Severity
 from logitmus.core.floats import FLOAT_DTYPES
@@ -21,7 +22,6 @@ from logitmus.judging.bench import Bench
 from logitmus.judging.gradient_faults import GRADIENT, GRADIENT_OF
 from logitmus.judging.judge import Judge
 
-_CAUSES = {"logsumexp_formed_and_then_subtracted": "separate_logsumexp"}  # as the judge calls it
 _FAULTS = (Kind.ACCURACY, Kind.SPECIAL, Kind.INTEGRITY)
 
 
@@ -60,17 +60,17 @@ def _faults(declared: Subject, observed: Sequence[Observed]) -> tuple[Mechanism,
     ]
     # What a gradient is right for is told beside a loss that is right: where that is wrong elsewhere, it was a chance.
     if any(finding.part == "loss" for _, finding, _ in faults):
-        faults = [fault for fault in faults if not fault[1].cause.startswith((GRADIENT, GRADIENT_OF))]
+        faults = [fault for fault in faults if fault[1].cause.name not in (GRADIENT, GRADIENT_OF)]
     # One mechanism for as much as possible: an infinity has often more than one cause, and NaN alone tells nothing.
     votes = Counter(name for _, finding, names in faults if finding.cause != "lost" for name in names)
-    found: dict[str, Mechanism] = {}
+    found: dict[Cause, Mechanism] = {}
     for one, finding, names in faults:
         name = max((name for name in names if votes[name]), key=lambda name: votes[name], default="")
-        cause = _CAUSES.get(name, f"mechanism:{name}") if name else finding.cause
+        cause = catalogue.of_mechanism(name) if name else finding.cause
         if cause not in found:
             found[cause] = Mechanism(
                 cause=cause,
-                summary=causes.summary(cause),
+                summary=catalogue.summary(cause),
                 problem=one.problem.id,
                 idea=one.problem.idea,
                 part=finding.part,
@@ -97,7 +97,7 @@ def _reproducing(one: Observed, declared: Subject, part: str) -> list[str]:
 
 def _is_fault(finding: Finding) -> bool:
     """Not a mere note; nor halves that are stored as halves, which is how most functions compute."""
-    noted = finding.severity is Severity.NOTE or finding.cause.startswith("effective_precision")
+    noted = finding.severity is Severity.NOTE or finding.cause.name == "effective_precision"
     return finding.kind in _FAULTS and not noted
 
 

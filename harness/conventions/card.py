@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
+from logitmus.core.causes import Cause
 from logitmus.core.convention import Convention
 
 SCHEMA: Final = 1  # of Card.as_dict()
@@ -41,7 +42,7 @@ class Mechanism:
         part, expected, observed: the worst value there.
     """
 
-    cause: str
+    cause: Cause
     summary: str
     problem: str
     idea: str

@@ -9,6 +9,7 @@ import numpy as np
 
 from logitmus.conventions.hypotheses.choices import convention_changes
 from logitmus.conventions.printed_numbers import ExplainError, PrintedNumber, printed
+from logitmus.core.causes import Cause
 from logitmus.core.convention import PORTABLE
 from logitmus.core.problem import Problem
 from logitmus.oracle.answer import answer
@@ -34,11 +35,11 @@ class GradientReading:
     reduction: str
 
     @property
-    def cause(self) -> str:
-        """As a finding names it: "gradient:zero", "gradient_of:smoothing=dropped"; "": the gradient is right."""
+    def cause(self) -> Cause | None:
+        """The cause that a finding would have, for example `gradient_of:smoothing=dropped`; None: it is right."""
         if self.misread:
-            return f"gradient:{self.misread}"
-        return f"gradient_of:{'='.join(self.changes[0])}" if self.changes else ""
+            return Cause.of("gradient", self.misread)
+        return Cause.of_choice("gradient_of", *self.changes[0]) if self.changes else None
 
 
 def parse_gradient(rows: Sequence[Sequence[str | float]], problem: Problem, dtype: str) -> PrintedRows:

@@ -433,6 +433,11 @@ class Convention:
             if value not in defined.values:
                 raise ConventionError(f"{name}: {value!r}; use one of {', '.join(defined.values)}")
 
+    def describe(self, name: str) -> str:
+        """The choice in one field, with its words."""
+        value = getattr(self, name)
+        return f"{name} = {value} ({FIELDS[name].values[value]})"
+
     def but(self, **changes: str) -> Convention:
         """A copy with some fields changed."""
         return _changed(self, tuple(changes.items()))

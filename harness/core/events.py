@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from logitmus.core.causes import Cause
 from logitmus.core.finding import Finding, Judgement
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
@@ -63,11 +64,29 @@ class Examined:
     Attributes:
         of: the finding as it was judged; it stands for all of its subject, kind, severity, cause and alternatives.
         finding: the same on `problem`. Where what it depends on is the fault, it is of kind integrity and says so.
-        dependences: without each of these the answer is right (`phrases.dependence` says them in words).
+        dependences: without each of these the answer is right (`catalogue.dependence` has the words).
     """
 
     of: Finding
     finding: Finding
+    problem: Problem
+    dependences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Other results of a subject decide between the causes that explain a finding equally well.
+
+    Attributes:
+        of: the finding as it was judged; it stands for all of its subject, kind, severity, cause and alternatives.
+        certain: the cause that other findings of the subject have, most of them, and have alone; None: there is none.
+        finding: the finding, as examined, with the only cause that is not refuted; None: several are left, or none.
+        problem, dependences: of `finding`.
+    """
+
+    of: Finding
+    certain: Cause | None
+    finding: Finding | None
     problem: Problem
     dependences: tuple[str, ...] = ()
 
@@ -93,7 +112,7 @@ class Related:
     by_convention: int
     share: float
     ulps: float
-    why: tuple[str, ...] = ()
+    why: tuple[Cause, ...] = ()
     example: tuple[str, ...] = ()
 
 
@@ -139,4 +158,15 @@ class RunFinished:
     interrupted: bool = False
 
 
-Event = RunStarted | BackendReady | BackendFailed | Progressed | Judged | Examined | Related | Explored | RunFinished
+Event = (
+    RunStarted
+    | BackendReady
+    | BackendFailed
+    | Progressed
+    | Judged
+    | Examined
+    | Settled
+    | Related
+    | Explored
+    | RunFinished
+)

@@ -6,7 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from typing import Final
 
+from logitmus.core.causes import Cause
 from logitmus.core.problem import Problem
 
 
@@ -62,6 +64,15 @@ class Verdict(StrEnum):
     NOT_RUN = "not run"
 
 
+# The parts of a result that a finding may be about, in words.
+PARTS: Final = {"loss": "loss", "grad_logits": "gradient by logits", "grad_targets": "gradient by targets"}
+
+
+def part_name(part: str) -> str:
+    """A part of a result in words."""
+    return PARTS.get(part, part)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """One judged difference.
@@ -70,13 +81,12 @@ class Finding:
         kind, severity: see the enums.
         subject, problem: ids. family, dtype: of the problem.
         part: "loss", "grad_logits", "grad_targets" or "" where it is about the whole call.
-        cause: a stable name by which findings are grouped ("mechanism:sequential_sum",
-            "convention:mean_denominator=rows", "spurious_overflow", "unexplained").
-        summary: the cause in words, for a person; the same for every finding of one cause.
+        cause: why the result is not the expected one; findings are grouped by it.
+        summary: the cause in words; the same for every finding of one cause.
         detail: this problem's own numbers in words.
         expected: the exact value as "[lo, hi]" or words; observed: the result.
         row, index: where: the row, and the class for a gradient.
-        alternatives: other conventions, as "field=value", or whole causes, that explain it as well as `cause` does.
+        alternatives: other causes that explain it equally well.
         ulps: |r - y| in ulps of the result (None: not a number). share: of the B+ budget used.
     """
 
@@ -87,12 +97,12 @@ class Finding:
     family: str
     dtype: str
     part: str
-    cause: str
+    cause: Cause
     summary: str
     detail: str = ""
     expected: str = ""
     observed: str = ""
-    alternatives: tuple[str, ...] = ()
+    alternatives: tuple[Cause, ...] = ()
     row: int | None = None
     index: int | None = None
     ulps: float | None = None
@@ -105,7 +115,7 @@ class Finding:
         return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
     @property
-    def key(self) -> tuple[str, str, str, str]:
+    def key(self) -> tuple[str, str, str, Cause]:
         """The key by which findings are grouped: subject, kind, severity, cause."""
         return (self.subject, self.kind.value, self.severity.value, self.cause)
 

@@ -166,3 +166,11 @@ def ulp_distance(left: Array, right: Array) -> npt.NDArray[np.uint64]:
 def flushes(dtype: str, r: Array, y: Array) -> Array:
     """Where r = 0 is the flush of a subnormal y."""
     return np.asarray((r == 0) & (np.abs(y) < format_of(dtype).smallest_normal))
+
+
+def decimal(value: float, dtype: str) -> str:
+    """The shortest decimal number that identifies a value among those of its dtype."""
+    if not np.isfinite(value):
+        return repr(float(value))
+    typed = np.float64(value).astype(FLOAT_DTYPES[dtype])
+    return str(typed) if dtype != "float64" else repr(float(value))

@@ -13,6 +13,7 @@ from itertools import combinations
 from typing import Final
 
 from logitmus.cases.suite import suite
+from logitmus.core.causes import Cause
 from logitmus.core.convention import Convention
 from logitmus.core.events import Judged
 from logitmus.core.finding import Finding, Judgement, Verdict
@@ -23,24 +24,24 @@ from logitmus.oracle.resolve import resolve
 
 _PROBE_FAMILY: Final = "convention-probes"
 _PROBES: Final = (DISAMBIGUATION, _PROBE_FAMILY)
-_CONVENTIONS = ("convention:", "accepted:")
-_GRADIENTS = ("gradient:", "gradient_of:")  # distinguished by the problems of the suite, not by probes
+_CHOICES: Final = ("convention", "accepted")
+_GRADIENTS: Final = ("gradient", "gradient_of")  # distinguished by the problems of the suite, not by probes
 
 
-def candidates(finding: Finding) -> frozenset[str]:
-    """The conventions ("field=value") or causes of which one explains the finding; empty if there is no such choice."""
-    for prefix in _CONVENTIONS:
-        if finding.cause.startswith(prefix) and "=" in finding.cause:
-            return frozenset({finding.cause.removeprefix(prefix), *finding.alternatives})
-    return frozenset({finding.cause, *finding.alternatives}) if finding.cause.startswith(_GRADIENTS) else frozenset()
+def candidates(finding: Finding) -> frozenset[Cause]:
+    """The conventions, or gradient faults, of which one explains the finding; empty if there is no such choice."""
+    causes = (finding.cause, *finding.alternatives)
+    if finding.cause.name in _CHOICES and finding.cause.is_choice:
+        return frozenset(cause.named("convention") for cause in causes)
+    return frozenset(causes) if finding.cause.name in _GRADIENTS else frozenset()
 
 
 class Ambiguities:
     """What several conventions explain, and what only one explains, for each subject."""
 
     def __init__(self) -> None:
-        self._open: dict[str, set[frozenset[str]]] = {}
-        self._certain: dict[str, Counter[str]] = {}
+        self._open: dict[str, set[frozenset[Cause]]] = {}
+        self._certain: dict[str, Counter[Cause]] = {}
         self._confirmed: dict[str, dict[str, Problem]] = {}
 
     def observe(self, event: Judged) -> None:
@@ -63,25 +64,26 @@ class Ambiguities:
             elif fitting:
                 self._open.setdefault(finding.subject, set()).add(fitting)
 
-    def unresolved(self, subject: str) -> list[frozenset[str]]:
+    def unresolved(self, subject: str) -> list[frozenset[Cause]]:
         """The ambiguities of a subject (its id) that no other finding resolves, in a fixed order."""
         certain = self._certain.get(subject, Counter())
         return sorted((fitting for fitting in self._open.get(subject, ()) if fitting.isdisjoint(certain)), key=sorted)
 
-    def resolved(self, subject: str, fitting: frozenset[str]) -> str | None:
+    def resolved(self, subject: str, fitting: frozenset[Cause]) -> Cause | None:
         """The candidate that most findings of the subject name alone; None without a single such candidate."""
         certain = self._certain.get(subject, Counter())
-        first, second = [*sorted(((certain[text], text) for text in fitting), reverse=True), (0, "")][:2]
-        return first[1] if first[0] > second[0] else None
+        ranked = sorted(fitting, key=lambda cause: (certain[cause], cause), reverse=True)
+        second = certain[ranked[1]] if len(ranked) > 1 else 0
+        return ranked[0] if ranked and certain[ranked[0]] > second else None
 
-    def not_refuted(self, subject: Subject, fitting: frozenset[str]) -> list[str]:
-        """The candidates ("field=value") that agree with the documentation on every probe that confirmed it."""
+    def not_refuted(self, subject: Subject, fitting: frozenset[Cause]) -> list[Cause]:
+        """The candidates that agree with the documentation on every probe that confirmed it."""
         probes = [(probe, resolve(probe, subject.convention)) for probe in self._confirmed.get(subject.id, {}).values()]
         judged = [(probe, question.key) for probe, question in probes if not question.unjudged.any()]
         return [
-            text
-            for text in sorted(fitting)
-            if all(resolve(probe, _changed(subject.convention, text)).key == key for probe, key in judged)
+            cause
+            for cause in sorted(fitting)
+            if all(resolve(probe, _changed(subject.convention, cause)).key == key for probe, key in judged)
         ]
 
     def problems(self, subjects: Mapping[str, Subject]) -> Iterator[tuple[Problem, str]]:
@@ -89,23 +91,23 @@ class Ambiguities:
         for identity in sorted(self._open):
             if identity in subjects:
                 for fitting in self.unresolved(identity):
-                    if not any(":" in text for text in fitting):
+                    if all(cause.is_convention for cause in fitting):
                         yield from ((problem, identity) for problem in separating(subjects[identity], fitting))
 
 
-def separating(subject: Subject, fitting: Iterable[str]) -> list[Problem]:
-    """Find probes that `subject` accepts and on which the candidates ("field=value") give different results.
+def separating(subject: Subject, fitting: Iterable[Cause]) -> list[Problem]:
+    """Find probes that `subject` accepts and on which the candidates give different results.
 
     As few as distinguish every two of them; candidates that no probe distinguishes stay together. Best is a probe on
     which the documented result is a third one: whichever candidate is right, the result is a finding that names it.
     Otherwise one candidate agrees with the documentation, and the documented result refutes the other.
     """
-    conventions = {text: _changed(subject.convention, text) for text in sorted(fitting)}
+    conventions = {cause: _changed(subject.convention, cause) for cause in sorted(fitting)}
     pairs = set(combinations(conventions, 2))
-    probes: list[tuple[Problem, object, dict[str, object]]] = []
+    probes: list[tuple[Problem, str, dict[Cause, str]]] = []
     for probe in suite("full", families=[_PROBE_FAMILY]):
         if subject.why_not(probe) is None:
-            keys: dict[str, object] = {text: resolve(probe, convention).key for text, convention in conventions.items()}
+            keys = {cause: resolve(probe, convention).key for cause, convention in conventions.items()}
             probes.append((probe.but(family=DISAMBIGUATION), resolve(probe, subject.convention).key, keys))
     selected: list[Problem] = []
     for distinct_results in (3, 2):
@@ -120,6 +122,6 @@ def separating(subject: Subject, fitting: Iterable[str]) -> list[Problem]:
     return selected
 
 
-def _changed(convention: Convention, text: str) -> Convention:
-    name, _, value = text.partition("=")
-    return convention.but(**{name: value})
+def _changed(convention: Convention, cause: Cause) -> Convention:
+    field, value = cause.choice
+    return convention.but(**{field: value})

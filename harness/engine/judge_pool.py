@@ -20,6 +20,7 @@ from typing import IO, Final, Protocol
 
 import msgspec
 
+from logitmus.core.causes import Cause
 from logitmus.core.events import Judged
 from logitmus.engine.judge_batches import (
     TOGETHER,
@@ -254,6 +255,20 @@ def main(argv: Sequence[str]) -> int:
             judgements = [group for _, group in judge_requests(store, requests, subjects, judge)]
         _send(judgements_out, msgspec.msgpack.encode(judgements))
     return 0
+
+
+def _text_of(value: object) -> str:
+    """A cause as msgspec takes it, which knows no subclasses of str."""
+    if isinstance(value, Cause):
+        return str(value)
+    raise TypeError(f"no message holds a {type(value).__name__}")
+
+
+def _cause_of(kind: type[object], text: str) -> Cause:
+    """The cause that `_text_of` was given; msgspec calls this for the types that it does not know."""
+    if kind is Cause:
+        return Cause(text)
+    raise TypeError(f"no message holds a {kind.__name__}")
 
 
 def _send(stream: IO[bytes], frame: bytes) -> None:

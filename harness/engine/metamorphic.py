@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 
 from logitmus.cases.metamorphic import FAMILY, RELATIONS, Image
+from logitmus.core.causes import Cause
 from logitmus.core.events import Judged, Related
 from logitmus.core.finding import Grade, Judgement, Kind, Severity, Verdict
 from logitmus.core.floats import Array, ulp
@@ -228,7 +229,7 @@ class _Tally:
     by_convention: int = 0
     share: float = 0.0
     ulps: float = 0.0
-    why: set[str] = field(default_factory=set)
+    why: set[Cause] = field(default_factory=set)
     example: tuple[str, ...] = ()
 
     def add(self, pair: _Pair, judgements: tuple[Judgement, ...], *between: Subject) -> None:
@@ -267,13 +268,13 @@ class _Tally:
         )
 
 
-def _explanation(judgements: tuple[Judgement, ...], between: tuple[Subject, ...]) -> tuple[set[str], bool]:
+def _explanation(judgements: tuple[Judgement, ...], between: tuple[Subject, ...]) -> tuple[set[Cause], bool]:
     """The causes of the difference (findings of either, or differing conventions), and whether all are conventions."""
     findings = [f for judgement in judgements for f in judgement.findings if f.severity is not Severity.NOTE]
     if findings or not between:
         return {f.cause for f in findings}, bool(findings) and all(f.kind is Kind.CONVENTION for f in findings)
     differences = between[0].convention.differences(between[-1].convention)
-    return {f"convention:{name}={theirs}" for name, (_, theirs) in differences.items()}, bool(differences)
+    return {Cause.convention(name, theirs) for name, (_, theirs) in differences.items()}, bool(differences)
 
 
 def _similarity(first: str, second: str) -> float:

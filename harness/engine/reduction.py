@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from logitmus.core import causes
+from logitmus.core import catalogue
+from logitmus.core.causes import Cause
 from logitmus.core.events import Examined, Judged
 from logitmus.core.finding import Finding, Judgement, Kind, Severity, Verdict, smallness
 from logitmus.core.problem import ONCE, Problem
@@ -115,7 +116,7 @@ async def _reduce(example: Example, subject: Subject, calls: int) -> Examined:
     repeated = problem.but(manner=_AGAIN)
     if finding.kind is not Kind.CRASH and problem.manner == ONCE and subject.why_not(repeated) is None:
         (judgement,) = await judge([repeated])
-        changed = any(found.cause.startswith("changes:") for found in judgement.findings)
+        changed = any(found.cause.name == "changes" for found in judgement.findings)
         if changed or judgement.verdict in _RIGHT:
             return _conclude(finding, example, ("chance" if changed else "earlier_calls",))
 
@@ -164,9 +165,9 @@ def _conclude(original: Finding, smallest: Example, dependences: tuple[str, ...]
     finding, forbidden = smallest.finding, next((name for name in _FORBIDDEN if name in dependences), None)
     severe = forbidden in _TIMING or finding.severity is Severity.BUG
     if forbidden is not None and severe and finding.kind in (Kind.ACCURACY, Kind.SPECIAL):
-        cause = f"depends_on:{forbidden}"
+        cause = Cause.depends_on(forbidden)
         detail = "; ".join(filter(None, (finding.summary, finding.detail)))
         finding = replace(
-            finding, kind=Kind.INTEGRITY, cause=cause, summary=causes.summary(cause), detail=detail, alternatives=()
+            finding, kind=Kind.INTEGRITY, cause=cause, summary=catalogue.summary(cause), detail=detail, alternatives=()
         )
     return Examined(original, finding, smallest.problem, dependences)

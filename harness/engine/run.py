@@ -52,6 +52,7 @@ from logitmus.engine.planning import (
 )
 from logitmus.engine.recording import record
 from logitmus.engine.reduction import Reductions, reduce_findings
+from logitmus.engine.settling import Settlement
 from logitmus.execution.pool import AbstractPool, Limits, Observed, Pool, Ready, Waiting
 from logitmus.execution.registry import BackendSpec
 from logitmus.storage.store import MERGED, Store
@@ -94,7 +95,7 @@ def run(
     resumed = len(store)
     interrupted = False
     selection = selection or Selection()
-    relations = RelationChecks()
+    relations, settlement = RelationChecks(), Settlement()
     # Judging costs as much as the calls of many a framework: it goes on beside the workers.
     with closing(JudgePool(store) if judge is None else LocalJudgeQueue(store, judge)) as judging:
         try:
@@ -102,12 +103,14 @@ def run(
                 reductions, explorer = Reductions(store.settings), Explorer(store.settings)
                 ambiguities = Ambiguities()
                 events = _run_suite(problems, specs, store, workers, selection, judging, ambiguities)
-                yield from _observed(events, ambiguities, explorer, reductions, relations)
-                yield from _follow_up(store, workers, reductions, explorer, selection, judging, enough)
+                yield from settlement.watching(_observed(events, ambiguities, explorer, reductions, relations))
+                follow_up = _follow_up(store, workers, reductions, explorer, selection, judging, enough)
+                yield from settlement.watching(follow_up)
         except KeyboardInterrupt:
             interrupted = True
         store.commit()
-        yield from judging.ready(wait=True)
+        yield from settlement.watching(judging.ready(wait=True))
+    yield from settlement.settled()
     yield from relations.results(store)
     yield RunFinished(seconds=time.monotonic() - start, resumed=resumed, interrupted=interrupted)
 
@@ -119,17 +122,20 @@ def judge_run(store: Store, *, judge: SupportsJudge | None = None) -> Iterator[E
     identities, backends = without_follow_ups(store), store.backends()
     labels = tuple(dict.fromkeys(event.backend for event in backends))
     yield RunStarted(len(identities), labels, store.environment, store.settings)
-    yield from backends
+    settlement = Settlement()
+    yield from settlement.watching(backends)
     reductions, explorer, relations = Reductions(store.settings), Explorer(store.settings), RelationChecks()
     signatures: dict[tuple[object, ...], list[str]] = {}
     for identity in identities:
         signatures.setdefault(store.problem(identity).signature, []).append(identity)
     events = judge_problems(store, by_signature(signatures, store), judged_subjects(store), judge)
-    yield from _observed(events, explorer, reductions, relations)
+    yield from settlement.watching(_observed(events, explorer, reductions, relations))
     responder = FileResponder(store, LocalJudgeQueue(store, judge))
     if explorer.minutes:
-        yield from _observed(explorer.repeat(responder, exploration_problems(store)), reductions)
-    yield from reduce_findings(responder, reductions.worst_first(), reductions.calls)
+        explored = explorer.repeat(responder, exploration_problems(store))
+        yield from settlement.watching(_observed(explored, reductions))
+    yield from settlement.watching(reduce_findings(responder, reductions.worst_first(), reductions.calls))
+    yield from settlement.settled()
     yield from relations.results(store)
     interrupted = missing_calls(store) > 0 or (not backends and MERGED not in store.settings)
     yield RunFinished(seconds=time.monotonic() - start, resumed=len(store), interrupted=interrupted)

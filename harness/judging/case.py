@@ -8,9 +8,10 @@ from functools import cached_property
 
 import numpy as np
 
-from logitmus.core import causes
+from logitmus.core import catalogue
+from logitmus.core.causes import Cause
 from logitmus.core.finding import Finding, Judgement, Kind, Severity, Verdict
-from logitmus.core.floats import Array
+from logitmus.core.floats import Array, decimal
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
@@ -82,9 +83,9 @@ class Case:
             **fields,  # type: ignore[arg-type]
         )
 
-    def finding(self, kind: Kind, severity: Severity, cause: str, **fields: object) -> Finding:
+    def finding(self, kind: Kind, severity: Severity, cause: Cause, **fields: object) -> Finding:
         """A finding about this case."""
-        fields = {"summary": causes.summary(cause), "part": "", **fields}
+        fields = {"summary": catalogue.summary(cause), "part": "", **fields}
         return Finding(
             kind=kind,
             severity=severity,
@@ -96,7 +97,7 @@ class Case:
             **fields,  # type: ignore[arg-type]
         )
 
-    def worst_element(self, part: Assessment, where: Array, kind: Kind, severity: Severity, cause: str) -> Finding:
+    def worst_element(self, part: Assessment, where: Array, kind: Kind, severity: Severity, cause: Cause) -> Finding:
         """A finding about the element of `where` that uses most of its budget (else the first special value)."""
         compared, enclosure = part.compared, part.exact
         shares = np.where(compared.numeric, part.shares, np.inf)
@@ -110,7 +111,7 @@ class Case:
             part=part.part,
             detail=f"{int(where.sum())} of {where.size} values",
             expected=enclosure.describe(index),
-            observed=causes.number(compared.r[index], compared.dtype),
+            observed=decimal(compared.r[index], compared.dtype),
             row=index[0] if index else None,
             index=index[1] if len(index) > 1 else None,
             ulps=None if np.isnan(ulps) else ulps,

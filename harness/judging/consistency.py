@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from logitmus.core import causes
-from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
+from logitmus.core import catalogue
+from logitmus.core.causes import Cause
+from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict, part_name
 from logitmus.core.observation import Answered, Raised
 from logitmus.core.problem import Problem
 
@@ -21,7 +22,7 @@ _EFFECTS: Final = (Kind.ACCURACY, Kind.SPECIAL, Kind.INTEGRITY)
 OWN_ARITHMETIC: Final = ("forward_mode", "second_order")
 # A function may raise an exception here.
 _REFUSABLE: Final = ("backward_twice", "second_order")
-NO_SECOND_ORDER: Final = "raises:second_order"
+NO_SECOND_ORDER: Final = Cause("raises:second_order")
 
 
 def beside_plain(problem: Problem, outcome: Answered | Raised, judgement: Judgement) -> Judgement:
@@ -52,19 +53,19 @@ def _is_effect(finding: Finding, outcome: Answered, judgement: Judgement) -> boo
 
 def _changes(problem: Problem, outcome: Answered, judgement: Judgement, effects: Sequence[Finding]) -> Finding:
     """The finding that the result changed: a bug if it is now wrong. It shows the worst effect."""
-    parts = " and ".join(causes.part_name(part) for part in outcome.changed)
+    parts = " and ".join(part_name(part) for part in outcome.changed)
     verb = "differ" if len(outcome.changed) > 1 else "differs"
     message = f"the {parts} {verb} from the plain call's"
     if not effects:
         detail = f"{message}, inside the budget"
-        return _finding(problem, judgement, Severity.DIFFERENCE, f"changes:{problem.manner}", detail=detail)
+        return _finding(problem, judgement, Severity.DIFFERENCE, Cause.of("changes", problem.manner), detail=detail)
     shown = effects[0]
     found = _finding(
         problem,
         judgement,
         Severity.BUG,
-        f"changes:{problem.manner}",
-        detail="; ".join(filter(None, (message, f"{causes.part_name(shown.part)}: {shown.summary}", shown.detail))),
+        Cause.of("changes", problem.manner),
+        detail="; ".join(filter(None, (message, f"{part_name(shown.part)}: {shown.summary}", shown.detail))),
         expected=shown.expected,
         observed=shown.observed,
     )
@@ -78,7 +79,7 @@ def _raises(problem: Problem, outcome: Raised, judgement: Judgement) -> Finding:
         problem,
         judgement,
         severity,
-        f"raises:{problem.manner}",
+        Cause.of("raises", problem.manner),
         expected="the result of the plain call",
         observed=f"{outcome.type}: {outcome.message}"[:400],
     )
@@ -88,7 +89,7 @@ def _finding(
     problem: Problem,
     judgement: Judgement,
     severity: Severity,
-    cause: str,
+    cause: Cause,
     *,
     detail: str = "",
     expected: str = "the result of the plain call",
@@ -103,7 +104,7 @@ def _finding(
         dtype=problem.dtype,
         part="",
         cause=cause,
-        summary=causes.summary(cause),
+        summary=catalogue.summary(cause),
         detail=detail,
         expected=expected,
         observed=observed,

@@ -6,9 +6,11 @@ These rules need no exact value.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import numpy as np
 
+from logitmus.core.causes import Cause
 from logitmus.core.finding import Finding, Kind, Severity
 from logitmus.core.floats import FLOAT_DTYPES, dtype_name
 from logitmus.core.observation import Answered
@@ -17,13 +19,13 @@ from logitmus.judging.case import Case
 from logitmus.judging.neighbours import REFUSING, explanation, fitting_neighbours
 from logitmus.oracle.resolve import reduction_of
 
-SHAPE = "shape:"
+SHAPE: Final = "shape"
 
 
 def overwritten_inputs(case: Case, outcome: Answered, _: Sequence[Part]) -> Iterator[Finding]:
     """The call must not change its inputs."""
     for name in outcome.written:
-        cause = f"wrote_into:{name}"
+        cause = Cause.of("wrote_into", name)
         yield case.finding(
             Kind.INTEGRITY, Severity.BUG, cause, expected=f"{name} as before", observed=f"{name} changed"
         )
@@ -51,15 +53,25 @@ def undeclared_results(case: Case, outcome: Answered, _: Sequence[Part]) -> Iter
         if result.shape != shape or name not in FLOAT_DTYPES:
             expected, observed = f"{dtype}{list(shape)}", f"{name}{list(result.shape)}"
             yield case.finding(
-                Kind.CONTRACT, Severity.BUG, f"{SHAPE}{part}", part=part, expected=expected, observed=observed
+                Kind.CONTRACT, Severity.BUG, Cause.of(SHAPE, part), part=part, expected=expected, observed=observed
             )
         elif name != dtype and not (part == "grad_targets" and subject.convention.target_gradient == "none"):
             yield case.finding(
-                Kind.CLAIM, Severity.DIFFERENCE, f"dtype:{part}={name}", part=part, expected=dtype, observed=name
+                Kind.CLAIM,
+                Severity.DIFFERENCE,
+                Cause.of_choice("dtype", part, name),
+                part=part,
+                expected=dtype,
+                observed=name,
             )
     if outcome.grad_logits is None and "logits" in subject.offer.gradients:
         yield case.finding(
-            Kind.CONTRACT, Severity.BUG, "no_gradient", part="grad_logits", expected="a gradient", observed="none"
+            Kind.CONTRACT,
+            Severity.BUG,
+            Cause("no_gradient"),
+            part="grad_logits",
+            expected="a gradient",
+            observed="none",
         )
 
 
@@ -73,13 +85,14 @@ def accepted_invalid_problem(case: Case, outcome: Answered, _: Sequence[Part]) -
     rule = explained.neighbour if explained else None
     plausible = bool(np.isfinite(outcome.loss.astype(np.float64)).all())
     documented = rule is not None and rule.name in subject.docs
+    cause, *others = explained.causes("accepted") if explained else [Cause("accepted:invalid")]
     yield case.finding(
         Kind.CONTRACT,
         Severity.BUG if documented else Severity.HAZARD if plausible else Severity.DIFFERENCE,
-        f"accepted:{rule}" if rule else "accepted:invalid",
+        cause,
         part="loss",
         expected=f"an exception ({case.refused})",
         observed=np.array2string(outcome.loss.reshape(-1)[:6].astype(np.float64), precision=6),
         detail=f"labels {problem.targets.reshape(-1)[:8].tolist()} with K = {problem.classes}",
-        alternatives=explained.others if explained else (),
+        alternatives=tuple(others),
     )

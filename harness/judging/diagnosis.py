@@ -20,6 +20,8 @@ from typing import Final
 
 import numpy as np
 
+from logitmus.core import catalogue
+from logitmus.core.causes import Cause
 from logitmus.core.finding import Finding, Grade, Kind, Severity
 from logitmus.core.floats import Array, format_of
 from logitmus.core.observation import Answered
@@ -87,23 +89,25 @@ def _neighbouring_convention(failure: Failure, _: Array) -> Iterator[Explained]:
         return
     case, part = failure.case, failure.part
     kind, weight = severity.of_contradiction(case.subject, name)
-    found = case.worst_element(part, part.failing, kind, weight, f"convention:{explained.neighbour}")
+    cause, *others = explained.causes("convention")
+    found = case.worst_element(part, part.failing, kind, weight, cause)
     summary = severity.contradiction(case.subject, name, value)
-    yield replace(found, summary=summary, alternatives=explained.others), part.failing
+    yield replace(found, summary=summary, alternatives=tuple(others)), part.failing
 
 
 def _special_values(failure: Failure, unexplained: Array) -> Iterator[Explained]:
     for cause, where in special_values(failure.part.compared).items():
         hit = unexplained & where
         if hit.any() and not (failure.within_a_wider_budget and cause == "spurious_underflow"):
-            weight = Severity.HAZARD if cause == "invented" else Severity.BUG
+            weight = catalogue.severity(cause)
             yield failure.case.worst_element(failure.part, hit, Kind.SPECIAL, weight, cause), hit
             unexplained = unexplained & ~hit
 
 
 def _inaccurate_numbers(failure: Failure, unexplained: Array) -> Iterator[Explained]:
     if unexplained.any():
-        cause, weight = _inaccuracy(failure)
+        cause = _inaccuracy(failure)
+        weight = catalogue.severity(cause)
         yield failure.case.worst_element(failure.part, unexplained, Kind.ACCURACY, weight, cause), unexplained
 
 
@@ -115,32 +119,32 @@ EXPLANATIONS: Final[tuple[Callable[[Failure, Array], Iterator[Explained]], ...]]
 )
 
 
-def special_values(compared: Compared) -> dict[str, Array]:
+def special_values(compared: Compared) -> dict[Cause, Array]:
     """Where a result has the wrong special value, or one in place of a number, by cause."""
     r, y = compared.r, compared.y
     f = format_of(compared.dtype)
     infinite, finite = np.isinf(r), np.isfinite(r)
     return {
-        "invented": np.isnan(y) & ~np.isnan(r),
-        "lost": np.isnan(r) & ~np.isnan(y),
-        "wrong_infinity": infinite & np.isinf(y) & (np.sign(r) != np.sign(y)),
-        "spurious_overflow": infinite & np.isfinite(y),
-        "missed_infinity": finite & np.isinf(y),
-        "saturated": (np.abs(r) == f.largest) & (np.abs(y) >= f.omega),
-        "spurious_underflow": (r == 0) & (y != 0) & (np.abs(y) < f.smallest_normal / f.u),
+        Cause("invented"): np.isnan(y) & ~np.isnan(r),
+        Cause("lost"): np.isnan(r) & ~np.isnan(y),
+        Cause("wrong_infinity"): infinite & np.isinf(y) & (np.sign(r) != np.sign(y)),
+        Cause("spurious_overflow"): infinite & np.isfinite(y),
+        Cause("missed_infinity"): finite & np.isinf(y),
+        Cause("saturated"): (np.abs(r) == f.largest) & (np.abs(y) >= f.omega),
+        Cause("spurious_underflow"): (r == 0) & (y != 0) & (np.abs(y) < f.smallest_normal / f.u),
     }
 
 
-def _inaccuracy(failure: Failure) -> tuple[str, Severity]:
+def _inaccuracy(failure: Failure) -> Cause:
     """The cause of inaccurate numbers: a mechanism confirmed by emulation, a grade, or "unexplained"."""
     part = failure.part
     name = mechanisms.reproducing(failure.case.problem, failure.case.subject, failure.outcome, part)
     if part.numeric_grade is Grade.B:
         if name in mechanisms.WEAK_SUMS:
-            return "weak_sum", Severity.NOTE
-        return "unexplained_within_b", Severity.DIFFERENCE
+            return Cause("weak_sum")
+        return Cause("unexplained_within_b")
     if part.numeric_grade is Grade.C and name is None:
-        return "unexplained_within_c", Severity.BUG
+        return Cause("unexplained_within_c")
     if part.numeric_grade is Grade.C and name in mechanisms.SUBTRACTING:
-        return "separate_logsumexp", Severity.BUG
-    return (f"mechanism:{name}" if name else "unexplained"), Severity.BUG
+        return Cause("separate_logsumexp")
+    return Cause.of("mechanism", name) if name else Cause("unexplained")

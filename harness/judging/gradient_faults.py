@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from logitmus.core.causes import Cause
 from logitmus.core.floats import Array, format_of
 from logitmus.core.observation import Answered
 from logitmus.core.subject import Precision, Subject
@@ -21,8 +22,8 @@ from logitmus.judging.neighbours import Explanation
 from logitmus.oracle.gradient_variants import BY_LOGITS, VARIANTS
 from logitmus.oracle.question import Question
 
-GRADIENT: Final = "gradient:"
-GRADIENT_OF: Final = "gradient_of:"
+GRADIENT: Final = "gradient"
+GRADIENT_OF: Final = "gradient_of"
 # Fields about special values (NaN for a limit, say), which are a choice for each part and not a different formula.
 _SPECIAL: Final = frozenset(
     {"ignored_row", "zero_times_infinity", "infinite_logits", "overflowing_shift", "all_ignored_mean"}
@@ -40,9 +41,9 @@ class Fault:
         where: the wrong values that it explains.
     """
 
-    cause: str
+    cause: Cause
     where: Array
-    others: tuple[str, ...] = ()
+    others: tuple[Cause, ...] = ()
 
 
 def named(
@@ -65,15 +66,14 @@ def named(
     # A wrong number is evidence; NaN alone may have any cause.
     causes = list(_fitting(bench, subject, outcome, part)) if (where & part.compared.numeric).any() else []
     if explained is not None and explained.neighbour.name not in _SPECIAL:
-        others = [text for text in explained.others if text.partition("=")[0] not in _SPECIAL]
-        causes += [GRADIENT_OF + text for text in (str(explained.neighbour), *others)]
+        causes += [cause for cause in explained.causes(GRADIENT_OF) if cause.field not in _SPECIAL]
     if not causes:
         return None
-    where = where if causes[0].startswith(GRADIENT) else part.failing
+    where = where if causes[0].name == GRADIENT else part.failing
     return Fault(causes[0], where, tuple(causes[1:]))
 
 
-def _fitting(bench: Bench, subject: Subject, outcome: Answered, part: Assessment) -> Iterator[str]:
+def _fitting(bench: Bench, subject: Subject, outcome: Answered, part: Assessment) -> Iterator[Cause]:
     """The variants for which the gradient is right wherever the exact gradient is a number."""
     result = dict(present_parts(subject, outcome))[part.part]
     counted = part.judged & np.isfinite(part.compared.y)
@@ -84,7 +84,7 @@ def _fitting(bench: Bench, subject: Subject, outcome: Answered, part: Assessment
             continue
         for question in modify(part.answer.question, bench.problem):
             if _fits(bench, subject, question, part.part, result, counted):
-                yield GRADIENT + name
+                yield Cause.of(GRADIENT, name)
                 break
 
 

@@ -38,6 +38,7 @@ from typing import Final
 
 import numpy as np
 
+from logitmus.core.causes import Cause
 from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.core.observation import Answered, Crashed, Garbled, NotRun, Outcome, OutOfMemory, Raised, TimedOut
 from logitmus.core.problem import Problem
@@ -69,7 +70,7 @@ def negative_zeros(case: Case, _: Answered, parts: Sequence[Part]) -> Iterator[F
     loss = parts[0].elements
     where = (loss.compared.r == 0) & np.signbit(loss.compared.r) & (loss.compared.y == 0) & loss.judged
     if where.any():
-        yield case.worst_element(loss, where, Kind.SPECIAL, Severity.NOTE, "negative_zero")
+        yield case.worst_element(loss, where, Kind.SPECIAL, Severity.NOTE, Cause("negative_zero"))
 
 
 # No exact value is needed, and no part of the result is assessed.
@@ -133,7 +134,7 @@ def _judge_exception(case: Case, outcome: Raised) -> Judgement:
 
 def _judge_result(case: Case, outcome: Answered) -> Judgement:
     findings = _apply(CALL_RULES, case, outcome, ())
-    if case.refused is not None or any(finding.cause.startswith(contract.SHAPE) for finding in findings):
+    if case.refused is not None or any(finding.cause.name == contract.SHAPE for finding in findings):
         return case.judgement(Verdict.FINDING, findings=findings, rows=case.problem.rows, grade=Grade.F)
     if not case.has_answer:
         reason = "no exact answer exists (no classes, or an infinite weight or target)"
@@ -142,7 +143,7 @@ def _judge_result(case: Case, outcome: Answered) -> Judgement:
     if not all(part.passes for part in parts):
         defined = neighbours.by_the_definition(case.bench, case.subject, outcome)
         if defined is not None:
-            note = case.finding(Kind.CONVENTION, Severity.NOTE, f"convention:{defined.change}")
+            note = case.finding(Kind.CONVENTION, Severity.NOTE, Cause.of("convention", defined.change))
             return _sum_up(case, defined.parts, [*findings, note])
     return _sum_up(case, parts, [*findings, *_apply(VALUE_RULES, case, outcome, parts)])
 

@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 import numpy as np
 
+from logitmus.core.causes import Cause
 from logitmus.core.convention import FIELDS, PORTABLE, Convention
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Problem
@@ -53,6 +54,10 @@ class Explanation:
 
     neighbour: Neighbour
     others: tuple[str, ...] = ()
+
+    def causes(self, name: str) -> list[Cause]:
+        """The neighbour, and then the others, as causes of this name."""
+        return [Cause.of(name, change) for change in (str(self.neighbour), *self.others)]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from logitmus.core.causes import Cause
 from logitmus.core.convention import PORTABLE
 from logitmus.core.finding import Finding, Kind
 from logitmus.core.observation import Answered
@@ -42,7 +43,7 @@ def differs_from_portable(case: Case, outcome: Answered, parts: Sequence[Part]) 
     for name, (own, other) in declared.differences(portable).items():
         if not _matters(case, outcome, name, other):
             continue
-        cause, weight = f"convention:{name}={own}", severity.of_difference(name, own)
+        cause, weight = Cause.convention(name, own), severity.of_difference(name, own)
         if outside:
             elements = outside[0].elements
             yield case.worst_element(elements, elements.failing, Kind.CONVENTION, weight, cause)

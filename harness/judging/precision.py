@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from logitmus.core.causes import Cause
 from logitmus.core.finding import Finding, Kind, Severity
 from logitmus.core.observation import Answered
 from logitmus.core.subject import Precision
@@ -46,7 +47,7 @@ def coarser_precision(case: Case, outcome: Answered, parts: Sequence[Part]) -> l
     elements = [part.elements for part in in_float32]
     worst = max((e for e in elements if e.failing.any()), key=lambda e: e.share, default=parts[0].elements)
     where = worst.failing if worst.failing.any() else worst.judged
-    cause = f"effective_precision:storage={storage},arithmetic={arithmetic}"
+    cause = Cause.of("effective_precision", f"storage={storage},arithmetic={arithmetic}")
     return [case.worst_element(worst, where, kind, Severity.DIFFERENCE, cause)]
 
 

@@ -18,16 +18,16 @@ from typing import Final
 
 import numpy as np
 
-from logitmus.core import causes
+from logitmus.core.causes import Cause
 from logitmus.core.finding import Finding, Kind, Severity
-from logitmus.core.floats import Array, format_of
+from logitmus.core.floats import Array, decimal, format_of
 from logitmus.core.observation import Answered
 from logitmus.judging.assessment import Part
 from logitmus.judging.bench import Bench
 from logitmus.judging.case import Case
 from logitmus.oracle.question import Question
 
-CAUSE: Final = "second_derivative:"
+CAUSE: Final = "second_derivative"
 
 
 def second_derivative(case: Case, outcome: Answered, parts: Sequence[Part]) -> Iterator[Finding]:
@@ -57,11 +57,11 @@ def second_derivative(case: Case, outcome: Answered, parts: Sequence[Part]) -> I
             yield case.finding(
                 Kind.INTEGRITY,
                 Severity.BUG,
-                CAUSE + name,
+                Cause.of(CAUSE, name),
                 row=row,
                 index=index,
-                expected=causes.number(exact[row, index], compared.dtype),
-                observed=causes.number(result[row, index], compared.dtype),
+                expected=decimal(exact[row, index], compared.dtype),
+                observed=decimal(result[row, index], compared.dtype),
                 detail=f"{int(where.any(axis=1).sum())} of {question.rows} rows",
             )
             return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from logitmus.core import causes
 from logitmus.core.convention import FIELDS
 from logitmus.core.finding import Kind, Severity
 from logitmus.core.subject import Subject
@@ -27,7 +26,7 @@ def of_contradiction(subject: Subject, name: str) -> tuple[Kind, Severity]:
 def contradiction(subject: Subject, name: str, value: str) -> str:
     """The declared value of a field, its source, and the measured value."""
     source = f"{subject.held_to} has" if subject.held_to else "declared is"
-    return f"{source} {causes.chosen(subject.convention, name)}; measured: {FIELDS[name].values[value]}"
+    return f"{source} {subject.convention.describe(name)}; measured: {FIELDS[name].values[value]}"
 
 
 def of_difference(name: str, value: str) -> Severity:

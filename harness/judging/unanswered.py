@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from logitmus.core import causes
+from logitmus.core.causes import Cause
 from logitmus.core.convention import PORTABLE
 from logitmus.core.finding import Finding, Kind, Severity
 from logitmus.core.observation import Crashed, Garbled, OutOfMemory, Raised, TimedOut
@@ -24,27 +24,29 @@ def unexpected_exception(case: Case, outcome: Raised) -> Finding | None:
     if name is None:
         unsupported = outcome.type in ("NotImplementedError", "UnimplementedError")
         weight = Severity.DIFFERENCE if unsupported else Severity.BUG
-        return case.finding(Kind.CONTRACT, weight, f"raised:{outcome.type}", expected="an answer", observed=observed)
+        cause = Cause.of("raised", outcome.type)
+        return case.finding(Kind.CONTRACT, weight, cause, expected="an answer", observed=observed)
     if getattr(convention, name) == "wrap" and bool(np.isnan(case.question.forced).any()):
         return None  # a label is wrapped once at most: beyond that an exception is as right as NaN
     kind, weight = severity.of_contradiction(subject, name)
     if subject.held_to and getattr(PORTABLE, name) == "error":  # it refuses what its reference lets pass
         weight = Severity.NOTE
-    expected = causes.chosen(convention, name)
-    return case.finding(kind, weight, f"convention:{name}=error", expected=expected, observed=observed)
+    cause, expected = Cause.convention(name, "error"), convention.describe(name)
+    return case.finding(kind, weight, cause, expected=expected, observed=observed)
 
 
 def no_response(case: Case, outcome: Crashed | TimedOut | OutOfMemory | Garbled) -> Finding:
     """The finding about a call that did not return a result."""
     match outcome:
         case Crashed(status, stderr):
-            kind, cause, observed, detail = Kind.CRASH, f"crashed:{status}", status, stderr[-600:]
+            kind, cause, observed, detail = Kind.CRASH, Cause.of("crashed", status), status, stderr[-600:]
         case TimedOut(seconds):
             calls = "" if case.problem.manner == ONCE else " to all calls of this problem together"
-            kind, cause, observed, detail = Kind.TIMEOUT, "timeout", f"no answer within {seconds:g} s{calls}", ""
+            kind, cause, detail = Kind.TIMEOUT, Cause("timeout"), ""
+            observed = f"no answer within {seconds:g} s{calls}"
         case OutOfMemory(limit):
             observed = f"passed {limit / 2**30:.1f} GiB of memory"
-            kind, cause, detail = Kind.CRASH, "out_of_memory", ""
+            kind, cause, detail = Kind.CRASH, Cause("out_of_memory"), ""
         case Garbled(reason):
-            kind, cause, observed, detail = Kind.CONTRACT, "garbled", reason, reason
+            kind, cause, observed, detail = Kind.CONTRACT, Cause("garbled"), reason, reason
     return case.finding(kind, Severity.BUG, cause, expected="an answer", observed=observed, detail=detail)

@@ -42,11 +42,9 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def covers(self, finding: Finding) -> bool:
         """Whether it matches this finding, or a cause that explains it as well, whatever the date."""
-        head = finding.cause.partition(":")[0]
-        causes = [finding.cause, *(text if ":" in text else f"{head}:{text}" for text in finding.alternatives)]
         return (
             fnmatchcase(finding.subject, self.subject)
-            and any(fnmatchcase(cause, self.cause) for cause in causes)
+            and any(fnmatchcase(cause, self.cause) for cause in (finding.cause, *finding.alternatives))
             and self.kind in (None, finding.kind)
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from logitmus.core import catalogue
 from logitmus.results import wording
 from logitmus.results.groups import Group
 
@@ -56,7 +57,7 @@ class FindingView:
             error=wording.measure(finding),
             depends_on=wording.depends(group.dependences),
             alternatives=wording.doubt(finding),
-            impact=wording.why(finding),
+            impact=catalogue.impact(finding.cause),
             cause=finding.cause,
             accepted=group.acceptance,
         )

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
-from typing import Final
 
+from logitmus.core import catalogue
+from logitmus.core.causes import Cause
 from logitmus.core.events import Examined
 from logitmus.core.finding import Finding, smallness
 from logitmus.core.problem import Problem
 from logitmus.core.subject import SubjectId
 from logitmus.results import wording
 
-Key = tuple[str, str, str, str, tuple[str, ...]]
-# What these allow for is a wider budget, inside which any small fault lies: by the causes that take precedence.
-_LESSER: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        "unexplained_within_b": ("unexplained",),
-        "unexplained_within_c": ("separate_logsumexp", "unexplained"),
-        "convention:wide_inputs=narrowed": ("unexplained",),
-    }
-)
+Key = tuple[str, str, str, Cause, tuple[Cause, ...]]
 
 
 @dataclass(slots=True)
@@ -33,7 +24,7 @@ class Group:
         finding, problem: the smallest that shows it; once it was examined, the simplest. count: such findings, over all
             subjects. accepted: how many of these a person has accepted; reasons: and why.
         cells: the (subject, family) pairs that have it.
-        dependences: what it was found to depend on (`phrases.dependence`).
+        dependences: what it was found to depend on (`catalogue.dependence`).
     """
 
     finding: Finding
@@ -104,7 +95,7 @@ def fold(finding: Finding) -> Key:
     return SubjectId.parse(finding.subject).backend, kind, severity, cause, finding.alternatives
 
 
-def names(of: Key, subject: str, cause: str) -> bool:
+def names(of: Key, subject: str, cause: Cause) -> bool:
     """Whether it tells of this subject's backend, and names this cause alone."""
     return (of[0], of[3], of[4]) == (SubjectId.parse(subject).backend, cause, ())
 
@@ -116,7 +107,7 @@ def without_lesser(groups: list[Group]) -> list[Group]:
         greater = next(
             (
                 other
-                for cause in _LESSER.get(group.finding.cause, ())
+                for cause in catalogue.yields_to(group.finding.cause)
                 for other in groups
                 if other.finding.cause == cause and group.subjects <= other.subjects and group.count < other.count
             ),

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from logitmus.cases.metamorphic import RELATIONS
-from logitmus.core import causes
+from logitmus.core import catalogue
+from logitmus.core.causes import Cause
 from logitmus.core.events import Related
 from logitmus.core.subject import SubjectId
 from logitmus.results import wording
@@ -100,10 +101,9 @@ def _budgets(share: float) -> str:
     return f"{wording.amount(share)}x both error budgets"
 
 
-def _cause(cause: str) -> str:
+def _cause(cause: Cause) -> str:
     """A cause briefly: its finding explains it."""
-    head, _, choice = cause.partition(":")
-    return choice.replace("=", " = ") if head == "convention" else causes.summary(cause)
+    return f"{cause.field} = {cause.value}" if cause.name == "convention" else catalogue.summary(cause)
 
 
 def _alike(related: Iterable[Related], words: Callable[[Related], str]) -> tuple[tuple[str, str], ...]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from logitmus.core.backend import Function
 from logitmus.core.errors import LogitmusError
-from logitmus.core.events import BackendReady, Event, Examined, Judged
+from logitmus.core.events import BackendReady, Event, Examined, Judged, Settled
 from logitmus.core.finding import Finding
 from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import REDUCTIONS, Problem
@@ -61,7 +61,7 @@ class Reproduction:
     """One finding, ready to be shown again.
 
     Attributes:
-        finding, problem, subject, outcome: what was seen. dependences: what it depends on (`phrases.dependence`).
+        finding, problem, subject, outcome: what was seen. dependences: what it depends on (`catalogue.dependence`).
         framework: the registered name of its backend. function: what that backend declares (None: it is `own`).
         part: the result that the finding is about, "" for the whole call.
         right: what the value concerned may be; None: the finding is about no value.
@@ -125,6 +125,8 @@ def _found(events: Iterable[Event], wanted: str) -> tuple[Examined, BackendReady
                 known.update((finding.id, Examined(finding, finding, problem)) for finding in judgement.findings)
             case Examined(of, finding, _, _):
                 known[of.id] = known[finding.id] = event
+            case Settled(of, _, Finding() as finding, problem, dependences):
+                known[finding.id] = Examined(of, finding, problem, dependences)
             case _:
                 pass
     hits = {

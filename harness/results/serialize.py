@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from logitmus.core.causes import Cause
 from logitmus.core.convention import PORTABLE
 from logitmus.core.finding import Verdict
 from logitmus.core.subject import Subject
@@ -87,9 +88,14 @@ def _group(group: Group) -> dict[str, Any]:
             "ulps": finite(finding.ulps),
             "share": finite(finding.share),
             "detail": finding.detail,
-            "alternatives": list(finding.alternatives),
+            "alternatives": [_alternative(cause) for cause in finding.alternatives],
         },
     }
+
+
+def _alternative(cause: Cause) -> str:
+    """Conventions as "field=value", other causes in full: this is how the schema has it."""
+    return cause.detail if cause.name in ("convention", "accepted") else cause
 
 
 def _declared(subject: Subject | None) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from logitmus.core.events import (
@@ -21,12 +21,11 @@ from logitmus.core.events import (
     Related,
     RunFinished,
     RunStarted,
+    Settled,
 )
 from logitmus.core.finding import Finding, Grade, Judgement, Severity, Verdict
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
-from logitmus.engine.disambiguation import Ambiguities, candidates
-from logitmus.judging import severity as weights
 from logitmus.results import wording
 from logitmus.results.detection_power import Power
 from logitmus.results.groups import Group, Key, fold, names, without_lesser, worst_first
@@ -125,7 +124,7 @@ class Summary:
         self.verdicts: Counter[Verdict] = Counter()
         self._groups: dict[Key, Group] = {}
         self._examined: dict[Key, Examined] = {}
-        self._ambiguities = Ambiguities()
+        self._settled: dict[Key, Settled] = {}
 
     def add(self, event: Event) -> None:
         """Take one event in."""
@@ -142,6 +141,8 @@ class Summary:
                 self._judged(problem, judgement)
             case Examined(of):
                 self._examined[fold(of)] = event
+            case Settled(of):
+                self._settled[(*of.key, of.alternatives)] = event
             case Related():
                 self.related.append(event)
             case Explored():
@@ -163,7 +164,6 @@ class Summary:
         if problem.id not in self.problems:
             self.problems.add(problem.id)
             self.rows += problem.rows
-        self._ambiguities.add(judgement, problem)
         for finding in judgement.findings:
             key = (*finding.key, finding.alternatives)
             group = self._groups.get(key)
@@ -202,22 +202,21 @@ class Summary:
     def groups(self) -> list[Group]:
         """Findings of one backend with one kind, severity and cause: the worst first, and of these the most frequent.
 
-        Where several conventions explain a finding, and another finding of the same subject names one of them alone,
-        it is counted with that one; where all but one are refuted by what is as declared, it names the one.
+        A finding with several possible causes counts with the group of the one that the run settled on (`Settled`).
         """
         folded: dict[Key, Group] = {}
         for key in sorted(self._groups, key=lambda key: (bool(key[-1]), key)):
-            subject, _, _, cause, alternatives = key
+            subject = key[0]
             group = self._groups[key].copy()
-            settled = self._ambiguities.resolved(subject, candidates(group.finding)) if alternatives else None
-            if settled is not None:
-                named = settled if ":" in settled else f"{cause.partition(':')[0]}:{settled}"
-                certain = next((one for of, one in folded.items() if names(of, subject, named)), None)
+            settled = self._settled.get(key)
+            if settled is not None and settled.certain is not None:
+                certain = next((group for of, group in folded.items() if names(of, subject, settled.certain)), None)
                 if certain is not None:
                     certain.absorb(group, as_example=False)
                     continue
-            if alternatives:
-                self._settle(group)
+            if settled is not None and settled.finding is not None:
+                group.finding, group.problem = settled.finding, settled.problem
+                group.dependences = settled.dependences
             if fold(group.finding) in folded:
                 folded[fold(group.finding)].absorb(group)
             else:
@@ -231,24 +230,6 @@ class Summary:
             else:
                 told[fold(group.finding)] = group
         return worst_first(without_lesser(list(told.values())))
-
-    def _settle(self, group: Group) -> None:
-        """Name the one convention that is left, where all others that would explain it are refuted."""
-        subject = self.subjects.get(group.finding.subject)
-        fitting = candidates(group.finding)
-        if subject is None or not group.finding.cause.startswith("convention:") or any(":" in text for text in fitting):
-            return
-        left = self._ambiguities.not_refuted(subject, fitting)
-        if len(left) == 1:
-            if fold(group.finding) in self._examined:
-                group.show(self._examined[fold(group.finding)])
-            name, _, value = left[0].partition("=")
-            kind, severity = weights.of_contradiction(subject, name)
-            words = weights.contradiction(subject, name, value)
-            cause = f"convention:{left[0]}"
-            group.finding = replace(
-                group.finding, kind=kind, severity=severity, cause=cause, summary=words, alternatives=()
-            )
 
     def tally(self) -> dict[Severity, int]:
         """How many groups of each severity."""

@@ -8,10 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from logitmus.core import causes
-from logitmus.core.causes import part_name
-from logitmus.core.finding import Finding, Grade, Kind, Severity
-from logitmus.core.floats import Array
+from logitmus.core import catalogue
+from logitmus.core.finding import Finding, Grade, Kind, Severity, part_name
+from logitmus.core.floats import Array, decimal
 from logitmus.core.problem import DEFAULT_REDUCTION, ONCE, Problem
 from logitmus.core.subject import SubjectId
 
@@ -96,13 +95,6 @@ _CALLED: Final = {
 }
 
 
-def why(finding: Finding) -> str:
-    """Why it matters, in a sentence; empty where nothing more is to be said."""
-    head, _, tail = finding.cause.partition(":")
-    field = tail.partition("=")[0]
-    return _WHY.get(field) or _WHY.get(head, "")
-
-
 def question(problem: Problem, row: int | None) -> str:
     """The problem in a line: the row concerned (or one that shows the most), its target, and the options."""
     rows, classes = problem.rows, problem.classes
@@ -174,7 +166,7 @@ def _numbers(values: Array) -> Iterator[str]:
     """Each value exactly where seven digits can, else by the fewest digits that name it in its own dtype."""
     for value in values.astype(np.float64).tolist():
         brief = f"{value:.7g}"
-        yield brief if float(brief) == value else causes.number(value, values.dtype.name)
+        yield brief if float(brief) == value else decimal(value, values.dtype.name)
 
 
 def where(finding: Finding) -> str:
@@ -189,13 +181,13 @@ def doubt(finding: Finding) -> str:
     """Which other conventions explain it as well, and that nothing told them apart; "" where it is certain."""
     if not finding.alternatives:
         return ""
-    others = "; ".join(causes.summary(text if ":" in text else f"convention:{text}") for text in finding.alternatives)
+    others = "; ".join(map(catalogue.summary, finding.alternatives))
     return f"{others} (no problem that this function supports distinguishes them)"
 
 
 def depends(dependences: Iterable[str]) -> str:
     """What an answer depends on, "" where on nothing."""
-    return "; ".join(causes.dependence(name) for name in dependences)
+    return "; ".join(catalogue.dependence(name) for name in dependences)
 
 
 def repro(finding: Finding, run: str = "RUN") -> str:

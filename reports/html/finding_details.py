@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from logitmus.core.causes import Cause
 from logitmus.core.problem import MANNERS, ONCE, Problem
 from logitmus.core.subject import Subject, SubjectId
 from logitmus.results import wording
@@ -66,9 +67,10 @@ class FindingDetails:
         )
 
 
-def _docs(cause: str, subject: Subject | None) -> str:
-    field = cause.partition(":")[2].partition("=")[0]
-    return wording.link(subject.docs.get(field) or subject.docs.get("", "")) if subject is not None else ""
+def _docs(cause: Cause, subject: Subject | None) -> str:
+    if subject is None:
+        return ""
+    return wording.link(subject.docs.get(cause.field or "") or subject.docs.get("", ""))
 
 
 def _options(problem: Problem) -> list[tuple[str, str]]:

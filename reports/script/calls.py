@@ -16,7 +16,7 @@ _REPEATED: Final = 40  # calls, where chance decides
 def scenario(reproduction: Reproduction) -> dict[str, Any]:
     """Calls besides the problem itself, if the result depends on them."""
     problem = reproduction.problem
-    occasions = {problem.manner, reproduction.finding.cause.partition(":")[2], *reproduction.dependences}
+    occasions = {problem.manner, reproduction.finding.cause.detail, *reproduction.dependences}
     # The state of a user's function may differ in a fresh process.
     others = bool(occasions & {"after_others", "earlier_calls"}) or reproduction.own is not None
     by_chance = bool(occasions & {"chance", "again"})

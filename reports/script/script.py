@@ -17,7 +17,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from logitmus import __version__
-from logitmus.core import causes
+from logitmus.core import catalogue
 from logitmus.core.finding import Finding
 from logitmus.core.observation import Crashed, OutOfMemory, Raised, TimedOut
 from logitmus.core.problem import DEFAULT_REDUCTION, DERIVATIVES, Problem
@@ -76,7 +76,7 @@ def _template() -> Template:
 def _mode(reproduction: Reproduction) -> tuple[str, dict[str, Any]]:
     """The mode of the script, which decides how it recognises the fault, and the values that this needs."""
     finding, outcome = reproduction.finding, reproduction.outcome
-    head, _, tail = finding.cause.partition(":")
+    head, tail = finding.cause.name, finding.cause.detail
     if isinstance(outcome, Crashed | TimedOut | OutOfMemory):
         seconds = outcome.seconds if isinstance(outcome, TimedOut) else _CRASH_SECONDS
         return "dies", {"seconds": seconds, "memory": outcome.limit if isinstance(outcome, OutOfMemory) else None}
@@ -300,7 +300,7 @@ def _story(reproduction: Reproduction) -> Code:
 
 
 def _depends(dependences: tuple[str, ...]) -> str:
-    return f"It depends on {'; '.join(map(causes.dependence, dependences))}" if dependences else ""
+    return f"It depends on {'; '.join(map(catalogue.dependence, dependences))}" if dependences else ""
 
 
 def _comment(words: str) -> list[str]:

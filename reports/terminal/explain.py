@@ -8,7 +8,7 @@ from typing import Final
 
 from logitmus.conventions.declared import Saying
 from logitmus.conventions.explain import Explanation, Reading, fits
-from logitmus.core import causes
+from logitmus.core import catalogue
 
 WIDTH: Final = 100
 
@@ -92,7 +92,7 @@ def _gradient(explanation: Explanation) -> Iterator[str]:
         yield "The gradient fits nothing that was tried: no convention, and no known fault of a gradient."
         return
     for reading in explanation.gradient:
-        words = causes.gradient(reading.cause) if reading.cause else "the gradient of the loss, as defined"
+        words = catalogue.gradient(reading.cause) if reading.cause else "the gradient of the loss, as defined"
         yield _filled(f"The gradient is: {words} (reduction {reading.reduction})", 4)
 
 

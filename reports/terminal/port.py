@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
-from logitmus.core import causes
 from logitmus.core.convention import FIELDS
-from logitmus.core.floats import Array
+from logitmus.core.finding import part_name
+from logitmus.core.floats import Array, decimal
 from logitmus.core.observation import Answered, NotRun, Outcome, Raised
 from logitmus.core.problem import DEFAULT_REDUCTION, Problem
 from logitmus.porting.differences import Difference, Example
@@ -102,7 +102,7 @@ def _rows(difference: Difference) -> Iterator[tuple[str, str]]:
 
 def _shown(example: Example) -> list[tuple[str, str]]:
     """An example with the results of both functions."""
-    part = "" if example.part == "loss" else f"{causes.part_name(example.part)}: "
+    part = "" if example.part == "loss" else f"{part_name(example.part)}: "
     rows = [
         ("example", question(example.problem)),
         ("source", part + brief(example.source, example.part)),
@@ -177,6 +177,6 @@ def _numbers(array: Array) -> str:
     """`[[0, 0, 1], [0.5, nan, 2]]`."""
     if array.ndim == 0:
         value = array[()]
-        number = str(value) if array.dtype.kind in "iu" else causes.number(float(value), array.dtype.name)
+        number = str(value) if array.dtype.kind in "iu" else decimal(float(value), array.dtype.name)
         return number.removesuffix(".0")
     return f"[{', '.join(_numbers(np.asarray(element)) for element in array)}]"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from implementations import subject
 
+from logitmus.core.causes import Cause
 from logitmus.core.convention import PORTABLE, Convention
 from logitmus.core.events import Judged
 from logitmus.core.finding import Kind
@@ -93,27 +94,28 @@ def findings(found):
 
 
 @pytest.mark.parametrize(
-    "apart",
+    "choices",
     [
-        {"smoothing=dropped", "smoothing=others"},
-        {"mean_denominator=rows", "mean_denominator=kept"},
-        {"infinite_logits=nan", "infinite_logits=nan_where_met"},
-        {"log_base=2", "log_base=10", "inputs=log_probabilities"},
+        [("smoothing", "dropped"), ("smoothing", "others")],
+        [("mean_denominator", "rows"), ("mean_denominator", "kept")],
+        [("infinite_logits", "nan"), ("infinite_logits", "nan_where_met")],
+        [("log_base", "2"), ("log_base", "10"), ("inputs", "log_probabilities")],
     ],
 )
-def test_separating_problems_give_different_answers(apart: set[str]) -> None:
-    one = subject(DECLARED)
-    problems = separating(one, apart)
+def test_separating_problems_give_different_answers(choices: list[tuple[str, str]]) -> None:
+    tested = subject(DECLARED)
+    problems = separating(tested, [Cause.convention(*choice) for choice in choices])
     assert problems
     for problem in problems:
         assert problem.family == DISAMBIGUATION
-        assert one.why_not(problem) is None
-    keys = {text: tuple(resolve(p, DECLARED.but(**dict([text.split("=")]))).key for p in problems) for text in apart}
-    assert len(set(keys.values())) == len(apart)
+        assert tested.why_not(problem) is None
+    keys = {tuple(resolve(problem, DECLARED.but(**dict([choice]))).key for problem in problems) for choice in choices}
+    assert len(keys) == len(choices)
 
 
 def test_a_subject_that_takes_no_weights_is_not_asked_with_weights() -> None:
-    candidates = {"mean_denominator=kept", "mean_denominator=rows", "smoothing=others"}
+    choices = [("mean_denominator", "kept"), ("mean_denominator", "rows"), ("smoothing", "others")]
+    candidates = [Cause.convention(*choice) for choice in choices]
     assert any("weight" in problem.options for problem in separating(subject(DECLARED), candidates))
     bare = subject(DECLARED, options=frozenset())
     assert all(not problem.options for problem in separating(bare, candidates))

@@ -15,6 +15,7 @@ from implementations import RIGHT, WRONG, observe, subject
 from logitmus.cases.metamorphic import RELATIONS, Image
 from logitmus.cases.suite import suite
 from logitmus.checking.reference import problems
+from logitmus.core.causes import Cause
 from logitmus.core.convention import PORTABLE
 from logitmus.core.events import Related
 from logitmus.core.floats import FLOAT_DTYPES
@@ -179,9 +180,11 @@ def related(function: str, **more: object) -> Related:
 
 MANY = [
     related("kept"),
-    related("broken", broken=1, share=7.0, ulps=9.0, why=("separate_logsumexp",), example=("p1", "p2")),
-    related("endless", broken=1, share=float("inf"), ulps=float("inf"), why=("lost",), example=("p3", "p4")),
-    related("unlike", by_convention=4, identical=0, share=0.0, ulps=0.0, why=("convention:wide_inputs=narrowed",)),
+    related("broken", broken=1, share=7.0, ulps=9.0, why=(Cause("separate_logsumexp"),), example=("p1", "p2")),
+    related("endless", broken=1, share=float("inf"), ulps=float("inf"), why=(Cause("lost"),), example=("p3", "p4")),
+    related(
+        "unlike", by_convention=4, identical=0, share=0.0, ulps=0.0, why=(Cause("convention:wide_inputs=narrowed"),)
+    ),
 ]
 
 

@@ -11,6 +11,7 @@ from implementations import RIGHT, observe, subject
 from test_judge import IDEAS, causes, judged, rows_of
 
 from logitmus.checking.baseline import BaselineComparison
+from logitmus.core import catalogue
 from logitmus.core.backend import Inputs
 from logitmus.core.convention import PORTABLE
 from logitmus.core.events import Judged, RunFinished
@@ -106,7 +107,7 @@ def test_what_is_wrong_is_told_with_its_row(name: str, values: float | Array) ->
     assert (found.row, found.part, judgement.verdict) == (0, "", Verdict.FINDING)
     assert found.detail == "1 of 2 rows"
     assert abs(float(found.expected)) < 0.2
-    assert wording.why(found)
+    assert catalogue.impact(found.cause)
     assert "asked to second order" in wording.question(SEED, found.row)
 
 

@@ -12,7 +12,8 @@ from implementations import subject
 from logitmus.cases.planted.numpy.loss import at, log_softmax, one_hot, softmax
 from logitmus.conventions.explain import explain
 from logitmus.conventions.printed_numbers import ExplainError
-from logitmus.core import causes
+from logitmus.core import catalogue
+from logitmus.core.causes import Cause
 from logitmus.core.events import Judged
 from logitmus.core.finding import Judgement, Kind, Severity
 from logitmus.core.floats import FLOAT_DTYPES, Array, float_array
@@ -260,7 +261,7 @@ def test_a_wrong_loss_is_told_first() -> None:
 
 
 def test_every_misreading_is_said_in_words() -> None:
-    summaries = {causes.summary(f"gradient:{name}") for name in VARIANTS}
+    summaries = {catalogue.summary(Cause.of("gradient", name)) for name in VARIANTS}
     assert len(summaries) == len(VARIANTS)
     assert not any("_" in text for text in summaries)
 
@@ -287,14 +288,14 @@ def scaled(factors: list[float]) -> list[list[float]]:
 @pytest.mark.parametrize(
     ("factors", "causes"),
     [
-        ([2, -1], [""]),
+        ([2, -1], [None]),
         ([1, 1], ["gradient:upstream_ignored", "gradient:upstream_sum"]),
         ([-2, 1], ["gradient:negated"]),
         ([0.5, -0.25], ["gradient:divided_by_classes"]),
         ([3, 3], []),
     ],
 )
-def test_explain_says_what_a_gradient_is_right_for(factors: list[float], causes: list[str]) -> None:
+def test_explain_says_what_a_gradient_is_right_for(factors: list[float], causes: list[str | None]) -> None:
     found = explain(**QUESTION, gradient=scaled(factors))
     assert found.gradient is not None
     assert [reading.cause for reading in found.gradient] == causes

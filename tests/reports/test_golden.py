@@ -23,7 +23,8 @@ from logitmus.cases.planted.catalogue import ALL
 from logitmus.checking.result import CheckResult
 from logitmus.cli import main
 from logitmus.conventions.claims import Claims, claims
-from logitmus.core import causes
+from logitmus.core import catalogue
+from logitmus.core.causes import Cause
 from logitmus.core.events import Event, Examined, Explored, Judged, Reached, Related, RunFinished
 from logitmus.core.finding import Finding, Grade
 from logitmus.reports import junit, markdown
@@ -55,7 +56,7 @@ def events() -> Iterator[Event]:
         match event:
             case Judged(problem, judgement) if judgement.findings:
                 (finding,) = judgement.findings
-                finding = replace(finding, summary=causes.summary(finding.cause))
+                finding = replace(finding, summary=catalogue.summary(finding.cause))
                 if examined is None and finding.cause == "lost":
                     examined = Examined(finding, finding, problem, ("other_rows", "earlier_calls"))
                 yield Judged(problem, replace(judgement, findings=(finding,)))
@@ -68,10 +69,12 @@ def events() -> Iterator[Event]:
 
 def relations() -> Iterator[Related]:
     shared = {"relation": "gradient_sum", "pairs": 9, "by_convention": 0}
-    yield Related(subject=FUNCTION, **shared, identical=1, broken=3, share=7.0, ulps=3.2e13, why=("unexplained",))
+    yield Related(
+        subject=FUNCTION, **shared, identical=1, broken=3, share=7.0, ulps=3.2e13, why=(Cause("unexplained"),)
+    )
     yield Related(subject="beta:cross_entropy@cpu", **shared, identical=4, broken=0, share=0.2, ulps=1.0, why=())
     shared["by_convention"] = 9
-    why = ("convention:soft_target_gradient=plain",)
+    why = (Cause("convention:soft_target_gradient=plain"),)
     yield Related(subject="gamma:cross_entropy@cpu", **shared, identical=0, broken=0, share=0.0, ulps=0.0, why=why)
 
 

@@ -6,6 +6,7 @@ import datetime
 
 import pytest
 
+from logitmus.core.causes import Cause
 from logitmus.core.finding import Finding, Kind, Severity
 from logitmus.results.expectations import Acceptance, ExpectationsError, load
 
@@ -14,7 +15,7 @@ TODAY = datetime.date(2026, 6, 1)
 
 def finding(subject="torch:cross_entropy@cpu", cause="convention:mean_denominator=rows", **more) -> Finding:
     fields = {"kind": Kind.CONVENTION, "severity": Severity.DIFFERENCE, "problem": "p", "family": "f", **more}
-    return Finding(subject=subject, cause=cause, dtype="float32", part="loss", summary="", **fields)
+    return Finding(subject=subject, cause=Cause(cause), dtype="float32", part="loss", summary="", **fields)
 
 
 def written(tmp_path, text):
@@ -42,7 +43,7 @@ def test_an_expectation_covers_by_glob(tmp_path):
 
 
 def test_what_fits_an_accepted_cause_as_well_is_accepted(tmp_path):
-    other = finding(cause="convention:divisor=one", alternatives=("mean_denominator=rows",))
+    other = finding(cause="convention:divisor=one", alternatives=(Cause("convention:mean_denominator=rows"),))
     text = EXPECT.replace("convention:*", "convention:mean_denominator=*")
     _, accepted = judged(tmp_path, text, other, finding(cause=other.cause))
     assert accepted == [True, False]

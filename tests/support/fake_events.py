@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from implementations import subject
 
+from logitmus.core.causes import Cause
 from logitmus.core.convention import PORTABLE
 from logitmus.core.events import BackendFailed, BackendReady, Event, Judged, Progressed, RunFinished, RunStarted
 from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
@@ -89,7 +90,7 @@ def _finding(chance: random.Random, about: dict[str, str], problem: Problem) -> 
         **about,
         kind=kind,
         severity=severity,
-        cause=cause,
+        cause=Cause(cause),
         part=chance.choice(["loss", "grad_logits"]),
         summary=f"what {cause} means",
         expected="[0.7436683806286791, 0.7436683806286792]",

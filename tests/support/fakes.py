@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from logitmus.core.causes import Cause
 from logitmus.core.convention import Convention
 from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.core.floats import FLOAT_DTYPES
@@ -89,6 +90,6 @@ class FakeJudge:
         if isinstance(outcome, Answered) and outcome.loss.flat[0] % 2 == 0:
             return Judgement(**about, verdict=Verdict.PASS, grade=Grade.A, rows=4)
         found = Finding(
-            **about, kind=Kind.ACCURACY, severity=self.severity, part="loss", cause="odd", summary="it is odd"
+            **about, kind=Kind.ACCURACY, severity=self.severity, part="loss", cause=Cause("odd"), summary="it is odd"
         )
         return Judgement(**about, verdict=Verdict.FINDING, grade=Grade.F, rows=4, findings=(found,))
