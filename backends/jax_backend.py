@@ -13,7 +13,7 @@ import numpy as np
 from logitmus.core.backend import ALL_MANNERS, Backend, Function, Inputs, Outputs, Usage, differentiated
 from logitmus.core.convention import Convention
 from logitmus.core.floats import Array
-from logitmus.core.problem import ONCE
+from logitmus.core.problem import ONCE, TargetKind
 from logitmus.core.subject import Offer, Precision, same_precision
 
 
@@ -162,8 +162,8 @@ _PRECISION = {
     **same_precision(half_storage="result"),
     "float64": Precision("float32", "float32", "float32"),  # without x64; with it, see `variant_precision`
 }
-_LABEL_OFFER = Offer(targets="labels", manners=ALL_MANNERS, gradients=frozenset({"logits"}))
-_PROBABILITY_OFFER = Offer(targets="probabilities", manners=ALL_MANNERS)
+_LABEL_OFFER = Offer(targets=TargetKind.LABELS, manners=ALL_MANNERS, gradients=frozenset({"logits"}))
+_PROBABILITY_OFFER = Offer(targets=TargetKind.PROBABILITIES, manners=ALL_MANNERS)
 
 _HELPERS = {
     "one_hot": "jax.nn.one_hot({targets}, K)",

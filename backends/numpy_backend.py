@@ -10,6 +10,7 @@ import numpy as np
 from logitmus.core.backend import ALL_LAYOUTS, REPEATED, Backend, Call, Function, Inputs, Outputs
 from logitmus.core.convention import Convention
 from logitmus.core.floats import Array
+from logitmus.core.problem import TargetKind
 from logitmus.core.subject import Offer, same_precision
 
 
@@ -87,7 +88,9 @@ BACKEND = Backend(
         Function(
             name="textbook",
             call=_labels,
-            offer=Offer(targets="labels", layouts=ALL_LAYOUTS, manners=REPEATED, gradients=frozenset({"logits"})),
+            offer=Offer(
+                targets=TargetKind.LABELS, layouts=ALL_LAYOUTS, manners=REPEATED, gradients=frozenset({"logits"})
+            ),
             convention=_IEEE,
             precision=_PRECISION,
             docs=_DOCS,
@@ -95,7 +98,7 @@ BACKEND = Backend(
         Function(
             name="textbook.probabilities",
             call=_probabilities,
-            offer=Offer(targets="probabilities", layouts=ALL_LAYOUTS, manners=REPEATED),
+            offer=Offer(targets=TargetKind.PROBABILITIES, layouts=ALL_LAYOUTS, manners=REPEATED),
             convention=_IEEE.but(zero_times_infinity="nan"),
             precision=_PRECISION,
             docs=_DOCS,

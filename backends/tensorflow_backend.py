@@ -11,7 +11,7 @@ from typing import Any, Final
 from logitmus.core.backend import ALL_MANNERS, Backend, Function, Inputs, Outputs, Usage, differentiated
 from logitmus.core.convention import Convention
 from logitmus.core.floats import Array
-from logitmus.core.problem import ONCE
+from logitmus.core.problem import ONCE, TargetKind
 from logitmus.core.subject import Offer, Precision, same_precision
 
 _DEVICES: Final = {"cpu": "CPU", "cuda": "GPU"}
@@ -263,8 +263,8 @@ def _keras(
 
 
 _REDUCTIONS = ("none", "sum", "mean")
-_SPARSE_OFFER = Offer(targets="labels", manners=ALL_MANNERS, gradients=frozenset({"logits"}))
-_DENSE_OFFER = Offer(targets="probabilities", manners=ALL_MANNERS)
+_SPARSE_OFFER = Offer(targets=TargetKind.LABELS, manners=ALL_MANNERS, gradients=frozenset({"logits"}))
+_DENSE_OFFER = Offer(targets=TargetKind.PROBABILITIES, manners=ALL_MANNERS)
 _KERAS_SPARSE_OFFER = replace(_SPARSE_OFFER, options=frozenset({"ignore_index"}), reductions=_REDUCTIONS)
 _KERAS_DENSE_OFFER = replace(_DENSE_OFFER, options=frozenset({"label_smoothing"}), reductions=_REDUCTIONS)
 _KERAS_SPARSE = _SPARSE.but(**_KERAS_FIELDS, mean_denominator="kept")

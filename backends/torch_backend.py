@@ -11,7 +11,7 @@ import numpy as np
 from logitmus.core.backend import ALL_MANNERS, Backend, Function, Inputs, NotAskedError, Outputs, Usage, differentiated
 from logitmus.core.convention import Convention
 from logitmus.core.floats import FLOAT_DTYPES, Array
-from logitmus.core.problem import ONCE
+from logitmus.core.problem import ONCE, TargetKind
 from logitmus.core.subject import Offer, same_precision
 
 
@@ -235,7 +235,7 @@ def _of_labels(name: str, page: str, call: Callable[..., Any], usage: Usage, *op
         name=name,
         call=call,
         offer=Offer(
-            targets="labels",
+            targets=TargetKind.LABELS,
             options=frozenset({"weight", "ignore_index", *options}),
             reductions=_REDUCTIONS,
             label_dtypes=_LABEL_DTYPES,
@@ -255,7 +255,7 @@ def _of_probabilities(name: str, page: str, call: Callable[..., Any], usage: Usa
         name=name,
         call=call,
         offer=Offer(
-            targets="probabilities",
+            targets=TargetKind.PROBABILITIES,
             options=frozenset({"weight", "ignore_index", "label_smoothing"}),
             reductions=_REDUCTIONS,
             layouts=_LAYOUTS,

@@ -15,7 +15,7 @@ import ml_dtypes
 import numpy as np
 
 from logitmus.core.floats import Array
-from logitmus.core.problem import Problem
+from logitmus.core.problem import Problem, TargetKind
 
 FAMILY: Final = "relations"  # of the problems that are made for relations
 
@@ -62,7 +62,7 @@ def shifted(problem: Problem) -> Iterator[Image]:
 
 def reordered_classes(problem: Problem) -> Iterator[Image]:
     """The classes from the last to the first; labels, target probabilities and weights with them."""
-    labels = problem.target_kind == "labels"
+    labels = problem.target_kind == TargetKind.LABELS
     if labels and not _in_range(problem):
         return
     mirrored = (problem.classes - 1 - problem.targets) if labels else problem.targets[..., ::-1]
@@ -104,7 +104,7 @@ def without_masked_classes(problem: Problem) -> Iterator[Image]:
     kept = np.flatnonzero(~masked)
     if not masked.any() or not len(kept) or kept[-1] != len(kept) - 1:
         return
-    if problem.target_kind == "labels":
+    if problem.target_kind == TargetKind.LABELS:
         fits = _in_range(problem) and int(problem.targets.max(initial=0)) < len(kept)
     else:
         fits = not problem.targets[:, masked].any()
@@ -114,7 +114,7 @@ def without_masked_classes(problem: Problem) -> Iterator[Image]:
 
 def one_hot(problem: Problem) -> Iterator[Image]:
     """Labels as probabilities, which are 0 but for one 1; what a weighted mean divides by is a convention."""
-    if problem.target_kind != "labels" or problem.ignore_index is not None or not _in_range(problem):
+    if problem.target_kind != TargetKind.LABELS or problem.ignore_index is not None or not _in_range(problem):
         return
     if problem.weight is None or problem.reduction != "mean":
         hot = problem.targets[..., np.newaxis] == np.arange(problem.classes)
@@ -142,7 +142,7 @@ def _image(problem: Problem) -> Image:
 
 
 def _row(problem: Problem, n: int, classes: Array, batch: tuple[int, ...]) -> Problem:
-    by_label = problem.target_kind == "labels"
+    by_label = problem.target_kind == TargetKind.LABELS
     targets = problem.targets[n] if by_label else problem.targets[n, classes]
     return problem.but(
         logits=problem.logits[n, classes].reshape(*batch, -1),

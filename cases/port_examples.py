@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from logitmus.core.floats import Array, float_array
-from logitmus.core.problem import Problem, Reduction
+from logitmus.core.problem import Problem, Reduction, TargetKind
 
 INF: Final = float("inf")
 SEED: Final = np.array([[0.0, 0.0, 0.0, 1.0]])
@@ -34,12 +34,12 @@ def examples(kind: str) -> Iterator[Problem]:
 
     Row losses where the question is not about a reduction.
     """
-    yield from _of_labels() if kind == "labels" else _of_probabilities()
+    yield from _of_labels() if kind == TargetKind.LABELS else _of_probabilities()
 
 
 def plain_call(kind: str) -> Problem:
     """Two rows, without a reduction or an option."""
-    return _problem(PAIR, LABELS if kind == "labels" else np.eye(4)[LABELS], reduction="default")
+    return _problem(PAIR, LABELS if kind == TargetKind.LABELS else np.eye(4)[LABELS], reduction="default")
 
 
 def _problem(

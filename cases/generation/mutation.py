@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
@@ -19,9 +19,9 @@ from logitmus.cases.build import UPSTREAM
 from logitmus.cases.generation import strategies
 from logitmus.cases.generation.draws import Draws
 from logitmus.core.floats import Array, float_array
-from logitmus.core.problem import REDUCTIONS, Problem, Reduction
+from logitmus.core.problem import REDUCTIONS, Problem, Purpose, Reduction, TargetKind
 
-FAMILY: Final = "explored"
+FAMILY: Final = Purpose.EXPLORATION.value
 _IGNORED: Final = -100
 # Neither huge nor negative: what overflows in one term and not in another shows nothing that the suite does not.
 _WEIGHTS: Final = (1.0, 0.5, 2.0, 3.0, 0.0, 0.125, 1 / 3)
@@ -39,7 +39,7 @@ class Form:
         upstream: whether an upstream gradient may be given.
     """
 
-    targets: Literal["labels", "probabilities"]
+    targets: TargetKind
     rows: int
     classes: int
     options: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ class Form:
         return 0.1 if "label_smoothing" in self.options else 0.0
 
 
-_PLAIN: Final = Form("labels", 8, 10)
+_PLAIN: Final = Form(TargetKind.LABELS, 8, 10)
 # The plain ones first: most of the time is spent on those.
 _LABELS: Final = (
     _PLAIN,
@@ -65,12 +65,12 @@ _LABELS: Final = (
     replace(_PLAIN, reduction="sum"),
 )
 _PROBABILITIES: Final = tuple(
-    replace(form, targets="probabilities") for form in _LABELS if "ignore_index" not in form.options
+    replace(form, targets=TargetKind.PROBABILITIES) for form in _LABELS if "ignore_index" not in form.options
 )
 
 
 def forms(
-    targets: Literal["labels", "probabilities"],
+    targets: TargetKind,
     options: Collection[str] = strategies.OPTIONS,
     *,
     reductions: Sequence[str] = REDUCTIONS,
@@ -79,7 +79,7 @@ def forms(
 ) -> list[Form]:
     """The forms for subjects that take these; one row at a time where they only give a sum or a mean."""
     found = []
-    for form in _LABELS if targets == "labels" else _PROBABILITIES:
+    for form in _LABELS if targets == TargetKind.LABELS else _PROBABILITIES:
         changes: dict[str, Any] = {"inputs": inputs, "upstream": upstream}
         if form.reduction not in reductions:
             changes |= {"reduction": "none"} if "none" in reductions else {"reduction": reductions[0], "rows": 1}
@@ -143,7 +143,7 @@ def _problems(draw: strategies.Draw, form: Form, dtype: str) -> Problem:
     also = (_IGNORED,) if "ignore_index" in form.options else ()
     t = draw(
         strategies.labels(shape[:1], form.classes, also=also)
-        if form.targets == "labels"
+        if form.targets == TargetKind.LABELS
         else strategies.probability_targets(shape, dtype).map(abs)
     )
     weight = None
@@ -175,7 +175,7 @@ def _inputs(x: Array, kind: str) -> Array:
     """Numbers of the requested domain; as many as possible stay as they are."""
     if kind == "log_probabilities":
         return -np.abs(np.nan_to_num(x, nan=0.0, posinf=np.inf, neginf=-np.inf))
-    if kind == "probabilities":
+    if kind == TargetKind.PROBABILITIES:
         size = np.abs(np.nan_to_num(x, nan=1.0, posinf=np.inf, neginf=-np.inf))
         return np.where(size <= 1, size, 1 / np.maximum(size, 1))
     return x
@@ -189,7 +189,7 @@ def _recast(problem: Problem, form: Form, draws: Draws) -> tuple[Array, Array]:
     rows = (draws.index(problem.rows) + np.arange(form.rows)) % problem.rows
     classes = np.arange(form.classes) % problem.classes
     x = problem.logits.reshape(problem.rows, problem.classes)[rows][:, classes]
-    if problem.target_kind == "probabilities":
+    if problem.target_kind == TargetKind.PROBABILITIES:
         return x, problem.targets.reshape(problem.rows, problem.classes)[rows][:, classes]
     t = problem.targets.reshape(-1)[rows].astype(np.int64)
     ignored = "ignore_index" in form.options and t == problem.ignore_index

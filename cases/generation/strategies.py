@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from logitmus.cases.build import UPSTREAM
 from logitmus.cases.families.exp_thresholds import THRESHOLDS
 from logitmus.core.floats import FLOAT_DTYPES, LABEL_DTYPES, Array, float_array, format_of, neighbour
-from logitmus.core.problem import LAYOUTS, REDUCTIONS, Problem
+from logitmus.core.problem import LAYOUTS, REDUCTIONS, Option, Problem, TargetKind
 
 Draw = st.DrawFn
-OPTIONS = ("weight", "ignore_index", "label_smoothing")
+OPTIONS = tuple(option.value for option in Option)
 _SMALL_STEPS = 64
 
 
@@ -125,7 +125,7 @@ def problems(
     draw: Draw,
     *,
     dtypes: Sequence[str] = tuple(FLOAT_DTYPES),
-    targets: Sequence[str] = ("labels", "probabilities"),
+    targets: Sequence[str] = tuple(TargetKind),
     options: Collection[str] = OPTIONS,
     reductions: Sequence[str] = REDUCTIONS,
     layouts: Sequence[str] = ("contiguous",),
@@ -139,7 +139,7 @@ def problems(
 
     Args:
         dtypes: float32 is preferred when shrinking, if it is among them; then the first.
-        targets: of "labels", "probabilities".
+        targets: of `TargetKind`.
         options: of `OPTIONS`; each is given or left out.
         layouts: of `LAYOUTS`; "expanded" repeats the first row.
         max_rows, max_classes: upper limits, inclusive.
@@ -151,7 +151,7 @@ def problems(
         ValueError: at the first draw, for an unknown name.
     """
     _known("dtypes", dtypes, FLOAT_DTYPES)
-    _known("targets", targets, ("labels", "probabilities"))
+    _known("targets", targets, tuple(TargetKind))
     _known("options", options, OPTIONS)
     _known("reductions", reductions, REDUCTIONS)
     _known("layouts", layouts, LAYOUTS)
@@ -168,9 +168,9 @@ def problems(
     ignored = given.get("ignore_index")
     also = (*(() if ignored is None else (ignored,)), *((classes, -1) if bad_labels else ()))
     kind = draw(st.sampled_from(tuple(targets)))
-    if kind == "probabilities":
+    if kind == TargetKind.PROBABILITIES:
         given.pop("ignore_index", None)
-    t = draw(labels(batch, classes, also=also) if kind == "labels" else probability_targets(shape, dtype))
+    t = draw(labels(batch, classes, also=also) if kind == TargetKind.LABELS else probability_targets(shape, dtype))
     reduction = draw(st.sampled_from(sorted(reductions, key=REDUCTIONS.index)))
     upstream = draw(_cotangents(batch if reduction == "none" else (), dtype))
     smoothing = given.pop("label_smoothing", None) or 0.0

@@ -9,8 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final, TypeVar
 
 from logitmus.cases.planted.cards import AS_PYTORCH, CardTruth, Deviation
-from logitmus.core.problem import REDUCTIONS, Reduction
-from logitmus.core.subject import TargetKind
+from logitmus.core.problem import REDUCTIONS, Reduction, TargetKind
 
 CORRECT: Final = "correct"
 KINDS: Final[Mapping[str, str]] = {
@@ -56,7 +55,7 @@ class Planted:
     framework: str
     function: Callable[..., Any]
     kind: str
-    targets: TargetKind = "labels"
+    targets: TargetKind = TargetKind.LABELS
     incident: str = ""
     causes: tuple[str, ...] = ()
     card: CardTruth | None = None
@@ -114,7 +113,7 @@ class Zoo:
         kind: str,
         incident: str,
         *causes: str,
-        targets: TargetKind = "labels",
+        targets: TargetKind = TargetKind.LABELS,
         card: Deviation | None = AS_PYTORCH,
         options: Mapping[str, str] | None = None,
     ) -> Callable[[_Function], _Function]:
@@ -125,7 +124,9 @@ class Zoo:
         """
         return self._planting(kind, targets, card, options or {}, incident=incident, causes=causes)
 
-    def correct(self, targets: TargetKind = "labels", card: Deviation = AS_PYTORCH) -> Callable[[_Function], _Function]:
+    def correct(
+        self, targets: TargetKind = TargetKind.LABELS, card: Deviation = AS_PYTORCH
+    ) -> Callable[[_Function], _Function]:
         """Declare the decorated function to be correct."""
         return self._planting(CORRECT, targets, card, {})
 

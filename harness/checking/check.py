@@ -25,19 +25,18 @@ from logitmus.checking.session import CheckRequest, CheckSession, start
 from logitmus.core.events import Event
 from logitmus.core.finding import Grade
 from logitmus.core.floats import FLOAT_DTYPES
-from logitmus.core.subject import TargetKind
+from logitmus.core.problem import TargetKind
+from logitmus.core.run_settings import Examination, Exploration, RunSettings
 from logitmus.engine import run as engine
-from logitmus.engine.exploration import SETTING as EXPLORE
-from logitmus.engine.reduction import SETTING
 from logitmus.execution import registry
-from logitmus.execution.pool import Limits
+from logitmus.execution.limits import Limits
 from logitmus.results import detection_power
 from logitmus.results.expectations import Acceptance, Expectation, load
 from logitmus.results.summary import Summary
 from logitmus.storage.store import SUFFIX, Store
 from logitmus.worker.environment import harness_environment
 
-KINDS: Final[tuple[TargetKind, ...]] = ("labels", "probabilities")
+KINDS: Final = tuple(TargetKind)
 REQUIRABLE: Final = (Grade.A, Grade.B_PLUS, Grade.B, Grade.C)
 _DTYPES: Final = ("float64", "float32", "bfloat16", "float16")
 # NumPy has no bfloat16 of its own; dtypes=["bfloat16"] tests a function in it all the same.
@@ -51,7 +50,7 @@ def check(
     framework: str,
     *,
     like: str = "",
-    targets: Sequence[TargetKind] = (),
+    targets: Sequence[str] = (),
     class_axis: str = "",
     require: str = "",
     device: str = "",
@@ -76,7 +75,7 @@ def check(
             signature names; the others are not tested. In NumPy it may return (loss, gradient).
         framework: "torch", "tensorflow", "jax" or "numpy"; for a function in a file also "torch@/path/to/python".
         like: the reference; "": the framework's flagship (for NumPy, PyTorch's).
-        targets: the kinds of targets to test; empty: the kind of `like`, by default labels.
+        targets: the kinds to test, "labels" or "probabilities"; empty: the kind of `like`, by default labels.
         class_axis: where it gets its classes, "last" or "1"; "": as the framework's flagship, in NumPy last.
         require: the grade that every dtype must reach, "A", "B+", "B" or "C": numbers within it do not count against
             the function, all others do. "": all findings of the judge count (a weak sum is only a note).
@@ -157,12 +156,15 @@ def _run(
     explore: float = 0.0,
 ) -> CheckResult:
     """Run the engine once, and collect the result."""
-    settings = {"profile": profile, "seed": seed, "dtypes": list(dtypes), "check": session.label}
-    settings |= {
-        "function": session.location,
-        SETTING: {"calls": _CALLS, "subjects": [subject.id for subject in session.subjects.values()]},
-        **({EXPLORE: {"minutes": explore}} if explore else {}),
-    }
+    settings = RunSettings(
+        profile=profile,
+        seed=seed,
+        dtypes=tuple(dtypes),
+        check=session.label,
+        function=session.location,
+        examine=Examination(calls=_CALLS, subjects=tuple(subject.id for subject in session.subjects.values())),
+        explore=Exploration(minutes=explore),
+    )
     summary = Summary(detection_power.known())
     accepted = Acceptance(expectations)
     comparison = BaselineComparison(session.subjects.values(), session.compared, require, accepted)

@@ -16,10 +16,10 @@ from logitmus.cases import metamorphic
 from logitmus.cases.suite import suite
 from logitmus.core.errors import closest, suggest
 from logitmus.core.floats import Array, float_array
-from logitmus.core.problem import DEFAULT_REDUCTION, Problem, Reduction
-from logitmus.core.subject import Subject, SubjectId, TargetKind
+from logitmus.core.problem import DEFAULT_REDUCTION, Problem, Reduction, TargetKind
+from logitmus.core.subject import Subject, SubjectId
 from logitmus.execution import registry
-from logitmus.execution.pool import Limits
+from logitmus.execution.limits import Limits
 
 References = Mapping[TargetKind, Subject]
 # A function that hangs or dies now and then is found soon; a check need not wait for every one of its calls.
@@ -40,14 +40,14 @@ def class_axis(framework: str, requested: str = "") -> str:
     return "last" if flagship is None else flagship.convention.class_axis
 
 
-def references(framework: str, like: str = "", targets: Sequence[TargetKind] = ()) -> dict[TargetKind, Subject]:
+def references(framework: str, like: str = "", targets: Sequence[str] = ()) -> dict[TargetKind, Subject]:
     """The references of a function in `framework`, by the kind of targets, as their backends declare them.
 
     Args:
         framework: a backend's name; the interpreter in it does not matter.
         like: a subject ("torch:cross_entropy", "torch:cross_entropy@cpu") or its function alone
             ("optax.softmax_cross_entropy"); "": the framework's flagship, the first that its backend has.
-        targets: the requested kinds; empty: the kind of `like`, else labels.
+        targets: the requested kinds, of `TargetKind`; empty: the kind of `like`, else labels.
 
     Raises:
         RegistryError: for an unknown function.
@@ -66,7 +66,8 @@ def references(framework: str, like: str = "", targets: Sequence[TargetKind] = (
             raise registry.RegistryError(
                 f"{first.backend} has no function that takes {kind}; name a reference with --like"
             )
-        found[kind] = first if first.offer.targets == kind else akin[0]
+        reference = first if first.offer.targets == kind else akin[0]
+        found[reference.offer.targets] = reference
     return found
 
 
@@ -93,7 +94,7 @@ def with_reference(subject: Subject, reference: Subject, reduction: Reduction) -
 
 def reduction_probe(kind: TargetKind, dtype: str) -> Problem:
     """Two rows of two equal logits, without a reduction: log 2 each, or their sum, or their mean."""
-    targets = np.array([0, 1]) if kind == "labels" else float_array(np.eye(2), dtype)
+    targets = np.array([0, 1]) if kind == TargetKind.LABELS else float_array(np.eye(2), dtype)
     return Problem(logits=float_array(np.zeros((2, 2)), dtype), targets=targets, reduction=DEFAULT_REDUCTION)
 
 
@@ -203,7 +204,7 @@ def _single_rows(problem: Problem, reduction: str, most: int, turn: int) -> list
     return [
         problem.but(
             logits=logits[n : n + 1],
-            targets=targets[n : n + 1] if problem.target_kind == "probabilities" else targets[n],
+            targets=targets[n : n + 1] if problem.target_kind == TargetKind.PROBABILITIES else targets[n],
             cotangent=None if upstream is None else upstream[n],
             reduction=reduction,
             layout="contiguous",
@@ -215,6 +216,6 @@ def _single_rows(problem: Problem, reduction: str, most: int, turn: int) -> list
 def _leaves_open(problem: Problem, subject: Subject) -> bool:
     """Whether a label is ignored by default, and the function has no parameter for that."""
     ignored = subject.convention.ignore_default
-    if ignored == "none" or "ignore_index" in subject.offer.options or problem.target_kind != "labels":
+    if ignored == "none" or "ignore_index" in subject.offer.options or problem.target_kind != TargetKind.LABELS:
         return False
     return problem.ignore_index is None and bool((problem.targets == int(ignored)).any())

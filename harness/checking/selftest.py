@@ -30,12 +30,13 @@ from logitmus.core.errors import LogitmusError, closest
 from logitmus.core.events import BackendFailed, BackendReady, Event, Examined, Judged, RunFinished
 from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.observation import NotRun, Outcome
-from logitmus.core.problem import Problem
-from logitmus.core.subject import Subject, TargetKind
+from logitmus.core.problem import Problem, TargetKind
+from logitmus.core.run_settings import Examination, RunSettings
+from logitmus.core.subject import Subject
 from logitmus.engine import run as engine
-from logitmus.engine.reduction import SETTING
 from logitmus.execution import registry
-from logitmus.execution.pool import Limits, Pool, Ready
+from logitmus.execution.limits import Limits
+from logitmus.execution.pool import Pool, Ready
 from logitmus.execution.registry import BackendSpec
 from logitmus.execution.session import Observed
 from logitmus.execution.started import Stage
@@ -158,7 +159,7 @@ def _start(functions: Sequence[Planted]) -> _Session:
     if alone:
         pools.append(Pool(alone, _TIGHT))
     session = _Session(workers=Stage(pools), specs=(*together, *alone, flagship))
-    references = reference.references(_FLAGSHIP, targets=("labels", "probabilities"))
+    references = reference.references(_FLAGSHIP, targets=tuple(TargetKind))
     by_id = {planted.id: planted for planted in functions}
     for described in session.workers.described:
         if isinstance(described, BackendFailed):
@@ -229,7 +230,12 @@ def _check_together(
         ]
     )
     of_integrity = [key for key in keys if session.planted[key].kind == "integrity"]
-    settings = {SETTING: {"calls": _CALLS if of_integrity else 0, "subjects": of_integrity}}
+    settings = RunSettings(
+        profile=profile,
+        seed=seed,
+        dtypes=tuple(dtypes),
+        examine=Examination(calls=_CALLS if of_integrity else 0, subjects=tuple(of_integrity)),
+    )
     problems = reference.problems(
         subjects.values(), compared=list(session.flagship.values()), profile=profile, seed=seed, dtypes=dtypes
     )

@@ -18,12 +18,14 @@ from logitmus.checking.reference import References
 from logitmus.core.convention import PORTABLE
 from logitmus.core.events import BackendFailed
 from logitmus.core.observation import Answered
-from logitmus.core.problem import Problem, Reduction
-from logitmus.core.subject import Subject, TargetKind
+from logitmus.core.problem import Problem, Reduction, TargetKind
+from logitmus.core.run_settings import CheckedFunction
+from logitmus.core.subject import Subject
 from logitmus.execution import registry
 from logitmus.execution.ask_backend import cannot
 from logitmus.execution.in_process import hosted
-from logitmus.execution.pool import AbstractPool, Limits, Observed, Pool, Ready
+from logitmus.execution.limits import Limits
+from logitmus.execution.pool import AbstractPool, Observed, Pool, Ready
 from logitmus.execution.registry import BackendSpec, RegistryError
 from logitmus.execution.started import Here, Stage
 from logitmus.worker.user_code import TargetError
@@ -89,13 +91,15 @@ class CheckSession:
         return {kind: subject.held_to for kind, subject in self.subjects.items()}
 
     @property
-    def location(self) -> dict[str, object]:
+    def location(self) -> CheckedFunction:
         """How the function is found and called, for the run's file; a function of this process cannot be found."""
         own = self.specs[0]
         framework = next(
             (spec.name for spec in registry.available() if own.target and spec.target == own.target), own.name
         )
-        return {"framework": framework, "target": own.function if own.target else "", "options": dict(own.options)}
+        return CheckedFunction(
+            framework=framework, target=own.function if own.target else "", options=dict(own.options)
+        )
 
     def problems(self, profile: str, seed: int, dtypes: Sequence[str]) -> Iterator[Problem]:
         """The problems of the check."""

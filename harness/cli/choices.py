@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from logitmus.core.problem import Problem
+    from logitmus.core.run_settings import RunSettings
     from logitmus.execution.registry import BackendSpec
 
 
@@ -21,8 +22,8 @@ def chosen_backends(texts: Sequence[str]) -> tuple[BackendSpec, ...]:
     return registry.distinct([registry.parse(text) for text in texts]) if texts else registry.available()
 
 
-def chosen_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
-    """The problems that a run's settings select ("profile", "seed", "dtypes", "families"), one at a time.
+def chosen_problems(settings: RunSettings) -> Iterator[Problem]:
+    """The problems that a run's settings select, one at a time.
 
     Raises:
         SuiteError: at the call, for a name or a glob that matches nothing.
@@ -30,8 +31,8 @@ def chosen_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
     from logitmus.cases.suite import suite
 
     return suite(
-        settings["profile"],
-        seed=settings["seed"],
-        families=settings["families"] or None,
-        dtypes=settings["dtypes"] or None,
+        settings.profile,
+        seed=settings.seed,
+        families=settings.families or None,
+        dtypes=settings.dtypes or None,
     )

@@ -80,18 +80,20 @@ def _measured_now(backends: Sequence[str], selection: Selection, out: Path | Non
     """Run the probes, into `out` or a temporary file; yield the file and the exit code."""
     from logitmus.cli.choices import chosen_backends, chosen_problems
     from logitmus.cli.progress import shown
-    from logitmus.cli.run import new_file
+    from logitmus.cli.run import EXAMINATION, new_file
     from logitmus.conventions.claims import FAMILY
     from logitmus.core.events import BackendFailed, RunFinished
+    from logitmus.core.run_settings import RunSettings
     from logitmus.engine.judge_batches import NoJudge
     from logitmus.engine.run import run as run_problems
 
-    settings = {
-        "backends": list(backends),
-        "families": [FAMILY],
-        "subjects": list(selection.subjects),
-        "devices": list(selection.devices),
-    }
+    settings = RunSettings(
+        backends=tuple(backends),
+        families=(FAMILY,),
+        subjects=selection.subjects,
+        devices=selection.devices,
+        examine=EXAMINATION,
+    )
     specs = chosen_backends(backends)
     failed: set[str] = set()
     with (

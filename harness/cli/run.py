@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from logitmus.cli.choices import chosen_backends, chosen_problems
 from logitmus.cli.exits import Exit, FailOn, ProfileChoice
 from logitmus.cli.options import DTypes, Expect, Explore, FailOnOption, Html, Json, JUnit, Markdown, Outputs, Subjects
+from logitmus.core.run_settings import Examination, Exploration, RunSettings
+from logitmus.execution.limits import Limits
 
 if TYPE_CHECKING:
     from logitmus.storage.store import Store
 
 _GIB = 1 << 30
-# Kept in the run file, so that a run resumes with its own settings.
-_DEFAULTS: dict[str, Any] = {
-    "backends": [], "subjects": [], "devices": [], "families": [], "dtypes": [], "profile": "default", "seed": 0,
-    "examine": {"calls": 24},
-}  # fmt: skip
+EXAMINATION: Final = Examination(calls=24)
 
 
 def run(
@@ -62,35 +61,39 @@ def run(
     ] = None,
     start_seconds: Annotated[
         float, typer.Option(min=0.1, metavar="S", help="Time limit for starting a worker.")
-    ] = 120.0,
+    ] = Limits.start_seconds,
     compile_seconds: Annotated[
         float, typer.Option(min=0.1, metavar="S", help="Time limit for the first call of a signature.")
-    ] = 60.0,
-    call_seconds: Annotated[float, typer.Option(min=0.1, metavar="S", help="Time limit for any other call.")] = 20.0,
-    memory: Annotated[float, typer.Option(min=0.1, max=1e6, metavar="GIB", help="Memory limit of a worker.")] = 8.0,
+    ] = Limits.compile_seconds,
+    call_seconds: Annotated[
+        float, typer.Option(min=0.1, metavar="S", help="Time limit for any other call.")
+    ] = Limits.call_seconds,
+    memory: Annotated[float, typer.Option(min=0.1, max=1e6, metavar="GIB", help="Memory limit of a worker.")] = (
+        Limits.memory_bytes / _GIB
+    ),
 ) -> None:
     """Run every problem on every backend, and judge the results against exact values."""
     from logitmus.execution.launch import launched
 
     given = {
-        "backends": backend,
-        "subjects": subject,
-        "devices": device,
-        "families": family,
-        "dtypes": dtype,
+        "backends": backend and tuple(backend),
+        "subjects": subject and tuple(subject),
+        "devices": device and tuple(device),
+        "families": family and tuple(family),
+        "dtypes": dtype and tuple(dtype),
         "profile": profile and profile.value,
         "seed": seed,
-        "explore": explore and {"minutes": explore},
+        "explore": Exploration(minutes=explore) if explore else None,
     }
     settings = _settings(out, {name: value for name, value in given.items() if value is not None}, resume=resume)
-    specs = chosen_backends(settings["backends"])
+    specs = chosen_backends(settings.backends)
     at_once = specs[: jobs or os.cpu_count()]
     with launched(at_once) as processes:  # the frameworks take longer to load than the imports below
         from logitmus.cli.delivery import acceptance, deliver
         from logitmus.cli.progress import shown
         from logitmus.engine.planning import Selection
         from logitmus.engine.run import run as run_problems
-        from logitmus.execution.pool import Limits, Pool
+        from logitmus.execution.pool import Pool
 
         problems = chosen_problems(settings)
         accepted = acceptance(expect)
@@ -101,7 +104,7 @@ def run(
             memory_bytes=int(memory * _GIB),
         )
         with _file(out, settings, resume=resume) as store:
-            selection = Selection(subjects=tuple(settings["subjects"]), devices=tuple(settings["devices"]))
+            selection = Selection(subjects=settings.subjects, devices=settings.devices)
             pool = partial(Pool, launched=processes)
             events = run_problems(problems, specs, store, selection=selection, limits=limits, jobs=jobs, pool=pool)
             try:
@@ -110,7 +113,7 @@ def run(
                     accepted,
                     outputs=Outputs(html=html, json=json, junit=junit, markdown=markdown),
                     fail_on=fail_on,
-                    requested={spec.label for spec in specs} if settings["backends"] else (),
+                    requested={spec.label for spec in specs} if settings.backends else (),
                     store=store,
                 )
             except KeyboardInterrupt:
@@ -121,27 +124,28 @@ def run(
     raise typer.Exit(code)
 
 
-def _settings(out: Path | None, given: dict[str, Any], *, resume: bool) -> dict[str, Any]:
+def _settings(out: Path | None, given: dict[str, Any], *, resume: bool) -> RunSettings:
     """The given settings, completed by the defaults; for a resumed run, its own."""
     if not resume:
-        return {**_DEFAULTS, **given}
+        return RunSettings(examine=EXAMINATION, **given)
     from logitmus.storage.store import Store
 
     if out is None:
         raise typer.BadParameter("needs --out FILE, the run file to continue", param_hint="--resume")
     with Store.open(out) as started:
         settings = started.settings
-    for name, value in given.items():
-        if value != settings.get(name):
+    requested, kept = replace(settings, **given).as_dict(), settings.as_dict()
+    for name in given:
+        if requested.get(name) != kept.get(name):
             raise typer.BadParameter(
-                f"{out} was started with {name} = {settings.get(name)!r}, not {value!r}; remove the option "
+                f"{out} was started with {name} = {kept.get(name)!r}, not {requested[name]!r}; remove the option "
                 "(a resumed run keeps its settings), or start a new file",
                 param_hint="--resume",
             )
     return settings
 
 
-def _file(out: Path | None, settings: dict[str, Any], *, resume: bool) -> Store:
+def _file(out: Path | None, settings: RunSettings, *, resume: bool) -> Store:
     """A new run file with these settings, or the one to resume."""
     from logitmus.storage.store import SUFFIX, Store
 
@@ -150,9 +154,9 @@ def _file(out: Path | None, settings: dict[str, Any], *, resume: bool) -> Store:
     return new_file(out or Path(f"logitmus-{datetime.now():%Y%m%d-%H%M%S}{SUFFIX}"), settings)
 
 
-def new_file(path: Path, given: dict[str, Any]) -> Store:
-    """A new run file with these settings, completed by the defaults."""
+def new_file(path: Path, settings: RunSettings) -> Store:
+    """A new run file with these settings."""
     from logitmus.storage.store import Store
     from logitmus.worker.environment import harness_environment
 
-    return Store.create(path, environment=harness_environment(), settings={**_DEFAULTS, **given})
+    return Store.create(path, environment=harness_environment(), settings=settings)

@@ -16,7 +16,7 @@ import numpy as np
 
 from logitmus.core.floats import Array
 from logitmus.core.observation import Answered, NotRun, Outcome, Raised
-from logitmus.core.problem import Problem
+from logitmus.core.problem import Problem, TargetKind
 from logitmus.oracle.arithmetic import EXACT
 from logitmus.oracle.model import REDUCTIONS, BatchLaw, FunctionModel
 from logitmus.oracle.row_model import Parameter
@@ -72,7 +72,7 @@ def rows_of(problem: Problem) -> tuple[Array, Array]:
     """The logits, (N, K) float64, and the labels, (N,), one-hot targets as labels."""
     x = problem.logits.reshape(-1, problem.classes).astype(np.float64)
     targets = problem.targets
-    if problem.target_kind == "probabilities":
+    if problem.target_kind == TargetKind.PROBABILITIES:
         return x, targets.reshape(x.shape).astype(np.float64).argmax(axis=-1)
     return x, targets.ravel().astype(np.int64)
 

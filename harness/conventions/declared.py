@@ -15,7 +15,7 @@ import numpy as np
 from logitmus.conventions.hypotheses.arithmetic import FLOAT32
 from logitmus.conventions.hypotheses.evaluate import Evaluator
 from logitmus.core.floats import Array, float_array
-from logitmus.core.problem import DEFAULT_REDUCTION, Problem
+from logitmus.core.problem import DEFAULT_REDUCTION, Problem, TargetKind
 from logitmus.core.subject import Subject, outside_domain
 from logitmus.execution import registry
 from logitmus.oracle.answer import answer
@@ -57,7 +57,7 @@ def sayings(problem: Problem, reduction: str | None) -> tuple[Saying, ...]:
     """
     single = problem.but(
         logits=float_array(problem.logits, DTYPE),
-        targets=problem.targets if problem.target_kind == "labels" else float_array(problem.targets, DTYPE),
+        targets=problem.targets if problem.target_kind == TargetKind.LABELS else float_array(problem.targets, DTYPE),
         weight=None if problem.weight is None else float_array(problem.weight, DTYPE),
         reduction=reduction or DEFAULT_REDUCTION,
     )

@@ -26,7 +26,7 @@ from logitmus.conventions.hypotheses.evaluate import Evaluator
 from logitmus.conventions.printed_numbers import DTYPES, ExplainError, PrintedNumber, printed
 from logitmus.core.convention import PORTABLE, Convention
 from logitmus.core.floats import Array, float_array
-from logitmus.core.problem import REDUCTIONS, Problem
+from logitmus.core.problem import REDUCTIONS, Problem, TargetKind
 from logitmus.oracle.answer import UnanswerableError, answer
 from logitmus.oracle.enclosure import Enclosure
 from logitmus.oracle.question import Question
@@ -114,7 +114,7 @@ class Explanation:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What a person may not have meant: probabilities that do not sum to 1."""
-        if self.problem.target_kind == "labels":
+        if self.problem.target_kind == TargetKind.LABELS:
             return ()
         sums = self.problem.targets.reshape(self.problem.rows, -1).astype(np.float64).sum(axis=-1)
         off = np.flatnonzero(np.abs(sums - 1) > _SUM_TOLERANCE)

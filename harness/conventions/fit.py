@@ -16,8 +16,8 @@ import numpy as np
 from logitmus.core.convention import FIELDS, Convention
 from logitmus.core.finding import Grade
 from logitmus.core.floats import FLOAT_DTYPES, Array, float_array, format_of
-from logitmus.core.observation import Answered, Outcome, Raised
-from logitmus.core.problem import DEFAULT_REDUCTION, Problem
+from logitmus.core.observation import FIRST_ORDER, Answered, Outcome, Raised
+from logitmus.core.problem import DEFAULT_REDUCTION, Problem, TargetKind
 from logitmus.core.relevance import is_ordinary
 from logitmus.core.subject import Precision, Subject, outside_domain
 from logitmus.judging.assessment import assess
@@ -25,7 +25,6 @@ from logitmus.judging.bench import Bench
 from logitmus.oracle.answer import answer
 from logitmus.oracle.question import Question
 
-PARTS: Final = ("loss", "grad_logits", "grad_targets")
 # How finely the arithmetic computes, best first; "" is the dtype of the logits itself.
 LEVELS: Final = ("", "float16", "bfloat16")
 # Beyond this e^|x| leaves float16: what is wrong there may be the arithmetic's fault.
@@ -83,7 +82,7 @@ class Observed:
     @cached_property
     def parts(self) -> tuple[str, ...]:
         """The parts that came back; an exception takes the place of a loss."""
-        return ("loss",) if self.raised else tuple(p for p in PARTS if getattr(self.outcome, p) is not None)
+        return ("loss",) if self.raised else tuple(p for p in FIRST_ORDER if getattr(self.outcome, p) is not None)
 
     @property
     def loss_dtype(self) -> str:
@@ -197,7 +196,7 @@ def _no_loss(question: Question) -> Array:
 
 def _turns_twice(problem: Problem, convention: Convention) -> bool:
     """A label that wraps only when taken around more than once: NaN in JAX, an exception in Python."""
-    if problem.target_kind != "labels":
+    if problem.target_kind != TargetKind.LABELS:
         return False
     below, above = problem.targets < -problem.classes, problem.targets >= 2 * problem.classes
     return bool(

@@ -11,14 +11,14 @@ from logitmus.conventions.card import Card
 from logitmus.conventions.measure import measure
 from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.core.observation import Outcome
-from logitmus.core.problem import Problem
+from logitmus.core.problem import Problem, TargetKind
 from logitmus.core.subject import Subject
 from logitmus.execution import registry
 from logitmus.execution.ask_backend import inquire
 from logitmus.execution.in_process import ask_here
-from logitmus.execution.pool import Limits
+from logitmus.execution.limits import Limits
 
-KINDS: Final = ("labels", "probabilities")
+KINDS: Final = tuple(kind.value for kind in TargetKind)
 _AXES: Final = tuple(FIELDS["class_axis"].values)
 # A function that dies or hangs whatever it is asked should not be waited for as long as in a run.
 _LIMITS: Final = Limits(give_up_after=8)

@@ -19,7 +19,7 @@ from logitmus.conventions.evidence import Context, Notes
 from logitmus.conventions.fit import Observed
 from logitmus.core.convention import FIELDS
 from logitmus.core.observation import Answered, NotRun, Outcome, Raised
-from logitmus.core.problem import Problem
+from logitmus.core.problem import Problem, TargetKind
 from logitmus.core.subject import Subject
 from logitmus.judging.bench import Bench
 
@@ -157,7 +157,7 @@ def result_dtype(value: str, dtype: str) -> str:
 def _target_gradient(found: Elimination) -> None:
     """Whether target probabilities get a gradient: theirs, or none (or zeros)."""
     notes, name, offer = found.notes, "target_gradient", found.subject.offer
-    if offer.targets == "labels" or "targets" not in offer.gradients:
+    if offer.targets == TargetKind.LABELS or "targets" not in offer.gradients:
         notes.silent[name] = "gives no gradients by targets, or was not asked for them"
         return
     notes.silent[name] = "the gradients by targets that came back are not those of the loss"

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Final
 
 from logitmus.core.errors import Exit, LogitmusError
+from logitmus.core.problem import TargetKind
 
 
 class ConventionError(LogitmusError, ValueError):
@@ -149,7 +150,7 @@ def _field(name: str, decides: str, values: Mapping[str, _Definition], matters: 
 
 
 _OF_MEANS: Final = (Applies(mean=True),)
-_OF_LABELS: Final = (Applies(targets="labels"),)
+_OF_LABELS: Final = (Applies(targets=TargetKind.LABELS),)
 _OF_EXTREMES: Final = (Applies(inputs="logits"),)
 _OF_PROBABILITIES: Final = (Applies(inputs="probabilities"),)
 _LABEL_VALUES: Final[Mapping[str, _Definition]] = {
@@ -224,7 +225,7 @@ FIELDS: Final = _fields(
         },
         _Matters(
             (Occasion.IGNORED_BESIDE_PROBABILITIES,),
-            (Applies(targets="probabilities", options=frozenset({"ignore_index"})),),
+            (Applies(targets=TargetKind.PROBABILITIES, options=frozenset({"ignore_index"})),),
         ),
     ),
     (
@@ -296,7 +297,7 @@ FIELDS: Final = _fields(
         _Matters(
             (Occasion.NON_FINITE, Occasion.OVERFLOWING, Occasion.ZERO_PROBABILITY),
             (
-                Applies(targets="probabilities"),
+                Applies(targets=TargetKind.PROBABILITIES),
                 Applies(options=frozenset({"weight"})),
                 Applies(options=frozenset({"label_smoothing"})),
             ),
@@ -332,7 +333,7 @@ FIELDS: Final = _fields(
         },
         _Matters(
             (Occasion.PROBABILITY_TARGETS,),
-            (Applies(inputs="logits", targets="probabilities"),),
+            (Applies(inputs="logits", targets=TargetKind.PROBABILITIES),),
             ShownBy.GRADIENT,
             defined=True,
         ),
@@ -341,7 +342,7 @@ FIELDS: Final = _fields(
         "target_gradient",
         "whether probability targets get a gradient",
         {"yes": ("they do", "dloss/dq_k = l_k"), "none": "they do not"},
-        _Matters(applies=(Applies(targets="probabilities"),), shown_by=ShownBy.FORM, defined=True),
+        _Matters(applies=(Applies(targets=TargetKind.PROBABILITIES),), shown_by=ShownBy.FORM, defined=True),
     ),
     (
         "probability_clip",

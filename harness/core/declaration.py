@@ -7,16 +7,15 @@ program.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, get_args
+from typing import Final
 
 from logitmus.core.backend import Backend
 from logitmus.core.convention import FIELDS
 from logitmus.core.errors import Exit, LogitmusError
 from logitmus.core.floats import FLOAT_DTYPES, LABEL_DTYPES
-from logitmus.core.problem import LAYOUTS, MANNERS, REDUCTIONS
-from logitmus.core.subject import Subject, TargetKind
+from logitmus.core.problem import LAYOUTS, MANNERS, REDUCTIONS, Option, TargetKind
+from logitmus.core.subject import Subject
 
-_OPTIONS: Final = ("weight", "ignore_index", "label_smoothing")
 _GRADIENTS: Final = ("logits", "targets")
 
 
@@ -55,8 +54,8 @@ def check_subjects(subjects: Iterable[Subject]) -> None:
 def _check(subject: Subject) -> None:
     offer, precision = subject.offer, subject.precision
     for what, names, known in (
-        ("offer.targets", (offer.targets,), get_args(TargetKind)),
-        ("offer.options", offer.options, _OPTIONS),
+        ("offer.targets", (offer.targets,), tuple(TargetKind)),
+        ("offer.options", offer.options, tuple(Option)),
         ("offer.reductions", offer.reductions, REDUCTIONS),
         ("offer.dtypes", offer.dtypes, FLOAT_DTYPES),
         ("offer.label_dtypes", offer.label_dtypes, LABEL_DTYPES),

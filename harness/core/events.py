@@ -9,17 +9,18 @@ from typing import Any
 from logitmus.core.causes import Cause
 from logitmus.core.finding import Finding, Judgement
 from logitmus.core.problem import Problem
+from logitmus.core.run_settings import RunSettings
 from logitmus.core.subject import Subject
 
 
 @dataclass(frozen=True)
 class RunStarted:
-    """The problems are known. `settings` are the run's own (profile, seed, globs)."""
+    """The problems are known. `settings` are those of the run."""
 
     problems: int
     backends: tuple[str, ...]
     environment: Mapping[str, Any]
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: RunSettings = field(default_factory=RunSettings)
 
 
 @dataclass(frozen=True)

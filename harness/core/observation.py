@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from logitmus.core.floats import Array
 
+
+class PartName(StrEnum):
+    """The parts of an answer that are compared; the fields of `Answered`."""
+
+    LOSS = "loss"
+    GRAD_LOGITS = "grad_logits"
+    GRAD_TARGETS = "grad_targets"
+    SECOND_LOGITS = "second_logits"
+
+
+FIRST_ORDER: Final = (PartName.LOSS, PartName.GRAD_LOGITS, PartName.GRAD_TARGETS)  # of every answer
 NOT_INSTALLED: Final = "needs what is not installed"  # how the reason begins of a call that lacked a module
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, Literal
@@ -20,6 +21,34 @@ from logitmus.core.errors import Exit, LogitmusError
 from logitmus.core.floats import FLOAT_DTYPES, Array, dtype_name, frozen, little_endian_bytes
 
 Reduction = Literal["none", "sum", "mean", "default"]
+
+
+class TargetKind(StrEnum):
+    """The two kinds of targets."""
+
+    LABELS = "labels"
+    PROBABILITIES = "probabilities"
+
+
+class Option(StrEnum):
+    """The options of a problem that a function may offer, under the names of their arguments."""
+
+    WEIGHT = "weight"
+    IGNORE_INDEX = "ignore_index"
+    LABEL_SMOOTHING = "label_smoothing"
+
+
+class Purpose(StrEnum):
+    """Why a problem is in a run.
+
+    The suite has many families; the problems of each other purpose form one family, whose name is the value.
+    """
+
+    SUITE = "suite"
+    DISAMBIGUATION = "separating"  # competing conventions give different results on it
+    REDUCTION = "examining"  # a variant of a problem that shows a finding
+    EXPLORATION = "explored"  # bred from problems that come closest to their error budgets
+
 
 REDUCTIONS: Final = ("none", "sum", "mean")
 # No reduction is requested: the argument is not passed, and the function's own default applies.
@@ -51,6 +80,8 @@ MANNERS: Final = MappingProxyType(
 )
 # The call modes for which `Backend.differentiate` is used.
 DERIVATIVES: Final = ("backward_twice", "forward_mode", "second_order")
+
+_PURPOSES: Final = MappingProxyType({purpose.value: purpose for purpose in Purpose})
 
 
 class ProblemError(LogitmusError, ValueError):
@@ -119,18 +150,24 @@ class Problem:
         return int(np.prod(self.batch, dtype=np.int64))
 
     @property
-    def target_kind(self) -> Literal["labels", "probabilities"]:
-        return "labels" if self.targets.dtype.kind in "iu" else "probabilities"
+    def target_kind(self) -> TargetKind:
+        """Integers are labels, floating-point numbers are probabilities."""
+        return TargetKind.LABELS if self.targets.dtype.kind in "iu" else TargetKind.PROBABILITIES
+
+    @property
+    def purpose(self) -> Purpose:
+        """Why it is in a run, by its family."""
+        return _PURPOSES.get(self.family, Purpose.SUITE)
 
     @cached_property
-    def options(self) -> frozenset[str]:
+    def options(self) -> frozenset[Option]:
         """The options that this problem needs a subject to offer."""
         given = {
-            "weight": self.weight is not None,
-            "ignore_index": self.ignore_index is not None,
-            "label_smoothing": self.label_smoothing != 0.0,
+            Option.WEIGHT: self.weight is not None,
+            Option.IGNORE_INDEX: self.ignore_index is not None,
+            Option.LABEL_SMOOTHING: self.label_smoothing != 0.0,
         }
-        return frozenset(name for name, is_given in given.items() if is_given)
+        return frozenset(option for option, is_given in given.items() if is_given)
 
     @cached_property
     def signature(self) -> tuple[object, ...]:
@@ -151,7 +188,7 @@ class Problem:
     @cached_property
     def has_valid_labels(self) -> bool:
         """Whether every label is that of a class, or ignored; probabilities are no labels."""
-        if self.target_kind != "labels":
+        if self.target_kind != TargetKind.LABELS:
             return True
         valid = (self.targets >= 0) & (self.targets < self.classes)
         return bool((valid if self.ignore_index is None else valid | (self.targets == self.ignore_index)).all())

@@ -16,7 +16,7 @@ import numpy as np
 
 from logitmus.core.convention import FIELDS, Applies, Convention, Field, Occasion, ShownBy
 from logitmus.core.floats import Array, float_array, format_of
-from logitmus.core.problem import DEFAULT_REDUCTION, Problem
+from logitmus.core.problem import DEFAULT_REDUCTION, Problem, TargetKind
 from logitmus.core.subject import Subject
 
 _OF_PROBABILITIES: Final = frozenset({Occasion.PROBABILITY_INPUTS, Occasion.ZERO_PROBABILITY})
@@ -81,7 +81,7 @@ def is_ordinary(problem: Problem) -> bool:
     """Whether every convention answers it: rows to average, positive weights, valid labels."""
     if not problem.rows or not problem.classes:
         return False
-    if problem.target_kind == "probabilities":
+    if problem.target_kind == TargetKind.PROBABILITIES:
         return problem.ignore_index is None or not 0 <= problem.ignore_index < problem.classes
     kept = problem.targets != problem.ignore_index if problem.ignore_index is not None else problem.targets >= 0
     labels = problem.targets[kept]
@@ -110,7 +110,7 @@ def occasions(problem: Problem) -> frozenset[Occasion]:
         found.add(Occasion.FLOAT64)
     if problem.label_smoothing:
         found |= {Occasion.SMOOTHING} if problem.weight is None else {Occasion.SMOOTHING, Occasion.WEIGHTED_SMOOTHING}
-    if problem.target_kind == "probabilities":
+    if problem.target_kind == TargetKind.PROBABILITIES:
         found.add(Occasion.PROBABILITY_TARGETS)
         if problem.ignore_index is not None:
             found.add(Occasion.IGNORED_BESIDE_PROBABILITIES)

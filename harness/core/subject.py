@@ -8,15 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Literal
 
 import numpy as np
 
 from logitmus.core.convention import Convention
 from logitmus.core.floats import FLOAT_DTYPES, LABEL_DTYPES, dtype_name
-from logitmus.core.problem import DEFAULT_REDUCTION, ONCE, Problem
-
-TargetKind = Literal["labels", "probabilities"]
+from logitmus.core.problem import DEFAULT_REDUCTION, ONCE, Problem, TargetKind
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class Offer:
 
     Attributes:
         targets: the kind of targets it takes.
-        options: of "weight", "ignore_index", "label_smoothing", those it offers itself.
+        options: of `Option`, those it offers itself.
         reductions: those it offers; every function can be called without one.
         dtypes, label_dtypes, layouts: those it takes. Labels also by range: see `Function.convention`.
         manners: the `MANNERS` that it supports beside the plain call; the worker implements them, and where they
@@ -159,7 +156,7 @@ class Subject:
             return f"does not offer reduction={problem.reduction!r}"
         if problem.dtype not in offer.dtypes:
             return f"does not take {problem.dtype}"
-        if problem.target_kind == "labels" and dtype_name(problem.targets) not in offer.label_dtypes:
+        if problem.target_kind == TargetKind.LABELS and dtype_name(problem.targets) not in offer.label_dtypes:
             return f"does not take {dtype_name(problem.targets)} labels"
         if problem.layout not in offer.layouts:
             return f"does not offer the layout {problem.layout}"
@@ -175,7 +172,7 @@ class Subject:
 
 
 def _has_second_order(problem: Problem, inputs: str) -> bool:
-    return inputs == "logits" and problem.target_kind == "labels" and not problem.options
+    return inputs == "logits" and problem.target_kind == TargetKind.LABELS and not problem.options
 
 
 def outside_domain(inputs: str, problem: Problem) -> str | None:

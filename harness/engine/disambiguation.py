@@ -17,13 +17,12 @@ from logitmus.core.causes import Cause
 from logitmus.core.convention import Convention
 from logitmus.core.events import Judged
 from logitmus.core.finding import Finding, Judgement, Verdict
-from logitmus.core.problem import Problem
+from logitmus.core.problem import Problem, Purpose
 from logitmus.core.subject import Subject
-from logitmus.engine.added_problems import DISAMBIGUATION
 from logitmus.oracle.resolve import resolve
 
 _PROBE_FAMILY: Final = "convention-probes"
-_PROBES: Final = (DISAMBIGUATION, _PROBE_FAMILY)
+_PROBES: Final = (Purpose.DISAMBIGUATION.value, _PROBE_FAMILY)
 _CHOICES: Final = ("convention", "accepted")
 _GRADIENTS: Final = ("gradient", "gradient_of")  # distinguished by the problems of the suite, not by probes
 
@@ -108,7 +107,9 @@ def separating(subject: Subject, fitting: Iterable[Cause]) -> list[Problem]:
     for probe in suite("full", families=[_PROBE_FAMILY]):
         if subject.why_not(probe) is None:
             keys = {cause: resolve(probe, convention).key for cause, convention in conventions.items()}
-            probes.append((probe.but(family=DISAMBIGUATION), resolve(probe, subject.convention).key, keys))
+            probes.append(
+                (probe.but(family=Purpose.DISAMBIGUATION.value), resolve(probe, subject.convention).key, keys)
+            )
     selected: list[Problem] = []
     for distinct_results in (3, 2):
         for probe, documented, keys in probes:

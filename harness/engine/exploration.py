@@ -11,22 +11,22 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import count, islice, zip_longest
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from logitmus.cases.generation.draws import Draws
 from logitmus.core.events import Explored, Judged, Reached
 from logitmus.core.finding import Finding, Judgement, Verdict
 from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.problem import Problem
+from logitmus.core.run_settings import RunSettings
 from logitmus.core.subject import Subject
 from logitmus.engine.follow_up import Responder
 
 if TYPE_CHECKING:
     from logitmus.cases.generation.mutation import Form
 
-SETTING: Final = "explore"  # the name of the setting in run files: {"minutes": 5.0}, optionally {"rounds": 10}
 _BEST: Final = 20  # problems kept for each subject and dtype
 _EACH: Final = 32  # problems in a round
 _DRAWN: Final = 4  # problems of a round that Hypothesis draws
@@ -45,12 +45,11 @@ class Explorer:
         settings: those of the run: how long to explore (if at all), with which seed, and in which dtypes.
     """
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        own = settings.get(SETTING) or {}
-        self.minutes: float = own.get("minutes", 0.0)
-        self._rounds: int | None = own.get("rounds")
-        self._dtypes: tuple[str, ...] = tuple(settings.get("dtypes") or FLOAT_DTYPES)
-        self._seed = settings.get("seed", 0)
+    def __init__(self, settings: RunSettings) -> None:
+        self.minutes = settings.explore.minutes
+        self._rounds = settings.explore.rounds
+        self._dtypes = settings.dtypes or tuple(FLOAT_DTYPES)
+        self._seed = settings.seed
         self._known: set[tuple[str, str, str, str]] = set()
         self._seen: set[str] = set()
         self._suite: dict[_Place, float] = {}

@@ -13,9 +13,8 @@ from typing import Final, NamedTuple, Protocol
 from logitmus.core.events import Judged
 from logitmus.core.finding import Judgement, Verdict
 from logitmus.core.observation import Outcome
-from logitmus.core.problem import Problem
+from logitmus.core.problem import Problem, Purpose
 from logitmus.core.subject import Subject
-from logitmus.engine.added_problems import DISAMBIGUATION
 from logitmus.judging.batching import Call
 from logitmus.storage.store import Store
 
@@ -140,7 +139,7 @@ def _gather(store: Store, identity: str, subjects: tuple[JudgedSubject, ...], ca
     for subject, declaration in subjects:
         raw = raw_outcomes.get(subject.id)
         if raw is None:
-            absent = _NOT_AMBIGUOUS if case.problem.family == DISAMBIGUATION else NO_RESULT
+            absent = _NOT_AMBIGUOUS if case.problem.purpose is Purpose.DISAMBIGUATION else NO_RESULT
             case.not_run.setdefault(subject.why_not(case.problem) or absent, []).append(subject.id)
             continue
         # Equal bits under equal declarations are judged once: many subjects are one kernel under several names.

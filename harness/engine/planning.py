@@ -10,11 +10,11 @@ from itertools import chain
 from typing import Any
 
 from logitmus.core.events import BackendReady
-from logitmus.core.problem import ONCE, Problem
+from logitmus.core.problem import ONCE, Problem, Purpose
 from logitmus.core.subject import Subject
-from logitmus.engine.added_problems import ADDED, DISAMBIGUATION, without_follow_ups
+from logitmus.engine.added_problems import without_follow_ups
 from logitmus.execution.pool import Ask, Ready
-from logitmus.storage.store import MERGED, Store, StoreError
+from logitmus.storage.store import Store, StoreError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +85,7 @@ def add_problems(problems: Iterable[Problem], store: Store) -> list[str]:
             pass
         distinct = list(dict.fromkeys(given))
         same, added = stored[: len(distinct)] == distinct, stored[len(distinct) :]
-        if not same or any(store.problem(identity).family not in ADDED for identity in added):
+        if not same or any(store.problem(identity).purpose is Purpose.SUITE for identity in added):
             hint = "Resume with the settings that the run was started with, or name another file"
             message = f"holds {len(stored)} problems that differ from the {len(given)} requested"
             raise StoreError(store.path, message, hint)
@@ -143,7 +143,7 @@ def disambiguation_work(
     for problem, subject in pairs:
         if problem.id not in stored:
             store.add_problems([problem])
-        if store.problem(problem.id).family == DISAMBIGUATION:
+        if store.problem(problem.id).purpose is Purpose.DISAMBIGUATION:
             requested.setdefault(problem.id, []).append(subject)
     for identity, subjects in requested.items():
         done = store.answered(identity)
@@ -155,13 +155,13 @@ def disambiguation_work(
 
 def missing_calls(store: Store) -> int:
     """Count the calls that an interrupted run did not make; 0 for a merged file, which need not be complete."""
-    if MERGED in store.settings:
+    if store.settings.merged:
         return 0
     subjects = store.subjects().values()
     count = 0
     for identity in without_follow_ups(store):
         problem, outcomes = store.problem(identity), store.raw_outcomes(identity)
-        if problem.family != DISAMBIGUATION:
+        if problem.purpose is not Purpose.DISAMBIGUATION:
             count += sum(subject.id not in outcomes and subject.why_not(problem) is None for subject in subjects)
     return count
 

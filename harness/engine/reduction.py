@@ -9,20 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from logitmus.core import catalogue
 from logitmus.core.causes import Cause
 from logitmus.core.events import Examined, Judged
 from logitmus.core.finding import Finding, Judgement, Kind, Severity, Verdict, smallness
-from logitmus.core.problem import ONCE, Problem
+from logitmus.core.problem import ONCE, Problem, Purpose
+from logitmus.core.run_settings import Examination
 from logitmus.core.subject import Subject, SubjectId
-from logitmus.engine.added_problems import REDUCTION
 from logitmus.engine.follow_up import Responder, ask
 from logitmus.engine.shrink import alone, shrink, without
 from logitmus.judging.consistency import OWN_ARITHMETIC
 
-SETTING: Final = "examine"  # the name of the setting in run files: {"calls": 24, "subjects": [...]}
 _AGAIN: Final = "again"
 # A worker that dies is replaced, which takes seconds; one that hangs is waited for.
 _MOST_CALLS: Final[Mapping[Kind, int]] = {Kind.TIMEOUT: 0, Kind.CRASH: 6}
@@ -52,10 +51,9 @@ class Reductions:
             reduced by itself; without names, one subject of a backend stands for all that have the finding.
     """
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        own = settings.get(SETTING, {})
-        self.calls: int = own.get("calls", 0)
-        self._subjects = frozenset(own.get("subjects", ()))
+    def __init__(self, settings: Examination) -> None:
+        self.calls: int = settings.calls
+        self._subjects = frozenset(settings.subjects)
         self._smallest: dict[_Key, Example] = {}
 
     def observe(self, event: Judged) -> None:
@@ -105,7 +103,7 @@ async def _reduce(example: Example, subject: Subject, calls: int) -> Examined:
         return Examined(finding, finding, problem)
 
     async def judge(problems: Sequence[Problem]) -> list[Judgement]:
-        return await ask([(variant.but(family=REDUCTION), subject.id) for variant in problems])
+        return await ask([(variant.but(family=Purpose.REDUCTION.value), subject.id) for variant in problems])
 
     if finding.kind is Kind.INTEGRITY and problem.manner in OWN_ARITHMETIC:
         plain = problem.but(manner=ONCE)

@@ -53,9 +53,10 @@ from logitmus.engine.planning import (
 from logitmus.engine.recording import record
 from logitmus.engine.reduction import Reductions, reduce_findings
 from logitmus.engine.settling import Settlement
-from logitmus.execution.pool import AbstractPool, Limits, Observed, Pool, Ready, Waiting
+from logitmus.execution.limits import Limits
+from logitmus.execution.pool import AbstractPool, Observed, Pool, Ready, Waiting
 from logitmus.execution.registry import BackendSpec
-from logitmus.storage.store import MERGED, Store
+from logitmus.storage.store import Store
 
 
 class Observer(Protocol):
@@ -100,7 +101,7 @@ def run(
     with closing(JudgePool(store) if judge is None else LocalJudgeQueue(store, judge)) as judging:
         try:
             with pool(specs, limits, jobs) as workers:
-                reductions, explorer = Reductions(store.settings), Explorer(store.settings)
+                reductions, explorer = Reductions(store.settings.examine), Explorer(store.settings)
                 ambiguities = Ambiguities()
                 events = _run_suite(problems, specs, store, workers, selection, judging, ambiguities)
                 yield from settlement.watching(_observed(events, ambiguities, explorer, reductions, relations))
@@ -124,7 +125,7 @@ def judge_run(store: Store, *, judge: SupportsJudge | None = None) -> Iterator[E
     yield RunStarted(len(identities), labels, store.environment, store.settings)
     settlement = Settlement()
     yield from settlement.watching(backends)
-    reductions, explorer, relations = Reductions(store.settings), Explorer(store.settings), RelationChecks()
+    reductions, explorer, relations = Reductions(store.settings.examine), Explorer(store.settings), RelationChecks()
     signatures: dict[tuple[object, ...], list[str]] = {}
     for identity in identities:
         signatures.setdefault(store.problem(identity).signature, []).append(identity)
@@ -137,7 +138,7 @@ def judge_run(store: Store, *, judge: SupportsJudge | None = None) -> Iterator[E
     yield from settlement.watching(reduce_findings(responder, reductions.worst_first(), reductions.calls))
     yield from settlement.settled()
     yield from relations.results(store)
-    interrupted = missing_calls(store) > 0 or (not backends and MERGED not in store.settings)
+    interrupted = missing_calls(store) > 0 or (not backends and not store.settings.merged)
     yield RunFinished(seconds=time.monotonic() - start, resumed=len(store), interrupted=interrupted)
 
 

@@ -31,7 +31,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from logitmus.core.floats import Array, float_array
-from logitmus.core.problem import ONCE, Problem, ProblemError
+from logitmus.core.problem import ONCE, Problem, ProblemError, TargetKind
 
 _MANY: Final = 1024  # distinct numbers: with more, digits are not counted
 _CALL: Final = 1 << 13  # logits that cost about as much as the overhead of a call
@@ -96,8 +96,8 @@ def _outline(problem: Problem) -> tuple[int, ...]:
         problem.layout != "contiguous",
         problem.manner != ONCE,
         len(problem.batch) != 1,
-        problem.target_kind == "labels" and problem.targets.dtype != np.int64,
-        problem.target_kind == "probabilities" and not _sum_to_one(problem.targets),
+        problem.target_kind == TargetKind.LABELS and problem.targets.dtype != np.int64,
+        problem.target_kind == TargetKind.PROBABILITIES and not _sum_to_one(problem.targets),
     )
     return problem.rows, problem.classes, sum(special)
 
@@ -160,7 +160,7 @@ def _fewer_rows(problem: Problem, row: int | None) -> Iterator[Candidate]:
 def _odd_row(problem: Problem) -> int | None:
     """The first row whose label is outside the classes, or whose logits are not all finite."""
     odd = ~np.isfinite(problem.logits.astype(np.float64)).all(axis=-1)
-    if problem.target_kind == "labels":
+    if problem.target_kind == TargetKind.LABELS:
         odd = odd | (problem.targets < 0) | (problem.targets >= problem.classes)
     places = np.flatnonzero(odd)
     return int(places[0]) if len(places) else None
@@ -168,7 +168,7 @@ def _odd_row(problem: Problem) -> int | None:
 
 def _of_rows(problem: Problem, rows: Sequence[int] | Array) -> Problem:
     flat = (problem.rows,)
-    soft = problem.target_kind == "probabilities"
+    soft = problem.target_kind == TargetKind.PROBABILITIES
     upstream = problem.cotangent
     return problem.but(
         logits=problem.logits.reshape(*flat, problem.classes)[rows],
@@ -193,7 +193,7 @@ def _fewer_options(problem: Problem, row: int | None) -> Iterator[Candidate]:
         yield Candidate(simpler, row)
     if len(problem.batch) != 1:
         yield Candidate(_of_rows(problem, list(range(problem.rows))), row)
-    if problem.target_kind == "labels" and problem.targets.dtype.kind == "i":
+    if problem.target_kind == TargetKind.LABELS and problem.targets.dtype.kind == "i":
         yield Candidate(problem.but(targets=problem.targets.astype(np.int64)), row)
 
 
@@ -244,7 +244,7 @@ def _by_relevance(problem: Problem) -> list[int]:
 
 def _named_classes(problem: Problem) -> list[int]:
     """Return the classes that are labels."""
-    if problem.target_kind != "labels":
+    if problem.target_kind != TargetKind.LABELS:
         return []
     return [int(t) for t in np.unique(problem.targets) if 0 <= t < problem.classes]
 
@@ -267,7 +267,7 @@ def _of_classes(problem: Problem, classes: Sequence[int]) -> Iterator[Problem]:
     changes: dict[str, Any] = {"logits": problem.logits[..., kept]}
     if problem.weight is not None:
         changes["weight"] = problem.weight[kept]
-    if problem.target_kind == "probabilities":
+    if problem.target_kind == TargetKind.PROBABILITIES:
         changes["targets"] = problem.targets[..., kept]
     else:
         shift = len(kept) - problem.classes
@@ -290,7 +290,7 @@ def _simpler_numbers(problem: Problem, row: int | None) -> Iterator[Candidate]:
 
 def _simpler(problem: Problem) -> Iterator[dict[str, Any]]:
     """Yield changes of all numbers of an array at once, then of parts of them, then of single ones."""
-    if problem.target_kind == "labels":
+    if problem.target_kind == TargetKind.LABELS:
         yield {"targets": np.zeros_like(problem.targets)}
         for place in range(min(problem.rows, _MANY)):
             yield {"targets": _with(problem.targets, place, np.zeros_like(problem.targets))}

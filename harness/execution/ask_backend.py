@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from logitmus.core.errors import Exit, LogitmusError
 from logitmus.core.events import BackendFailed
 from logitmus.core.observation import NotRun, Outcome
-from logitmus.core.problem import Problem
+from logitmus.core.problem import Problem, TargetKind
 from logitmus.core.subject import Subject
-from logitmus.execution.pool import Limits, Observed, Pool
+from logitmus.execution.limits import Limits
+from logitmus.execution.pool import Observed, Pool
 from logitmus.execution.registry import BackendSpec, RegistryError
 from logitmus.worker.user_code import TargetError
 
@@ -33,7 +34,7 @@ def inquire(
     problems: Iterable[Problem],
     *,
     device: str = "",
-    targets: Sequence[str] = ("labels", "probabilities"),
+    targets: Sequence[str] = tuple(TargetKind),
     limits: Limits | None = None,
 ) -> Iterator[tuple[Problem, Subject, Outcome]]:
     """Yield the outcome of each eager subject of the backend on each problem.

@@ -44,13 +44,14 @@ from logitmus.core.events import BackendFailed
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
 from logitmus.execution.launch import Process
+from logitmus.execution.limits import Limits
 from logitmus.execution.messages import Hello
 from logitmus.execution.registry import BackendSpec, distinct
 from logitmus.execution.session import Ask, BatchEnded, Drive, Observed, Place, PoolEvent, Waiting
 from logitmus.execution.supervisor import StartError, StoppedError, Workers
-from logitmus.execution.worker_process import Limits, WorkerProcess
+from logitmus.execution.worker_process import WorkerProcess
 
-__all__ = ["AbstractPool", "Ask", "BatchEnded", "Limits", "Observed", "Plan", "Pool", "PoolEvent", "Ready", "Waiting"]
+__all__ = ["AbstractPool", "Ask", "BatchEnded", "Observed", "Plan", "Pool", "PoolEvent", "Ready", "Waiting"]
 
 Plan = Callable[[tuple[Subject, ...]], Iterable[Ask]]
 

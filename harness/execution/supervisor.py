@@ -10,8 +10,9 @@ from logitmus.core.errors import Exit, LogitmusError
 from logitmus.core.observation import Crashed, Garbled, Outcome, OutOfMemory, TimedOut
 from logitmus.execution import messages
 from logitmus.execution.launch import Process, launch
+from logitmus.execution.limits import Limits
 from logitmus.execution.registry import BackendSpec
-from logitmus.execution.worker_process import Limits, WorkerLost, WorkerProcess
+from logitmus.execution.worker_process import WorkerLost, WorkerProcess
 
 _MEMORY_LOOKS_SECONDS: Final = 0.25
 

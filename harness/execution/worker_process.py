@@ -7,7 +7,6 @@ line of any length can block either side, and memory stays bounded by `Limits.li
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import selectors
 import signal
@@ -16,7 +15,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import psutil
@@ -24,6 +22,7 @@ import psutil
 from logitmus.core.observation import Crashed, Garbled, Outcome, OutOfMemory, TimedOut
 from logitmus.execution import messages
 from logitmus.execution.launch import Process, end, kill_group
+from logitmus.execution.limits import Limits
 from logitmus.worker.wire import WireError
 
 _CHUNK: Final = 1 << 20
@@ -31,31 +30,6 @@ _STDERR_TAIL: Final = 8 << 10
 _LAST_WORDS_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 0.5
 _RELATIVES_SECONDS: Final = 1.0  # between searches for children: each reads of every process of the machine
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
-    """What a worker may take before it is killed and replaced.
-
-    Attributes:
-        start_seconds: from its start to its hello.
-        compile_seconds: the first call of a signature for a subject, which may compile. call_seconds: any later one.
-        memory_bytes: resident, of the worker and all its children.
-        line_bytes: of one line that it sends.
-        patience: after two first calls of signatures, no other is waited for longer than so many times the slowest
-            of them (or `call_seconds`, if that is longer).
-        give_up_after: replacements in a row without an answer, after which the rest is not run.
-        lost_seconds: the same, after so long in all was spent on waiting for what hung and on replacing workers.
-    """
-
-    start_seconds: float = 120.0
-    compile_seconds: float = 60.0
-    call_seconds: float = 20.0
-    patience: float = math.inf
-    memory_bytes: int = 8 << 30
-    line_bytes: int = 1 << 30
-    give_up_after: int = 20
-    lost_seconds: float = math.inf
 
 
 class WorkerLost(Exception):  # noqa: N818  (not an error of ours: it becomes the observation)

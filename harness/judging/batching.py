@@ -17,7 +17,7 @@ import numpy as np
 
 from logitmus.core.floats import Array
 from logitmus.core.observation import Answered, Outcome
-from logitmus.core.problem import Problem
+from logitmus.core.problem import Problem, TargetKind
 from logitmus.core.subject import Subject
 from logitmus.judging.assessment import Assessment, Mask, Part, Scores, assess, best_grade
 from logitmus.judging.bench import Bench
@@ -203,7 +203,7 @@ def _common(problem: Problem, subject: Subject, outcome: Answered) -> tuple[obje
 def _joined_problem(problems: Sequence[Problem]) -> Problem:
     """One problem with the rows of all."""
     first = problems[0]
-    labels = first.target_kind == "labels"
+    labels = first.target_kind == TargetKind.LABELS
     ones = np.ones(1, first.logits.dtype)
     return Problem(
         logits=np.concatenate([p.logits for p in problems]),

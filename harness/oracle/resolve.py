@@ -15,7 +15,7 @@ import numpy as np
 
 from logitmus.core.convention import Convention
 from logitmus.core.floats import Array, format_of
-from logitmus.core.problem import DEFAULT_REDUCTION, Problem
+from logitmus.core.problem import DEFAULT_REDUCTION, Problem, TargetKind
 from logitmus.oracle.question import Question, fast_order
 
 LOST_ROW: Final = np.nan
@@ -102,7 +102,7 @@ def resolve(problem: Problem, convention: Convention) -> Question:
 
 def _targets(problem: Problem, convention: Convention, *, narrowed: bool) -> _Targets:
     rows = _Rows(np.ones(problem.rows, bool), np.ones(problem.rows), np.zeros(problem.rows, bool))
-    if problem.target_kind == "probabilities":
+    if problem.target_kind == TargetKind.PROBABILITIES:
         return _probabilities(problem, convention, rows, narrowed=narrowed)
     return _labels(problem, convention, rows)
 

@@ -16,7 +16,7 @@ from logitmus.cases.port_examples import examples, plain_call
 from logitmus.conventions.fit import Observed, Reading
 from logitmus.core.convention import FIELDS
 from logitmus.core.observation import Answered, Outcome, Raised
-from logitmus.core.problem import DEFAULT_REDUCTION, Problem
+from logitmus.core.problem import DEFAULT_REDUCTION, Option, Problem, TargetKind
 from logitmus.core.relevance import matters
 from logitmus.core.subject import Subject
 from logitmus.porting.evaluation import Evaluation, predicted
@@ -24,7 +24,6 @@ from logitmus.porting.manual_steps import BETTER, by_hand
 from logitmus.porting.translation import Translated, Turn, as_it_stands, translations
 
 Verdict = Literal["agrees", "differs", "not tried"]
-OPTIONS: Final = ("weight", "ignore_index", "label_smoothing")
 PLAIN: Final = "plain"
 _TURNS: Final = ("targets", "inputs")  # changes for these apply to all later differences
 # Listed even if no example shows them: they show in other dtypes, in gradients, or for other inputs.
@@ -120,7 +119,7 @@ class Search:
                 # Problems with an option that the target does not offer are shown with that option.
                 if fair or (not shown and name in _ALWAYS_LISTED and by_hand(name, mine) != BETTER):
                     yield self._best(name, mine, theirs, fair)
-        lost = [option for option in OPTIONS if plays(option, source) and option not in target.offer.options]
+        lost: list[str] = [option for option in Option if plays(option, source) and option not in target.offer.options]
         lost += [f"reduction={r}" for r in source.offer.reductions if r not in target.offer.reductions]
         for name in lost:
             if name != f"reduction={source.convention.default_reduction}":  # shown already
@@ -193,7 +192,7 @@ class Search:
             return "loss"
         if name == "class_axis":
             return "loss" if problem.logits.ndim == 3 else ""
-        if name in OPTIONS:
+        if name in tuple(Option):
             usual = problem.reduction in (convention.default_reduction, DEFAULT_REDUCTION)
             return "loss" if usual and problem.options == {name} else ""
         if name.startswith("reduction="):
@@ -223,6 +222,6 @@ def plays(name: str, subject: Subject) -> bool:
     if name in ("weight", "label_smoothing"):
         return name in offer.options
     if name == "ignore_index":
-        used = offer.targets == "labels" or convention.ignore_with_probabilities == "one_hot"
+        used = offer.targets == TargetKind.LABELS or convention.ignore_with_probabilities == "one_hot"
         return name in offer.options and used
     return matters(name, subject)

@@ -16,7 +16,7 @@ from logitmus.conventions.measure import measure
 from logitmus.core.backend import Usage
 from logitmus.core.events import BackendFailed
 from logitmus.core.observation import Answered, NotRun, Outcome, Raised
-from logitmus.core.problem import Problem
+from logitmus.core.problem import Problem, TargetKind
 from logitmus.core.subject import Subject
 from logitmus.execution import registry
 from logitmus.execution.ask_backend import InquiryError
@@ -116,7 +116,7 @@ def predicted(subject: Subject, problem: Problem) -> Outcome:
         return NotRun("no rule that can be stated")
     dtype = subject.precision[problem.dtype].result
     exact = answer(question, bits=WIDE)
-    dense = problem.target_kind == "probabilities"
+    dense = problem.target_kind == TargetKind.PROBABILITIES
     return Answered(
         exact.loss.rounded(dtype).reshape(problem.batch if question.reduction == "none" else ()),
         exact.grad_logits.rounded(dtype).reshape(problem.logits.shape),

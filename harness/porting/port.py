@@ -13,11 +13,12 @@ from typing import Final
 
 from logitmus.conventions.card import Card
 from logitmus.core.backend import Usage
+from logitmus.core.problem import Option, TargetKind
 from logitmus.core.subject import Subject, SubjectId
 from logitmus.execution import registry
 from logitmus.execution.registry import BackendSpec
 from logitmus.porting import subject_lookup
-from logitmus.porting.differences import OPTIONS, Difference, Example, Search, plays
+from logitmus.porting.differences import Difference, Example, Search, plays
 from logitmus.porting.evaluation import Evaluation, as_declared, started, usage_of
 from logitmus.porting.translation import Turn, written
 
@@ -116,7 +117,7 @@ def _ported(evaluation: Evaluation, source: Subject, named: Subject, specs: Sequ
         before=f"loss = {call}" if (call := written(usage_of(source, specs))) else "",
         after=_code(plain.example, usage_of(target, specs)),
         dtypes=tuple(name for name in _dtypes(source, target) if name not in _dtypes(target, target)),
-        more=tuple(o for o in OPTIONS if o in target.offer.options - source.offer.options),
+        more=tuple(option for option in Option if option in target.offer.options - source.offer.options),
     )
 
 
@@ -162,6 +163,6 @@ def _code(example: Example | None, usage: Usage) -> tuple[str, ...]:
 
 def _dtypes(subject: Subject, target: Subject) -> tuple[str, ...]:
     """The accepted dtypes; of labels only if both take labels."""
-    both = subject.offer.targets == target.offer.targets == "labels"
+    both = subject.offer.targets == target.offer.targets == TargetKind.LABELS
     labels = subject.offer.label_dtypes if both else ()
     return (*subject.offer.dtypes, *(f"{name} labels" for name in labels))

@@ -16,7 +16,7 @@ import numpy as np
 from logitmus.core.backend import Usage
 from logitmus.core.floats import Array, float_array
 from logitmus.core.observation import Answered, Outcome
-from logitmus.core.problem import DEFAULT_REDUCTION, Problem
+from logitmus.core.problem import DEFAULT_REDUCTION, Problem, TargetKind
 from logitmus.core.subject import Subject
 from logitmus.oracle.question import Question, one_hot
 from logitmus.oracle.resolve import resolve
@@ -133,7 +133,7 @@ def as_it_stands(problem: Problem, source: Subject, target: Subject) -> Problem:
         logits = np.swapaxes(problem.logits, 1, 2)
         problem = problem.but(
             logits=logits,
-            targets=problem.targets if problem.target_kind == "labels" else np.swapaxes(problem.targets, 1, 2),
+            targets=problem.targets if problem.target_kind == TargetKind.LABELS else np.swapaxes(problem.targets, 1, 2),
         )
     if target.offer.targets == problem.target_kind:
         return problem
@@ -154,10 +154,10 @@ def _by_arguments(
         draft.problem["ignore_index"] = ignored
         draft.arguments.append(argument(turn.usage, "ignore_index", ignored))
     if offer.targets != problem.target_kind:
-        if problem.target_kind == "probabilities" and not _is_one_hot(problem):
+        if problem.target_kind == TargetKind.PROBABILITIES and not _is_one_hot(problem):
             return None
         draft.problem["targets"] = _other_kind(problem)
-        if offer.targets == "labels":
+        if offer.targets == TargetKind.LABELS:
             draft.targets = _ARGMAX
             draft.afterwards.append(_ONLY_ONE_HOT)
         else:
@@ -168,7 +168,7 @@ def _by_arguments(
 def _unasked(problem: Problem, source: Subject, target: Subject, *, plain: bool) -> int | None:
     """The label to pass as ignore_index, if the two functions ignore different labels by default."""
     mine, theirs = source.convention.ignore_default, target.convention.ignore_default
-    if mine == theirs or problem.ignore_index is not None or problem.target_kind != "labels":
+    if mine == theirs or problem.ignore_index is not None or problem.target_kind != TargetKind.LABELS:
         return None
     if mine != "none" and ((plain and "ignore_index" in target.offer.options) or (problem.targets == int(mine)).any()):
         return int(mine)
@@ -188,12 +188,12 @@ def _by_hand(problem: Problem, question: Question, source: Subject, turn: Turn, 
     if not kept.all():
         draft.problem["logits"] = np.where(kept.reshape((*problem.batch, 1)), problem.logits, 0)
         draft.afterwards.append("put 0 in place of the ignored labels and of their logits, and leave those rows out")
-    if offer.targets == "labels":
+    if offer.targets == TargetKind.LABELS:
         labels = _plain_labels(problem, question)
         if labels is None:
             return None
         draft.problem["targets"] = labels.reshape(problem.batch)
-        if problem.target_kind == "probabilities":
+        if problem.target_kind == TargetKind.PROBABILITIES:
             draft.targets = _ARGMAX
             draft.afterwards.append(_ONLY_ONE_HOT)
         if question.weight is not None:
@@ -228,8 +228,10 @@ def _made(
     moved = problem.logits.ndim > 2 and source.convention.class_axis != theirs.class_axis
     if moved:
         logits = _helper(turn.usage, f"classes_{theirs.class_axis}", logits=logits)
-    encoded = problem.target_kind == "labels" and problem.logits.ndim > 2 and theirs.class_axis == "1"
-    if turn.subject.offer.targets == "probabilities" and (encoded or (moved and problem.target_kind != "labels")):
+    encoded = problem.target_kind == TargetKind.LABELS and problem.logits.ndim > 2 and theirs.class_axis == "1"
+    if turn.subject.offer.targets == TargetKind.PROBABILITIES and (
+        encoded or (moved and problem.target_kind != TargetKind.LABELS)
+    ):
         draft.targets = _helper(turn.usage, f"classes_{theirs.class_axis}", logits=draft.targets)
     if transform is not None:
         changed = changed.but(logits=_transformed(changed, transform))
@@ -250,7 +252,7 @@ def _made(
 
 def _other_kind(problem: Problem) -> Array:
     """Labels as one-hot rows (zero rows for invalid labels, as the helpers do), or the labels of one-hot rows."""
-    if problem.target_kind == "probabilities":
+    if problem.target_kind == TargetKind.PROBABILITIES:
         return np.asarray(problem.targets.astype(np.float64).argmax(axis=-1))
     labels = problem.targets.reshape(-1)
     inside = (labels >= 0) & (labels < problem.classes)
@@ -292,7 +294,7 @@ def _helper(usage: Usage, name: str, **places: str) -> str:
 
 
 def _effective_words(problem: Problem, question: Question, usage: Usage) -> str:
-    q = _helper(usage, "one_hot", targets="targets") if problem.target_kind == "labels" else "targets"
+    q = _helper(usage, "one_hot", targets="targets") if problem.target_kind == TargetKind.LABELS else "targets"
     if question.eps:
         q = (
             f"((1 - {question.eps:g}) * {q} + {question.eps:g} / K)"

@@ -10,7 +10,7 @@ import keyword
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from logitmus.core.backend import Function
 from logitmus.core.errors import LogitmusError
@@ -18,6 +18,7 @@ from logitmus.core.events import BackendReady, Event, Examined, Judged, Settled
 from logitmus.core.finding import Finding
 from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import REDUCTIONS, Problem
+from logitmus.core.run_settings import CheckedFunction, RunSettings
 from logitmus.core.subject import Subject
 from logitmus.engine.planning import versions
 from logitmus.engine.run import judge_run
@@ -26,7 +27,6 @@ from logitmus.judging.acceptance import Criterion, criterion
 from logitmus.storage.store import Store
 from logitmus.worker.user_function import ARGUMENTS, TARGET_NAMES
 
-SETTING: Final = "function"  # of a check's file: {"framework", "target", "options"} of the function that was checked
 _CANDIDATES: Final = 12
 _BUILDS: Final = ("", "-cpu", "-gpu", "-macos")  # TensorFlow's distributions are called so
 
@@ -94,8 +94,8 @@ def reproduction(store: Store, wanted: str) -> Reproduction:
     subject = store.subjects()[finding.subject]
     outcome = store.outcomes(problem.id)[subject.id]
     framework = _framework(store.settings, subject, of_subject)
-    is_own = of_subject.backend != subject.backend and SETTING in store.settings
-    own = _own(store.settings, subject) if is_own else None
+    is_own = of_subject.backend != subject.backend and store.settings.function is not None
+    own = _own(store.settings.function, subject) if is_own else None
     part, right = _right(problem, subject, outcome, finding)
     return Reproduction(
         finding=finding,
@@ -176,14 +176,13 @@ def _right(problem: Problem, subject: Subject, outcome: Outcome, finding: Findin
     return finding.part, None
 
 
-def _framework(settings: Mapping[str, Any], subject: Subject, ready: BackendReady) -> str:
+def _framework(settings: RunSettings, subject: Subject, ready: BackendReady) -> str:
     """The registered name of the subject's backend, whatever the user called it."""
-    own = settings.get(SETTING)
-    if ready.backend != subject.backend and isinstance(own, Mapping):
-        return str(own.get("framework", ""))
-    for text in settings.get("backends", ()):
-        if str(text).partition("=")[0] == subject.backend:
-            return registry.backend_name(str(text))
+    if ready.backend != subject.backend and settings.function is not None:
+        return settings.function.framework
+    for text in settings.backends:
+        if text.partition("=")[0] == subject.backend:
+            return registry.backend_name(text)
     return subject.backend
 
 
@@ -200,16 +199,15 @@ def _function(framework: str, subject: Subject) -> Function:
     return functions[subject.function]
 
 
-def _own(settings: Mapping[str, Any], subject: Subject) -> OwnFunction:
-    own = settings.get(SETTING)
-    if not isinstance(own, Mapping) or not own.get("target"):
+def _own(checked: CheckedFunction | None, subject: Subject) -> OwnFunction:
+    if checked is None or not checked.target:
         raise ReproError(
             f"{subject.function} was a callable of a running program, which a script cannot import; put it into a "
             "file, and check FILE.py:FUNCTION"
         )
-    where, _, attribute = str(own["target"]).rpartition(":")
+    where, _, attribute = checked.target.rpartition(":")
     is_file = where.endswith(".py")
-    options = {str(ours): str(theirs) for ours, theirs in dict(own.get("options", {})).items()}
+    options = dict(checked.options)
     names = [*attribute.split("."), *(() if is_file else where.split(".")), *filter(None, options.values())]
     if any(not name.isidentifier() or keyword.iskeyword(name) for name in names) or set(options) - set(ARGUMENTS):
         raise ReproError(

@@ -17,7 +17,7 @@ import numpy as np
 from logitmus.core.events import BackendReady
 from logitmus.core.finding import Finding, Grade, Judgement
 from logitmus.core.floats import FLOAT_DTYPES, Array, little_endian_bytes, ulp_distance
-from logitmus.core.observation import Answered, Outcome
+from logitmus.core.observation import Answered, Outcome, PartName
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
 from logitmus.engine.judge_batches import SupportsJudge
@@ -269,7 +269,7 @@ def _difference(old: Outcome, new: Outcome) -> tuple[int, set[str]]:
         left, right = _called(old), _called(new)
         return 0, {f"{left} -> {right}"} if left != right else set()
     ulps, other = 0, set()
-    for name in ("loss", "grad_logits", "grad_targets", "second_logits"):
+    for name in PartName:
         left, right = getattr(old, name), getattr(new, name)
         if left is None and right is None:
             continue

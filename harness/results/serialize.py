@@ -21,7 +21,7 @@ def as_dict(summary: Summary) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "headline": summary.headline(),
-        "settings": dict(summary.started.settings) if summary.started else {},
+        "settings": summary.started.settings.as_dict() if summary.started else {},
         "seconds": summary.finished.seconds if summary.finished else None,
         "interrupted": summary.finished.interrupted if summary.finished else None,
         "problems": len(summary.problems),

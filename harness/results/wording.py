@@ -11,7 +11,7 @@ import numpy as np
 from logitmus.core import catalogue
 from logitmus.core.finding import Finding, Grade, Kind, Severity, part_name
 from logitmus.core.floats import Array, decimal
-from logitmus.core.problem import DEFAULT_REDUCTION, ONCE, Problem
+from logitmus.core.problem import DEFAULT_REDUCTION, ONCE, Problem, TargetKind
 from logitmus.core.subject import SubjectId
 
 # Control characters, which a terminal obeys; directions of writing, which disguise text; lone surrogates, which no
@@ -105,11 +105,11 @@ def question(problem: Problem, row: int | None) -> str:
         few = 1 < rows <= _FEW_ROWS and classes <= _FEW_CLASSES  # then the others are shown too: they may be the cause
         shown = list(range(rows)) if few else [chosen]
         logits = [short(row_values) for row_values in problem.logits.reshape(rows, classes)[shown]]
-        if problem.target_kind == "labels":
+        if problem.target_kind == TargetKind.LABELS:
             targets = [str(label) for label in problem.targets.reshape(rows)[shown].tolist()]
         else:
             targets = [short(row_values) for row_values in problem.targets.reshape(rows, classes)[shown]]
-        plural = "s" if few or problem.target_kind != "labels" else ""
+        plural = "s" if few or problem.target_kind != TargetKind.LABELS else ""
         parts += [f"logits {_listed(logits, few)}", f"target{plural} {_listed(targets, few)}"]
         if rows > 1:
             parts.append(f"row {chosen} of {rows:,}")
@@ -137,7 +137,7 @@ def telling_row(problem: Problem, row: int | None) -> int:
     """The row to show: the one asked for; else the first with a label outside the classes; else the first."""
     if row is not None and 0 <= row < problem.rows:
         return row
-    if problem.target_kind == "labels" and problem.rows:
+    if problem.target_kind == TargetKind.LABELS and problem.rows:
         labels = problem.targets.reshape(problem.rows)
         outside = (labels < 0) | (labels >= problem.classes)
         if problem.ignore_index is not None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from logitmus.core.observation import Observation
-from logitmus.storage.store import MERGED, Store, StoreError
+from logitmus.storage.store import Store, StoreError
 
 _HINT: Final = "Merge only runs of the same versions; for others use `logitmus compare`"
 
@@ -15,13 +16,14 @@ _HINT: Final = "Merge only runs of the same versions; for others use `logitmus c
 def merge(paths: Sequence[Path], out: Path) -> int:
     """The exact union of several runs in a new file `out`; returns the number of observations.
 
-    Problems keep the order in which they are met. Environment and settings are those of the first, with `MERGED`.
+    Problems keep the order in which they are met. Environment and settings are those of the first, with `merged`.
 
     Raises:
         StoreError: if two runs declare one subject differently, or hold different outcomes of one pair.
     """
     with Store.open(paths[0]) as first:
-        merged = Store.create(out, environment=first.environment, settings={**first.settings, MERGED: len(paths)})
+        settings = replace(first.settings, merged=len(paths))
+        merged = Store.create(out, environment=first.environment, settings=settings)
     try:
         with merged:
             for path in paths:

@@ -19,6 +19,7 @@ from logitmus import __version__
 from logitmus.core.events import BackendFailed, BackendReady
 from logitmus.core.observation import NotRun, Observation, Outcome
 from logitmus.core.problem import Problem
+from logitmus.core.run_settings import RunSettings
 from logitmus.core.subject import Subject
 from logitmus.storage import encoding
 from logitmus.storage.file_format import (
@@ -34,7 +35,6 @@ from logitmus.storage.file_format import (
 
 __all__ = ["FORMAT", "SUFFIX", "Store", "StoreError"]
 
-MERGED: Final = "merged"  # the setting of a file that is made of others: not every subject was given every problem
 _NOT_RUN: Final = NotRun.__name__
 _SLICE_SECONDS: Final = 0.5
 _SLICE_OBSERVATIONS: Final = 500
@@ -74,7 +74,7 @@ class Store:
 
     @classmethod
     def create(
-        cls, path: Path, *, environment: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None
+        cls, path: Path, *, environment: Mapping[str, Any] | None = None, settings: RunSettings | None = None
     ) -> Self:
         """A new, empty file.
 
@@ -92,7 +92,11 @@ class Store:
         with store._explained():
             # In one transaction, and before the write-ahead log: a file is a run's from its first bytes on.
             store._db.executescript(f"BEGIN; {_SCHEMA}")
-            meta = {"logitmus": __version__, "environment": environment or {}, "settings": settings or {}}
+            meta = {
+                "logitmus": __version__,
+                "environment": environment or {},
+                "settings": (settings or RunSettings()).as_dict(),
+            }
             store._db.executemany(
                 "INSERT INTO meta VALUES (?, ?)", [(name, msgspec.json.encode(value)) for name, value in meta.items()]
             )
@@ -225,9 +229,16 @@ class Store:
         return dict(self._meta("environment"))
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """The run's own: profile, seed, globs, limits."""
-        return dict(self._meta("settings"))
+    def settings(self) -> RunSettings:
+        """The settings of the run; those that the file lacks have their defaults.
+
+        Raises:
+            StoreError: for values that no version writes.
+        """
+        try:
+            return msgspec.convert(self._meta("settings"), RunSettings)
+        except msgspec.ValidationError as error:
+            raise damaged(self.path, f"settings: {error}") from error
 
     def backends(self) -> list[BackendReady | BackendFailed]:
         """The state of each backend, by name: ready, then failed."""

@@ -13,12 +13,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from logitmus.core.floats import Array, float_array, little_endian_bytes
-from logitmus.core.observation import Answered, Outcome, Raised
+from logitmus.core.observation import FIRST_ORDER, Answered, Outcome, PartName, Raised
 from logitmus.core.problem import DERIVATIVES, ONCE, Problem
 
 _REPEATS: Final = 2
-_PARTS: Final = ("loss", "grad_logits", "grad_targets")
-_FORWARD_PARTS: Final = ("loss", "grad_logits")  # the gradient by targets is not computed
+_FORWARD_PARTS: Final = (PartName.LOSS, PartName.GRAD_LOGITS)  # the gradient by targets is not computed
 _LARGE: Final = 16384.0  # inside float16
 
 
@@ -48,7 +47,7 @@ def perform(problem: Problem, inputs: str, call: Call) -> Called:
         return Called(first, seconds)
     plain = _copied(first)  # what it gave out may be a buffer of its own, and change under later calls
     kept: Outcome = plain
-    parts = _FORWARD_PARTS if problem.manner == "forward_mode" else _PARTS
+    parts = _FORWARD_PARTS if problem.manner == "forward_mode" else FIRST_ORDER
     for later, took in _later(problem, inputs, first, call):
         seconds += took
         kept = _beside(plain, later, parts)
@@ -95,7 +94,9 @@ def _twice(array: Array) -> Array:
 
 
 def _copied(answer: Answered) -> Answered:
-    copies: dict[str, Any] = {name: None if (part := getattr(answer, name)) is None else part.copy() for name in _PARTS}
+    copies: dict[str, Any] = {
+        name: None if (part := getattr(answer, name)) is None else part.copy() for name in FIRST_ORDER
+    }
     return replace(answer, **copies)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from logitmus.core.backend import Inputs, Outputs
 from logitmus.core.floats import Array
-from logitmus.core.problem import Problem
+from logitmus.core.problem import Problem, TargetKind
 from logitmus.core.subject import Subject
 
 
@@ -21,7 +21,7 @@ def present(problem: Problem, subject: Subject) -> Inputs:
     Every array is a fresh, writable copy, so that a call that writes into its inputs is seen and harms nothing else.
     Logits and targets are laid out; weight and cotangent are contiguous.
     """
-    dense = problem.target_kind == "probabilities"
+    dense = problem.target_kind == TargetKind.PROBABILITIES
     targets = _outward(problem.targets, subject) if dense else problem.targets
     return Inputs(
         logits=_laid_out(_outward(problem.logits, subject), problem.layout),

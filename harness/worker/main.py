@@ -24,7 +24,7 @@ from logitmus.core.backend import Backend, Function, Inputs, NotAskedError, Outp
 from logitmus.core.convention import PORTABLE
 from logitmus.core.declaration import DeclarationError, subjects_of
 from logitmus.core.floats import dtype_name, little_endian_bytes
-from logitmus.core.observation import NOT_INSTALLED, Answered, Garbled, NotRun, Outcome, Raised
+from logitmus.core.observation import NOT_INSTALLED, Answered, Garbled, NotRun, Outcome, PartName, Raised
 from logitmus.core.problem import ONCE, Problem
 from logitmus.core.subject import Subject
 from logitmus.worker import user_code
@@ -45,7 +45,6 @@ from logitmus.worker.wire import (
 )
 
 _WRITABLE = ("logits", "targets", "weight", "cotangent")
-_PARTS = ("loss", "grad_logits", "grad_targets", "second_logits")
 
 
 @dataclass(frozen=True)
@@ -259,7 +258,7 @@ def _answered(
         result = canonical(outputs, problem, subject)
     except Exception as error:
         return Garbled(f"{type(error).__name__}: {error}")
-    parts = {name: getattr(result, name) for name in _PARTS}
+    parts = {name: getattr(result, name) for name in PartName}
     for name, part in parts.items():
         wrong = _wrong(name, part, problem)
         if wrong:

@@ -15,16 +15,16 @@ from dataclasses import dataclass, replace
 from inspect import Parameter
 from itertools import takewhile
 from types import MappingProxyType
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from logitmus.core.backend import Backend, Function, NotAskedError
 from logitmus.core.convention import PORTABLE, Convention
 from logitmus.core.errors import suggest
-from logitmus.core.problem import REDUCTIONS
-from logitmus.core.subject import Offer, Precision, TargetKind, same_precision
+from logitmus.core.problem import REDUCTIONS, Option, TargetKind
+from logitmus.core.subject import Offer, Precision, same_precision
 from logitmus.worker.user_code import TargetError
 
-OPTIONS: Final = ("weight", "ignore_index", "label_smoothing", "reduction")
+OPTIONS: Final = (*(option.value for option in Option), "reduction")
 ARGUMENTS: Final = ("logits", "targets", *OPTIONS)
 # By these names a function shows that it takes its targets first, as TensorFlow and Keras do.
 TARGET_NAMES: Final = frozenset({"y_true", "label", "labels", "target", "targets"})
@@ -61,7 +61,7 @@ def adopt(
     call = backend.adopt(caller)
     return replace(
         backend,
-        functions=tuple(_function(name, kind, call, caller, backend, convention) for kind in get_args(TargetKind)),
+        functions=tuple(_function(name, kind, call, caller, backend, convention) for kind in TargetKind),
         variants=("",),
     )
 
@@ -77,9 +77,9 @@ def _function(
     """Dtypes and layouts as the framework's own function of this kind takes them; the rest by its signature."""
     pattern = next((f for f in backend.functions if f.offer.targets == kind), None)
     offer = pattern.offer if pattern else Offer(targets=kind)
-    gradients = {"labels": {"logits"}, "probabilities": {"logits", "targets"}}[kind]
+    gradients = {TargetKind.LABELS: {"logits"}, TargetKind.PROBABILITIES: {"logits", "targets"}}[kind]
     return Function(
-        name=name if kind == "labels" else f"{name}.{kind}",
+        name=name if kind == TargetKind.LABELS else f"{name}.{kind}",
         call=call,
         offer=replace(
             offer,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from logitmus.core.causes import Cause
-from logitmus.core.problem import MANNERS, ONCE, Problem
+from logitmus.core.problem import MANNERS, ONCE, Problem, TargetKind
 from logitmus.core.subject import Subject, SubjectId
 from logitmus.results import wording
 from logitmus.results.finding_view import FindingView
@@ -94,7 +94,7 @@ def _classes(problem: Problem, row: int, concerned: int | None) -> list[ClassRow
         return []
     logits = problem.logits.reshape(problem.rows, problem.classes)[row].astype(np.float64)
     targets = problem.targets.reshape(problem.rows, -1)[row]
-    label = int(targets[0]) if problem.target_kind == "labels" else None
+    label = int(targets[0]) if problem.target_kind == TargetKind.LABELS else None
     # First the classes that determine the answer (the label, the class concerned, the largest logits), then from 0 on.
     largest = np.argsort(-np.nan_to_num(logits, nan=np.inf), kind="stable")[:4]
     first = [k for k in (label, concerned, *largest.tolist()) if k is not None and 0 <= k < problem.classes]

@@ -20,7 +20,7 @@ from logitmus import __version__
 from logitmus.core import catalogue
 from logitmus.core.finding import Finding
 from logitmus.core.observation import Crashed, OutOfMemory, Raised, TimedOut
-from logitmus.core.problem import DEFAULT_REDUCTION, DERIVATIVES, Problem
+from logitmus.core.problem import DEFAULT_REDUCTION, DERIVATIVES, Problem, TargetKind
 from logitmus.porting.translation import argument, written
 from logitmus.reports.script.calls import call_values, scenario
 from logitmus.reports.script.literals import WRITTEN_OUT, Code, exact, literal
@@ -147,7 +147,7 @@ def _value(reproduction: Reproduction) -> dict[str, Any]:
 def _problem_values(reproduction: Reproduction) -> dict[str, Any]:
     """The problem and the call."""
     problem, subject, finding = reproduction.problem, reproduction.subject, reproduction.finding
-    dense = problem.target_kind == "probabilities"
+    dense = problem.target_kind == TargetKind.PROBABILITIES
     call = _call(reproduction)
     arrays = (problem.logits, problem.targets, problem.weight, problem.cotangent)
     in_torch = reproduction.framework == "torch"
@@ -192,7 +192,7 @@ def _problem_values(reproduction: Reproduction) -> dict[str, Any]:
 def _handed_over(reproduction: Reproduction) -> dict[str, Any]:
     """The arguments of a call, as expressions."""
     problem = reproduction.problem
-    dense = problem.target_kind == "probabilities"
+    dense = problem.target_kind == TargetKind.PROBABILITIES
     arrangement = [f"laid out {problem.layout}"] if problem.layout != "contiguous" else []
     arrangement += ["its classes on axis 1"] if _moved(reproduction) else []
 

@@ -17,6 +17,7 @@ import pytest
 from fakes import FakeJudge, FakePool, problem, specs, subject
 
 from logitmus.cli import VERBS, app, main
+from logitmus.core.run_settings import RunSettings
 from logitmus.engine.run import run
 from logitmus.storage.store import Store, StoreError
 
@@ -63,7 +64,7 @@ def mini(tmp_path):
 def old_run(tmp_path):
     def make(name: str, **more) -> Path:
         path = tmp_path / name
-        with Store.create(path, settings={"seed": 0}) as store:
+        with Store.create(path, settings=RunSettings(seed=0)) as store:
             pool = FakePool({"fake": [subject()]}, **more)
             list(run([problem(seed) for seed in range(3)], specs("fake"), store, pool=pool, judge=FakeJudge()))
         return path
@@ -159,7 +160,7 @@ def test_a_run_from_start_to_reports(cli, mini, tmp_path):
     left = {path.name for path in tmp_path.iterdir()} - {"__pycache__"}  # Python's own, of the backend's module
     assert left == {"x.logitmus", "x.json", "x.html", "mini_backend.py"}
     with Store.open(tmp_path / "x.logitmus") as store:
-        assert store.settings["families"] == ["seed-question"]
+        assert store.settings.families == ("seed-question",)
         assert len(store) > 0
     again, judged, _ = cli("judge", "x.logitmus")
     assert again == code

@@ -13,8 +13,7 @@ from logitmus.core.convention import PORTABLE, Convention
 from logitmus.core.events import Judged
 from logitmus.core.finding import Kind
 from logitmus.core.observation import Answered, Observation
-from logitmus.core.problem import Problem
-from logitmus.engine.added_problems import DISAMBIGUATION
+from logitmus.core.problem import Problem, Purpose
 from logitmus.engine.disambiguation import candidates, separating
 from logitmus.engine.run import judge_run, run
 from logitmus.execution.pool import AbstractPool, BatchEnded, Observed, Ready
@@ -107,7 +106,7 @@ def test_separating_problems_give_different_answers(choices: list[tuple[str, str
     problems = separating(tested, [Cause.convention(*choice) for choice in choices])
     assert problems
     for problem in problems:
-        assert problem.family == DISAMBIGUATION
+        assert problem.purpose is Purpose.DISAMBIGUATION
         assert tested.why_not(problem) is None
     keys = {tuple(resolve(problem, DECLARED.but(**dict([choice]))).key for problem in problems) for choice in choices}
     assert len(keys) == len(choices)
@@ -129,7 +128,7 @@ def test_a_doubt_is_settled_by_problems_that_the_run_adds(tmp_path, truth: str) 
         again = [e for e in judge_run(store, judge=Judge()) if isinstance(e, Judged)]
     reported = findings(found)
     assert candidates(reported[0]) == {"mean_denominator=rows", "mean_denominator=kept"}
-    assert [p.family for p in pool.asked[1:]] == [DISAMBIGUATION] * (len(pool.asked) - 1) != []
+    assert [p.purpose for p in pool.asked[1:]] == [Purpose.DISAMBIGUATION] * (len(pool.asked) - 1) != []
     assert {(e.problem.id, e.judgement) for e in again} == {
         (e.problem.id, e.judgement) for e in found if isinstance(e, Judged)
     }

@@ -27,8 +27,8 @@ from logitmus.core.convention import PORTABLE
 from logitmus.core.events import Event, Examined, Explored, Judged, RunFinished, RunStarted
 from logitmus.core.finding import Finding, Judgement
 from logitmus.core.floats import FLOAT_DTYPES, Array, float_array
-from logitmus.core.problem import Problem
-from logitmus.engine.added_problems import EXPLORATION
+from logitmus.core.problem import Problem, Purpose
+from logitmus.core.run_settings import Examination, Exploration, RunSettings
 from logitmus.engine.exploration import Explorer
 from logitmus.engine.run import judge_run, run
 from logitmus.execution.registry import RegistryError
@@ -124,7 +124,7 @@ def explored(
 ) -> tuple[list[Explored], list[Problem]]:
     """The progress of each round, and the problems tried, after the fixed suite."""
     kind = Explorer if steer else Unsteered
-    explorer = kind({"explore": {"minutes": 10, "rounds": rounds}, "seed": seed, "dtypes": ["float32"]})
+    explorer = kind(RunSettings(explore=Exploration(minutes=10, rounds=rounds), seed=seed, dtypes=("float32",)))
     for event in judged(rows) if before is None else before:
         explorer.observe(event)
     asking, progress = Answering(rows), []
@@ -172,7 +172,7 @@ def misfit(problem: Problem, form: Form, dtype: str) -> str:
     }
     shape = () if form.reduction != "none" else (form.rows,)
     fits = {
-        "family": problem.family == FAMILY == EXPLORATION,
+        "family": problem.family == FAMILY and problem.purpose is Purpose.EXPLORATION,
         "dtype": problem.dtype == dtype,
         "shape": problem.logits.shape == (form.rows, form.classes),
         "targets": problem.target_kind == form.targets,
@@ -272,7 +272,7 @@ def test_what_the_suite_does_not_show_is_found(rows: Rows) -> None:
         problem = by_id[finding.problem]
         again = Judge().judge(problem, SUBJECT, observe(rows, problem))
         assert finding.id in {finding.id for finding in again.findings}
-        assert problem.family == EXPLORATION
+        assert problem.purpose is Purpose.EXPLORATION
         assert finding.part == "loss"
 
 
@@ -304,16 +304,16 @@ def test_a_seed_gives_a_sequence_whatever_was_judged_first() -> None:
 
 
 def test_it_ends_when_it_is_told_to_or_its_time_is_up() -> None:
-    minutes = {"minutes": 1e-9}
-    assert [*Explorer({"explore": minutes}).explore(Answering(right))] == []
-    endless = Explorer({"explore": {"minutes": 10}, "dtypes": ["float32"]})
+    short = RunSettings(explore=Exploration(minutes=1e-9))
+    assert [*Explorer(short).explore(Answering(right))] == []
+    endless = Explorer(RunSettings(explore=Exploration(minutes=10), dtypes=("float32",)))
     answers = iter((False, False, True))
     assert len([*endless.explore(Answering(right), enough=lambda: next(answers))]) == 2
 
 
-SETTINGS = {
-    "explore": {"minutes": 10, "rounds": 5}, "seed": 1, "dtypes": ["float32"], "examine": {"calls": 24},
-}  # fmt: skip
+SETTINGS = RunSettings(
+    explore=Exploration(minutes=10, rounds=5), seed=1, dtypes=("float32",), examine=Examination(calls=24)
+)
 
 
 def some() -> list[Problem]:
@@ -341,7 +341,7 @@ def of_exploring(events: Iterable[Event]) -> tuple[Explored, list[Judged], list[
     every = list(events)
     return (
         [event for event in every if isinstance(event, Explored)][-1],
-        [event for event in every if isinstance(event, Judged) and event.problem.family == EXPLORATION],
+        [event for event in every if isinstance(event, Judged) and event.problem.purpose is Purpose.EXPLORATION],
         [event for event in every if isinstance(event, Examined)],
     )
 
@@ -364,7 +364,7 @@ def test_a_finding_is_reduced_and_its_problems_are_in_the_file(explored_run) -> 
     by_of = {one.of.key: one for one in examined}
     for finding in last.new:
         assert finding.problem in held
-        assert store.problem(finding.problem).family == EXPLORATION
+        assert store.problem(finding.problem).purpose is Purpose.EXPLORATION
         smallest = by_of[finding.key]
         assert smallest.problem.rows == 1
         assert smallest.problem.classes < store.problem(finding.problem).classes
@@ -378,7 +378,7 @@ def test_a_finding_is_reduced_and_its_problems_are_in_the_file(explored_run) -> 
 
 def test_rounds_give_the_length_and_a_seed_the_same_run(explored_run, tmp_path: Path) -> None:
     events, store, pool = explored_run
-    assert len([e for e in events if isinstance(e, Explored)]) == SETTINGS["explore"]["rounds"]
+    assert len([e for e in events if isinstance(e, Explored)]) == SETTINGS.explore.rounds
     with Store.create(tmp_path / "again", settings=SETTINGS) as other:
         second = answering(at_one_magnitude)
         assert of_exploring(told_live(other, second)) == of_exploring(events)
@@ -398,7 +398,7 @@ def test_an_interrupted_exploration_goes_on(explored_run, tmp_path: Path) -> Non
 
 
 def test_without_the_setting_nothing_is_explored(tmp_path: Path) -> None:
-    with Store.create(tmp_path / "run", settings={"seed": 1, "dtypes": ["float32"]}) as store:
+    with Store.create(tmp_path / "run", settings=RunSettings(seed=1, dtypes=("float32",))) as store:
         events = list(run(some()[:8], specs("test"), store, pool=answering(right), judge=Judge()))
         assert len(store) == 8
     assert [e for e in events if isinstance(e, Explored)] == []

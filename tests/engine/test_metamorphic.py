@@ -84,7 +84,7 @@ def checked(tmp_path: Path, *subjects: tuple[Subject, Callable[[Problem], Outcom
     """The relations of these functions, from a run of the plain problems; the file tells the same."""
     answers = {one.id: answer for one, answer in subjects}
     pool = FakePool({"test": [one for one, _ in subjects]}, answer=lambda problem, name: answers[name](problem))
-    with Store.create(tmp_path / "r.logitmus", environment={}, settings={}) as store:
+    with Store.create(tmp_path / "r.logitmus", environment={}) as store:
         live = [e for e in run(PLAIN, specs("test"), store, pool=pool) if isinstance(e, Related)]
         later = [e for e in judge_run(store) if isinstance(e, Related)]
     assert live == later

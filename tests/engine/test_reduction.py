@@ -9,7 +9,7 @@ import pytest
 
 from logitmus.checking.check import check
 from logitmus.core.events import Event, Examined
-from logitmus.engine.added_problems import REDUCTION
+from logitmus.core.problem import Purpose
 from logitmus.engine.run import judge_run
 from logitmus.storage.store import Store
 
@@ -134,7 +134,9 @@ def test_the_file_alone_tells_the_same_and_so_does_another_run(examined, tmp_pat
     assert results
     with Store.open(tmp_path / "a.logitmus") as store:
         assert [event for event in judge_run(store) if isinstance(event, Examined)] == results
-        calls = store.settings["examine"]["calls"]
-        tried = [problem_id for problem_id in store.problem_ids() if store.problem(problem_id).family == REDUCTION]
+        calls = store.settings.examine.calls
+        tried = [
+            problem_id for problem_id in store.problem_ids() if store.problem(problem_id).purpose is Purpose.REDUCTION
+        ]
         assert len(tried) <= (calls + 12) * len(results)  # the contrasts come last
     assert examined(name) == results

@@ -18,7 +18,8 @@ from logitmus.core.events import BackendFailed
 from logitmus.core.observation import Answered, Crashed, Garbled, NotRun, Outcome, OutOfMemory, Raised, TimedOut
 from logitmus.core.problem import Problem
 from logitmus.execution import registry
-from logitmus.execution.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready, Waiting
+from logitmus.execution.limits import Limits
+from logitmus.execution.pool import Ask, BatchEnded, Observed, Pool, Ready, Waiting
 
 WORKERS = Path(__file__).parent.parent / "support" / "workers"
 SUBJECT = "minimal:cross_entropy@cpu"

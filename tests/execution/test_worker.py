@@ -19,7 +19,8 @@ from logitmus.core.events import BackendFailed
 from logitmus.core.observation import Answered, Crashed, Garbled, Outcome, Raised, TimedOut
 from logitmus.core.problem import Problem
 from logitmus.execution import launch, registry
-from logitmus.execution.pool import Ask, BatchEnded, Limits, Observed, Pool, Ready
+from logitmus.execution.limits import Limits
+from logitmus.execution.pool import Ask, BatchEnded, Observed, Pool, Ready
 
 PROBLEM = Problem(logits=np.array([[0, 0, 0, 1]], np.float32), targets=np.array([3]))
 

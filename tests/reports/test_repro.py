@@ -18,6 +18,7 @@ from logitmus.core.finding import Finding
 from logitmus.core.floats import float_array
 from logitmus.core.observation import Answered, Crashed, Garbled, Observation, Outcome, Raised, TimedOut
 from logitmus.core.problem import Problem
+from logitmus.core.run_settings import CheckedFunction, RunSettings
 from logitmus.core.subject import Subject
 from logitmus.engine.run import judge_run
 from logitmus.execution import registry
@@ -48,10 +49,16 @@ def declared(name: str) -> Subject:
 
 
 def recorded(
-    path: Path, problem: Problem, subject: Subject, outcome: Outcome, *, backend: str = "", **settings: object
+    path: Path,
+    problem: Problem,
+    subject: Subject,
+    outcome: Outcome,
+    *,
+    backend: str = "",
+    function: CheckedFunction | None = None,
 ) -> list[Finding]:
     """A run's file of this one observation, and its findings."""
-    with Store.create(path, settings=settings) as store:
+    with Store.create(path, settings=RunSettings(function=function)) as store:
         store.add_problems([problem])
         store.add_backend(BackendReady(backend or subject.backend, (subject,), {"packages": packages()}, 1))
         store.add(Observation(subject.id, problem.id, outcome), seconds=0.0, first=True)
@@ -381,10 +388,10 @@ def test_derivatives_of_a_function_of_ones_own(
 ) -> None:
     framework = name.partition(":")[0]
     file, run, subject = tmp_path / "losses.py", tmp_path / "a.logitmus", declared(name)
-    setting = {"framework": framework, "target": f"{file}:loss", "options": {}}
+    checked = CheckedFunction(framework=framework, target=f"{file}:loss")
     outcome = changed(problem, subject) if fault != RAISES else Raised("RuntimeError", "no", answered_before=True)
     file.write_text(SAVED[framework].replace("FAULTY", fault))
-    found = recorded(run, problem, subject, outcome, backend="own", function=setting)
+    found = recorded(run, problem, subject, outcome, backend="own", function=checked)
     text = written(run, next(one.id for one in found if one.cause.endswith(problem.manner)))
     status, told = ran(text, tmp_path)
     assert status == THERE, told
@@ -465,7 +472,7 @@ def test_a_function_with_no_name_is_refused(target: str, tmp_path: Path) -> None
     problem = labels([0, 0, 0, 1], 3)
     subject = declared("numpy:textbook@cpu")
     with Store.create(
-        tmp_path / "a.logitmus", settings={"function": {"framework": "numpy", "target": target, "options": {}}}
+        tmp_path / "a.logitmus", settings=RunSettings(function=CheckedFunction(framework="numpy", target=target))
     ) as store:
         store.add_problems([problem])
         store.add_backend(BackendReady("numpy:own", (subject,), {}, 1))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import ml_dtypes
@@ -26,6 +28,7 @@ from logitmus.core.observation import (
     Raised,
     TimedOut,
 )
+from logitmus.core.run_settings import CheckedFunction, Examination, Exploration, RunSettings
 from logitmus.storage.merge import merge
 from logitmus.storage.store import Store, StoreError
 
@@ -83,15 +86,48 @@ def test_problems_come_back_in_order_with_their_ids(path, dtype):
     assert [(p.family, p.idea, p.dtype) for p in again] == [("tests", "any", dtype)] * 3
 
 
+@pytest.mark.parametrize(
+    ("kept", "settings"),
+    [
+        ({}, RunSettings()),
+        (
+            {"seed": 3, "dtypes": ["float32"], "examine": {"calls": 24}, "explore": {"minutes": 5}, "of_another": [1]},
+            RunSettings(seed=3, dtypes=("float32",), examine=Examination(calls=24), explore=Exploration(minutes=5.0)),
+        ),
+        (
+            {"check": "f", "function": {"framework": "numpy", "target": "a.py:f", "options": {"weight": "w"}}},
+            RunSettings(
+                check="f", function=CheckedFunction(framework="numpy", target="a.py:f", options={"weight": "w"})
+            ),
+        ),
+    ],
+)
+def test_settings_of_other_versions_are_read(path, kept, settings):
+    Store.create(path).close()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE meta SET value = ? WHERE name = 'settings'", (json.dumps(kept).encode(),))
+    with Store.open(path) as store:
+        assert store.settings == settings
+        assert set(kept) - set(store.settings.as_dict()) <= {"of_another"}
+
+
+def test_settings_of_no_version_are_damage(path):
+    Store.create(path).close()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE meta SET value = ? WHERE name = 'settings'", (b'{"seed": "x"}',))
+    with Store.open(path) as store, pytest.raises(StoreError, match="seed"):
+        _ = store.settings
+
+
 def test_subjects_settings_and_environments_come_back(path):
     ready = BackendReady("fake", (subject("f"), subject("g", flushes_subnormals=True)), {"packages": {"x": "1"}}, 0)
     failed = BackendFailed("absent", "not installed", "pip install it")
-    with Store.create(path, environment={"python": "3"}, settings={"seed": 7}) as store:
+    with Store.create(path, environment={"python": "3"}, settings=RunSettings(seed=7)) as store:
         store.add_backend(ready)
         store.add_backend(failed)
     with Store.open(path) as store:
         assert store.backends() == [failed, ready]
-        assert (store.environment, store.settings) == ({"python": "3"}, {"seed": 7})
+        assert (store.environment, store.settings) == ({"python": "3"}, RunSettings(seed=7))
 
 
 def test_a_backend_that_fails_later_keeps_its_subjects(path):
@@ -121,6 +157,7 @@ def test_a_closed_run_is_one_file_that_opens_where_nothing_can_be_written(path):
 
 WRITER = """
 import sys
+from contextlib import closing
 from pathlib import Path
 from test_store import *
 store = Store.create(Path(sys.argv[1]))
@@ -218,7 +255,7 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path):
 
 
 def _shard(path: Path, seeds: range, value: float = 1.0, **declared) -> Path:
-    with Store.create(path, settings={"seed": 0}) as store:
+    with Store.create(path, settings=RunSettings(seed=0)) as store:
         store.add_problems([problem(seed) for seed in range(4)])
         store.add_backend(BackendReady("fake", (subject(**declared),), {}, 0))
         for seed in seeds:

@@ -14,6 +14,7 @@ from logitmus.core.convention import PORTABLE
 from logitmus.core.events import BackendFailed, BackendReady, Event, Judged, Progressed, RunFinished, RunStarted
 from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.core.problem import Problem
+from logitmus.core.run_settings import RunSettings
 from logitmus.core.subject import Subject
 
 FRAMEWORKS = {"alpha": ("", "jit"), "beta": ("", "xla", "compile"), "gamma": ("",)}
@@ -47,7 +48,9 @@ def stream(judgements: int, *, seed: int = 0) -> Iterator[Event]:
     """The events, made one by one; the same for the same seed."""
     chance = random.Random(seed)
     asked = subjects()
-    yield RunStarted(judgements // len(asked), tuple(FRAMEWORKS), {"python": {"version": "3.13"}}, {"seed": seed})
+    yield RunStarted(
+        judgements // len(asked), tuple(FRAMEWORKS), {"python": {"version": "3.13"}}, RunSettings(seed=seed)
+    )
     for backend in FRAMEWORKS:
         yield BackendReady(backend, tuple(s for s in asked if s.backend == backend), {"packages": {backend: "1"}}, 9)
     yield BackendFailed("delta", "ModuleNotFoundError: No module named 'delta'", "pip install delta")

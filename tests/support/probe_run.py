@@ -11,6 +11,7 @@ from perfect import perfect, probes
 from logitmus.core.convention import PORTABLE, Convention
 from logitmus.core.observation import Outcome
 from logitmus.core.problem import Problem
+from logitmus.core.run_settings import RunSettings
 from logitmus.core.subject import Offer, Subject
 from logitmus.engine.judge_batches import NoJudge
 from logitmus.engine.run import run
@@ -54,7 +55,7 @@ def answer(problem: Problem, name: str) -> Outcome:
 
 def asked(path: Path) -> Path:
     """A run of the probes."""
-    with Store.create(path, settings={"seed": 0}) as store:
+    with Store.create(path, settings=RunSettings(seed=0)) as store:
         pool = FakePool({"fake": list(SUBJECTS.values())}, answer=answer)
         for _ in run(probes("labels"), specs("fake"), store, pool=pool, judge=NoJudge()):
             pass

@@ -21,7 +21,7 @@ from logitmus.core.problem import Problem, Reduction
 from logitmus.execution import registry
 from logitmus.execution.ask_backend import inquire
 from logitmus.execution.in_process import ask_here
-from logitmus.execution.pool import Limits
+from logitmus.execution.limits import Limits
 from logitmus.worker.user_code import Target, TargetError, parse
 from logitmus.worker.user_function import adopt
 

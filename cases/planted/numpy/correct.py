@@ -20,6 +20,7 @@ from logitmus.cases.planted.numpy.loss import (
 )
 from logitmus.cases.planted.zoo import Zoo
 from logitmus.core.floats import Array
+from logitmus.core.problem import TargetKind
 
 ZOO: Final = Zoo("numpy")
 
@@ -163,7 +164,7 @@ def two_passes_in_base_2(logits: Array, targets: Array, **options: Any) -> Resul
 
 
 @ZOO.correct(
-    targets="probabilities",
+    targets=TargetKind.PROBABILITIES,
     card=card(
         *("soft_target_gradient", "zero_times_infinity"),
         base=merged(DENSE, soft_target_gradient="scaled", overflowing_shift="infinite_float32"),

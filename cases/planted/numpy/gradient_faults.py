@@ -21,6 +21,7 @@ from logitmus.cases.planted.numpy.loss import (
 )
 from logitmus.cases.planted.zoo import Zoo
 from logitmus.core.floats import Array
+from logitmus.core.problem import TargetKind
 
 ZOO: Final = Zoo("numpy")
 # (gradient, logits, kept) -> another gradient; kept: which rows the mean counts, None: it is no mean
@@ -222,7 +223,7 @@ def gradient_of_another_mean(
     "a fused kernel with the gradient that TensorFlow documents: softmax - q, also where q does not sum to 1",
     "convention:soft_target_gradient=plain",
     "gradient_of:soft_target_gradient=plain",
-    targets="probabilities",
+    targets=TargetKind.PROBABILITIES,
     card=card(base=DENSE, soft_target_gradient="plain"),
 )
 def softmax_minus_q(logits: Array, q: Array) -> Result:

@@ -23,6 +23,7 @@ from logitmus.cases.planted.numpy.loss import (
 )
 from logitmus.cases.planted.zoo import Zoo
 from logitmus.core.floats import Array
+from logitmus.core.problem import TargetKind
 
 ZOO: Final = Zoo("numpy")
 _KERAS: Final = only(
@@ -79,7 +80,7 @@ def clipped_probabilities(p: Array, labels: Array, reduction: str = "mean") -> A
     "Keras's categorical_crossentropy without from_logits: rescaled, then clipped; the targets come first",
     "convention:inputs=probabilities",
     "mechanism:probabilities_clipped_to_*",
-    targets="probabilities",
+    targets=TargetKind.PROBABILITIES,
     card=card(base=_KERAS, inputs="probabilities", probability_clip="1e-7", probability_scale="before_clip"),
 )
 def probabilities_scaled_and_clipped(targets: Array, output: Array) -> Array:
@@ -92,7 +93,7 @@ def probabilities_scaled_and_clipped(targets: Array, output: Array) -> Array:
     "takes probabilities, and clips them to 1e-12",
     "convention:inputs=probabilities",
     "mechanism:probabilities_clipped_to_*",
-    targets="probabilities",
+    targets=TargetKind.PROBABILITIES,
     card=card(base=_KERAS, inputs="probabilities", probability_clip="1e-12"),
 )
 def probabilities_finely_clipped(p: Array, q: Array) -> Array:

@@ -23,6 +23,7 @@ from logitmus.cases.planted.numpy.loss import (
 )
 from logitmus.cases.planted.zoo import Zoo
 from logitmus.core.floats import Array
+from logitmus.core.problem import TargetKind
 
 ZOO: Final = Zoo("numpy")
 
@@ -236,7 +237,7 @@ def refuses_the_mean_of_nothing(
     "rows that are one-hot at the ignored class are left out, of the mean too",
     "convention:ignore_with_probabilities=one_hot",
     "accepted:invalid",
-    targets="probabilities",
+    targets=TargetKind.PROBABILITIES,
     card=card(
         base=merged(DENSE, MEAN, mean_denominator=("kept", "weights"), all_ignored_mean="nan"),
         ignore_with_probabilities="one_hot",

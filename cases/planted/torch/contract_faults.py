@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from logitmus.cases.planted.cards import DENSE, LABELS, NOTHING, card, merged
 from logitmus.cases.planted.torch.loss import checked_losses, in_range, right, widened
 from logitmus.cases.planted.zoo import Zoo
+from logitmus.core.problem import TargetKind
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,7 +48,7 @@ def refuses_float64_or_half(logits: Tensor, targets: Tensor, *, reduction: str =
     "special",
     "a target of 0 costs nothing, even beside an infinite loss; nor has it a gradient of its own",
     "convention:zero_times_infinity=zero",
-    targets="probabilities",
+    targets=TargetKind.PROBABILITIES,
     card=card(
         base=_SOFT,
         inconsistent=("target_gradient",),

@@ -27,6 +27,7 @@ from logitmus.cases.planted.torch.loss import (
     right,
 )
 from logitmus.cases.planted.zoo import Zoo
+from logitmus.core.problem import TargetKind
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,7 +78,7 @@ def takes_probabilities(p: Tensor, labels: Tensor) -> Tensor:
     "Keras's categorical_crossentropy without from_logits: rescaled, then clipped; the targets come first",
     "convention:inputs=probabilities",
     "mechanism:probabilities_clipped_to_*",
-    targets="probabilities",
+    targets=TargetKind.PROBABILITIES,
     card=card(base=_KERAS, inputs="probabilities", probability_clip="1e-7", probability_scale="before_clip"),
 )
 def probabilities_scaled_and_clipped(y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -136,7 +137,7 @@ def mean_over_kept_rows(
     "convention",
     "mean() over the classes, too",
     "convention:mean_denominator=elements",
-    targets="probabilities",
+    targets=TargetKind.PROBABILITIES,
     card=card(base=merged(_SOFT, MEAN), mean_denominator="elements", default_reduction="mean"),
 )
 def mean_over_elements(logits: Tensor, q: Tensor) -> Tensor:

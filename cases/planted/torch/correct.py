@@ -15,6 +15,7 @@ from logitmus.cases.planted.torch.loss import (
     widened,
 )
 from logitmus.cases.planted.zoo import Zoo
+from logitmus.core.problem import TargetKind
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -171,7 +172,7 @@ def mean_on_axis_1(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 @ZOO.correct(
-    targets="probabilities",
+    targets=TargetKind.PROBABILITIES,
     card=card(
         "soft_target_gradient",
         "target_gradient",
@@ -205,7 +206,9 @@ def rows_gathered(logits: Tensor, labels: Tensor) -> Tensor:
     return checked_losses(logits, labels)
 
 
-@ZOO.correct(targets="probabilities", card=card("inputs", "soft_target_gradient", "zero_times_infinity", base=_SOFT))
+@ZOO.correct(
+    targets=TargetKind.PROBABILITIES, card=card("inputs", "soft_target_gradient", "zero_times_infinity", base=_SOFT)
+)
 def products_summed(logits: Tensor, q: Tensor) -> Tensor:
     """Of target probabilities, without any option."""
     return -(q * logits.log_softmax(-1)).sum(-1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from logitmus.cases.planted.cards import DENSE, LABELS, STRANGE, UNKNOWN, card, merged
 from logitmus.cases.planted.torch.loss import at, checked_losses, classes_second, in_range, right
 from logitmus.cases.planted.zoo import Zoo
+from logitmus.core.problem import TargetKind
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -117,7 +118,7 @@ def softmax_twice(logits: Tensor, labels: Tensor) -> Tensor:
 @ZOO.fault(
     "forward",
     "kl_div subtracts the entropy of the targets",
-    targets="probabilities",
+    targets=TargetKind.PROBABILITIES,
     card=card(
         base=_SOFT,  # for one-hot targets the two are the same
         inconsistent=tuple(_SOFT),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from logitmus.cases.planted.cards import DENSE, card, merged
 from logitmus.cases.planted.torch.loss import IGNORED, beside, fused, reduced, right
 from logitmus.cases.planted.zoo import Zoo
+from logitmus.core.problem import TargetKind
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,7 +90,7 @@ def gradient_of_other_logits(logits: Tensor, targets: Tensor, *, reduction: str 
     "a fused kernel with the gradient that TensorFlow documents, softmax - q, and none by the targets",
     "convention:soft_target_gradient=plain",
     "gradient_of:soft_target_gradient=plain",
-    targets="probabilities",
+    targets=TargetKind.PROBABILITIES,
     card=card(base=merged(_SOFT, target_gradient="none"), soft_target_gradient="plain"),
 )
 def softmax_minus_q(logits: Tensor, q: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 
 from logitmus.conventions.hypotheses.change import Change
 from logitmus.conventions.hypotheses.evaluate import log_softmax
-from logitmus.core.problem import Problem
+from logitmus.core.problem import Problem, TargetKind
 from logitmus.oracle.question import Question
 
 SMOOTHINGS: Final = (0.1, 0.05, 0.2, 0.01, 0.15, 0.3, 0.02, 0.001)
@@ -106,7 +106,7 @@ def target_changes(problem: Problem) -> Iterator[Change]:
                     (1 if spread == "uniform" else 3) + 3 * (eps not in (0.1, 0.05, 0.2)),
                     lambda question, eps=eps, spread=spread: replace(question, eps=eps, spread=spread),
                 )
-    if problem.target_kind == "probabilities":
+    if problem.target_kind == TargetKind.PROBABILITIES:
         yield Change(
             "targets",
             "normalised",

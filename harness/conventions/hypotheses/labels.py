@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from logitmus.conventions.hypotheses.change import Change
-from logitmus.core.problem import Problem
+from logitmus.core.problem import Problem, TargetKind
 
 
 def label_changes(problem: Problem) -> Iterator[Change]:
-    if problem.target_kind != "labels":
+    if problem.target_kind != TargetKind.LABELS:
         return
     for step, words, mend in (
         (1, "the labels were one too small (counted from 1 by the code, from 0 here)", "target + 1"),

@@ -10,7 +10,7 @@ import numpy as np
 from logitmus.conventions.hypotheses.change import Change
 from logitmus.conventions.hypotheses.evaluate import Rows
 from logitmus.core.floats import Array
-from logitmus.core.problem import Problem
+from logitmus.core.problem import Problem, TargetKind
 
 RowLoss = Callable[[Rows], Array]
 
@@ -71,7 +71,7 @@ def loss_changes(problem: Problem) -> Iterator[Change]:
             3 if floor == 1e-8 else 5,
             lambda rows, floor=floor: rows.dot(-np.log(rows.p + rows.p.dtype.type(floor))),  # type: ignore[misc]
         )
-    if problem.target_kind == "probabilities":
+    if problem.target_kind == TargetKind.PROBABILITIES:
         yield change(
             "divergence",
             "kl",

@@ -1,0 +1,85 @@
+"""The settings of a run, which its file keeps: they select its problems and say what follows on the suite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Examination:
+    """How findings are examined.
+
+    calls: the most calls for one finding; 0: none is examined.
+    subjects: the ids of the subjects whose findings are examined, each for itself; none: one subject of each backend
+        stands for all subjects with the same finding.
+    """
+
+    calls: int = 0
+    subjects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exploration:
+    """How long a run explores beyond the suite: minutes, or fewer if so many rounds are complete."""
+
+    minutes: float = 0.0
+    rounds: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckedFunction:
+    """The user's function in the file of `logitmus check`.
+
+    framework: the registered name of its backend.
+    target: "FILE.py:FUNCTION" or "MODULE:FUNCTION"; "": an object of the process that no import can find.
+    options: its own names for the arguments, by ours.
+    """
+
+    framework: str = ""
+    target: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunSettings:
+    """The settings of one run; a run resumes with its own.
+
+    A file that was written by another version may lack some of them, which then have these defaults.
+
+    Attributes:
+        backends: as `--backend` names them; none: all that are installed.
+        subjects, devices, families: globs; none: all. dtypes: names; none: all.
+        profile, seed: of the suite.
+        examine, explore: what follows on the suite.
+        check, function: the label and the location of the function that `logitmus check` checks.
+        merged: the number of files that this file is the union of; not every subject was called with every problem.
+    """
+
+    backends: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    families: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()
+    profile: str = "default"
+    seed: int = 0
+    examine: Examination = Examination()
+    explore: Exploration = Exploration()
+    check: str = ""
+    function: CheckedFunction | None = None
+    merged: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without what is not set beyond the selection of problems and the examination."""
+        values = {name: _plain(value) for name, value in asdict(self).items()}
+        return {name: value for name, value in values.items() if name in _ALWAYS or value}
+
+
+_ALWAYS: Final = ("backends", "subjects", "devices", "families", "dtypes", "profile", "seed", "examine")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items() if inner or inner == 0}
+    return list(value) if isinstance(value, tuple) else value
