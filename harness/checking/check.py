@@ -20,6 +20,7 @@ from typing import Any, Final
 from logitmus.cases.suite import check_dtypes
 from logitmus.checking import reference
 from logitmus.checking.baseline import BaselineComparison
+from logitmus.checking.explanation import explanations
 from logitmus.checking.result import CheckResult
 from logitmus.checking.session import CheckRequest, CheckSession, start
 from logitmus.core.events import Event
@@ -139,6 +140,8 @@ def check(
                 return replace(result, seconds=time.monotonic() - began, file=kept)
             path.unlink()
         result = run(profile, request.dtypes, fail_fast=fail_fast, explore=explore)
+        if not result.stopped:
+            result = replace(result, explanations=explanations(session))
     return replace(result, seconds=time.monotonic() - began, file=kept)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
+from logitmus.conventions.explain_function import FunctionExplanation
 from logitmus.core.causes import Cause
 from logitmus.core.convention import Convention
 
@@ -62,6 +63,7 @@ class Card:
         remarks: what a person should know besides ("raises on every call: TypeError: ...").
         mechanisms: faults of the arithmetic; none for a correct implementation.
         calls: how often it was called.
+        explanation: what the function computes; None where it was not looked for.
     """
 
     subject: str
@@ -71,6 +73,7 @@ class Card:
     remarks: tuple[str, ...] = ()
     mechanisms: tuple[Mechanism, ...] = ()
     calls: int = 0
+    explanation: FunctionExplanation | None = None
 
     def __getitem__(self, field: str) -> Measured:
         return self.fields[field]
@@ -86,4 +89,5 @@ class Card:
             "fields": [asdict(measured) for measured in self.fields.values()],
             "remarks": list(self.remarks),
             "mechanisms": [asdict(mechanism) for mechanism in self.mechanisms],
+            "computes": None if self.explanation is None else self.explanation.as_dict(),
         }

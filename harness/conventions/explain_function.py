@@ -91,6 +91,30 @@ class FunctionExplanation:
     limits: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
+    @property
+    def phrase(self) -> str:
+        """The sentence without "It computes", where there is a model."""
+        return self.sentence if self.model is None else self.model.phrase()
+
+    def details(self) -> Iterator[str]:
+        """What a reader needs to judge the sentence: the parts, what is left, other models, and remarks."""
+        for component in self.components:
+            counted = ""
+            if component.together is not None:
+                alone = "" if component.alone is None else f"{component.alone} alone, "
+                counted = f" ({alone}{component.together} results need it)"
+            value = f" {component.value}" if component.value else ""
+            yield f"{component.name}:{value}{counted}" if value else f"{component.name}{counted}"
+        if self.model is not None:
+            yield f"predicts {self.explained:,} of {self.results:,} results" + "".join(
+                f"; not: {what} ({count})" for what, count in self.unexplained
+            )
+        for alternative in self.alternatives:
+            yield f"or: {alternative.model.phrase()}"
+        if self.limits:
+            yield f"does not take: {', '.join(self.limits)}"
+        yield from self.remarks
+
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it."""
         return {
@@ -245,6 +269,8 @@ def _explained(
 def _shapes(observed: Observed) -> Iterator[str]:
     """A remark on losses that are one number for each row, in another shape."""
     shapes = {o.loss.shape for p, o in observed.batches(function_rows.BATCH) if isinstance(o, Answered) and p.rows == 3}
+    if any(p.target_kind == "probabilities" and isinstance(o, Answered) for p, o in observed.given):
+        yield "It was asked with one-hot targets only: what it adds for other targets is not part of the model."
     if any(len(shape) > 1 for shape in shapes):
         yield f"The losses of 3 rows have the shape {min(shapes, key=len)}."
 

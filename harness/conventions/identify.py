@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
+from logitmus.cases import function_rows
 from logitmus.cases.suite import suite
 from logitmus.conventions.card import Card
+from logitmus.conventions.explain_function import Ask, FunctionExplanation, converse, explain_function
 from logitmus.conventions.measure import measure
+from logitmus.conventions.row_results import LEADS, NEVER_FINITE
 from logitmus.core.convention import FIELDS, PORTABLE
-from logitmus.core.observation import Outcome
+from logitmus.core.observation import Answered, NotRun, Outcome, Raised
 from logitmus.core.problem import Problem, TargetKind
 from logitmus.core.subject import Subject
 from logitmus.execution import registry
@@ -77,8 +81,12 @@ def identify(
     )
     probes = list(suite("default", families=["convention-probes"]))
     first, *others = (class_axis,) if class_axis else _AXES
-    found = _by_kind(ask(probes, first), targets)
-    cards = {kind: measure(*told) for kind, told in found.items()}
+    rows = [problem for kind in targets for problem in function_rows.problems("float64", kind)]
+    found, of_rows = {}, {}
+    for kind, (subject, results) in _by_kind(ask([*probes, *rows], first), targets).items():
+        found[kind] = subject, [result for result in results if not function_rows.role(result[0])]
+        of_rows[kind] = [result for result in results if function_rows.role(result[0])]
+    cards = {kind: measure(*results) for kind, results in found.items()}
     for axis in others:
         # Elsewhere the two are one: only where there are spatial axes are the classes laid out differently.
         spatial = [problem for problem in probes if len(problem.batch) > 1]
@@ -89,7 +97,26 @@ def identify(
                 card = measure(subject, [*elsewhere, *told])
                 if card["class_axis"].state == "measured":
                     cards[kind] = card
-    return tuple(cards[kind] for kind in targets)
+    return tuple(
+        replace(cards[kind], explanation=_explained(partial(_results, ask, first, kind), kind, of_rows[kind]))
+        for kind in targets
+    )
+
+
+def _results(ask: Any, class_axis: str, kind: str, problems: Sequence[Problem]) -> list[tuple[Problem, Outcome]]:
+    """The results for one kind of targets."""
+    return _by_kind(ask(problems, class_axis), [kind])[kind][1] if problems else []
+
+
+def _explained(ask: Ask, kind: str, results: Sequence[tuple[Problem, Outcome]]) -> FunctionExplanation:
+    """What the function computes; where float64 or single rows are not enough for that, other problems are asked."""
+    if any(isinstance(outcome, Answered) for _, outcome in results):
+        explanation = explain_function(results)
+        never_finite = explanation.model is None and explanation.sentence.startswith(NEVER_FINITE)
+        return explain_function(converse(ask, kind)) if never_finite else explanation
+    if any(not isinstance(outcome, NotRun | Raised) for _, outcome in results):  # it crashes or hangs
+        return explain_function(results)
+    return explain_function([*results, *converse(ask, kind, LEADS[1:])])
 
 
 def _open(card: Card) -> bool:

@@ -259,7 +259,10 @@ def _least_squares(a: Array, b: Array, scale: Array) -> Array:
     a, b = a / scale[:, None], b / scale
     norms = np.sqrt((a * a).sum(axis=0))
     norms = np.where(norms > 0, norms, 1)
-    inverse = np.linalg.pinv((a / norms).astype(np.float64), rcond=1e-13)
+    try:
+        inverse = np.linalg.pinv((a / norms).astype(np.float64), rcond=1e-13)
+    except np.linalg.LinAlgError:  # numbers without a solution: the caller sees that nothing is finite
+        return np.full(a.shape[1], np.nan, EXACT)
     x = np.zeros(a.shape[1], EXACT)
     for _ in range(3):
         rest = (b - a @ x).astype(np.longdouble)

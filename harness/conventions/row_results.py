@@ -25,6 +25,7 @@ from logitmus.oracle.row_model import LABELS
 
 LEADS: Final = ("float64", "float32", "float16", "bfloat16")
 
+NEVER_FINITE: Final = "It is never finite"
 ROWS: Final = (function_rows.PLAIN, function_rows.HELD, function_rows.SIMPLEX_ROW)
 
 _CHANGED: Final = 0.7  # of the steps that a narrower dtype would hold must change the result
@@ -155,7 +156,7 @@ def nothing_to_explain(observed: Observed) -> str:
     twice = [o for _, o in observed.batches(function_rows.TWICE) if isinstance(o, Answered)]
     numbers = np.concatenate([o.loss.ravel().astype(np.float64) for o in [*(o for _, o in singles), *twice]])
     if not np.isfinite(numbers).any():
-        return "It is never finite: " + ("NaN on every call." if np.isnan(numbers).all() else "NaN or infinite.")
+        return f"{NEVER_FINITE}: " + ("NaN on every call." if np.isnan(numbers).all() else "NaN or infinite.")
     plain = np.concatenate([o.loss.ravel().astype(np.float64) for _, o in singles])
     plain = plain[np.isfinite(plain)]
     if len(plain) and (plain == plain[0]).all():

@@ -37,6 +37,10 @@ def _taken(card: Card) -> bool:
 
 def _card(card: Card, console: Console, *, why: bool) -> None:
     console.print(text(f"{card.subject} with {card.targets} ({card.calls} calls)", "bold"))
+    if card.explanation is not None and (card.explanation.model is not None or _taken(card)):
+        console.print(Padding(text(f"computes: {card.explanation.phrase}"), (1, 0, 0, 1)))
+        for line in card.explanation.details():
+            console.print(Padding(text(line, "dim"), (0, 0, 0, 4)))
     if _taken(card):
         rows = [_row(field, why=why) for field in card.fields.values() if field.state != "undetermined"]
         console.print(Padding(_table(rows), (1, 0, 0, 1)))

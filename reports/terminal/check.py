@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from logitmus.checking.result import CheckResult, facts, fields, grade_rows
+from logitmus.checking.result import CheckResult, computes, facts, fields, grade_rows
 from logitmus.core.finding import Severity
 from logitmus.reports.terminal.run import field_table, text
 
@@ -25,6 +25,10 @@ def render(result: CheckResult, console: Console) -> None:
     """Print the verdict, the findings worst first, the grades, and what was left out."""
     console.print(text(result.headline, "bold green" if result.conforms else "bold"))
     console.print()
+    for number, line in enumerate(computes(result)):
+        console.print(text(line, "dim" if number and line.startswith(" ") else ""))
+    if result.explanations:
+        console.print()
     for group in result.groups:
         finding = group.finding
         head = Text()
