@@ -24,7 +24,7 @@ from logitmus.checking.explanation import explanations
 from logitmus.checking.result import CheckResult
 from logitmus.checking.session import CheckRequest, CheckSession, start
 from logitmus.core.events import Event
-from logitmus.core.finding import Grade
+from logitmus.core.finding import Grade, Kind
 from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.problem import TargetKind
 from logitmus.core.run_settings import Examination, Exploration, RunSettings
@@ -140,7 +140,8 @@ def check(
                 return replace(result, seconds=time.monotonic() - began, file=kept)
             path.unlink()
         result = run(profile, request.dtypes, fail_fast=fail_fast, explore=explore)
-        if not result.stopped:
+        lost = {group.finding.kind for group in (*result.groups, *result.excused)} & {Kind.CRASH, Kind.TIMEOUT}
+        if not result.stopped and not lost:  # what crashes or hangs is not asked once more
             result = replace(result, explanations=explanations(session))
     return replace(result, seconds=time.monotonic() - began, file=kept)
 

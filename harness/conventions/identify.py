@@ -114,7 +114,8 @@ def _explained(ask: Ask, kind: str, results: Sequence[tuple[Problem, Outcome]]) 
         explanation = explain_function(results)
         never_finite = explanation.model is None and explanation.sentence.startswith(NEVER_FINITE)
         return explain_function(converse(ask, kind)) if never_finite else explanation
-    if any(not isinstance(outcome, NotRun | Raised) for _, outcome in results):  # it crashes or hangs
+    refused = any(isinstance(o, Raised) or (isinstance(o, NotRun) and "float64" in o.reason) for _, o in results)
+    if not refused or any(not isinstance(outcome, NotRun | Raised) for _, outcome in results):  # it crashes or hangs
         return explain_function(results)
     return explain_function([*results, *converse(ask, kind, LEADS[1:])])
 
