@@ -114,7 +114,7 @@ def _as_dict(explanation: Explanation) -> dict[str, object]:
         "gradient": explanation.gradient
         and [{"cause": r.cause or "", "reduction": r.reduction} for r in explanation.gradient],
         "declared": [
-            {"value": s.value or None, "why": s.why or None, "asked": s.asked, "functions": s.functions}
+            {"value": s.value or None, "why": s.why or None, "asked": s.applies, "functions": s.functions}
             for s in explanation.declared
         ],
     }

@@ -28,51 +28,51 @@ _FAULTS = (Kind.ACCURACY, Kind.SPECIAL, Kind.INTEGRITY)
 def unusual_shapes(seen: Sequence[Observed]) -> list[str]:
     """Remarks on losses that are neither one number per row nor one number, or no floats."""
     found: Counter[str] = Counter()
-    for one in seen:
-        if not isinstance(one.outcome, Answered) or not one.control:
+    for probe in seen:
+        if not isinstance(probe.outcome, Answered) or not probe.control:
             continue
-        loss, batch = one.outcome.loss, one.problem.batch
+        loss, batch = probe.outcome.loss, probe.problem.batch
         if loss.dtype.name not in FLOAT_DTYPES:
-            found[f"returns {loss.dtype.name}, for {one.problem.dtype} logits"] += 1
+            found[f"returns {loss.dtype.name}, for {probe.problem.dtype} logits"] += 1
         if loss.shape not in (batch, ()):
-            found[f"returns shape {loss.shape} for logits {one.problem.logits.shape}"] += 1
+            found[f"returns shape {loss.shape} for logits {probe.problem.logits.shape}"] += 1
     return list(found)
 
 
 def mechanisms_of(subject: Subject, convention: Convention, observed: Sequence[Observed]) -> tuple[Mechanism, ...]:
-    """The distinct faults that the judge finds when the measured convention is the declared one.
+    """The distinct faults that the judge finds against the measured convention.
 
     Where plain problems already come out wrong, hard ones say no more.
     """
     declared = replace(subject, convention=convention, precision=_precisions(observed, convention), docs={})
-    asked = [one for one in observed if not outside_domain(convention.inputs, one.problem)]
-    plain, other = ([one for one in asked if one.control == wanted] for wanted in (True, False))
+    inside = [probe for probe in observed if not outside_domain(convention.inputs, probe.problem)]
+    plain, other = ([probe for probe in inside if probe.control == wanted] for wanted in (True, False))
     return _faults(declared, plain) or _faults(declared, other)
 
 
 def _faults(declared: Subject, observed: Sequence[Observed]) -> tuple[Mechanism, ...]:
-    judgements = Judge().judge_all([Call(one.problem, declared, one.outcome) for one in observed])
+    judgements = Judge().judge_all([Call(probe.problem, declared, probe.outcome) for probe in observed])
     faults = [
-        (one, finding, _reproducing(one, declared, finding.part))
-        for one, judgement in zip(observed, judgements, strict=True)
+        (probe, finding, _reproducing(probe, declared, finding.part))
+        for probe, judgement in zip(observed, judgements, strict=True)
         for finding in judgement.findings
         if _is_fault(finding)
     ]
-    # What a gradient is right for is told beside a loss that is right: where that is wrong elsewhere, it was a chance.
+    # A cause of a wrong gradient is named only beside a loss that is right everywhere; elsewhere it may be chance.
     if any(finding.part == "loss" for _, finding, _ in faults):
         faults = [fault for fault in faults if fault[1].cause.name not in (GRADIENT, GRADIENT_OF)]
-    # One mechanism for as much as possible: an infinity has often more than one cause, and NaN alone tells nothing.
+    # One mechanism for as much as possible: an infinity often has several causes, and NaN alone decides nothing.
     votes = Counter(name for _, finding, names in faults if finding.cause != "lost" for name in names)
     found: dict[Cause, Mechanism] = {}
-    for one, finding, names in faults:
+    for probe, finding, names in faults:
         name = max((name for name in names if votes[name]), key=lambda name: votes[name], default="")
         cause = catalogue.of_mechanism(name) if name else finding.cause
         if cause not in found:
             found[cause] = Mechanism(
                 cause=cause,
                 summary=catalogue.summary(cause),
-                problem=one.problem.id,
-                idea=one.problem.idea,
+                problem=probe.problem.id,
+                idea=probe.problem.idea,
                 part=finding.part,
                 expected=finding.expected,
                 observed=finding.observed,
@@ -80,17 +80,17 @@ def _faults(declared: Subject, observed: Sequence[Observed]) -> tuple[Mechanism,
     return tuple(found.values())
 
 
-def _reproducing(one: Observed, declared: Subject, part: str) -> list[str]:
+def _reproducing(probe: Observed, declared: Subject, part: str) -> list[str]:
     """The mechanisms whose emulation gives the very bits of what failed: numbers, infinities or NaN."""
-    bench = Bench(one.problem)
+    bench = Bench(probe.problem)
     question = bench.question(declared.convention)
-    if not isinstance(one.outcome, Answered) or question.refused is not None:
+    if not isinstance(probe.outcome, Answered) or question.refused is not None:
         return []
-    if not all(one.well_shaped(name, question.reduction) for name in one.parts):
+    if not all(probe.well_shaped(name, question.reduction) for name in probe.parts):
         return []
-    for assessed in assess(bench, declared, question, one.outcome):
+    for assessed in assess(bench, declared, question, probe.outcome):
         if assessed.part == part and assessed.failing.any():
-            names = mechanisms.all_reproducing(one.problem, declared, one.outcome, assessed)
+            names = mechanisms.all_reproducing(probe.problem, declared, probe.outcome, assessed)
             return [name for name in mechanisms.MECHANISMS if name in names]
     return []
 
@@ -102,12 +102,12 @@ def _is_fault(finding: Finding) -> bool:
 
 
 def _precisions(observed: Sequence[Observed], convention: Convention) -> dict[str, Precision]:
-    """By dtype of the logits: results as they came, everything else in that dtype."""
+    """By dtype of the logits: results in their own dtype, everything else in that dtype."""
     out = {dtype: Precision(dtype, dtype, dtype) for dtype in FLOAT_DTYPES}
-    for one in observed:
-        if isinstance(one.outcome, Answered) and one.outcome.loss.dtype.name in FLOAT_DTYPES:
-            dtype = one.problem.dtype
+    for probe in observed:
+        if isinstance(probe.outcome, Answered) and probe.outcome.loss.dtype.name in FLOAT_DTYPES:
+            dtype = probe.problem.dtype
             narrowed = dtype == "float64" and convention.wide_inputs == "narrowed"
             working = "float32" if narrowed else dtype
-            out[dtype] = Precision(one.outcome.loss.dtype.name, working, working)
+            out[dtype] = Precision(probe.outcome.loss.dtype.name, working, working)
     return out

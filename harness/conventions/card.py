@@ -16,12 +16,12 @@ State = Literal["measured", "undetermined", "contradicted"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What is known of one field.
+    """What is known of a field.
 
     Attributes:
         field: of `convention.FIELDS`.
         state: "measured": one value is left and evidence has ruled out others. "undetermined": several are left, or
-            nothing was asked. "contradicted": no value explains all that was observed.
+            nothing was tested. "contradicted": no value explains all that was observed.
         values: those left; of a contradicted field those that explain a part of the observations.
         evidence: ids of the problems that ruled others out, or that contradict.
         why: in words.
@@ -39,7 +39,7 @@ class Mechanism:
     """A fault of the arithmetic, as the judge names it.
 
     Attributes:
-        cause, summary: as in `Finding`. problem: the id of one that shows it; idea: what that problem is about.
+        cause, summary: as in `Finding`. problem: the id of a problem that shows it; idea: what that problem is about.
         part, expected, observed: the worst value there.
     """
 
@@ -54,10 +54,10 @@ class Mechanism:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """The measured convention of one subject.
+    """The measured convention of a subject.
 
     Attributes:
-        subject: its id. targets: the kind it was asked with.
+        subject: its id. targets: the kind it was tested with.
         convention: the measured values; elsewhere the most portable of those left.
         fields: by name, in the order of `convention.FIELDS`.
         remarks: what a person should know besides ("raises on every call: TypeError: ...").

@@ -1,7 +1,7 @@
 """Claims: what subjects declare of their conventions beside what was measured, from a run's file.
 
 The cards come from the answers to the family "convention-probes" alone: no framework is needed, and no declaration is
-believed (but for the domain of the inputs, which decides what a subject was asked, and the layout of its classes).
+believed (but for the domain of the inputs, which decides what a subject is given, and the layout of its classes).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from logitmus.storage.store import Store, StoreError
 
 FAMILY: Final = convention_probes.FAMILY.name
 Agreement = Literal["agrees", "contradicts", "undetermined"]
-_UNASKED: Final = NotRun("was not asked: the run was interrupted")
+_UNASKED: Final = NotRun("was not tested: the run was interrupted")
 
 
 class ClaimsError(LogitmusError, ValueError):
@@ -33,7 +33,7 @@ class ClaimsError(LogitmusError, ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """One field of one subject.
+    """A field of a subject.
 
     Attributes:
         field: of `convention.FIELDS`. declared: its value by the declaration.
@@ -56,7 +56,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """All fields of one subject, by name, in the order of `convention.FIELDS`; `card` is what was measured of it."""
+    """All fields of a subject, by name, in the order of `convention.FIELDS`; `card` is what was measured of it."""
 
     subject: Subject
     card: Card
@@ -67,7 +67,7 @@ class Claims:
 
 
 def claims(store: Store, subjects: Collection[str] | None = None) -> Iterator[Claims]:
-    """Each subject's, sorted by id; measuring one takes a few tenths of a second.
+    """Each subject's, sorted by id; measuring a subject takes a few tenths of a second.
 
     Args:
         store: a run that holds the family "convention-probes".
@@ -76,18 +76,18 @@ def claims(store: Store, subjects: Collection[str] | None = None) -> Iterator[Cl
     Raises:
         StoreError: where the run does not hold the family.
     """
-    chosen = {name: one for name, one in store.subjects().items() if subjects is None or name in subjects}
+    chosen = {name: subject for name, subject in store.subjects().items() if subjects is None or name in subjects}
     problems = probes(store)
     if not problems:
         hint = "Make one that does: logitmus conventions --out FILE, or logitmus run with the profile default or full"
         raise StoreError(store.path, f"holds no problems of the family {FAMILY}", hint)
-    asked = _Asked(store, problems)
+    results = _ProbeResults(store, problems)
     cards: dict[object, Card] = {}
     for identity, subject in chosen.items():
         # The same bits under the same offer are measured once: many subjects are one kernel under several names.
-        key = asked.key(subject)
+        key = results.key(subject)
         if key not in cards:
-            cards[key] = measure(subject, asked.told(subject), benches=asked.bench, faults=False)
+            cards[key] = measure(subject, results.of(subject), benches=results.bench, faults=False)
         card = replace(cards[key], subject=identity)
         yield Claims(subject=subject, card=card, fields={name: _claim(subject, card[name]) for name in FIELDS})
 
@@ -104,7 +104,7 @@ def selected(subjects: Collection[str], globs: Collection[str]) -> list[str]:
         ClaimsError: for a glob that matches none, and where there is no subject at all.
     """
     if not subjects:
-        raise ClaimsError("there are no subjects: no backend ran, or none has one that was chosen")
+        raise ClaimsError("there are no subjects: no backend ran, or no chosen subject exists")
     for glob in globs:
         if not any(fnmatchcase(subject, glob) for subject in subjects):
             raise ClaimsError(f"no subject matches {glob!r}; {_closest(glob, subjects)}")
@@ -115,7 +115,7 @@ def known_field(name: str) -> str:
     """The field of that name.
 
     Raises:
-        ClaimsError: for one that there is not.
+        ClaimsError: for an unknown subject.
     """
     if name in FIELDS:
         return name
@@ -136,8 +136,8 @@ def _claim(subject: Subject, measured: Measured) -> Claim:
     )
 
 
-class _Asked:
-    """What all subjects did with the probes; equal bits are decoded once, and every problem has one bench."""
+class _ProbeResults:
+    """The results of all subjects for the probes; equal bits are decoded once, and every problem has a single bench."""
 
     def __init__(self, store: Store, problems: list[Problem]) -> None:
         self._store = store
@@ -152,8 +152,8 @@ class _Asked:
         declared = (subject.convention.class_axis, subject.convention.inputs)
         return subject.offer, declared, subject.flushes_subnormals, bits
 
-    def told(self, subject: Subject) -> Iterator[tuple[Problem, Outcome]]:
-        """Each problem, and what the subject did with it or why it was not asked."""
+    def of(self, subject: Subject) -> Iterator[tuple[Problem, Outcome]]:
+        """Yield each problem with the subject's outcome, or the reason why it was not tested."""
         for problem in self._problems:
             raw = self._raw[problem.id].get(subject.id)
             if raw is None:

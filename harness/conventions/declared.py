@@ -22,7 +22,7 @@ from logitmus.oracle.answer import answer
 from logitmus.oracle.enclosure import Enclosure
 from logitmus.oracle.resolve import resolve
 
-DTYPE: Final = "float32"  # what every framework computes in unless told otherwise
+DTYPE: Final = "float32"  # what every framework computes in by default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,15 +31,15 @@ class Saying:
 
     Attributes:
         value: the loss as the functions would print it; "" where there is none.
-        why: what comes in place of a value: the reason of the exception, or why it cannot be asked.
-        asked: whether it can be asked at all.
+        why: in place of a value: the reason of the exception, or why the question does not apply.
+        applies: whether the function takes the question at all.
         functions: by backend.
         loss: the exact value, (rows,) or (), or None. computed: the same in plain float32, float64 array.
     """
 
     value: str
     why: str
-    asked: bool
+    applies: bool
     functions: dict[str, list[str]]
     loss: Enclosure | None = None
     computed: Array | None = None
@@ -49,10 +49,10 @@ def sayings(problem: Problem, reduction: str | None) -> tuple[Saying, ...]:
     """What the functions of the backends in this distribution do with `problem` in float32.
 
     Args:
-        reduction: the one that is asked for; None: none is, and every function takes its own default.
+        reduction: the requested reduction; None: every function takes its own default.
 
     Returns:
-        The values first, then exceptions, then what cannot be asked; functions of one backend and value together.
+        The values first, then exceptions, then what does not apply; functions of one backend and value together.
         Functions of the other kind of targets are left out.
     """
     single = problem.but(
@@ -65,10 +65,10 @@ def sayings(problem: Problem, reduction: str | None) -> tuple[Saying, ...]:
     for subject in _subjects():
         if subject.offer.targets != single.target_kind:
             continue
-        one = _said(single, subject)
-        known = grouped.setdefault((one.asked, one.value, one.why), one)
+        saying = _saying(single, subject)
+        known = grouped.setdefault((saying.applies, saying.value, saying.why), saying)
         known.functions.setdefault(subject.backend, []).append(subject.function)
-    return tuple(sorted(grouped.values(), key=lambda saying: (not saying.asked, not saying.value)))
+    return tuple(sorted(grouped.values(), key=lambda saying: (not saying.applies, not saying.value)))
 
 
 def _subjects() -> Iterator[Subject]:
@@ -79,22 +79,22 @@ def _subjects() -> Iterator[Subject]:
         yield from (s for s in backend.subjects(["cpu"]) if not s.mode and not s.variant)
 
 
-def _said(problem: Problem, subject: Subject) -> Saying:
+def _saying(problem: Problem, subject: Subject) -> Saying:
     """One saying without its functions."""
     why_not = subject.why_not(problem)
     outside = outside_domain(subject.convention.inputs, problem)
     if why_not is not None and why_not != outside:
-        return Saying(value="", why=why_not, asked=False, functions={})
+        return Saying(value="", why=why_not, applies=False, functions={})
     question = resolve(problem, subject.convention)
     if question.refused is not None:
-        return Saying(value="", why=f"an exception: {question.refused}", asked=True, functions={})
+        return Saying(value="", why=f"an exception: {question.refused}", applies=True, functions={})
     if bool(question.unjudged.any()):
-        return Saying(value="", why="no rule that can be stated", asked=True, functions={})
+        return Saying(value="", why="no rule that can be stated", applies=True, functions={})
     loss = answer(question).loss
     computed = Evaluator(problem, subject.convention).loss((FLOAT32,))
     printed = [_short(v) for v in np.atleast_1d(loss.rounded(subject.precision[DTYPE].result))]
     why = outside or ""
-    return Saying(value=", ".join(printed), why=why, asked=True, functions={}, loss=loss, computed=computed)
+    return Saying(value=", ".join(printed), why=why, applies=True, functions={}, loss=loss, computed=computed)
 
 
 def _short(value: np.floating) -> str:

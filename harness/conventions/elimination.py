@@ -25,7 +25,7 @@ _Readings = list[tuple[World, Reading]]
 
 @dataclass(eq=False)
 class Elimination:
-    """One run of it over what a subject did.
+    """One elimination over the observations of a subject.
 
     Attributes:
         level: the precision (`reading.LEVELS`) at which plain problems are explained.
@@ -44,49 +44,55 @@ class Elimination:
         """Rule out what can be ruled out, and note it down."""
         self._restart(LEVELS[0])
         kinds = self._core()
-        self.understood = sorted((one for one in self.observed if one.kind in kinds), key=_difficulty)
+        self.understood = sorted(
+            (observation for observation in self.observed if observation.kind in kinds), key=_difficulty
+        )
         for part in ("loss", "grad_logits"):
-            units = [one for one in self.understood if part in one.parts]
-            left = [one for one in units if not self._eliminate(one, part, plainly=True)]
-            left = [one for one in left if not self._eliminate(one, part, plainly=False)]
-            for one in left if part == "loss" else ():
-                self._blame(one)
+            units = [observation for observation in self.understood if part in observation.parts]
+            left = [observation for observation in units if not self._eliminate(observation, part, plainly=True)]
+            left = [observation for observation in left if not self._eliminate(observation, part, plainly=False)]
+            for observation in left if part == "loss" else ():
+                self._blame(observation)
 
-    def fits(self, one: Observed, part: str) -> bool:
+    def fits(self, observation: Observed, part: str) -> bool:
         """Whether a part is what the conventions that are left predict."""
-        return one.read(part, self.subject, self.convention, self.level).fits
+        return observation.read(part, self.subject, self.convention, self.level).fits
 
     @property
     def convention(self) -> Convention:
         """One of those that are left, as portable as may be."""
         return self._convention(self.worlds.one(PORTABLE.as_dict()))
 
-    def touches(self, one: Observed, name: str) -> bool:
+    def touches(self, observation: Observed, name: str) -> bool:
         """Whether a field may change the loss of an observation."""
-        return name in self._fields(one, "loss")
-
-    # --- what everything depends on --------------------------------------------------------------------------
+        return name in self._fields(observation, "loss")
 
     def _core(self) -> set[str]:
         """Settle what the numbers are taken for; the kinds of batches that are understood (empty: none is)."""
-        plain = [one for one in self.observed if one.control and not one.problem.options]
-        narrow = [one for one in plain if one.problem.dtype != "float64"] or plain
+        plain = [
+            observation for observation in self.observed if observation.control and not observation.problem.options
+        ]
+        narrow = [observation for observation in plain if observation.problem.dtype != "float64"] or plain
         # In the domain of all inputs first, and batches first: there the most is ruled out.
         narrow = sorted(
-            narrow, key=lambda one: (bool(outside_domain("probabilities", one.problem)), one.problem.rows == 1)
+            narrow,
+            key=lambda observation: (
+                bool(outside_domain("probabilities", observation.problem)),
+                observation.problem.rows == 1,
+            ),
         )
         if not narrow:
             self.notes.nothing = "no plain problem was answered"
             return set()
-        for level in LEVELS:  # a coarser one only if it explains everything
+        for level in LEVELS:  # a coarser level only if it explains everything
             self._restart(level)
-            if all(self._eliminate(one, "loss", plainly=False) for one in narrow):
+            if all(self._eliminate(observation, "loss", plainly=False) for observation in narrow):
                 break
         else:
             self._restart(LEVELS[0])
-            left = [one for one in narrow if not self._eliminate(one, "loss", plainly=True)]
-            for one in left:
-                self._eliminate(one, "loss", plainly=False)
+            left = [observation for observation in narrow if not self._eliminate(observation, "loss", plainly=True)]
+            for observation in left:
+                self._eliminate(observation, "loss", plainly=False)
         return self._kinds(narrow)
 
     def _restart(self, level: str) -> None:
@@ -103,18 +109,28 @@ class Elimination:
     def _kinds(self, narrow: Sequence[Observed]) -> set[str]:
         """The kinds of batches that it takes: most of their plain problems are explained, by a prediction.
 
-        Of a kind that no plain problem was asked of nothing speaks against it, if any kind is taken.
+        A kind without plain problems is assumed to be taken if any other kind is.
         """
         fitted: dict[str, list[Observed]] = {}
         failed: dict[str, list[Observed]] = {}
-        for one in narrow:
-            readings = {reading for _, reading in self._readings(one, "loss", self._worlds_of(one, "loss"))}
+        for observation in narrow:
+            readings = {
+                reading for _, reading in self._readings(observation, "loss", self._worlds_of(observation, "loss"))
+            }
             if any(reading.fits for reading in readings):
-                fitted.setdefault(one.kind, []).append(one)
+                fitted.setdefault(observation.kind, []).append(observation)
             elif Reading.SILENT not in readings:
-                failed.setdefault(one.kind, []).append(one)
+                failed.setdefault(observation.kind, []).append(observation)
         taken = {kind for kind, ones in fitted.items() if len(ones) > len(failed.get(kind, ()))}
-        kinds = {one.kind for one in self.observed if one.kind in taken or one.kind not in failed} if taken else taken
+        kinds = (
+            {
+                observation.kind
+                for observation in self.observed
+                if observation.kind in taken or observation.kind not in failed
+            }
+            if taken
+            else taken
+        )
         if not kinds:
             self._restart(LEVELS[0])
             if failed:
@@ -138,89 +154,94 @@ class Elimination:
         self.notes.nothing = "no known convention explains the results, not even of plain problems"
         self.notes.remarks.append(self.notes.nothing)
         for name in CORE[:2]:
-            why = f"no value explains: {first.problem.idea}{first.came}"
+            why = f"no value explains: {first.problem.idea}{first.result_text}"
             self.notes.contradict(name, (), first.problem, why)
 
-    # --- one observation -------------------------------------------------------------------------------------
+    def _fields(self, observation: Observed, part: str) -> frozenset[str]:
+        return depended_on(
+            observation.problem, part, self.worlds.values("inputs"), self.worlds.values("default_reduction")
+        )
 
-    def _fields(self, one: Observed, part: str) -> frozenset[str]:
-        return depended_on(one.problem, part, self.worlds.values("inputs"), self.worlds.values("default_reduction"))
+    def _worlds_of(self, observation: Observed, part: str) -> list[World]:
+        return self.worlds.over(self._fields(observation, part))
 
-    def _worlds_of(self, one: Observed, part: str) -> list[World]:
-        return self.worlds.over(self._fields(one, part))
-
-    def _readings(self, one: Observed, part: str, worlds: Iterable[World]) -> _Readings:
-        return [(w, one.read(part, self.subject, self._convention(w), self.level)) for w in worlds]
+    def _readings(self, observation: Observed, part: str, worlds: Iterable[World]) -> _Readings:
+        return [(w, observation.read(part, self.subject, self._convention(w), self.level)) for w in worlds]
 
     def _convention(self, world: World) -> Convention:
         return Convention(**{**world, "class_axis": self.subject.convention.class_axis})
 
-    def _eliminate(self, one: Observed, part: str, *, plainly: bool) -> bool:
+    def _eliminate(self, observation: Observed, part: str, *, plainly: bool) -> bool:
         """Rule out what an observation refutes. False: it refutes everything, or (plainly) what is left is silent."""
         try:
-            readings = self._readings(one, part, self._worlds_of(one, part))
+            readings = self._readings(observation, part, self._worlds_of(observation, part))
         except TooManyWorldsError:
             return not plainly
-        if one.wide and part == "loss" and not self.level:
-            readings = _not_narrowed(readings, exact=one.loss_dtype == "float64")
+        if observation.wide and part == "loss" and not self.level:
+            readings = _not_narrowed(readings, exact=observation.loss_dtype == "float64")
         left = [world for world, reading in readings if reading is not Reading.REFUTED]
         fits = any(reading.fits for _, reading in readings)
         if not left or (plainly and not fits and len(left) < len(readings)):
             return False
-        self.notes.rule_out(self.worlds.keep(left), one.problem)
+        self.notes.rule_out(self.worlds.keep(left), observation.problem)
         return True
 
     # --- what nothing explains -------------------------------------------------------------------------------
 
-    def _blame(self, one: Observed) -> None:
+    def _blame(self, observation: Observed) -> None:
         """No convention that is left explains a loss: find the field that contradicts itself, if one does."""
-        about = self._about(one)
-        if not about.isdisjoint(self.notes.contradicted):  # one such field is enough to say why
+        about = self._about(observation)
+        if not about.isdisjoint(self.notes.contradicted):  # a single such field says why
             return
         known = set(self.notes.evidence) - set(self.notes.settled)
         unknown = about - known
-        if self._is_garbage(one, unknown):
+        if self._is_garbage(observation, unknown):
             return
-        own = [world for world in self._explaining(one, about) if LAST_RESORT not in world.values()]
+        own = [world for world in self._explaining(observation, about) if LAST_RESORT not in world.values()]
         contrary = {name for name in about if own and not {w[name] for w in own} & set(self.worlds.values(name))}
         for name in sorted(contrary or unknown):
             elsewhere = self.worlds.values(name)
             if name in contrary:
                 here = [value for value in FIELDS[name].values if value in {world[name] for world in own}]
-                why = f"{' or '.join(elsewhere)} elsewhere, but {' or '.join(here)} for: {one.problem.idea}"
-                self.notes.contradict(name, [*elsewhere, *here], one.problem, why)
+                why = f"{' or '.join(elsewhere)} elsewhere, but {' or '.join(here)} for: {observation.problem.idea}"
+                self.notes.contradict(name, [*elsewhere, *here], observation.problem, why)
             elif not own:
-                self.notes.contradict(name, (), one.problem, f"no value explains: {one.problem.idea}{one.came}")
+                self.notes.contradict(
+                    name,
+                    (),
+                    observation.problem,
+                    f"no value explains: {observation.problem.idea}{observation.result_text}",
+                )
         for name in sorted(about & known - {"ignore_default"}) if not own and not unknown else ():
-            why = f"{' or '.join(self.worlds.values(name))} elsewhere, but not for: {one.problem.idea}{one.came}"
-            self.notes.contradict(name, self.worlds.values(name), one.problem, why)
+            why = f"{' or '.join(self.worlds.values(name))} elsewhere, but not for: {observation.problem.idea}{observation.result_text}"
+            self.notes.contradict(name, self.worlds.values(name), observation.problem, why)
 
-    def _about(self, one: Observed) -> set[str]:
+    def _about(self, observation: Observed) -> set[str]:
         """The fields beside the core that change the exact answer; where the numbers are hard, the hard one alone.
 
         Coarser arithmetic than the dtype overflows where it likes: that says nothing of what is meant.
         """
-        if one.hard and self.level:
+        if observation.hard and self.level:
             return set()
         base = self.convention
-        about = {name for name in self._fields(one, "loss") - set(CORE) if one.depends(name, base)}
-        return about & {"overflowing_shift"} if one.hard else about
+        about = {name for name in self._fields(observation, "loss") - set(CORE) if observation.depends(name, base)}
+        return about & {"overflowing_shift"} if observation.hard else about
 
-    def _explaining(self, one: Observed, opened: Collection[str]) -> list[World]:
+    def _explaining(self, observation: Observed, opened: Collection[str]) -> list[World]:
         """The worlds that explain a loss when these fields may have any value; the last resort too."""
         every = Worlds({name: list(FIELDS[name].values) for name in opened}).over(opened) if opened else [{}]
-        tried = [{**world, **other} for world in self._worlds_of(one, "loss") for other in every]
-        return [world for world, reading in self._readings(one, "loss", tried) if _explains(world, reading)]
+        tried = [{**world, **other} for world in self._worlds_of(observation, "loss") for other in every]
+        return [world for world, reading in self._readings(observation, "loss", tried) if _explains(world, reading)]
 
-    def _is_garbage(self, one: Observed, unknown: set[str]) -> bool:
+    def _is_garbage(self, observation: Observed, unknown: set[str]) -> bool:
         """Whether the answer to a bad label follows no rule that can be stated."""
         labels = {name for name in unknown if LAST_RESORT in FIELDS[name].values}
-        own = self._explaining(one, labels) if labels else []
+        own = self._explaining(observation, labels) if labels else []
         if not own or not all(LAST_RESORT in world.values() for world in own):
             return False
         for name in labels:
             if all(world[name] == LAST_RESORT for world in own):
-                self.notes.settle(name, [LAST_RESORT], one.problem)
+                self.notes.settle(name, [LAST_RESORT], observation.problem)
         return True
 
 
@@ -247,6 +268,6 @@ def _not_narrowed(readings: _Readings, *, exact: bool) -> _Readings:
     ]
 
 
-def _difficulty(one: Observed) -> tuple[int, int]:
+def _difficulty(observation: Observed) -> tuple[int, int]:
     """Plain problems first, special values next, hard numerics last."""
-    return (0 if one.control else 2 if one.hard else 1, len(one.problem.options))
+    return (0 if observation.control else 2 if observation.hard else 1, len(observation.problem.options))

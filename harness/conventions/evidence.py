@@ -92,7 +92,7 @@ class Notes:
         left = self.settled.get(name, every) if apart or name in self.settled else worlds.values(name)  # type: ignore[union-attr]
         if len(left) == 1 and ids:
             by = {problem.id: problem.idea for problem, _ in self.given}
-            why = f"told apart by: {by[ids[0]]}"
+            why = f"distinguished by: {by[ids[0]]}"
             return Measured(field=name, state="measured", values=left, evidence=tuple(ids), why=why)
         if {*left, LAST_RESORT} == {*every, LAST_RESORT}:
             left = every
@@ -113,11 +113,11 @@ class Notes:
             part = "grad_logits"
         asking = [(p, o) for p, o in self.given if name in depended_on(p, part)]
         if not asking:
-            return "no problem that was asked depends on it"
+            return "no tested problem depends on it"
         if all(isinstance(outcome, NotRun) for _, outcome in asking):
             return Counter(o.reason for _, o in asking if isinstance(o, NotRun)).most_common(1)[0][0]
         if part != "loss" and self.subject.offer.gradients.isdisjoint(("logits",)):
-            return "gives no gradients, or was not asked for them"
+            return "gives no gradients, or they were not tested"
         for context, remark in self.refused.items():
             if all(set(context) <= set(Observed(p, o).context) for p, o in asking):
                 return remark

@@ -1,4 +1,4 @@
-"""Reading an observation in the light of one convention: does it fit, is it refuted, or does it say nothing?
+"""Fit: does a convention predict an observation, does the observation refute it, or does it say nothing?
 
 What `identify` eliminates with. A number fits inside the widest of the derived budgets (grade C) at a precision of the
 arithmetic that is given; never inside a tolerance that somebody liked.
@@ -49,7 +49,7 @@ class Observed:
     """One problem and what the subject did with it: `Answered` or `Raised`.
 
     Attributes:
-        bench: what is known of the problem itself; of one that many subjects were asked, one does for all.
+        bench: reference values of the problem, shared by all subjects that were given it.
     """
 
     problem: Problem
@@ -66,8 +66,8 @@ class Observed:
         return isinstance(self.outcome, Raised)
 
     @property
-    def came(self) -> str:
-        """What came, in words: the first numbers, or the exception."""
+    def result_text(self) -> str:
+        """The result in words: the first numbers, or the exception."""
         if isinstance(self.outcome, Answered):
             numbers = self.outcome.loss.reshape(-1)[:4].astype(np.float64)
             return f" (gave {np.array2string(numbers, precision=6)})"
@@ -75,13 +75,13 @@ class Observed:
 
     @property
     def error(self) -> str:
-        """The exception in one line; empty where there is none."""
+        """The exception on a single line; empty where there is none."""
         outcome = self.outcome
         return " ".join(f"{outcome.type}: {outcome.message}".split())[:200] if isinstance(outcome, Raised) else ""
 
     @cached_property
     def parts(self) -> tuple[str, ...]:
-        """The parts that came back; an exception takes the place of a loss."""
+        """The parts that were returned; an exception takes the place of a loss."""
         return ("loss",) if self.raised else tuple(p for p in FIRST_ORDER if getattr(self.outcome, p) is not None)
 
     @property
@@ -129,10 +129,8 @@ class Observed:
         """Finite numbers, and large ones."""
         return not self.moderate and bool(np.isfinite(self.problem.logits.astype(np.float64)).all())
 
-    # --- under one convention --------------------------------------------------------------------------------
-
     def read(self, part: str, subject: Subject, convention: Convention, level: str) -> Reading:
-        """The reading of one part; questions with the same key are read once."""
+        """Read a part under a convention; questions with the same key are read once."""
         if self._outside[convention.inputs]:
             return Reading.SILENT
         if convention.inputs != "probabilities":  # so that fewer conventions are different ones
@@ -144,7 +142,7 @@ class Observed:
         return self._readings[key]
 
     def depends(self, name: str, convention: Convention) -> bool:
-        """Whether another value of a field gives another exact loss, or an exception, in place of this one's."""
+        """Whether another value of a field gives another exact loss, or an exception, than this convention."""
         mine = self._predicted(convention)
         others = (convention.but(**{name: value}) for value in FIELDS[name].values)
         return any(self._predicted(other) != mine for other in others)

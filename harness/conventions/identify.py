@@ -1,4 +1,4 @@
-"""The convention card of any callable: the probes asked in a worker (or here), and measured by elimination."""
+"""The convention card of any callable: probes are evaluated in a worker (or here), and measured by elimination."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from logitmus.execution.limits import Limits
 
 KINDS: Final = tuple(kind.value for kind in TargetKind)
 _AXES: Final = tuple(FIELDS["class_axis"].values)
-# A function that dies or hangs whatever it is asked should not be waited for as long as in a run.
+# A function that dies or hangs on every call is given up sooner than in a run.
 _LIMITS: Final = Limits(give_up_after=8)
-_Asked = Iterator[tuple[Problem, Subject, Outcome]]
+_Outcomes = Iterator[tuple[Problem, Subject, Outcome]]
 
 
 def identify(
@@ -39,17 +39,17 @@ def identify(
     device: str = "",
     limits: Limits = _LIMITS,
 ) -> tuple[Card, ...]:
-    """What `function` is measured to do: a card for each kind of targets that it was asked with.
+    """Measure the convention of `function`: a card for each kind of targets that it takes.
 
     Args:
-        function: "FILE.py:FUNCTION" or "package.module:FUNCTION", asked in a worker process, where a crash or a hang
-            is an outcome; or a callable, asked in this process. It takes (logits, targets) in the framework's own
+        function: "FILE.py:FUNCTION" or "package.module:FUNCTION", evaluated in a worker, where a crash or a hang
+            is an outcome; or a callable, evaluated in this process. It takes (logits, targets) in the framework's own
             arrays, and those of weight, ignore_index, label_smoothing and reduction that its signature names.
         framework: "torch", "tensorflow", "jax" or "numpy"; for a function in a file also "torch@/path/to/python".
-        targets: of `KINDS`, those that it is asked with.
+        targets: of `KINDS`, those that it is tested with.
         options: its own names for the arguments, by ours: {"weight": "class_weights"}; "": not to be given.
         class_axis: where it gets its classes, "last" or "1"; "": found out.
-        device: one that the framework has; "": its first, the CPU.
+        device: a device of the framework; "": its first, the CPU.
         limits: of the worker.
 
     Returns:
@@ -88,13 +88,13 @@ def identify(
         of_rows[kind] = [result for result in results if function_rows.role(result[0])]
     cards = {kind: measure(*results) for kind, results in found.items()}
     for axis in others:
-        # Elsewhere the two are one: only where there are spatial axes are the classes laid out differently.
+        # Elsewhere the two agree: only where there are spatial axes are the classes laid out differently.
         spatial = [problem for problem in probes if len(problem.batch) > 1]
         again = [kind for kind, card in cards.items() if _open(card)]
         if again:
-            for kind, (subject, told) in _by_kind(ask(spatial, axis), again).items():
-                elsewhere = [one for one in found[kind][1] if len(one[0].batch) <= 1]
-                card = measure(subject, [*elsewhere, *told])
+            for kind, (subject, results) in _by_kind(ask(spatial, axis), again).items():
+                elsewhere = [result for result in found[kind][1] if len(result[0].batch) <= 1]
+                card = measure(subject, [*elsewhere, *results])
                 if card["class_axis"].state == "measured":
                     cards[kind] = card
     return tuple(
@@ -104,12 +104,12 @@ def identify(
 
 
 def _results(ask: Any, class_axis: str, kind: str, problems: Sequence[Problem]) -> list[tuple[Problem, Outcome]]:
-    """The results for one kind of targets."""
+    """The results for a kind of targets."""
     return _by_kind(ask(problems, class_axis), [kind])[kind][1] if problems else []
 
 
 def _explained(ask: Ask, kind: str, results: Sequence[tuple[Problem, Outcome]]) -> FunctionExplanation:
-    """What the function computes; where float64 or single rows are not enough for that, other problems are asked."""
+    """What the function computes; where float64 or single rows are not enough for that, other problems are added."""
     if any(isinstance(outcome, Answered) for _, outcome in results):
         explanation = explain_function(results)
         never_finite = explanation.model is None and explanation.sentence.startswith(NEVER_FINITE)
@@ -125,10 +125,10 @@ def _open(card: Card) -> bool:
     return card["class_axis"].state != "measured" and any(f.state == "measured" for f in card.fields.values())
 
 
-def _by_kind(asked: _Asked, kinds: Iterable[str]) -> dict[str, tuple[Subject, list[tuple[Problem, Outcome]]]]:
+def _by_kind(outcomes: _Outcomes, kinds: Iterable[str]) -> dict[str, tuple[Subject, list[tuple[Problem, Outcome]]]]:
     """The observations of each kind of targets, with its subject."""
     found: dict[str, tuple[Subject, list[tuple[Problem, Outcome]]]] = {}
-    for problem, subject, outcome in asked:
+    for problem, subject, outcome in outcomes:
         if subject.offer.targets in kinds:
             found.setdefault(subject.offer.targets, (subject, []))[1].append((problem, outcome))
     return found
@@ -142,7 +142,7 @@ def _in_a_worker(
     limits: Limits,
     problems: Sequence[Problem],
     class_axis: str,
-) -> _Asked:
+) -> _Outcomes:
     options = [f"{ours}={theirs}" for ours, theirs in names.items()]
     spec = registry.adopting(framework, function, options, class_axis)
     return inquire(spec, problems, device=device, limits=limits)
@@ -155,6 +155,6 @@ def _here(
     device: str,
     problems: Sequence[Problem],
     class_axis: str,
-) -> _Asked:
+) -> _Outcomes:
     declared = PORTABLE.but(class_axis=class_axis)
     return ask_here(function, framework, problems, names=names, convention=declared, device=device)

@@ -35,9 +35,9 @@ def measure(
 
     Args:
         subject: as it was presented; of its convention only `class_axis` matters (how the arrays were laid out).
-        observations: of one kind of targets; problems of the family "convention-probes" tell every field apart.
+        observations: of one kind of targets; problems of the family "convention-probes" distinguish all fields.
             What was not run, crashed or timed out is no evidence.
-        benches: makes a problem's `Bench`; one that remembers them serves where many subjects are measured.
+        benches: makes a problem's `Bench`; pass one that caches where many subjects are measured.
         faults: look for the mechanisms of the arithmetic, too.
     """
     given = list(observations)
@@ -47,11 +47,11 @@ def measure(
     notes = Notes(subject, given)
     notes.remarks += [f"{name} on {count} of {len(called)} calls" for name, count in lost.items()]
     found = None
-    if any(isinstance(one.outcome, Answered) for one in seen):
+    if any(isinstance(probe.outcome, Answered) for probe in seen):
         notes.remarks += unusual_shapes(seen)
         notes.refused = _refused(seen)
         notes.remarks += notes.refused.values()
-        usable = [one for one in seen if not any(set(known) <= set(one.context) for known in notes.refused)]
+        usable = [probe for probe in seen if not any(set(known) <= set(probe.context) for known in notes.refused)]
         found = Elimination(subject, usable, notes)
         found.run()
         _read_off(found)
@@ -72,7 +72,7 @@ def measure(
 
 
 def _judged(found: Elimination) -> Sequence[Observed]:
-    """What is judged with the measured convention as the declared one; all, where plain problems come out wrong.
+    """The observations to judge against the measured convention; all of them where plain problems are wrong.
 
     Nothing, where it is not even known what the numbers are taken for.
     """
@@ -82,21 +82,21 @@ def _judged(found: Elimination) -> Sequence[Observed]:
 
 
 def _never_answered(seen: Sequence[Observed]) -> str:
-    errors = Counter(one.error for one in seen)
+    errors = Counter(probe.error for probe in seen)
     return f"raises on every call: {errors.most_common(1)[0][0]}" if errors else "never answered"
 
 
 def _refused(seen: Sequence[Observed]) -> dict[Context, str]:
     """The contexts in which even plain problems raise, with a remark each."""
     controls: dict[Context, list[Observed]] = {}
-    for one in seen:
-        if one.control:
-            controls.setdefault(one.context, []).append(one)
+    for probe in seen:
+        if probe.control:
+            controls.setdefault(probe.context, []).append(probe)
     refused: dict[Context, str] = {}
     for context in sorted(controls, key=len):
-        ones = controls[context]
-        if all(one.raised for one in ones) and not any(set(known) <= set(context) for known in refused):
-            refused[context] = f"raises with {', '.join(context)}: {ones[0].error}"
+        plain_probes = controls[context]
+        if all(probe.raised for probe in plain_probes) and not any(set(known) <= set(context) for known in refused):
+            refused[context] = f"raises with {', '.join(context)}: {plain_probes[0].error}"
     return refused
 
 
@@ -111,34 +111,34 @@ def _read_off(found: Elimination) -> None:
 
 
 def _class_axis(found: Elimination) -> None:
-    """A right answer where axis 1 is not the last one shows that the classes lie where they were put."""
+    """A right answer where axis 1 is not the last one shows where the classes lie."""
     notes, axis = found.notes, found.subject.convention.class_axis
-    spatial = [one for one in found.understood if one.kind == "spatial axes" and one.control]
-    for one in spatial:
-        if found.fits(one, "loss"):
-            notes.settle("class_axis", [axis], one.problem)
+    spatial = [probe for probe in found.understood if probe.kind == "spatial axes" and probe.control]
+    for probe in spatial:
+        if found.fits(probe, "loss"):
+            notes.settle("class_axis", [axis], probe.problem)
     where = f"where the classes lie on {'the last axis' if axis == 'last' else f'axis {axis}'}"
     refused = next((why for context, why in notes.refused.items() if set(context) <= {"spatial axes"}), "")
-    notes.silent["class_axis"] = f"{refused or 'gives no right answer, or was not asked'} ({where})"
+    notes.silent["class_axis"] = f"{refused or 'gives no right answer, or was not tested'} ({where})"
 
 
 def _result_dtype(found: Elimination) -> None:
     notes, name = found.notes, "result_dtype"
     left = list(FIELDS[name].values)
     notes.silent[name] = "the dtypes that would tell were not answered"
-    came: dict[str, str] = {}
-    for one in found.understood:
-        if not isinstance(one.outcome, Answered) or not one.valid:
+    returned: dict[str, str] = {}
+    for probe in found.understood:
+        if not isinstance(probe.outcome, Answered) or not probe.valid:
             continue
-        asked = one.problem.dtype
-        came.setdefault(asked, one.outcome.loss.dtype.name)
-        fitting = [value for value in left if result_dtype(value, asked) == came[asked]]
+        requested = probe.problem.dtype
+        returned.setdefault(requested, probe.outcome.loss.dtype.name)
+        fitting = [value for value in left if result_dtype(value, requested) == returned[requested]]
         if not fitting:
-            why = ", ".join(f"{theirs} for {dtype} logits" for dtype, theirs in came.items())
-            notes.contradict(name, (), one.problem, f"the loss comes back as {why}")
+            why = ", ".join(f"{theirs} for {dtype} logits" for dtype, theirs in returned.items())
+            notes.contradict(name, (), probe.problem, f"the loss comes back as {why}")
             return
         if len(fitting) < len(left):
-            notes.rule_out([name], one.problem)
+            notes.rule_out([name], probe.problem)
         left = fitting
     notes.settled[name] = tuple(left)
 
@@ -158,22 +158,22 @@ def _target_gradient(found: Elimination) -> None:
     """Whether target probabilities get a gradient: theirs, or none (or zeros)."""
     notes, name, offer = found.notes, "target_gradient", found.subject.offer
     if offer.targets == TargetKind.LABELS or "targets" not in offer.gradients:
-        notes.silent[name] = "gives no gradients by targets, or was not asked for them"
+        notes.silent[name] = "gives no gradients by targets, or they were not tested"
         return
-    notes.silent[name] = "the gradients by targets that came back are not those of the loss"
-    for one in found.understood:
-        if not isinstance(one.outcome, Answered) or not one.control or one.outcome.grad_logits is None:
+    notes.silent[name] = "the returned gradients by targets are not those of the loss"
+    for probe in found.understood:
+        if not isinstance(probe.outcome, Answered) or not probe.control or probe.outcome.grad_logits is None:
             continue
-        gradient = one.outcome.grad_targets
-        right = gradient is not None and found.fits(one, "grad_targets")
+        gradient = probe.outcome.grad_targets
+        right = gradient is not None and found.fits(probe, "grad_targets")
         zero = gradient is None or not gradient.astype(np.float64).any()
         if right == zero:  # wrong, or right to be 0
             continue
         value = "none" if zero else "yes"
         if notes.settled.get(name, (value,)) != (value,):
-            notes.contradict(name, ("yes", "none"), one.problem, "a gradient for some problems only")
+            notes.contradict(name, ("yes", "none"), probe.problem, "a gradient for some problems only")
             return
-        notes.settle(name, [value], one.problem)
+        notes.settle(name, [value], probe.problem)
 
 
 def _ignored_row(found: Elimination) -> None:
@@ -181,10 +181,10 @@ def _ignored_row(found: Elimination) -> None:
     name, leaking = "ignored_row", found.convention.but(ignored_row="nan_leaks")
     if found.worlds.values(name) != ("zero",):
         return
-    for one in found.understood:
-        if not found.touches(one, name) or "grad_logits" not in one.parts or not found.fits(one, "loss"):
+    for probe in found.understood:
+        if not found.touches(probe, name) or "grad_logits" not in probe.parts or not found.fits(probe, "loss"):
             continue
-        fits = one.read("grad_logits", found.subject, leaking, found.level).fits
-        if fits and not found.fits(one, "grad_logits"):
-            why = f"the loss is 0, but the gradient is NaN for: {one.problem.idea}"
-            found.notes.contradict(name, ("zero", "nan_leaks"), one.problem, why)
+        fits = probe.read("grad_logits", found.subject, leaking, found.level).fits
+        if fits and not found.fits(probe, "grad_logits"):
+            why = f"the loss is 0, but the gradient is NaN for: {probe.problem.idea}"
+            found.notes.contradict(name, ("zero", "nan_leaks"), probe.problem, why)

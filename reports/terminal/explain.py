@@ -98,11 +98,11 @@ def _gradient(explanation: Explanation) -> Iterator[str]:
 
 def _saying(saying: Saying, given: dict[str, list[str]], dtype: str) -> str:
     names = [
-        f"{backend}: {', '.join(functions)}" if saying.asked else f"{backend} ({len(functions)})"
+        f"{backend}: {', '.join(functions)}" if saying.applies else f"{backend} ({len(functions)})"
         for backend, functions in saying.functions.items()
     ]
     as_given = next((f", as {name}" for name, numbers in given.items() if fits(saying, numbers, dtype)), "")
-    if not saying.asked:
+    if not saying.applies:
         text = f"not applicable ({saying.why})"
     elif saying.value and saying.why:
         text = f"{saying.value}{as_given} ({saying.why})"
