@@ -195,7 +195,7 @@ def classes_on_axis_1(logits: Array, labels: Array) -> Array:
         return np.asarray(rows).astype(logits.dtype)
 
 
-@ZOO.correct(targets="probabilities", card=card(base=DENSE, zero_times_infinity="zero"))
+@ZOO.correct(targets=TargetKind.PROBABILITIES, card=card(base=DENSE, zero_times_infinity="zero"))
 def zero_targets_are_skipped(logits: Array, q: Array) -> Array:
     """A target of 0 costs nothing, even beside an infinite loss, which a check only notes."""
     log_p = log_softmax(logits)

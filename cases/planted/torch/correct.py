@@ -220,7 +220,7 @@ def float64_inside(logits: Tensor, labels: Tensor) -> Tensor:
     return checked_losses(logits.double(), labels).to(logits.dtype)
 
 
-@ZOO.correct(targets="probabilities", card=card(base=_SOFT, target_gradient="none"))
+@ZOO.correct(targets=TargetKind.PROBABILITIES, card=card(base=_SOFT, target_gradient="none"))
 def constant_targets(logits: Tensor, q: Tensor) -> Tensor:
     """Nothing flows to the targets, which a check only notes."""
     return -(q.detach() * logits.log_softmax(-1)).sum(-1)
