@@ -26,7 +26,7 @@ import hashlib
 import math
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -82,14 +82,12 @@ class Question:
     @cached_property
     def key(self) -> str:
         """A digest of all fields: questions with one key have one answer."""
+        values = [getattr(self, name) for name in _NAMES]
+        arrays = [value for value in values if isinstance(value, np.ndarray)]
         digest = hashlib.blake2b(digest_size=16)
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, np.ndarray):
-                digest.update(f"{field.name} {value.dtype.str} {value.shape} {value.flags.c_contiguous};".encode())
-                digest.update(value.ravel(order="K").data)
-            else:
-                digest.update(f"{field.name} {value!r};".encode())
+        digest.update(repr([_layout(value) if isinstance(value, np.ndarray) else value for value in values]).encode())
+        for array in arrays:
+            digest.update(array.ravel(order="K").data)
         return digest.hexdigest()
 
     @property
@@ -169,6 +167,13 @@ class Question:
             if self.clip is not None:
                 p = np.clip(p, *self.clip)
             return np.log(p)
+
+
+_NAMES: Final = tuple(field.name for field in fields(Question))
+
+
+def _layout(array: Array) -> tuple[object, ...]:
+    return array.dtype.str, array.shape, array.flags.c_contiguous
 
 
 def fast_order(shape: tuple[int, ...]) -> Literal["C", "F"]:
