@@ -15,7 +15,6 @@ from logitmus.cli.options import EXPECTATIONS, STDOUT, Outputs
 from logitmus.cli.output import stdout
 from logitmus.core.events import BackendFailed, BackendReady, Event, RunFinished
 from logitmus.core.finding import Finding, Severity
-from logitmus.core.observation import NOT_INSTALLED
 from logitmus.reports.terminal import run
 from logitmus.results.detection_power import known
 from logitmus.results.expectations import Acceptance, load
@@ -75,9 +74,9 @@ def deliver(
         return Exit.BACKEND
     if not summary.calls and not interrupted:
         reasons = [reason for reason, _ in summary.why_not()] or ["no subject matches; see `logitmus backends`"]
-        why = next((reason for reason in reasons if reason.startswith(NOT_INSTALLED)), reasons[0])
+        why = summary.lacks_module or reasons[0]
         Console(stderr=True).print(f"logitmus: nothing was tested: {why}", markup=False, highlight=False)
-        return Exit.BACKEND if missing or why.startswith(NOT_INSTALLED) else Exit.USAGE
+        return Exit.BACKEND if missing or summary.lacks_module else Exit.USAGE
     if fail_on is FailOn.NEVER:
         return Exit.OK
     return Exit.FINDINGS if accepted.unaccepted(Severity(fail_on.value)) else Exit.OK

@@ -45,7 +45,7 @@ class Elimination:
         self._restart(LEVELS[0])
         kinds = self._core()
         self.understood = sorted(
-            (observation for observation in self.observed if observation.kind in kinds), key=_difficulty
+            (observation for observation in self.observed if observation.batch_kind in kinds), key=_difficulty
         )
         for part in ("loss", "grad_logits"):
             units = [observation for observation in self.understood if part in observation.parts]
@@ -118,15 +118,15 @@ class Elimination:
                 reading for _, reading in self._readings(observation, "loss", self._worlds_of(observation, "loss"))
             }
             if any(reading.fits for reading in readings):
-                fitted.setdefault(observation.kind, []).append(observation)
+                fitted.setdefault(observation.batch_kind, []).append(observation)
             elif Reading.SILENT not in readings:
-                failed.setdefault(observation.kind, []).append(observation)
+                failed.setdefault(observation.batch_kind, []).append(observation)
         taken = {kind for kind, ones in fitted.items() if len(ones) > len(failed.get(kind, ()))}
         kinds = (
             {
-                observation.kind
+                observation.batch_kind
                 for observation in self.observed
-                if observation.kind in taken or observation.kind not in failed
+                if observation.batch_kind in taken or observation.batch_kind not in failed
             }
             if taken
             else taken
@@ -213,7 +213,8 @@ class Elimination:
                     f"no value explains: {observation.problem.idea}{observation.result_text}",
                 )
         for name in sorted(about & known - {"ignore_default"}) if not own and not unknown else ():
-            why = f"{' or '.join(self.worlds.values(name))} elsewhere, but not for: {observation.problem.idea}{observation.result_text}"
+            idea = f"{observation.problem.idea}{observation.result_text}"
+            why = f"{' or '.join(self.worlds.values(name))} elsewhere, but not for: {idea}"
             self.notes.contradict(name, self.worlds.values(name), observation.problem, why)
 
     def _about(self, observation: Observed) -> set[str]:

@@ -7,7 +7,7 @@ arithmetic that is given; never inside a tolerance that somebody liked.
 from __future__ import annotations
 
 from dataclasses import InitVar, dataclass, field, replace
-from enum import Enum
+from enum import Enum, StrEnum
 from functools import cached_property
 from typing import Final
 
@@ -42,6 +42,14 @@ class Reading(Enum):
     @property
     def fits(self) -> bool:
         return self in (Reading.FITS, Reading.LOOSELY)
+
+
+class BatchKind(StrEnum):
+    """The arrangement of a problem's rows, in words for a reader."""
+
+    SINGLE_ROW = "a single row"
+    ROWS = "batches"
+    SPATIAL = "spatial axes"
 
 
 @dataclass(eq=False)
@@ -90,9 +98,9 @@ class Observed:
         return str(self.outcome.loss.dtype.name) if isinstance(self.outcome, Answered) else ""
 
     @cached_property
-    def kind(self) -> str:
-        """How the rows come: "a single row", "batches", "spatial axes"."""
-        return {0: "a single row", 1: "batches"}.get(len(self.problem.batch), "spatial axes")
+    def batch_kind(self) -> BatchKind:
+        """The arrangement of the rows."""
+        return {0: BatchKind.SINGLE_ROW, 1: BatchKind.ROWS}.get(len(self.problem.batch), BatchKind.SPATIAL)
 
     @cached_property
     def context(self) -> tuple[str, ...]:
@@ -100,7 +108,7 @@ class Observed:
         reduction = self.problem.reduction
         named = () if reduction == DEFAULT_REDUCTION else (f"reduction={reduction!r}",)
         dtype = () if self.problem.dtype == "float32" else (self.problem.dtype,)
-        return (self.kind, *dtype, *sorted(self.problem.options), *named)
+        return (self.batch_kind, *dtype, *sorted(self.problem.options), *named)
 
     @cached_property
     def moderate(self) -> bool:

@@ -16,7 +16,7 @@ from logitmus.conventions.arithmetic_faults import mechanisms_of, unusual_shapes
 from logitmus.conventions.card import Card
 from logitmus.conventions.elimination import Elimination
 from logitmus.conventions.evidence import Context, Notes
-from logitmus.conventions.fit import Observed
+from logitmus.conventions.fit import BatchKind, Observed
 from logitmus.core.convention import FIELDS
 from logitmus.core.observation import Answered, NotRun, Outcome, Raised
 from logitmus.core.problem import Problem, TargetKind
@@ -113,12 +113,12 @@ def _read_off(found: Elimination) -> None:
 def _class_axis(found: Elimination) -> None:
     """A right answer where axis 1 is not the last one shows where the classes lie."""
     notes, axis = found.notes, found.subject.convention.class_axis
-    spatial = [probe for probe in found.understood if probe.kind == "spatial axes" and probe.control]
+    spatial = [probe for probe in found.understood if probe.batch_kind is BatchKind.SPATIAL and probe.control]
     for probe in spatial:
         if found.fits(probe, "loss"):
             notes.settle("class_axis", [axis], probe.problem)
     where = f"where the classes lie on {'the last axis' if axis == 'last' else f'axis {axis}'}"
-    refused = next((why for context, why in notes.refused.items() if set(context) <= {"spatial axes"}), "")
+    refused = next((why for context, why in notes.refused.items() if set(context) <= {BatchKind.SPATIAL}), "")
     notes.silent["class_axis"] = f"{refused or 'gives no right answer, or was not tested'} ({where})"
 
 

@@ -128,7 +128,7 @@ class Judgement:
         verdict: in one word. grade: the worst over all judged values (None: nothing was judged).
         rows: the rows judged. absorbed: values absorbed. undecided: values that stayed undecided.
         share, ulps: the worst over all finite judged values.
-        reason: why it was not run. findings: in order of severity.
+        reason: why it was not run. lacks_module: because a module is not installed. findings: in order of severity.
     """
 
     subject: str
@@ -143,6 +143,7 @@ class Judgement:
     share: float = 0.0
     ulps: float = 0.0
     reason: str = ""
+    lacks_module: bool = False
     findings: tuple[Finding, ...] = ()
 
 

@@ -19,7 +19,6 @@ class PartName(StrEnum):
 
 
 FIRST_ORDER: Final = (PartName.LOSS, PartName.GRAD_LOGITS, PartName.GRAD_TARGETS)  # of every answer
-NOT_INSTALLED: Final = "needs what is not installed"  # how the reason begins of a call that lacked a module
 
 
 @dataclass(frozen=True)
@@ -90,9 +89,14 @@ class Garbled:
 
 @dataclass(frozen=True)
 class NotRun:
-    """The subject was not called: it does not offer what the problem needs, or it could not run at all."""
+    """The subject was not called: it does not offer what the problem needs, or it could not run at all.
+
+    Attributes:
+        lacks_module: a module that the backend imports is not installed.
+    """
 
     reason: str
+    lacks_module: bool = False
 
 
 Outcome = Answered | Raised | Crashed | TimedOut | OutOfMemory | Garbled | NotRun

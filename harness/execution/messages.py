@@ -76,6 +76,7 @@ class WireGarbled(_Struct, frozen=True, tag_field="kind", tag="garbled"):
 
 class WireNotRun(_Struct, frozen=True, tag_field="kind", tag="not_run"):
     reason: Text
+    lacks_module: bool = False
 
 
 # A worker cannot say that it crashed; a store can.
@@ -174,7 +175,7 @@ def to_outcome(message: WireOutcome, problem: Problem | None = None) -> Outcome:
         case WireGarbled():
             return Garbled(message.reason)
         case WireNotRun():
-            return NotRun(message.reason)
+            return NotRun(message.reason, message.lacks_module)
 
 
 def decode_outcome(data: bytes) -> Outcome:

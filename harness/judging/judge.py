@@ -115,8 +115,8 @@ class Judge:
 
 def _judge(case: Case, outcome: Outcome) -> Judgement:
     match outcome:
-        case NotRun(reason):
-            return case.judgement(Verdict.NOT_RUN, reason=reason)
+        case NotRun(reason, lacks_module):
+            return case.judgement(Verdict.NOT_RUN, reason=reason, lacks_module=lacks_module)
         case Crashed() | TimedOut() | OutOfMemory() | Garbled():
             return case.judgement(Verdict.FINDING, findings=[unanswered.no_response(case, outcome)])
         case Raised():

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from logitmus.core.causes import Cause
-from logitmus.core.convention import PORTABLE
+from logitmus.core.convention import PORTABLE, Convention
 from logitmus.core.finding import Finding, Kind
 from logitmus.core.observation import Answered
 from logitmus.judging import severity
@@ -27,7 +27,7 @@ def differs_from_portable(case: Case, outcome: Answered, parts: Sequence[Part]) 
         return
     declared = subject.convention
     # A default reduction decides the shape of the loss: in another shape there is nothing to compare.
-    portable = PORTABLE.but(class_axis=declared.class_axis, default_reduction=declared.default_reduction)
+    portable = portable_for(declared)
     as_portable = replace(subject, convention=portable)
     batched = case.from_batch(as_portable)
     if batched is not None and all(part.passes for part in batched):
@@ -57,6 +57,11 @@ def differs_from_portable(case: Case, outcome: Answered, parts: Sequence[Part]) 
             expected=f"an exception ({expected.refused})",
             detail=f"labels {problem.targets.reshape(-1)[:8].tolist()}",
         )
+
+
+def portable_for(declared: Convention) -> Convention:
+    """The portable convention, but with the declared shapes: what a default reduction or an axis decides is a shape."""
+    return PORTABLE.but(class_axis=declared.class_axis, default_reduction=declared.default_reduction)
 
 
 def _matters(case: Case, outcome: Answered, name: str, portable: str) -> bool:

@@ -201,12 +201,17 @@ def fingerprint() -> str:
 
 
 def headline(power: Power | None) -> str:
-    """One sentence, also where it is unmeasured."""
+    """One sentence under its name, also where it is unmeasured."""
+    return f"detection power: {score(power)}"
+
+
+def score(power: Power | None) -> str:
+    """What was found of the planted faults, in a sentence without its name."""
     if power is None:
-        return f"detection power: {_NOT_MEASURED}"
+        return _NOT_MEASURED
     alarms = wording.plural(len(power.alarms), "false alarm") if power.alarms else "no false alarm"
     return (
-        f"detection power: {power.found} of {power.planted} planted faults found, {power.named} of them named rightly, "
+        f"{power.found} of {power.planted} planted faults found, {power.named} of them named rightly, "
         f"{len(power.unexplained)} unexplained, {len(power.misnamed)} named wrongly; "
         f"{alarms} on {wording.plural(power.correct, 'correct implementation')}; "
         f"{power.cards - len(power.wrong_cards)} of {power.cards} convention cards right"

@@ -121,7 +121,7 @@ def _kinds(explored: Explored) -> dict[tuple[str, ...], tuple[Finding, list[str]
 def _furthest(backend: str, dtype: str, reached: list[Reached]) -> Furthest:
     most = max(reached, key=lambda item: (item.share, item.subject))
     suite = max(item.suite for item in reached)
-    called = wording.names([most.subject]).partition(": ")[2]
+    called = wording.functions([most.subject])
     return Furthest(backend, dtype, called, wording.amount(suite), wording.amount(most.share), most.share > suite)
 
 

@@ -24,6 +24,8 @@ from logitmus.engine.planning import versions
 from logitmus.engine.run import judge_run
 from logitmus.execution import registry
 from logitmus.judging.acceptance import Criterion, criterion
+from logitmus.judging.portability import portable_for
+from logitmus.oracle.resolve import resolve
 from logitmus.storage.store import Store
 from logitmus.worker.user_function import ARGUMENTS, TARGET_NAMES
 
@@ -65,6 +67,7 @@ class Reproduction:
         framework: the registered name of its backend. function: what that backend declares (None: it is `own`).
         part: the result that the finding is about, "" for the whole call.
         right: what the value concerned may be; None: the finding is about no value.
+        expects_exception: the finding is a result where the portable or the documented convention expects an exception.
         versions: of the framework's distributions and of Python, by name.
     """
 
@@ -78,6 +81,7 @@ class Reproduction:
     own: OwnFunction | None
     part: str
     right: Criterion | None
+    expects_exception: bool
     versions: Mapping[str, str]
 
 
@@ -108,6 +112,7 @@ def reproduction(store: Store, wanted: str) -> Reproduction:
         own=own,
         part=part,
         right=right,
+        expects_exception=_expects_exception(problem, subject, finding),
         versions=_versions(framework, of_subject),
     )
 
@@ -158,6 +163,12 @@ def _which(wanted: str, hits: Mapping[str, Examined], known: Mapping[str, Examin
 
 def _rank(examined: Examined) -> tuple[object, ...]:
     return examined.finding.severity.rank, examined.finding.subject, examined.finding.cause, examined.finding.id
+
+
+def _expects_exception(problem: Problem, subject: Subject, finding: Finding) -> bool:
+    if finding.cause.name == "accepted":
+        return True
+    return finding.cause.name == "convention" and resolve(problem, portable_for(subject.convention)).refused is not None
 
 
 def _right(problem: Problem, subject: Subject, outcome: Outcome, finding: Finding) -> tuple[str, Criterion | None]:

@@ -121,6 +121,7 @@ class Summary:
         self.absorbed = 0
         self.undecided = 0
         self.not_run: Counter[str] = Counter()
+        self.lacks_module = ""  # why calls were not made that lacked a module; "" if there are none
         self.verdicts: Counter[Verdict] = Counter()
         self._groups: dict[Key, Group] = {}
         self._examined: dict[Key, Examined] = {}
@@ -160,6 +161,8 @@ class Summary:
         self.undecided += judgement.undecided
         if judgement.verdict is Verdict.NOT_RUN:
             self.not_run[judgement.reason] += 1
+            if judgement.lacks_module:
+                self.lacks_module = judgement.reason
             return
         if problem.id not in self.problems:
             self.problems.add(problem.id)

@@ -230,15 +230,16 @@ def names(subjects: Iterable[str]) -> str:
     name on some code hosts.
     """
     ordered = sorted(subjects)
-    if not ordered:
-        return ""
+    return f"{SubjectId.parse(ordered[-1]).backend}: {functions(ordered)}" if ordered else ""
+
+
+def functions(subjects: Iterable[str]) -> str:
+    """The functions of subjects of one backend, as in `names`."""
     devices: dict[str, dict[str, list[str]]] = {}
-    for subject in ordered:
+    for subject in sorted(subjects):
         of = SubjectId.parse(subject)
-        backend = of.backend
         devices.setdefault(of.device, {}).setdefault(of.function, []).append("+".join(of.modes) or "eager")
-    functions = "; ".join(f"{', '.join(map(_moded, f, f.values()))} on {device}" for device, f in devices.items())
-    return f"{backend}: {functions}"
+    return "; ".join(f"{', '.join(map(_moded, f, f.values()))} on {device}" for device, f in devices.items())
 
 
 def _moded(function: str, modes: list[str]) -> str:

@@ -24,7 +24,7 @@ from logitmus.core.backend import Backend, Function, Inputs, NotAskedError, Outp
 from logitmus.core.convention import PORTABLE
 from logitmus.core.declaration import DeclarationError, subjects_of
 from logitmus.core.floats import dtype_name, little_endian_bytes
-from logitmus.core.observation import NOT_INSTALLED, Answered, Garbled, NotRun, Outcome, PartName, Raised
+from logitmus.core.observation import Answered, Garbled, NotRun, Outcome, PartName, Raised
 from logitmus.core.problem import ONCE, Problem
 from logitmus.core.subject import Subject
 from logitmus.worker import user_code
@@ -229,7 +229,7 @@ def _call(
         return Called(NotRun(str(error)), 0.0)
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and _is_its_own(error, backend):  # no fault of its functions
-            return Called(NotRun(f"{NOT_INSTALLED}: {error}"), 0.0)
+            return Called(NotRun(f"needs a module that is not installed: {error}", lacks_module=True), 0.0)
         return Called(Raised(type(error).__name__, str(error)), time.perf_counter() - started)
     seconds = time.perf_counter() - started
     texts = tuple(dict.fromkeys(str(warning.message) for warning in caught))

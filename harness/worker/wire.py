@@ -234,4 +234,4 @@ def encode_outcome(outcome: Outcome) -> Message:
         case Garbled():
             return {"kind": "garbled", "reason": plain_text(outcome.reason)}
         case NotRun():
-            return {"kind": "not_run", "reason": plain_text(outcome.reason)}
+            return {"kind": "not_run", "reason": plain_text(outcome.reason), "lacks_module": outcome.lacks_module}

@@ -92,7 +92,7 @@ def _mode(reproduction: Reproduction) -> tuple[str, dict[str, Any]]:
         return "negative_zero", {}
     if reproduction.right is not None:
         return "value", {"right": reproduction.right, **_value(reproduction), **scenario(reproduction)}
-    if finding.expected.startswith("an exception"):
+    if reproduction.expects_exception:
         return "accepts", {}
     if isinstance(outcome, Raised):
         return "raises", {}

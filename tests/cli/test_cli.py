@@ -233,7 +233,7 @@ def test_a_backend_whose_library_is_missing_could_not_run(cli, tmp_path):
     )
     code, _, err = cli("run", "--backend", "lacking:BACKEND", *MINI[2:], "--out", "lacking.logitmus")
     assert code == 3
-    assert "needs what is not installed: No module named 'no_such_library'" in err
+    assert "needs a module that is not installed: No module named 'no_such_library'" in err
 
 
 def test_an_interrupted_run_is_never_judged_as_a_whole_one(cli, old_run, tmp_path):
