@@ -19,14 +19,8 @@ help:
 	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[torch,tensorflow,jax,dev]" -c constraints.txt
 	touch $@
 
-# Every report tells how good a judge wrote it: measured once, and anew when the harness has changed.
-out/selftest.json: .venv/.stamp $(shell find harness backends cases -name '*.py')
-	@mkdir -p out
-	@echo "First, once for each version of the harness: does it see? (About three minutes.)"
-	-$(BIN)/logitmus selftest --json $@
-
 # Exits with 0 when the run itself went well, whatever it found.
-run: out/selftest.json
+run: .venv/.stamp
 	@rm -f out/run.logitmus out/run.logitmus-wal out/run.logitmus-shm
 	$(BIN)/logitmus run --backend torch --backend tensorflow --backend jax --backend numpy \
 		--out out/run.logitmus --html out/report.html --fail-on never

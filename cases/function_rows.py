@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from logitmus.cases.generation.draws import Draws
 from logitmus.core.floats import FLOAT_DTYPES, Array, float_array
 from logitmus.core.problem import Problem
 
@@ -88,27 +89,41 @@ class _Asking:
 
 def plain_rows(classes: int, count: int, seed: int) -> list[tuple[Array, int]]:
     """Small, wide, tied, offset and deep rows, with the label at the smallest, the largest and any logit."""
-    draw = np.random.default_rng([seed, classes])
+    draw = Draws("function rows", seed, classes)
     out = []
     for n in range(count):
         kind = n % 6
         if kind == 0:
-            x = np.round(draw.uniform(-1, 1, classes) * 8) / 8
+            x = _grid(draw, 1, classes, 8)
         elif kind == 1:
-            x = np.round(draw.uniform(-4, 4, classes) * 8) / 8
+            x = _grid(draw, 4, classes, 8)
         elif kind == 2:
-            x = np.round(draw.uniform(-12, 12, classes) * 8) / 8
+            x = _grid(draw, 12, classes, 8)
         elif kind == 3:  # deep
-            x = np.round(draw.uniform(-2, 2, classes) * 4) / 4
-            x[draw.integers(classes)] += (12, 18, 26, 34, 40)[n // 6 % 5]
+            x = _grid(draw, 2, classes, 4)
+            x[draw.index(classes)] += (12, 18, 26, 34, 40)[n // 6 % 5]
         elif kind == 4:  # ties, and every third time an offset
-            x = np.round(draw.uniform(-2, 2, classes) * 2) / 2 + (0, 5, -9)[n // 6 % 3]
+            x = _grid(draw, 2, classes, 2) + (0, 5, -9)[n // 6 % 3]
             x[:2] = x[0]
         else:
-            x = np.round(draw.uniform(-3, 3, classes) * 8) / 8
-        at = (int(draw.integers(classes)), int(np.argmin(x)), int(np.argmax(x)))[(n // 2 + n // 6) % 3]
+            x = _grid(draw, 3, classes, 8)
+        at = (draw.index(classes), int(np.argmin(x)), int(np.argmax(x)))[(n // 2 + n // 6) % 3]
         out.append((x, at))
     return out
+
+
+def _grid(draw: Draws, limit: float, shape: int | tuple[int, int], parts: int) -> Array:
+    """Multiples of 1/parts in [-limit, limit], float64."""
+    most = int(limit * parts)
+    return np.asarray(draw.integers(-most, most + 1, shape) / parts)
+
+
+def _shares(draw: Draws, classes: int) -> Array:
+    """Whole numbers of at least 1 that add up to 64, (classes,)."""
+    size = draw.integers(0, 16, classes)
+    parts = 1 + size * (64 - classes) // max(int(size.sum()), 1)
+    parts[int(size.argmax())] += 64 - int(parts.sum())
+    return parts
 
 
 def _first(ask: _Asking) -> Iterator[Problem]:
@@ -125,12 +140,11 @@ def _first(ask: _Asking) -> Iterator[Problem]:
 
 def simplex_rows(classes: int, count: int) -> list[tuple[Array, int]]:
     """Probabilities, some of them small; every fifth row does not sum to 1."""
-    draw = np.random.default_rng([2, classes])
+    draw = Draws("function rows", 2, classes)
     out = []
     for n in range(count):
-        parts = draw.multinomial(64 - classes, draw.dirichlet(np.ones(classes))) + 1
-        x = parts / 64.0
-        t = int(draw.integers(classes))
+        x = _shares(draw, classes) / 64.0
+        t = draw.index(classes)
         if n % 5 == 4:
             x = x * (0.5, 0.25, 0.75)[n // 5 % 3]
         if n % 3 == 2:
@@ -146,9 +160,9 @@ def _others(ask: _Asking) -> Iterator[Problem]:
     for classes in HELD_OUT:
         for x, t in plain_rows(classes, 12, 3):
             yield ask.row(x, t, f"{HELD}: {classes} classes")
-    draw = np.random.default_rng(4)
+    draw = Draws("function rows", 4)
     for t in (1, 4, 0, 5):
-        x = np.round(draw.uniform(-1.5, 1.5, CLASSES) * 8) / 8
+        x = _grid(draw, 1.5, CLASSES, 8)
         for k in range(-1, CLASSES):
             raised = x + STEP * (np.arange(CLASSES) == k)
             yield ask.row(raised, t, f"{RAISED}: label {t}, class {k} raised")
@@ -163,11 +177,11 @@ def _others(ask: _Asking) -> Iterator[Problem]:
 
 def _narrow(ask: _Asking) -> Iterator[Problem]:
     """Rows, the same rounded to a narrower dtype, and the latter with a step of four of its unit roundoffs."""
-    draw = np.random.default_rng(6)
+    draw = Draws("function rows", 6)
     for dtype in _NARROWER[ask.dtype]:
         u = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float32": 2.0**-24}[dtype]
         for n in range(6):
-            x = float_array(draw.uniform(-3, 3, CLASSES), ask.dtype).astype(np.float64)
+            x = float_array(_grid(draw, 3, CLASSES, 2**40), ask.dtype).astype(np.float64)
             rounded = float_array(x, dtype).astype(np.float64)
             t = n % CLASSES
             stepped = rounded * (1 + 4 * u * (np.arange(CLASSES) == (t + 1) % CLASSES))
@@ -177,16 +191,16 @@ def _narrow(ask: _Asking) -> Iterator[Problem]:
 
 def hard_rows(classes: int, count: int) -> Iterator[tuple[str, Array, int]]:
     """Offsets to 1e6, gaps to 2000, confident and wide rows."""
-    draw = np.random.default_rng([7, classes])
+    draw = Draws("function rows", 7, classes)
     for n in range(count):
         kind = ("offset", "gap", "confident", "wide")[n % 4]
-        x = np.round(draw.uniform(-3, 3, classes) * 8) / 8
-        t = int(draw.integers(classes))
+        x = _grid(draw, 3, classes, 8)
+        t = draw.index(classes)
         size = n // 4
         if kind == "offset":
             x = x + (100.0, -200.0, 512.0, -1000.0, 1e4, 65536.0, -1e5, 1e6)[size % 8]
         elif kind == "gap":
-            x[draw.integers(classes)] += (50.0, 90.0, 120.0, 300.0, 720.0, 800.0, 1500.0, 2000.0)[size % 8]
+            x[draw.index(classes)] += (50.0, 90.0, 120.0, 300.0, 720.0, 800.0, 1500.0, 2000.0)[size % 8]
         elif kind == "confident":
             x[t] = x.max() + (8.0, 12.0, 16.0, 20.0, 25.0, 30.0, 38.0, 60.0)[size % 8]
         else:
@@ -196,8 +210,8 @@ def hard_rows(classes: int, count: int) -> Iterator[tuple[str, Array, int]]:
 
 def batch_rows(rows: int, seed: int) -> tuple[Array, Array]:
     """Gentle rows: no offsets, no gaps. (N, K) and (N,)."""
-    draw = np.random.default_rng([8, rows, seed])
-    x = np.round(draw.uniform(-3, 3, (rows, CLASSES)) * 8) / 8
+    draw = Draws("function rows", 8, rows, seed)
+    x = _grid(draw, 3, (rows, CLASSES), 8)
     return x, draw.integers(0, CLASSES, rows)
 
 

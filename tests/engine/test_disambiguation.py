@@ -127,7 +127,8 @@ def test_a_doubt_is_settled_by_problems_that_the_run_adds(tmp_path, truth: str) 
         found = events(pool, store, [doubtful()])
         again = [e for e in judge_run(store, judge=Judge()) if isinstance(e, Judged)]
     reported = findings(found)
-    assert candidates(reported[0]) == {"mean_denominator=rows", "mean_denominator=kept"}
+    choices = {Cause.convention("mean_denominator", value) for value in ("rows", "kept")}
+    assert candidates(reported[0]) == choices
     assert [p.purpose for p in pool.asked[1:]] == [Purpose.DISAMBIGUATION] * (len(pool.asked) - 1) != []
     assert {(e.problem.id, e.judgement) for e in again} == {
         (e.problem.id, e.judgement) for e in found if isinstance(e, Judged)
