@@ -111,7 +111,7 @@ def test_what_was_not_asked_is_open_and_says_why(tmp_path: Path) -> None:
         list(run(probes("labels"), specs("fake"), half, pool=pool, judge=NoJudge()))
         (one,) = claims(half)
     assert not [claim.field for claim in one.fields.values() if claim.agreement == "contradicts"]
-    assert one["smoothing_weights"].measured.why == "was not asked: the run was interrupted"
+    assert one["smoothing_weights"].measured.why == "was not tested: the run was interrupted"
 
 
 def test_mistakes_are_told(tmp_path: Path, store: Store) -> None:

@@ -149,7 +149,7 @@ def test_a_card_for_a_person(cli: Any) -> None:
 def test_why_shows_the_evidence(cli: Any) -> None:
     _, out, _ = cli("losses.py:bits", "-f", "numpy", "--targets", "labels", "--why")
     (line,) = (line for line in out.splitlines() if "log_base" in line)
-    assert "told apart by: " in line
+    assert "distinguished by: " in line
     assert "probabilities@cpu" not in out
 
 

@@ -87,7 +87,7 @@ def test_who_asks_can_do_something_else_while_a_call_takes_long() -> None:
         ("deeply_nested", Garbled, "[[["),
         ("wrong_id", Garbled, "00000000"),
         ("wrong_subject", Garbled, "something_else"),
-        ("wrong_shape", Garbled, "loss: shape (7, 7) of float32 has 196 bytes; 8 came"),
+        ("wrong_shape", Garbled, "loss: shape (7, 7) of float32 has 196 bytes; got 8"),
         ("negative_shape", Garbled, "shape"),
         ("impossible_shape", Garbled, "loss: shape"),
         ("wrong_gradient_shape", Garbled, "grad_logits: shape (3, 2)"),

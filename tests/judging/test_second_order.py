@@ -108,7 +108,7 @@ def test_what_is_wrong_is_told_with_its_row(name: str, values: float | Array) ->
     assert found.detail == "1 of 2 rows"
     assert abs(float(found.expected)) < 0.2
     assert catalogue.impact(found.cause)
-    assert "asked to second order" in wording.question(SEED, found.row)
+    assert "differentiated twice" in wording.question(SEED, found.row)
 
 
 def test_the_sign_is_that_of_the_upstream_gradient_too() -> None:
@@ -174,7 +174,7 @@ def test_it_is_asked_of_logits_and_labels_without_options() -> None:
     assert declared.why_not(SEED) is None
     assert "without options" in (declared.why_not(SEED.but(label_smoothing=0.1)) or "")
     probabilities = subject(PORTABLE.but(inputs="log_probabilities"), manners=manners)
-    assert "of logits" in (probabilities.why_not(SEED.but(logits=-np.abs(SEED.logits))) or "")
+    assert "with logits and labels" in (probabilities.why_not(SEED.but(logits=-np.abs(SEED.logits))) or "")
     soft = subject(PORTABLE, manners=manners, targets="probabilities")
     assert "labels" in (soft.why_not(SEED.but(targets=SEED.logits)) or "")
 

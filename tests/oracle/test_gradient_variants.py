@@ -19,6 +19,7 @@ from logitmus.core.finding import Judgement, Kind, Severity
 from logitmus.core.floats import FLOAT_DTYPES, Array, float_array
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Problem
+from logitmus.engine.settling import Settlement
 from logitmus.judging.judge import Judge
 from logitmus.oracle.gradient_variants import VARIANTS
 from logitmus.results.summary import Summary
@@ -268,9 +269,11 @@ def test_every_misreading_is_said_in_words() -> None:
 
 def test_what_one_problem_leaves_open_another_settles() -> None:
     either = problem_of("float32").but(cotangent=float_array([2, 0, 1, 1], "float32"))
-    summary = Summary()
-    for problem in (problem_of("float32"), either):
-        summary.add(Judged(problem, judged(problem, uses_the_mean_of_the_upstream)))
+    summary, settlement = Summary(), Settlement()
+    problems = (problem_of("float32"), either)
+    events = [Judged(problem, judged(problem, uses_the_mean_of_the_upstream)) for problem in problems]
+    for event in [*settlement.watching(events), *settlement.settled()]:
+        summary.add(event)
     (group,) = summary.groups()
     assert (group.finding.cause, group.count) == ("gradient:upstream_mean", 2)
 

@@ -25,6 +25,7 @@ from logitmus.core.events import BackendFailed, BackendReady, Event, Examined, J
 from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.core.observation import NotRun, Outcome, Raised
 from logitmus.core.problem import Problem
+from logitmus.core.run_settings import RunSettings
 from logitmus.core.subject import Subject
 from logitmus.judging.judge import Judge
 from logitmus.reports import json_report, junit, markdown
@@ -66,7 +67,7 @@ def events() -> list[Event]:
     raised = Raised("ValueError", EVIL)
     made.append(Judged(problem, judge.judge(problem, evil, raised)))
     return [
-        RunStarted(1, ("test",), {"python": {"version": "3"}, "note": EVIL}, {"profile": "quick"}),
+        RunStarted(1, ("test",), {"python": {"version": "3"}, "note": EVIL}, RunSettings(profile="quick")),
         BackendReady("test", (*subjects.values(), twin), {"packages": {"numpy": "2"}, "note": EVIL}, 10),
         BackendReady("evil", (evil,), {}, 1),
         BackendFailed("missing", EVIL, "pip install it"),
