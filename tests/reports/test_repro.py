@@ -55,10 +55,11 @@ def recorded(
     outcome: Outcome,
     *,
     backend: str = "",
+    backends: tuple[str, ...] = (),
     function: CheckedFunction | None = None,
 ) -> list[Finding]:
     """A run's file of this one observation, and its findings."""
-    with Store.create(path, settings=RunSettings(function=function)) as store:
+    with Store.create(path, settings=RunSettings(backends=backends, function=function)) as store:
         store.add_problems([problem])
         store.add_backend(BackendReady(backend or subject.backend, (subject,), {"packages": packages()}, 1))
         store.add(Observation(subject.id, problem.id, outcome), seconds=0.0, first=True)
@@ -446,7 +447,7 @@ def test_a_backend_under_a_name_of_the_users(tmp_path: Path) -> None:
     problem = labels([0, 0, 0, 1], 3)
     other = replace(declared("numpy:textbook@cpu"), backend="old")
     found = recorded(
-        tmp_path / "a.logitmus", problem, other, answered([0.8], problem), backends=["old=numpy@/some/python"]
+        tmp_path / "a.logitmus", problem, other, answered([0.8], problem), backends=("old=numpy@/some/python",)
     )
     assert ran(written(tmp_path / "a.logitmus", found[0].id), tmp_path)[0] == GONE
 
