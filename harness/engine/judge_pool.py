@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Final, Protocol
+from typing import IO, Any, Final, Protocol
 
 import msgspec
 
@@ -222,7 +222,7 @@ class _JudgeProcess:
                     pipe.close()
 
     def _read(self) -> None:
-        decoder = msgspec.msgpack.Decoder(list[Judgements])
+        decoder = msgspec.msgpack.Decoder(list[Judgements], dec_hook=_cause)
         stream = self._process.stdout
         while stream is not None:
             try:
@@ -253,7 +253,7 @@ def main(argv: Sequence[str]) -> int:
         with Store.open(Path(argv[0]), check=False) as store:
             subjects = subjects or judged_subjects(store)  # complete before the first request
             judgements = [group for _, group in judge_requests(store, requests, subjects, judge)]
-        _send(judgements_out, msgspec.msgpack.encode(judgements))
+        _send(judgements_out, msgspec.msgpack.encode(judgements, enc_hook=str))  # a cause is its text
     return 0
 
 
@@ -269,6 +269,11 @@ def _cause_of(kind: type[object], text: str) -> Cause:
     if kind is Cause:
         return Cause(text)
     raise TypeError(f"no message holds a {kind.__name__}")
+
+
+def _cause(kind: type[Any], text: Any) -> Any:
+    """Restore a cause from its text."""
+    return kind(text)
 
 
 def _send(stream: IO[bytes], frame: bytes) -> None:
