@@ -9,8 +9,8 @@ from logitmus.checking.session import CheckSession
 from logitmus.conventions.explain_function import FunctionExplanation, converse, explain_function
 from logitmus.conventions.row_results import LEADS
 from logitmus.core.observation import NotRun, Outcome
-from logitmus.core.problem import Problem
-from logitmus.core.subject import Subject, TargetKind
+from logitmus.core.problem import Problem, TargetKind
+from logitmus.core.subject import Subject
 from logitmus.execution.pool import Observed
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from logitmus.conventions.evidence import APART, LAST_RESORT, Notes
-from logitmus.conventions.fit import LEVELS, Observed, Reading
+from logitmus.conventions.fit import LEVELS, BatchKind, Observed, Reading
 from logitmus.conventions.version_space import TooManyWorldsError, World, Worlds
 from logitmus.core.convention import FIELDS, PORTABLE, Convention
 from logitmus.core.relevance import depended_on
@@ -67,7 +67,7 @@ class Elimination:
         """Whether a field may change the loss of an observation."""
         return name in self._fields(observation, "loss")
 
-    def _core(self) -> set[str]:
+    def _core(self) -> set[BatchKind]:
         """Settle what the numbers are taken for; the kinds of batches that are understood (empty: none is)."""
         plain = [
             observation for observation in self.observed if observation.control and not observation.problem.options
@@ -106,13 +106,13 @@ class Elimination:
         )
         self.notes.evidence.clear()
 
-    def _kinds(self, narrow: Sequence[Observed]) -> set[str]:
+    def _kinds(self, narrow: Sequence[Observed]) -> set[BatchKind]:
         """The kinds of batches that it takes: most of their plain problems are explained, by a prediction.
 
         A kind without plain problems is assumed to be taken if any other kind is.
         """
-        fitted: dict[str, list[Observed]] = {}
-        failed: dict[str, list[Observed]] = {}
+        fitted: dict[BatchKind, list[Observed]] = {}
+        failed: dict[BatchKind, list[Observed]] = {}
         for observation in narrow:
             readings = {
                 reading for _, reading in self._readings(observation, "loss", self._worlds_of(observation, "loss"))
@@ -121,16 +121,9 @@ class Elimination:
                 fitted.setdefault(observation.batch_kind, []).append(observation)
             elif Reading.SILENT not in readings:
                 failed.setdefault(observation.batch_kind, []).append(observation)
-        taken = {kind for kind, ones in fitted.items() if len(ones) > len(failed.get(kind, ()))}
-        kinds = (
-            {
-                observation.batch_kind
-                for observation in self.observed
-                if observation.batch_kind in taken or observation.batch_kind not in failed
-            }
-            if taken
-            else taken
-        )
+        taken = {kind for kind, group in fitted.items() if len(group) > len(failed.get(kind, ()))}
+        untested = {observation.batch_kind for observation in self.observed} - set(failed)
+        kinds = taken | untested if taken else taken
         if not kinds:
             self._restart(LEVELS[0])
             if failed:
@@ -144,7 +137,7 @@ class Elimination:
                 self.notes.remarks.append(f"no convention explains {len(ones)} of {of} plain problems, first: {first}")
             else:
                 self.notes.remarks.append(f"does not take {kind}: no convention explains what it answers to them")
-        if kinds == {"a single row"}:
+        if kinds == {BatchKind.SINGLE_ROW}:
             self.notes.remarks.append("takes a single row only")
         if self.level:
             self.notes.remarks.append(f"computes no more finely than {self.level}")
