@@ -20,7 +20,6 @@ from typing import IO, Any, Final, Protocol
 
 import msgspec
 
-from logitmus.core.causes import Cause
 from logitmus.core.events import Judged
 from logitmus.engine.judge_batches import (
     TOGETHER,
@@ -257,22 +256,8 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _text_of(value: object) -> str:
-    """A cause as msgspec takes it, which knows no subclasses of str."""
-    if isinstance(value, Cause):
-        return str(value)
-    raise TypeError(f"no message holds a {type(value).__name__}")
-
-
-def _cause_of(kind: type[object], text: str) -> Cause:
-    """The cause that `_text_of` was given; msgspec calls this for the types that it does not know."""
-    if kind is Cause:
-        return Cause(text)
-    raise TypeError(f"no message holds a {kind.__name__}")
-
-
 def _cause(kind: type[Any], text: Any) -> Any:
-    """Restore a cause from its text."""
+    """Restore a `Cause`, which msgspec does not know, from its text."""
     return kind(text)
 
 
