@@ -27,7 +27,7 @@ from logitmus.checking.baseline import BaselineComparison
 from logitmus.conventions.measure import measure
 from logitmus.core.causes import Cause
 from logitmus.core.errors import LogitmusError, closest
-from logitmus.core.events import BackendFailed, BackendReady, Event, Examined, Judged, RunFinished
+from logitmus.core.events import BackendFailed, BackendReady, Event, Examined, Judged, RunFinished, Settled
 from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.observation import NotRun, Outcome
 from logitmus.core.problem import Problem, TargetKind
@@ -263,7 +263,7 @@ def _concerned(
                 for key, comparison in comparisons.items()
                 if key in compared and compared[key].id == judgement.subject
             ]
-        case Examined(of) if of.subject in comparisons:
+        case Examined(of) | Settled(of) if of.subject in comparisons:
             return (comparisons[of.subject],)
         case BackendReady() | RunFinished():
             return comparisons.values()

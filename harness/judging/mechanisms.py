@@ -7,6 +7,7 @@ a sum and for subtractions of large numbers, its error to within a quarter): a n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -17,6 +18,7 @@ from logitmus.core.observation import Answered
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
 from logitmus.judging.assessment import Assessment
+from logitmus.oracle.answer import Answer
 from logitmus.oracle.question import Question
 
 Emulation = Callable[[Array, Array, np.dtype], tuple[Array, Array]]  # (x, q, working dtype) -> row losses, p
@@ -146,26 +148,35 @@ def _reproducing(problem: Problem, subject: Subject, outcome: Answered, part: As
     question = part.answer.question
     if part.part == "grad_targets" or question.inputs != "logits" or question.fixed is not None:
         return
-    a, _, _ = question.effective
     observed = getattr(outcome, part.part)
     declared = subject.precision[problem.dtype].arithmetic
     for working in dict.fromkeys((declared, problem.dtype)):
-        dtype = FLOAT_DTYPES[working]
+        for name in MECHANISMS:
+            emulated = _whole(question, part, *_emulated(part.answer, name, working))
+            with np.errstate(all="ignore"):
+                reproduced = _same_bits(emulated.astype(observed.dtype), observed, part.failing)
+                if reproduced or (name in SUBTRACTING and _same_excess(emulated, part)):
+                    yield name
         # Budget B covers every order of summation, and emulating an order takes a loop over the classes.
-        weak_sums = working != declared or bool(part.inside_b[part.failing].all())
-        with np.errstate(all="ignore"):
-            x, targets = question.x.astype(dtype), a.astype(dtype)
-            for name, emulate in MECHANISMS.items():
-                emulated = _whole(question, part, *emulate(x, targets, dtype))
-                if _same_bits(emulated.astype(observed.dtype), observed, part.failing) or (
-                    name in SUBTRACTING and _same_excess(emulated, part)
-                ):
-                    yield name
-            for name, total in WEAK_SUMS.items() if weak_sums else ():
-                if _same_excess(_whole(question, part, *_shifted(x, targets, total)), part):
+        if working != declared or bool(part.inside_b[part.failing].all()):
+            for name in WEAK_SUMS:
+                if _same_excess(_whole(question, part, *_emulated(part.answer, name, working)), part):
                     yield name
 
 
+@lru_cache(maxsize=2 * (len(MECHANISMS) + len(WEAK_SUMS)))  # all of one question, in two dtypes: subjects share them
+@np.errstate(all="ignore")
+def _emulated(answer: Answer, name: str, working: str) -> tuple[Array, Array]:
+    """The row losses and the probabilities as a mechanism computes them in the dtype `working`."""
+    a, _, _ = answer.question.effective
+    dtype = FLOAT_DTYPES[working]
+    x, targets = answer.question.x.astype(dtype), a.astype(dtype)
+    if (emulate := MECHANISMS.get(name)) is not None:
+        return emulate(x, targets, dtype)
+    return _shifted(x, targets, WEAK_SUMS[name])
+
+
+@np.errstate(all="ignore")
 def _whole(question: Question, part: Assessment, losses: Array, p: Array) -> Array:
     """The part of the result, float64 but for the emulated row losses or probabilities."""
     kept = question.kept
@@ -185,6 +196,7 @@ def _same_bits(emulated: Array, observed: Array, where: Array) -> bool:
     return bool((same | (np.isnan(emulated) & np.isnan(observed))).all() and same.any())
 
 
+@np.errstate(all="ignore")
 def _same_excess(emulated: Array, part: Assessment) -> bool:
     """Whether the emulated errors agree with the observed ones to within a quarter."""
     where, exact = part.failing, part.compared.y

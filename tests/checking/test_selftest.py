@@ -215,14 +215,15 @@ def test_a_few_by_name(cli, cache: Path) -> None:
     assert not cache.exists()  # the score of some functions is not kept
 
 
-# Known weaknesses. A gradient that happens to be 1/K of the right one is named as a division by the classes.
-MISNAMED_FAULTS = {"torch:softmax_twice"}
+# Known weaknesses: the cause that is named is not that of the fault (docs/accuracy.md, section 4).
+MISNAMED_FAULTS = {"torch:mean_in_bfloat16", "torch:cached_by_shape"}
 
 
 @pytest.mark.long
 @pytest.mark.frameworks
-def test_every_planted_fault_is_found_and_named_or_honestly_unexplained_and_every_card_is_right() -> None:
-    power = selftest.selftest().power
+@pytest.mark.parametrize("framework", ["numpy", "torch"])
+def test_every_planted_fault_is_found_and_named_or_honestly_unexplained_and_every_card_is_right(framework: str) -> None:
+    power = selftest.selftest(only=[f"{framework}:*"]).power
     assert not power.missed
     assert not power.alarms
     assert not power.wrong_cards

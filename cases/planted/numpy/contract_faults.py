@@ -6,10 +6,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from logitmus.cases.planted.cards import LABELS, MEAN, NOTHING, STRANGE, card, merged, only
+from logitmus.cases.planted.cards import DENSE, LABELS, MEAN, NOTHING, STRANGE, card, merged, only
+from logitmus.cases.planted.numpy.correct import of_target_probabilities
 from logitmus.cases.planted.numpy.loss import Result, at, cross_entropy, in_range, log_softmax, total, widened
 from logitmus.cases.planted.zoo import Zoo
 from logitmus.core.floats import Array
+from logitmus.core.problem import TargetKind
 
 ZOO: Final = Zoo("numpy")
 
@@ -159,3 +161,19 @@ def one_row(x: Array, t: Array) -> Array:
     if x.ndim != 1:
         raise ValueError(f"one row, please, not {x.shape}")
     return -log_softmax(x)[in_range(np.asarray(t), len(x))]
+
+
+@ZOO.fault(
+    "contract",
+    "a label to ignore beside target probabilities is taken, and means nothing",
+    "accepted:invalid",
+    targets=TargetKind.PROBABILITIES,
+    card=card(
+        *("soft_target_gradient", "zero_times_infinity"),
+        base=merged(DENSE, soft_target_gradient="scaled", overflowing_shift="infinite_float32"),
+        ignore_with_probabilities="unused",
+    ),
+)
+def ignores_ignore_index(logits: Array, q: Array, *, ignore_index: int | None = None) -> tuple[Array, Array, Array]:
+    del ignore_index
+    return of_target_probabilities(logits, q)

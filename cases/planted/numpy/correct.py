@@ -168,12 +168,10 @@ def two_passes_in_base_2(logits: Array, targets: Array, **options: Any) -> Resul
     card=card(
         *("soft_target_gradient", "zero_times_infinity"),
         base=merged(DENSE, soft_target_gradient="scaled", overflowing_shift="infinite_float32"),
-        ignore_with_probabilities="unused",
     ),
 )
-def of_target_probabilities(logits: Array, q: Array, *, ignore_index: int | None = None) -> tuple[Array, Array, Array]:
-    """With both gradients; a label to ignore is accepted and means nothing."""
-    del ignore_index
+def of_target_probabilities(logits: Array, q: Array) -> tuple[Array, Array, Array]:
+    """With both gradients."""
     x, weights = widened(logits), widened(q)
     with np.errstate(all="ignore"):
         log_p = log_softmax(x)
