@@ -52,7 +52,7 @@ def _case(
     case = TestCase(_clean(family), classname=_clean(subject))
     cell = summary.cell(subject, family)
     counts = ", ".join(f"{n} {verdict.value}" for verdict, n in sorted(cell.counts.items()) if n)
-    if not cell.asked:
+    if not cell.requested:
         case.result = [Skipped("not run: the subject does not offer what these problems need")]
         return case
     spared = [(group, fails(replace(group.finding, subject=subject))) for group in groups]

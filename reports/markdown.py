@@ -38,7 +38,7 @@ def text(summary: Summary) -> str:
     lines += _findings(summary)
     lines += _relations(summary)
     lines += _explored(summary)
-    subjects = summary.asked_subjects()
+    subjects = summary.requested_subjects()
     if subjects:
         lines += [f"<details><summary>{wording.plural(len(subjects), 'subject')}</summary>", "", *_SUBJECTS]
         lines += [_subject(summary, subject) for subject in subjects]

@@ -61,7 +61,7 @@ class Elimination:
     @property
     def convention(self) -> Convention:
         """One of those that are left, as portable as may be."""
-        return self._convention(self.worlds.one(PORTABLE.as_dict()))
+        return self._convention(self.worlds.closest(PORTABLE.as_dict()))
 
     def touches(self, observation: Observed, name: str) -> bool:
         """Whether a field may change the loss of an observation."""
@@ -182,7 +182,7 @@ class Elimination:
     # --- what nothing explains -------------------------------------------------------------------------------
 
     def _blame(self, observation: Observed) -> None:
-        """No convention that is left explains a loss: find the field that contradicts itself, if one does."""
+        """No convention that is left explains a loss: find the field that contradicts itself, if any does."""
         about = self._about(observation)
         if not about.isdisjoint(self.notes.contradicted):  # a single such field says why
             return
@@ -211,7 +211,7 @@ class Elimination:
             self.notes.contradict(name, self.worlds.values(name), observation.problem, why)
 
     def _about(self, observation: Observed) -> set[str]:
-        """The fields beside the core that change the exact answer; where the numbers are hard, the hard one alone.
+        """The fields beside the core that change the exact answer; where the numbers are hard, the hard field alone.
 
         Coarser arithmetic than the dtype overflows where it likes: that says nothing of what is meant.
         """

@@ -73,7 +73,7 @@ class Notes:
     def convention(self, fields: dict[str, Measured], worlds: Worlds | None) -> Convention:
         """What is measured; elsewhere the most portable of what is left; where that is nothing, the portable value."""
         portable = PORTABLE.as_dict()
-        chosen = worlds.one(portable) if worlds else {}
+        chosen = worlds.closest(portable) if worlds else {}
         for name, known in fields.items():
             if known.state == "measured":
                 chosen[name] = known.values[0]
@@ -124,7 +124,7 @@ class Notes:
         return "all answers that depend on it fit each of these values"
 
     def _means(self, worlds: Worlds) -> bool:
-        """Whether it takes a mean: it may be its default, or is one of the reductions that it offers."""
+        """Whether it takes a mean: as its possible default, or among the reductions that it offers."""
         return "mean" in worlds.values("default_reduction") or "mean" in self.subject.offer.reductions
 
 

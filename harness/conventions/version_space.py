@@ -1,7 +1,7 @@
 """Worlds: the conventions that are still possible, as a factored set.
 
 A convention has some 20 fields, and their product is beyond counting; but what is known links few fields at a time.
-`Worlds` keeps one small table for each group of fields that hang together, and nothing for those that do not.
+`Worlds` keeps a small table for each group of fields that hang together, and nothing for those that do not.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Worlds:
         self._tables = [table for table in self._tables if set(fields).isdisjoint(table.fields)] + joined.split()
         return {field for field in fields if set(joined.values(field)) != before[field]}
 
-    def one(self, preferred: Mapping[str, str]) -> World:
+    def closest(self, preferred: Mapping[str, str]) -> World:
         """One possible world, as much like `preferred` as the tables allow."""
         chosen: World = {}
         for table in self._tables:

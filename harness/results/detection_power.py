@@ -26,7 +26,7 @@ SCHEMA: Final = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """The result for one planted function.
+    """The result for a planted function.
 
     Attributes:
         causes: the causes of its findings, and what those depend on; the worst first.
@@ -68,7 +68,7 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
-    """The results of one selftest.
+    """The results of a selftest.
 
     Attributes:
         results: in the order of the planted functions. remarks: what could not be tested, and why.
@@ -81,7 +81,7 @@ class Score:
     remarks: tuple[str, ...] = ()
 
     def of_kind(self, kind: str) -> tuple[Result, ...]:
-        """The results of the functions of one of `KINDS`."""
+        """The results of the functions of a kind in `KINDS`."""
         return tuple(result for result in self.results if result.planted.kind == kind)
 
     @property
@@ -119,7 +119,7 @@ class Score:
 
 
 class KindPower(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many faults of one kind were planted, found, and among these named rightly, unexplained, named wrongly."""
+    """How many faults of a kind were planted, found, and among these named rightly, unexplained, named wrongly."""
 
     planted: int
     found: int

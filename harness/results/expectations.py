@@ -8,7 +8,7 @@
     until = 2027-01-31                                  # optional: the last day on which it holds
 
 An accepted finding is still reported, but no longer affects the exit code. An expectation that nothing matched is
-stale, and one past its date has expired: both are reported, because an obsolete exception hides the next fault.
+stale, and expired after its date: both are reported, because an obsolete exception hides the next fault.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def load(path: Path) -> tuple[Expectation, ...]:
     """The expectations in `path`.
 
     Raises:
-        ExpectationsError: not readable, not TOML, an unknown field, a missing or empty one.
+        ExpectationsError: not readable, not TOML, an unknown, missing or empty field.
     """
     try:
         expectations = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File).expect

@@ -1,4 +1,4 @@
-"""A group: findings that say the same thing, as one thing to tell a person; and the order in which groups are told."""
+"""Groups: findings with the same cause, reported as a unit; and the order in which they are reported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Key = tuple[str, str, str, Cause, tuple[Cause, ...]]
 
 @dataclass(slots=True)
 class Group:
-    """Findings of one key, of one or more subjects of a backend, as one thing to tell a person.
+    """Findings with the same key, of any number of subjects of a backend, reported as a unit.
 
     Attributes:
         finding, problem: the smallest that shows it; once it was examined, the simplest. count: such findings, over all
@@ -38,7 +38,7 @@ class Group:
     dependences: tuple[str, ...] = ()
 
     def add(self, finding: Finding, problem: Problem, reason: str = "") -> None:
-        """Count one finding, accepted if there is a reason; keep the smallest problem."""
+        """Count a finding, accepted if there is a reason; keep the smallest problem."""
         self.count += 1
         if reason:
             self.accepted += 1
@@ -50,7 +50,7 @@ class Group:
             self.finding, self.problem = finding, problem
 
     def absorb(self, other: Group, *, as_example: bool = True) -> None:
-        """Take in a group of the same cause; its smallest problem becomes this one's, unless it is no example of it."""
+        """Take in a group of the same cause; its smallest problem becomes this group's, unless it is no example."""
         self.count += other.count
         self.accepted += other.accepted
         self.reasons |= other.reasons
@@ -66,7 +66,7 @@ class Group:
         )
 
     def show(self, examined: Examined) -> None:
-        """Show it by what came out of its examination."""
+        """Take over the finding and the problem of its examination."""
         self.finding, self.problem, self.dependences = examined.finding, examined.problem, examined.dependences
 
     @property
@@ -90,7 +90,7 @@ class Group:
 
 
 def fold(finding: Finding) -> Key:
-    """Findings of one backend that are one thing to tell."""
+    """The key under which findings of a backend are grouped."""
     _, kind, severity, cause = finding.key
     return SubjectId.parse(finding.subject).backend, kind, severity, cause, finding.alternatives
 
@@ -101,7 +101,7 @@ def names(of: Key, subject: str, cause: Cause) -> bool:
 
 
 def without_lesser(groups: list[Group]) -> list[Group]:
-    """Those, less what a wider budget alone explains of subjects of which more is told by a cause that goes before."""
+    """Merge each group into a larger group of the same subjects whose cause takes precedence over its own."""
     left = []
     for group in groups:
         greater = next(

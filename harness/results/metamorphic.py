@@ -123,7 +123,7 @@ def lines(related: Iterable[Related]) -> Iterator[str]:
 
 
 def brief(related: Iterable[Related]) -> Iterator[str]:
-    """All relations that hold in one line, and a line for each of the others."""
+    """A single line for all relations that hold, and a line for each other relation."""
     ordered = sorted(related, key=lambda relation: (relation.subject, relation.relation))
     whole = [relation for relation in table(ordered) if not relation.violated and not relation.by_convention]
     if whole:

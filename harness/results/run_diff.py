@@ -55,7 +55,7 @@ class FindingChange:
 
 @dataclass(frozen=True, kw_only=True)
 class BitsChange:
-    """How the results of one subject differ.
+    """How the results of a subject differ.
 
     Attributes:
         compared: its problems in both runs. changed: how many of them differ in bits or outcome.
@@ -75,7 +75,7 @@ class BitsChange:
 
 @dataclass(frozen=True, kw_only=True)
 class GradeChange:
-    """`problems` problems moved from one grade to another (None: nothing was judged). example: a problem."""
+    """`problems` problems moved from grade `before` to grade `after` (None: nothing was judged). example: a problem."""
 
     subject: str
     before: Grade | None
@@ -118,7 +118,7 @@ class Comparison:
 
 
 def compare(before: Store, after: Store, *, judge: SupportsJudge | None = None) -> Comparison:
-    """What changed from one run to the other; both are read problem by problem.
+    """What changed between two runs; both are read problem by problem.
 
     Raises:
         StoreError: where a file is damaged.

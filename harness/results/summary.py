@@ -1,6 +1,6 @@
-"""The summary: a run's events, gathered in flat memory, the same whatever order they came in.
+"""The summary: a run's events, gathered in flat memory, independent of their order.
 
-The matrix of subjects by families, and the findings in groups: thousands of findings that say the same thing are one
+The matrix of subjects by families, and the findings in groups: thousands of findings with the same cause are a single
 entry with the smallest problem that shows it.
 """
 
@@ -33,7 +33,7 @@ from logitmus.results.groups import Group, Key, fold, names, without_lesser, wor
 
 @dataclass(slots=True)
 class Cell:
-    """One subject's record on one family.
+    """A subject's record on a family.
 
     Attributes:
         grade: the worst (None: nothing was judged; too coarse only where nothing else was).
@@ -48,13 +48,13 @@ class Cell:
     ulps: float = 0.0
 
     def add(self, judgement: Judgement) -> None:
-        """Count one judgement."""
+        """Count a judgement."""
         self.counts[judgement.verdict] += 1
         grade = judgement.grade
         if self.grade is None or (self.grade is Grade.COARSE and grade is not None):
             self.grade = grade
         elif grade not in (None, Grade.COARSE):
-            self.grade = max(self.grade, grade, key=lambda one: one.rank)
+            self.grade = max(self.grade, grade, key=lambda grade: grade.rank)
         for finding in judgement.findings:
             if self.severity is None or finding.severity.rank < self.severity.rank:
                 self.severity = finding.severity
@@ -62,14 +62,14 @@ class Cell:
         self.ulps = max(self.ulps, judgement.ulps)
 
     @property
-    def asked(self) -> int:
+    def requested(self) -> int:
         """Problems that were put to the subject."""
         return sum(self.counts.values()) - self.counts[Verdict.NOT_RUN]
 
     @property
     def letter(self) -> str:
         """The grade; "ok" where there was nothing to grade, "?" where nothing could be decided, "." where not run."""
-        if not self.asked:
+        if not self.requested:
             return "."
         if self.grade is not None and self.grade is not Grade.COARSE:
             return self.grade.value
@@ -77,8 +77,8 @@ class Cell:
 
     @property
     def tone(self) -> str:
-        """In one word: a severity (notes apart), "absorbed", "pass", "open" (undecided, too coarse) or "none"."""
-        if not self.asked:
+        """In a word: a severity (notes apart), "absorbed", "pass", "open" (undecided, too coarse) or "none"."""
+        if not self.requested:
             return "none"
         if self.severity is not None and self.severity is not Severity.NOTE:
             return self.severity.value
@@ -101,7 +101,7 @@ class Summary:
     """See the module. Feed it with `add`; read it when the events have ended.
 
     Args:
-        power: how good a judge told these events, where that was measured.
+        power: how good the judge of these events is, where that was measured.
         reason: why a finding is accepted; "": it is not. Asked of each once.
     """
 
@@ -128,7 +128,7 @@ class Summary:
         self._settled: dict[Key, Settled] = {}
 
     def add(self, event: Event) -> None:
-        """Take one event in."""
+        """Take in an event."""
         match event:
             case RunStarted():
                 self.started = event
@@ -182,7 +182,7 @@ class Summary:
         return sum(self.verdicts.values()) - self.verdicts[Verdict.NOT_RUN]
 
     def family_names(self) -> list[str]:
-        """In alphabetical order, so that it is the same whatever came first."""
+        """In alphabetical order, independent of the order of events."""
         return sorted(self.families)
 
     def why_not(self) -> list[tuple[str, int]]:
@@ -193,19 +193,19 @@ class Summary:
         """Every subject that was described or judged."""
         return sorted({*self.subjects, *(subject for subject, _ in self.cells)})
 
-    def asked_subjects(self) -> list[str]:
-        """The subjects that were asked anything."""
-        asked = {subject for (subject, _), cell in self.cells.items() if cell.asked}
-        return [subject for subject in self.subject_ids() if subject in asked]
+    def requested_subjects(self) -> list[str]:
+        """The subjects to which any problem was put."""
+        requested = {subject for (subject, _), cell in self.cells.items() if cell.requested}
+        return [subject for subject in self.subject_ids() if subject in requested]
 
     def cell(self, subject: str, family: str) -> Cell:
-        """The cell; an empty one where nothing was judged."""
+        """The cell; an empty cell where nothing was judged."""
         return self.cells.get((subject, family), Cell())
 
     def groups(self) -> list[Group]:
-        """Findings of one backend with one kind, severity and cause: the worst first, and of these the most frequent.
+        """Findings of a backend with the same kind, severity and cause: the worst first, then the most frequent.
 
-        A finding with several possible causes counts with the group of the one that the run settled on (`Settled`).
+        A finding with several possible causes counts with the group of the cause that the run settled on (`Settled`).
         """
         folded: dict[Key, Group] = {}
         for key in sorted(self._groups, key=lambda key: (bool(key[-1]), key)):
@@ -224,15 +224,15 @@ class Summary:
                 folded[fold(group.finding)].absorb(group)
             else:
                 folded[fold(group.finding)] = group
-        told: dict[Key, Group] = {}
+        merged: dict[Key, Group] = {}
         for of, group in folded.items():
             if of in self._examined:
                 group.show(self._examined[of])
-            if fold(group.finding) in told:  # examined, it turned out to be the same thing
-                told[fold(group.finding)].absorb(group)
+            if fold(group.finding) in merged:  # examined, it turned out to be the same thing
+                merged[fold(group.finding)].absorb(group)
             else:
-                told[fold(group.finding)] = group
-        return worst_first(without_lesser(list(told.values())))
+                merged[fold(group.finding)] = group
+        return worst_first(without_lesser(list(merged.values())))
 
     def tally(self) -> dict[Severity, int]:
         """How many groups of each severity."""
@@ -258,7 +258,7 @@ class Summary:
 
     def extent(self) -> str:
         """The size of the run."""
-        subjects, problems = len(self.asked_subjects()), len(self.problems)
+        subjects, problems = len(self.requested_subjects()), len(self.problems)
         return (
             f"{wording.plural(subjects, 'subject')}; {wording.plural(problems, 'problem')}, "
             f"{wording.plural(self.rows, 'row')}, {wording.plural(self.calls, 'call')}"

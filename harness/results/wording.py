@@ -96,7 +96,7 @@ _CALLED: Final = {
 
 
 def question(problem: Problem, row: int | None) -> str:
-    """The problem in a line: the row concerned (or one that shows the most), its target, and the options."""
+    """The problem in a line: the row concerned (or the row that shows the most), its target, and the options."""
     rows, classes = problem.rows, problem.classes
     shape = "x".join(map(str, problem.logits.shape))
     parts = [f"{problem.dtype}[{shape}]"]
@@ -134,7 +134,7 @@ def _listed(texts: list[str], several: bool) -> str:
 
 
 def telling_row(problem: Problem, row: int | None) -> int:
-    """The row to show: the one asked for; else the first with a label outside the classes; else the first."""
+    """The row to show: the requested row; else the first with a label outside the classes; else the first."""
     if row is not None and 0 <= row < problem.rows:
         return row
     if problem.target_kind == TargetKind.LABELS and problem.rows:
@@ -147,10 +147,10 @@ def telling_row(problem: Problem, row: int | None) -> int:
 
 
 def short(values: Array, most: int = 8) -> str:
-    """A row in few characters: the values, or the few that differ from the most frequent one and where they stand."""
+    """A row in few characters: the values, or the few that differ from the most frequent value and where they stand."""
     if len(values) <= most:
         return "[" + ", ".join(_numbers(values)) + "]"
-    distinct, counts = np.unique(values.astype(np.float64), return_counts=True)  # every NaN counts as one value
+    distinct, counts = np.unique(values.astype(np.float64), return_counts=True)  # all NaN count as the same value
     usual = distinct[counts.argmax()]
     same = np.isnan(values.astype(np.float64)) if np.isnan(usual) else values.astype(np.float64) == usual
     others = np.flatnonzero(~same)
@@ -178,7 +178,7 @@ def where(finding: Finding) -> str:
 
 
 def doubt(finding: Finding) -> str:
-    """Which other conventions explain it as well, and that nothing told them apart; "" where it is certain."""
+    """Which other conventions explain it as well, and that nothing distinguishes them; "" where it is certain."""
     if not finding.alternatives:
         return ""
     others = "; ".join(map(catalogue.summary, finding.alternatives))
@@ -224,7 +224,7 @@ def finite(value: float | None) -> float | str | None:
 
 
 def names(subjects: Iterable[str]) -> str:
-    """Subjects of one backend in few words: `torch: cross_entropy (eager, compile), nn.CrossEntropyLoss on cpu`.
+    """Subjects of a backend in few words: `torch: cross_entropy (eager, compile), nn.CrossEntropyLoss on cpu`.
 
     Modes are shown if there are others than eager. "on cpu", not "@cpu", which would call a person of that
     name on some code hosts.
@@ -234,7 +234,7 @@ def names(subjects: Iterable[str]) -> str:
 
 
 def functions(subjects: Iterable[str]) -> str:
-    """The functions of subjects of one backend, as in `names`."""
+    """The functions of subjects of a backend, as in `names`."""
     devices: dict[str, dict[str, list[str]]] = {}
     for subject in sorted(subjects):
         of = SubjectId.parse(subject)

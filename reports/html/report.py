@@ -1,4 +1,4 @@
-"""The HTML report: one self-contained file, no network, no external script."""
+"""The HTML report: a self-contained file, no network, no external script."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _embedded(data: Mapping[str, Any]) -> Markup:
 
 def _matrix(summary: Summary) -> list[tuple[str, list[dict[str, Any]]]]:
     """Per backend its subjects, each with its name in parts and its cells in the order of the families."""
-    subjects = summary.asked_subjects()
+    subjects = summary.requested_subjects()
     several_devices = len({SubjectId.parse(subject).device for subject in subjects}) > 1
     matrix = []
     for backend, of_backend in groupby(subjects, key=lambda subject: SubjectId.parse(subject).backend):
@@ -119,7 +119,7 @@ def _cell(subject: str, family: str, cell: Cell) -> dict[str, str]:
     grade = f"grade {cell.letter}, " if graded else ""
     return {
         "family": family,
-        "letter": cell.letter if cell.asked else "·",
+        "letter": cell.letter if cell.requested else "·",
         "tone": cell.tone,
         "title": f"{subject}, {family}: {grade}{counts}{worst}",
     }

@@ -148,7 +148,7 @@ def _has(claim: Claim, value: str) -> bool:
 
 
 def _open(claim: Claim) -> tuple[tuple[str, ...], str, str]:
-    """The remaining values, the documented one if it is ruled out, and the reason."""
+    """The remaining values, the documented value if it is ruled out, and the reason."""
     declared = claim.declared if claim.agreement == "contradicts" else ""
     return claim.measured.values, declared, claim.measured.why
 

@@ -76,7 +76,7 @@ def _verdict(
             "Give more digits, or the loss of more rows. Candidates:"
         )
     elif len(grouped) > 1:
-        yield f"{number} {verb} right if one of these holds (simplest first):"
+        yield f"{number} {verb} right if any of these holds (simplest first):"
     lone = len(grouped) == 1 and readings[0].certain
     for words, (mends, reductions) in grouped.items():
         clause = f"{words}{_under(reductions, explanation)}"
@@ -116,7 +116,7 @@ def _functions(saying: Saying) -> list[str]:
 
 
 def _grouped(readings: tuple[Reading, ...]) -> dict[str, tuple[tuple[str, ...], list[str]]]:
-    """The same words under several reductions are one line."""
+    """The same words under several reductions are a single line."""
     grouped: dict[str, tuple[tuple[str, ...], list[str]]] = {}
     for reading in readings:
         reductions = grouped.setdefault(reading.words, (reading.mend, []))[1]

@@ -65,9 +65,9 @@ def _failed(summary: Summary, console: Console) -> None:
 def _matrix(summary: Summary, console: Console) -> None:
     """A table a backend, families by subjects; subjects are numbered, and those with equal cells share a column."""
     number = 0
-    for _, subjects in groupby(summary.asked_subjects(), key=lambda subject: SubjectId.parse(subject).backend):
+    for _, subjects in groupby(summary.requested_subjects(), key=lambda subject: SubjectId.parse(subject).backend):
         tested = list(subjects)
-        families = [f for f in summary.family_names() if any(summary.cell(s, f).asked for s in tested)]
+        families = [f for f in summary.family_names() if any(summary.cell(s, f).requested for s in tested)]
         alike: dict[tuple[str, ...], list[str]] = {}
         for subject in tested:
             alike.setdefault(tuple(_shown(summary.cell(subject, f)) for f in families), []).append(subject)

@@ -277,7 +277,7 @@ def test_worlds_keep_what_hangs_together_and_split_what_does_not() -> None:
     assert worlds.keep([world for world in worlds.over(["a"]) if world["b"] == "1"]) == {"a", "b"}
     assert worlds.values("a") == ("1",)
     assert worlds.over(["a"]) == [{"a": "1"}]  # b is known and no longer hangs together with it
-    assert worlds.one({"a": "2", "b": "2", "c": "2"}) == {"a": "1", "b": "1", "c": "2"}
+    assert worlds.closest({"a": "2", "b": "2", "c": "2"}) == {"a": "1", "b": "1", "c": "2"}
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("ab"), st.sampled_from("ab")), min_size=1))

@@ -180,7 +180,7 @@ def test_what_is_accepted_in_part_says_of_how_many_results(all_events: list[Even
 
 def test_not_run_is_neither_passed_nor_failed(summary: Summary) -> None:
     cell = summary.cell("test:shifted@cpu", "label-smoothing")
-    assert cell.asked == 0
+    assert cell.requested == 0
     assert cell.grade is None
     assert summary.verdicts[Verdict.NOT_RUN] > 0
     assert summary.calls == sum(n for verdict, n in summary.verdicts.items() if verdict is not Verdict.NOT_RUN)
