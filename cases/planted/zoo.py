@@ -63,7 +63,7 @@ class Planted:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"unknown kind {self.kind!r}; use one of {', '.join(KINDS)}")
+            raise ValueError(f"unknown kind {self.kind!r}; choose from {', '.join(KINDS)}")
         if any(fnmatchcase("unexplained", pattern) for pattern in self.causes):
             raise ValueError(f"{self.name}: 'unexplained' names no fault")
 
@@ -91,7 +91,7 @@ class Planted:
         return next(iter(values)) if len(values) == 1 else otherwise
 
     def naming(self, causes: Collection[str]) -> Naming:
-        """How the causes that were reported name the fault; a right one suffices."""
+        """How the causes that were reported name the fault; a right cause suffices."""
         if not causes:
             return Naming.NONE
         if any(fnmatchcase(cause, pattern) for cause in causes for pattern in self.causes):
@@ -103,7 +103,7 @@ class Planted:
 
 @dataclass
 class Zoo:
-    """The planted functions of one module, in their order."""
+    """The planted functions of a module, in their order."""
 
     framework: str
     planted: list[Planted] = field(default_factory=list)

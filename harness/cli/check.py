@@ -83,7 +83,7 @@ def check(
     call_seconds: Annotated[float, typer.Option(min=0.1, metavar="S", help="Time limit for any other call.")] = 5.0,
     memory: Annotated[float, typer.Option(min=0.1, max=1e6, metavar="GIB", help="Memory limit of the worker.")] = 8.0,
 ) -> None:
-    """Test a loss function of your own against a well-known one.
+    """Test a loss function of your own against a well-known loss function.
 
     Exits with 0 if it conforms, and with 1 if it does not, with a minimal input for each finding.
     """

@@ -64,7 +64,7 @@ def conventions(
 def _reject_with_run_file(options: dict[str, Any]) -> None:
     for option, value in options.items():
         if value:
-            raise typer.BadParameter("cannot be used with RUN; remove one of the two", param_hint=option)
+            raise typer.BadParameter("cannot be used with RUN; remove either", param_hint=option)
 
 
 @contextmanager

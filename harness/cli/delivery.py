@@ -45,7 +45,7 @@ def deliver(
     """Consume the events, print the summary, write the reports, and return the exit code.
 
     Args:
-        requested: the backends that the user named: if one of them cannot run, that is the exit code.
+        requested: the backends that the user named: if any of them cannot run, that is the exit code.
         quiet: no summary on the terminal.
         store: the run file, for the reports that need more than the events.
     """

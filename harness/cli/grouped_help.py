@@ -14,7 +14,7 @@ class GroupedVerbs(TyperGroup):
     """Lists each verb under the panel that it was registered with, followed by its short help."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write one section per panel, in the order of registration."""
+        """Write a section per panel, in the order of registration."""
         panels: dict[str, list[tuple[str, str]]] = {}
         width = max(map(len, self.list_commands(ctx)), default=0)
         for name in self.list_commands(ctx):

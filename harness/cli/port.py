@@ -1,4 +1,4 @@
-"""`logitmus port`: how to replace one loss function by another."""
+"""`logitmus port`: how to replace a loss function by another."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def port(
     ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Show what to change in code that replaces one loss function by another, with example numbers."""
+    """Show what to change in code that replaces a loss function by another, with example numbers."""
     from rich.console import Console
 
     from logitmus.cli.choices import chosen_backends

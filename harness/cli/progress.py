@@ -1,4 +1,4 @@
-"""The progress of a run, one line per backend; silent if standard error is not a terminal."""
+"""The progress of a run, a line per backend; silent if standard error is not a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`logitmus repro`: write a script that reproduces one finding."""
+"""`logitmus repro`: write a script that reproduces a finding."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def repro(
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Script to write.  [default: standard output]")
     ] = None,
 ) -> None:
-    """Write a script that reproduces one finding and needs only the framework.
+    """Write a script that reproduces a finding and needs only the framework.
 
     The script exits with 1 while the bug is present, and with 0 once it is fixed.
     """

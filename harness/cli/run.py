@@ -146,7 +146,7 @@ def _settings(out: Path | None, given: dict[str, Any], *, resume: bool) -> RunSe
 
 
 def _file(out: Path | None, settings: RunSettings, *, resume: bool) -> Store:
-    """A new run file with these settings, or the one to resume."""
+    """A new run file with these settings, or the file to resume."""
     from logitmus.storage.store import SUFFIX, Store
 
     if resume and out is not None:

@@ -26,7 +26,7 @@ _FAULTS = (Kind.ACCURACY, Kind.SPECIAL, Kind.INTEGRITY)
 
 
 def unusual_shapes(seen: Sequence[Observed]) -> list[str]:
-    """Remarks on losses that are neither one number per row nor one number, or no floats."""
+    """Remarks on losses that are neither a number per row nor a single number, or no floats."""
     found: Counter[str] = Counter()
     for probe in seen:
         if not isinstance(probe.outcome, Answered) or not probe.control:

@@ -2,7 +2,7 @@
 
 The losses of single rows are known exactly by now, so laws are compared, not fitted: each candidate predicts the result
 of every batch, within a bound, and is dropped at the first that it misses. What several candidates predict equally, or
-none, is not said.
+none, is left out.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _FATES: Final = ("left_out", "zero", "wrap", "clamp", "nan")
 def reduction_of(model: FunctionModel, seen: Seen) -> BatchLaw:
     """The reduction that predicts every batch of ordinary rows; its name is "" where none does, or several do."""
     fitting = [law for law in _laws() if _predicts(replace(model, batch=law), seen)]
-    asked = [p for p, o in seen if isinstance(o, Answered) and p.rows > 1]
-    return fitting[0] if len(fitting) == 1 and asked else BatchLaw()
+    batches = [p for p, o in seen if isinstance(o, Answered) and p.rows > 1]
+    return fitting[0] if len(fitting) == 1 and batches else BatchLaw()
 
 
 def _laws() -> Iterator[BatchLaw]:
@@ -40,7 +40,7 @@ def _laws() -> Iterator[BatchLaw]:
 
 
 def _predicts(model: FunctionModel, seen: Seen) -> bool:
-    """Whether the model predicts every result of ordinary batches (and there is one)."""
+    """Whether the model predicts every result of ordinary batches (and there are any)."""
     usable = [(p, o) for p, o in seen if isinstance(o, Answered) and p.reduction == "default"]
     return bool(usable) and all(predicted(model, problem, outcome) for problem, outcome in usable)
 
@@ -134,7 +134,7 @@ class _Weighting:
 
     def words(self) -> str:
         """For the sentence; what PyTorch does needs no words."""
-        said = {
+        divisors = {
             "rows": "the number of rows",
             "weights": "the sum of the labels' weights",
         }
@@ -146,9 +146,9 @@ class _Weighting:
         elif self.smoothed == "target":
             parts.append("the smoothed term takes the label's class weight")
         if self.divisor == "rows":
-            parts.append(f"the weighted mean is divided by {said['rows']}")
+            parts.append(f"the weighted mean is divided by {divisors['rows']}")
         if self.smoothed_divisor != self.divisor:
-            parts.append(f"the smoothed term is divided by {said[self.smoothed_divisor]}")
+            parts.append(f"the smoothed term is divided by {divisors[self.smoothed_divisor]}")
         return ", ".join(parts) or STANDARD_WEIGHTS
 
 
@@ -169,7 +169,7 @@ def _weightings(model: FunctionModel) -> Iterator[_Weighting]:
     for target, of_smoothed, of_further, divisor in product(("target", "none"), smoothed, further, divisors):
         for of_smoothed_divisor in divisors if model.row.smoothing is not None else (divisor,):
             yield _Weighting(target, of_smoothed, of_further, divisor, of_smoothed_divisor)
-    if model.batch.reduction != "mean":  # a mean that is asked for
+    if model.batch.reduction != "mean":  # a requested mean
         yield _Weighting("target", smoothed[0], further[0], "weights", "weights")
 
 

@@ -79,12 +79,12 @@ def claims(store: Store, subjects: Collection[str] | None = None) -> Iterator[Cl
     chosen = {name: subject for name, subject in store.subjects().items() if subjects is None or name in subjects}
     problems = probes(store)
     if not problems:
-        hint = "Make one that does: logitmus conventions --out FILE, or logitmus run with the profile default or full"
+        hint = "Make a run that does: logitmus conventions --out FILE, or logitmus run with the profile default or full"
         raise StoreError(store.path, f"holds no problems of the family {FAMILY}", hint)
     results = _ProbeResults(store, problems)
     cards: dict[object, Card] = {}
     for identity, subject in chosen.items():
-        # The same bits under the same offer are measured once: many subjects are one kernel under several names.
+        # The same bits under the same offer are measured once: many subjects are the same kernel under several names.
         key = results.key(subject)
         if key not in cards:
             cards[key] = measure(subject, results.of(subject), benches=results.bench, faults=False)

@@ -1,6 +1,6 @@
 """What each framework does with a question, from what its backend declares, with no framework installed.
 
-A declared convention is a claim (`logitmus run` tests it), and the value is the exact one: how accurately a function
+A declared convention is a claim (`logitmus run` tests it), and the value is exact: how accurately a function
 computes it is another matter.
 """
 
@@ -52,7 +52,7 @@ def sayings(problem: Problem, reduction: str | None) -> tuple[Saying, ...]:
         reduction: the requested reduction; None: every function takes its own default.
 
     Returns:
-        The values first, then exceptions, then what does not apply; functions of one backend and value together.
+        The values first, then exceptions, then what does not apply; functions with the same backend and value together.
         Functions of the other kind of targets are left out.
     """
     single = problem.but(

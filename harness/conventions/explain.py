@@ -41,7 +41,7 @@ _MOST: Final = 5  # explanations that are worth listing
 _RANK_RANGE: Final = 2  # readings that are more unusual than the first by more than this are left out
 _IN_FLOAT32: Final = 4  # ranks lost by a reading that gives the number in float32 only
 _OVERFLOWS: Final = 3  # ranks gained by an arithmetic where the number is infinite or NaN: that is what it does
-_TO_THE_BIT: Final = 3  # ranks gained by one that gives exactly the number, not another with the same digits
+_TO_THE_BIT: Final = 3  # ranks gained by a reading that gives exactly the number, not another with the same digits
 _NEAREST: Final = 3
 _PAIR_BITS: Final = 16  # log2 of the number of pairs tried, and four bits more
 
@@ -89,7 +89,7 @@ class Nearest:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What is known about one observed number.
+    """What is known about an observed number.
 
     Attributes:
         portable: the exact answer under the portable convention, by reduction, for a person.
@@ -142,12 +142,12 @@ def explain(
     Of a gradient: what it is right for, be it the loss's own, that of another convention, or of a faulty rule.
 
     Args:
-        logits: one row (K,), rows (N, K), or spatial: (N, K, d1, ...) with labels (N, d1, ...), or classes last.
+        logits: a row (K,), rows (N, K), or spatial: (N, K, d1, ...) with labels (N, d1, ...), or classes last.
         targets: a label per row, or probabilities shaped as the logits.
-        observed, expected: one number, or one a row; give them as text to keep their digits ("0.7437").
+        observed, expected: a number, or a number per row; give them as text to keep their digits ("0.7437").
         reduction: None tries all.
-        gradient: by the logits, as rows (N, K). upstream: the upstream gradient, one number a row, or one for a sum or
-            a mean; None: ones.
+        gradient: by the logits, as rows (N, K). upstream: the upstream gradient, a number per row, or a single number
+            for a sum or a mean; None: ones.
         dtype: what the observed numbers were computed in: "float64", "float32", "float16" or "bfloat16"; their
             rounding is allowed for.
 
@@ -165,17 +165,17 @@ def explain(
     if not 0 <= label_smoothing <= 1:
         raise ExplainError(f"label smoothing: {label_smoothing:g}; it is a share, from 0 to 1")
     if dtype not in DTYPES:
-        raise ExplainError(f"dtype: {dtype!r}; use one of {', '.join(DTYPES)}")
+        raise ExplainError(f"dtype: {dtype!r}; choose from {', '.join(DTYPES)}")
     problem = _problem(logits, targets, weight, ignore_index, label_smoothing)
     if reduction not in (None, *REDUCTIONS):
-        raise ExplainError(f"reduction: {reduction!r}; use one of {', '.join(REDUCTIONS)}")
+        raise ExplainError(f"reduction: {reduction!r}; choose from {', '.join(REDUCTIONS)}")
     numbers: dict[str, tuple[PrintedNumber, ...]] = {}
     for name, given in (("observed", observed), ("expected", expected), ("upstream", upstream)):
         if given is not None:
             numbers[name] = printed(given, dtype)
             if len(numbers[name]) not in (1, problem.rows):
                 raise ExplainError(
-                    f"{name}: {len(numbers[name])} numbers for {problem.rows} rows; give one, or one a row"
+                    f"{name}: {len(numbers[name])} numbers for {problem.rows} rows; give a number, or a number per row"
                 )
     reductions = [reduction] if reduction else list(REDUCTIONS)
     by_row = [float(number.text) for number in numbers["upstream"]] if "upstream" in numbers else None
@@ -195,7 +195,7 @@ def explain(
 
 
 def fits(saying: Saying, given: Numbers, dtype: str = "float32") -> bool:
-    """Whether what a framework is declared to do is the number (one, or one a row) that was given."""
+    """Whether what a framework is declared to do is the number (or numbers, by row) that was given."""
     numbers = printed(given, dtype)
     exact = saying.loss is not None and len(numbers) == saying.loss.mid.size and _agree(numbers, saying.loss)
     computed = saying.computed is not None and _matches(numbers, saying.computed)
@@ -203,7 +203,7 @@ def fits(saying: Saying, given: Numbers, dtype: str = "float32") -> bool:
 
 
 class _Search:
-    """The search for the readings of one given number (or one a row)."""
+    """The search for the readings of a given number (or numbers, by row)."""
 
     def __init__(self, problem: Problem, reductions: Iterable[str], numbers: tuple[PrintedNumber, ...]) -> None:
         self._numbers = numbers
@@ -213,7 +213,7 @@ class _Search:
             if len(numbers) == (problem.rows if reduction == "none" else 1)
         ]
         if problem.rows == 1:
-            self._shaped = self._shaped[:1]  # one row is its own sum and mean
+            self._shaped = self._shaped[:1]  # a single row is its own sum and mean
         self._evaluators = {problem.reduction: Evaluator(problem) for problem in self._shaped}
         self._distances: list[tuple[float, int, Nearest]] = []
         self.readings: tuple[Reading, ...] = self._plain() or self._single() or self._pairs()
@@ -246,7 +246,7 @@ class _Search:
     def _single(self) -> tuple[Reading, ...]:
         found: list[Reading] = []
         for problem in self._shaped:
-            fields: set[tuple[str, str]] = set()  # two values of one field may come to the same for this problem
+            fields: set[tuple[str, str]] = set()  # two values of a field may be equivalent for this problem
             for change in catalogue(problem):
                 reading = None if change == FLOAT32 else self._try(problem, (change,))
                 if reading and (change.name, reading.value) not in fields:
@@ -343,7 +343,7 @@ def _matches(numbers: tuple[PrintedNumber, ...], value: Array) -> bool:
 
 
 def _stored_near(numbers: tuple[PrintedNumber, ...], value: Array, dtype: str) -> bool:
-    """Whether the numbers are values of a narrow dtype, at most one of its steps away from the exact ones."""
+    """Whether the numbers are values of a narrow dtype, at most a step of that dtype away from the exact values."""
     given = np.array([float(number.text) for number in numbers])
     flat = np.atleast_1d(value).ravel()
     if flat.shape != given.shape or not np.isfinite(given).all():
@@ -362,7 +362,7 @@ def _problem(
 ) -> Problem:
     x = np.atleast_2d(np.asarray(logits, dtype=np.float64))
     if x.ndim < 2 or not x.size:
-        raise ExplainError(f"logits: shape {x.shape}; give one row (K,), rows (N, K) or spatial logits (N, K, d1, ...)")
+        raise ExplainError(f"logits: shape {x.shape}; give a row (K,), rows (N, K) or spatial logits (N, K, d1, ...)")
     t = np.asarray(targets)
     if t.dtype.kind in "iu":
         t = np.atleast_1d(t).astype(np.int64)
@@ -385,7 +385,7 @@ def _problem(
 def _with_options(x: Array, t: Array, weight: object, ignore_index: int | None, label_smoothing: float) -> Problem:
     w = None if weight is None else np.asarray(weight, np.float64)
     if w is not None and w.shape != (x.shape[-1],):
-        raise ExplainError(f"weight: {w.size} numbers for {x.shape[-1]} classes; give one a class")
+        raise ExplainError(f"weight: {w.size} numbers for {x.shape[-1]} classes; give a number per class")
     return Problem(logits=x, targets=t, weight=w, ignore_index=ignore_index, label_smoothing=label_smoothing)
 
 

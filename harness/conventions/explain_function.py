@@ -5,11 +5,11 @@ predicts them all: the loss of a row first (`row_fit`), then the mechanisms of i
 rule of its gradient (`gradient_rule`), then the law of a batch (`batch_law`). A false explanation is worse than none:
 
 - A model is named only if it predicts every plain row within its own budget, rows that it was not fitted to included.
-- A coarse arithmetic is never an excuse: one coarser than the logits' dtype is considered only if the function is seen
+- A coarse arithmetic is never an excuse: a dtype coarser than the logits' is considered only if the function is seen
   to round its inputs, or all of its results are numbers of the coarser format.
 - Every number must be necessary: an interval that holds its neutral value is none. A fit must be known with many more
   bits than the model has; half precision says 2 to 5 bits a row.
-- What always raises, is always NaN, constant, random or of another shape each time is said to be so.
+- What always raises, is always NaN, constant, random or of another shape each time is reported as such.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class FunctionExplanation:
     """What a function does, as far as its results say.
 
     Attributes:
-        model: None where none fits. sentence: what it computes; or why nothing can be said.
+        model: None where none fits. sentence: what it computes; or why there is no explanation.
         components: in what it differs from plain cross-entropy, and how many results each part explains.
         results, explained: how many results there are, and how many the model predicts.
         unexplained: what the model does not predict, in words, with the number of results.
@@ -194,10 +194,10 @@ def _models(observed: Observed, precisions: Precisions) -> list[tuple[Found, Fun
         if function_rows.CLASSES not in by_classes:
             continue
         found = search(by_classes, held_out, level, label_maps(here), function_rows.CLASSES)
-        models = [(one, FunctionModel(row=one.model, precisions=precisions)) for one in found]
+        models = [(fit, FunctionModel(row=fit.model, precisions=precisions)) for fit in found]
         if models and observed.copies == 2:
             batches = here.batches(function_rows.BATCH)
-            models = [(one, m) for one, m in models if batch_law.reduction_of(m, batches).reduction]
+            models = [(fit, m) for fit, m in models if batch_law.reduction_of(m, batches).reduction]
         if models:
             return models
     return []
@@ -267,10 +267,10 @@ def _explained(
 
 
 def _shapes(observed: Observed) -> Iterator[str]:
-    """A remark on losses that are one number for each row, in another shape."""
+    """Remarks on targets that were not tested, and on losses of an unusual shape."""
     shapes = {o.loss.shape for p, o in observed.batches(function_rows.BATCH) if isinstance(o, Answered) and p.rows == 3}
     if any(p.target_kind == "probabilities" and isinstance(o, Answered) for p, o in observed.given):
-        yield "It was asked with one-hot targets only: what it adds for other targets is not part of the model."
+        yield "Only one-hot targets were tested: what it adds for other targets is not part of the model."
     if any(len(shape) > 1 for shape in shapes):
         yield f"The losses of 3 rows have the shape {min(shapes, key=len)}."
 
@@ -287,7 +287,7 @@ def _with_factor(observed: Observed, model: FunctionModel) -> Observed:
 
 
 def _mechanism(observed: Observed, model: FunctionModel) -> tuple[str, Coherence] | None:
-    """The mechanism that explains what hard rows yield, if one is coherent with all of them."""
+    """The mechanism that explains what hard rows yield, if any is coherent with all of them."""
     hard = by_classes_of(observed.single([function_rows.HARD]))
     if not hard:
         return None
@@ -309,8 +309,8 @@ def _mechanism(observed: Observed, model: FunctionModel) -> tuple[str, Coherence
         verdict = coherence(y, b, emulated, r)
         if verdict.holds:
             found.append((name, verdict))
-    # Of several the one that explains most; equals are not told apart, and none is named.
-    found.sort(key=lambda one: -int(one[1].explained.sum()))
+    # Of several the mechanism that explains most; equals are not distinguished, and none is named.
+    found.sort(key=lambda item: -int(item[1].explained.sum()))
     if len(found) > 1 and found[0][1].explained.sum() == found[1][1].explained.sum():
         return None
     return found[0] if found else None

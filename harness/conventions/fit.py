@@ -176,7 +176,7 @@ class Observed:
             return Reading.REFUTED
         if silent:
             return Reading.SILENT
-        asked = replace(
+        candidate = replace(
             subject,
             convention=convention.but(target_gradient="yes"),
             precision={self.problem.dtype: _precision(self.problem.dtype, convention, level)},
@@ -184,7 +184,7 @@ class Observed:
         alone = replace(outcome, grad_logits=None, grad_targets=None)
         if part != "loss":
             alone = replace(alone, loss=_no_loss(question), **{part: getattr(outcome, part)})
-        found = next(found for found in assess(self._bench, asked, question, alone) if found.part == part)
+        found = next(found for found in assess(self._bench, candidate, question, alone) if found.part == part)
         return _of(found.judged, found.undecided, found.grade, coarse=found.coarse)
 
     def well_shaped(self, part: str, reduction: str) -> bool:

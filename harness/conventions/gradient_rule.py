@@ -131,10 +131,10 @@ def _in_words(solved: dict[str, float], own: dict[int, dict[str, Array]]) -> str
     kept = [ratio for name, ratio in ratios.items() if name not in missing]
     if not kept or max(kept) - min(kept) > 1e-6 * abs(kept[0]):
         return ""
-    said = []
+    parts = []
     if missing:
-        said.append(f"the gradient leaves out the {' and the '.join(_WORDS[name] for name in missing)} term")
+        parts.append(f"the gradient leaves out the {' and the '.join(_WORDS[name] for name in missing)} term")
     if abs(kept[0] - 1) > 1e-6:
         amount = sentence.number(Parameter(EXACT(kept[0]), text=f"{kept[0]:.6g}"))
-        said.append(f"the gradient is {amount} times that of the loss")
-    return ", ".join(said)
+        parts.append(f"the gradient is {amount} times that of the loss")
+    return ", ".join(parts)

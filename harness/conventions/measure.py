@@ -35,9 +35,9 @@ def measure(
 
     Args:
         subject: as it was presented; of its convention only `class_axis` matters (how the arrays were laid out).
-        observations: of one kind of targets; problems of the family "convention-probes" distinguish all fields.
+        observations: with the same kind of targets; problems of the family "convention-probes" distinguish all fields.
             What was not run, crashed or timed out is no evidence.
-        benches: makes a problem's `Bench`; pass one that caches where many subjects are measured.
+        benches: makes a problem's `Bench`; pass a caching function where many subjects are measured.
         faults: look for the mechanisms of the arithmetic, too.
     """
     given = list(observations)
@@ -111,7 +111,7 @@ def _read_off(found: Elimination) -> None:
 
 
 def _class_axis(found: Elimination) -> None:
-    """A right answer where axis 1 is not the last one shows where the classes lie."""
+    """A right answer where axis 1 is not the last axis shows where the classes lie."""
     notes, axis = found.notes, found.subject.convention.class_axis
     spatial = [probe for probe in found.understood if probe.batch_kind is BatchKind.SPATIAL and probe.control]
     for probe in spatial:

@@ -127,12 +127,12 @@ def partly(observed: Observed) -> str:
         return UNEXPLAINED
     if within.all():
         return f"It is not explained: {len(within)} results are too few; plain cross-entropy predicts them all."
-    said = f"It is not explained: plain cross-entropy on {within.sum()} of {len(within)} rows"
+    lead = f"It is not explained: plain cross-entropy on {within.sum()} of {len(within)} rows"
     words = ("the number of classes", "the loss", "the largest |x|", "the spread of x")
     for what, values in zip(words, quantity.T, strict=True):
         inside, outside = values[within], values[~within]
         if inside.max() < outside.min():
-            return f"{said}, where {what} is at most {inside.max():.6g}; something else from {outside.min():.6g} on."
+            return f"{lead}, where {what} is at most {inside.max():.6g}; something else from {outside.min():.6g} on."
         if inside.min() > outside.max():
-            return f"{said}, where {what} is at least {inside.min():.6g}; something else up to {outside.max():.6g}."
-    return f"{said}, something else on the others."
+            return f"{lead}, where {what} is at least {inside.min():.6g}; something else up to {outside.max():.6g}."
+    return f"{lead}, something else on the others."

@@ -44,7 +44,7 @@ class PrintedNumber:
 
     @classmethod
     def of(cls, text: str | float, dtype: str = "float32") -> PrintedNumber:
-        """Read one number: `0.7437` is [0.74365, 0.74375], widened by one rounding to `dtype`.
+        """Read a number: `0.7437` is [0.74365, 0.74375], widened by a rounding to `dtype`.
 
         Raises:
             ExplainError: for text that is not a number.
@@ -134,7 +134,7 @@ def parse_targets(text: str, logits: Array) -> Array:
 
 
 def printed(text: str | float | Sequence[str | float], dtype: str = "float32") -> tuple[PrintedNumber, ...]:
-    """Read one printed number, or several."""
+    """Read a printed number, or several."""
     if isinstance(text, (str, float, int)):
         return (PrintedNumber.of(text, dtype),)
     return tuple(PrintedNumber.of(number, dtype) for number in text)
@@ -179,7 +179,7 @@ def _nested(name: str, text: str) -> list[object] | float:
             stack.append([])
         elif closed:
             if len(stack) < 2:
-                raise ExplainError(f"{name}: a closing bracket without an opening one in {body[:60]!r}")
+                raise ExplainError(f"{name}: a closing bracket without an opening bracket in {body[:60]!r}")
             inner = stack.pop()
             stack[-1].append(inner)
         elif number:
@@ -214,5 +214,5 @@ def _load(name: str, path: Path) -> Array:
     except (OSError, ValueError) as error:
         raise ExplainError(f"{name}: {path} cannot be read as a .npy file of numbers ({error})") from None
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
-        raise ExplainError(f"{name}: {path} does not hold one array of real numbers")
+        raise ExplainError(f"{name}: {path} does not hold a single array of real numbers")
     return array.astype(np.float64)

@@ -51,7 +51,7 @@ _ADDITIVE: Final = frozenset({"n", "m"})  # may be negative; the others are refi
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows with one number of classes, and the losses observed: x (R, K) float64, labels (R,), r (R,) long double."""
+    """Rows of K classes, and the losses observed: x (R, K) float64, labels (R,), r (R,) long double."""
 
     x: Array
     labels: Array
@@ -100,7 +100,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Fit:
-    """A form with numbers: parameters, and the coefficients of its terms, fitted at one number of classes.
+    """A form with numbers: parameters, and the coefficients of its terms, fitted at a given number of classes.
 
     share: the largest deviation of a row as a multiple of its budget. jacobian: (R, n), of terms, then of parameters.
     deviation, allowed: (R,) r - prediction, and budgets.

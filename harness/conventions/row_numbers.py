@@ -1,8 +1,8 @@
 """From fits at several numbers of classes to models: the law of every number in K, and the simple number it is.
 
 Each quantity of a model (a parameter, the factor, the smoothing, the coefficient of a term) is an interval at every K.
-A law is one constant c with theta(K) = c law(K) in all of them. That tells eps/K from eps/(K-1), a factor 1/K from
-1/10, a padded block (n = -K mod 8) from a fixed one, and the constant of a KL divergence from any other.
+A law is a constant c with theta(K) = c law(K) in all of them. That tells eps/K from eps/(K-1), a factor 1/K from
+1/10, a padded block (n = -K mod 8) from a fixed block, and the constant of a KL divergence from any other.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Quantity:
     intervals: Mapping[int, Interval]
 
     def laws(self) -> Iterator[tuple[str, Interval]]:
-        """The laws that one constant satisfies, with the constant."""
+        """The laws that a single constant satisfies, with the constant."""
         for law, at in LAWS.items():
             if law and len(self.intervals) < 3:
                 continue
@@ -171,7 +171,7 @@ def _with_terms(
     names: Iterable[str],
     unit: Mapping[str, Array],
 ) -> tuple[RowModel, float, dict[str, _Measured]] | None:
-    """The model with these terms, None where no law holds for one."""
+    """The model with these terms, None where no law holds for a term."""
     measured = dict(known)
     terms: dict[str, Parameter] = {}
     for name in names:

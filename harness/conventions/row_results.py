@@ -35,7 +35,7 @@ _LATTICE: Final = 20  # different results of a narrower format, to say that resu
 
 @dataclass(frozen=True)
 class Single:
-    """The result for one row: logits (K,) float64, label, the loss, and the gradient (K,) or None."""
+    """The result for a row: logits (K,) float64, label, the loss, and the gradient (K,) or None."""
 
     role: str
     idea: str
@@ -67,7 +67,7 @@ class Observed:
         return whole
 
     def single(self, roles: Sequence[str]) -> list[Single]:
-        """Results for single rows (for copies of one), with one number."""
+        """Results for single rows (or copies of a row), with a single number."""
         out = []
         for problem, outcome in self.given:
             role = function_rows.role(problem)
@@ -128,7 +128,7 @@ def never_answered(seen: Sequence[tuple[Problem, Outcome]]) -> str:
     if errors:
         return f"It raises on every call: {errors.most_common(1)[0][0]}"
     kinds = Counter(type(outcome).__name__ for _, outcome in seen if not isinstance(outcome, NotRun))
-    return f"It never answers ({kinds.most_common(1)[0][0]})." if kinds else "It was not asked."
+    return f"It never answers ({kinds.most_common(1)[0][0]})." if kinds else "It was not called."
 
 
 def nothing_to_explain(observed: Observed) -> str:
@@ -146,13 +146,13 @@ def nothing_to_explain(observed: Observed) -> str:
     for problem, outcome in singles:
         shapes.setdefault(problem.logits.shape, set()).add(outcome.loss.shape)
     if any(len(found) > 1 for found in shapes.values()):
-        return "It returns losses of different shapes for logits of one shape."
+        return "It returns losses of different shapes for logits of the same shape."
     if _varies(singles):
-        return "It returns other numbers when it is asked the same again."
+        return "It returns different results for identical calls."
     sizes = {(problem.rows, outcome.loss.size) for problem, outcome in singles}
     if any(size not in (1, rows) for rows, size in sizes):
         shape = next(o.loss.shape for p, o in singles if o.loss.size not in (1, p.rows))
-        return f"It returns neither a loss for each row nor one number: shape {shape} for a single row."
+        return f"It returns neither a loss for each row nor a single number: shape {shape} for a single row."
     twice = [o for _, o in observed.batches(function_rows.TWICE) if isinstance(o, Answered)]
     numbers = np.concatenate([o.loss.ravel().astype(np.float64) for o in [*(o for _, o in singles), *twice]])
     if not np.isfinite(numbers).any():
@@ -160,7 +160,7 @@ def nothing_to_explain(observed: Observed) -> str:
     plain = np.concatenate([o.loss.ravel().astype(np.float64) for _, o in singles])
     plain = plain[np.isfinite(plain)]
     if len(plain) and (plain == plain[0]).all():
-        return f"It returns {plain[0]:.6g} whatever it is asked."
+        return f"It returns {plain[0]:.6g} for every input."
     return ""
 
 

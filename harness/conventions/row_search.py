@@ -38,7 +38,7 @@ _BITS: Final = 120.0  # that the rows must say, to name a form at all
 
 _BITS_EACH: Final = 60.0  # ... and for every parameter
 
-_AMPLE: Final = 600.0  # with so many bits to spare a form that fits is the only one
+_AMPLE: Final = 600.0  # with so many bits to spare a form that fits is unique
 
 _PROVISIONAL: Final = 3.0  # least squares may miss a row's budget by more than the true numbers do
 
@@ -131,12 +131,12 @@ def search(
                     for fit in _fits(family.rows, label, outer, chosen, grids, level):
                         found += _completed(fit, family, by_classes, held_out, level)
                         fits += fit.share <= 1 and known(fit) > _AMPLE + _BITS_EACH * len(fit.names)
-                    if any(one.spare > _AMPLE for one in found) or (fits and not found):
+                    if any(candidate.spare > _AMPLE for candidate in found) or (fits and not found):
                         # Nothing else fits so many bits by chance: what fits here, but not elsewhere, is no model.
-                        return sorted(found, key=lambda one: one.bits)
+                        return sorted(found, key=lambda candidate: candidate.bits)
         if found:
             break
-    return sorted(found, key=lambda one: one.bits)
+    return sorted(found, key=lambda candidate: candidate.bits)
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _completed(
     held_out: Sequence[Rows],
     level: Level,
 ) -> Iterator[Found]:
-    """The models that a fit at one number of classes leads to, with laws and simple numbers, if they hold for all."""
+    """The models that a fit at a number of classes leads to, with laws and simple numbers, if they hold for all."""
     fits = {family.rows.classes: fit}
     others = [
         (classes, other.rows)
@@ -206,7 +206,7 @@ def _smallest_at(rows: Rows, fit: Fit, level: Level) -> Iterator[Fit]:
 def _grid_terms(
     forms: tuple[tuple[str, str], ...], grids: str, label: str, x: bytes, labels: bytes, classes: int
 ) -> list[tuple[tuple[str, str], list[dict[str, float]], Array]]:
-    """For each form: its grid points, and all terms there, (G, R, F) float64. The same rows are asked each time."""
+    """For each form: its grid points, and all terms there, (G, R, F) float64. The same rows are used each time."""
     rows = np.frombuffer(x).reshape(-1, classes)
     at = LABELS[label](np.frombuffer(labels, np.int64), classes)
     numbers = arithmetic.exact()
@@ -254,7 +254,7 @@ def _screened(
         order = np.argsort(residual)
         names = (*INPUTS[form[0]], *PENALTIES[form[1]])
         out += [(float(residual[place]), form, kept[place]) for place in order[: 1 if not names else 3]]
-    return sorted(out, key=lambda one: one[0])
+    return sorted(out, key=lambda entry: entry[0])
 
 
 def orthonormal(a: Array) -> Array:
@@ -297,13 +297,13 @@ def _fits(
 
 
 def _smallest(rows: Rows, whole: Fit, level: Level, *, exact: bool) -> Iterator[Fit]:
-    """The fits with the fewest terms, from one with all of them."""
+    """The fits with the fewest terms, from a fit with all of them."""
     r = rows.r.astype(np.float64)
     size = np.abs(r) + 1e-3 * np.median(np.abs(r))
     columns = {name: whole.jacobian[:, n].astype(np.float64) for n, name in enumerate(whole.terms)}
     # With all terms together the parameters may be poorly determined, although the fit is exact.
     limit = _HOPELESS if whole.theta else max(1e-7, 1e3 * relative(whole, rows), 3e3 * level.noise)
-    # Beside all the other terms the parameters may not settle, although with the right one they do.
+    # Beside all the other terms the parameters may not settle, although with the right terms they do.
     most, tried = (_MOST_TERMS, 4) if exact else (2, 2)
     for count in range(1, most + 1):
         subsets = list(combinations([name for name in columns if np.any(columns[name])], count))

@@ -50,7 +50,7 @@ class Interval:
 
     def meeting(self, other: Interval) -> Interval | None:
         """What the two have in common; None: nothing."""
-        # As offsets from one middle: their difference is exact where the numbers themselves are not.
+        # As offsets from a common middle: their difference is exact where the numbers themselves are not.
         offset = other.middle - self.middle
         low, high = max(-self.half, offset - other.half), min(self.half, offset + other.half)
         return Interval(self.middle + (low + high) / 2, (high - low) / 2) if low <= high else None

@@ -1,7 +1,7 @@
 """Conventions: the named choices on which correct cross-entropies legitimately differ.
 
-`FIELDS` defines every field and every value in one line, with a formula where there is one; `Convention` is a frozen
-value that holds one choice per field. The defaults are the portable convention: what a reader of the definition
+`FIELDS` defines every field and every value in a line, with a formula where possible; `Convention` is a frozen
+value that holds a choice per field. The defaults are the portable convention: what a reader of the definition
 expects and most frameworks do.
 Docs: docs/conventions.md. Light (no numpy): the worker imports it.
 """
@@ -81,9 +81,9 @@ class Field:
     In a formula t is the label, q the target, p the probabilities, l = -log p, w the weights, K the classes.
 
     Attributes:
-        decides: what the field decides. values: their definitions in words. formulas: of the values that have one.
-        about: a problem depends on the field only if it has one of these occasions.
-        applies: the field matters only to a function that meets one of these; empty: to every function.
+        decides: what the field decides. values: their definitions in words. formulas: of the values that have formulas.
+        about: a problem depends on the field only if it has any of these occasions.
+        applies: the field matters only to a function that meets any of these; empty: to every function.
         shown_by: which property of a result depends on it.
         defined: the portable value follows from the definition of the loss; any other value is a deviation from it.
     """
@@ -432,10 +432,10 @@ class Convention:
         for name, defined in FIELDS.items():
             value = getattr(self, name)
             if value not in defined.values:
-                raise ConventionError(f"{name}: {value!r}; use one of {', '.join(defined.values)}")
+                raise ConventionError(f"{name}: {value!r}; choose from {', '.join(defined.values)}")
 
     def describe(self, name: str) -> str:
-        """The choice in one field, with its words."""
+        """The choice in a field, with its words."""
         value = getattr(self, name)
         return f"{name} = {value} ({FIELDS[name].values[value]})"
 
@@ -460,7 +460,7 @@ class Convention:
         """
         unknown = set(values) - set(FIELDS)
         if unknown:
-            raise ConventionError(f"unknown field {min(unknown)!r}; use one of {', '.join(FIELDS)}")
+            raise ConventionError(f"unknown field {min(unknown)!r}; choose from {', '.join(FIELDS)}")
         return cls(**dict(values))
 
 

@@ -1,4 +1,4 @@
-"""A problem: one exact set of inputs and options for a cross-entropy.
+"""A problem: an exact set of inputs and options for a cross-entropy.
 
 Everything is held in the canonical layout (classes last) as read-only NumPy arrays, and the id is a hash of the
 exact bits, so that two machines give the same problem the same id. Needs only numpy and ml_dtypes: the
@@ -41,7 +41,7 @@ class Option(StrEnum):
 class Purpose(StrEnum):
     """Why a problem is in a run.
 
-    The suite has many families; the problems of each other purpose form one family, whose name is the value.
+    The suite has many families; the problems of each other purpose form a family, whose name is the value.
     """
 
     SUITE = "suite"
@@ -95,15 +95,15 @@ class Problem:
     """One question: the arrays, the options, the memory layout and the upstream gradient.
 
     Args:
-        logits: the inputs, shape (*batch, K), one of `FLOAT_DTYPES`.
-        targets: labels, shape batch, one of `LABEL_DTYPES`; or probabilities, the shape and dtype of the logits.
+        logits: the inputs, shape (*batch, K), dtype of `FLOAT_DTYPES`.
+        targets: labels, shape batch, dtype of `LABEL_DTYPES`; or probabilities, the shape and dtype of the logits.
         weight: class weights, shape (K,), the dtype of the logits; None: not given.
         ignore_index: the label whose rows are left out; None: not given (a subject's own default applies).
         label_smoothing: epsilon, exactly the float64 given; 0.0: not given.
         reduction: "none", "sum" or "mean"; "default": not given (a subject's own default applies).
         cotangent: the upstream gradient, shape batch for reduction "none" and () for "sum" and "mean", the dtype
             of the logits; None: ones, and all that "default" allows, whose result has no shape yet.
-        layout: one of `LAYOUTS`. manner: one of `MANNERS`.
+        layout: of `LAYOUTS`. manner: of `MANNERS`.
         family, idea: its source and its purpose; not part of its identity.
 
     Raises:
@@ -239,7 +239,7 @@ class Problem:
 def _validate(problem: Problem) -> None:
     logits, targets = problem.logits, problem.targets
     if dtype_name(logits) not in FLOAT_DTYPES:
-        raise ProblemError(f"logits: dtype {logits.dtype}; use one of {', '.join(FLOAT_DTYPES)}")
+        raise ProblemError(f"logits: dtype {logits.dtype}; choose from {', '.join(FLOAT_DTYPES)}")
     if logits.ndim == 0:
         raise ProblemError("logits: a scalar; use shape (*batch, K), classes last")
     if targets.dtype.kind in "iu":
@@ -261,9 +261,9 @@ def _validate(problem: Problem) -> None:
         )
     _validate_reduction(problem)
     if problem.layout not in LAYOUTS:
-        raise ProblemError(f"layout: {problem.layout!r}; use one of {', '.join(LAYOUTS)}")
+        raise ProblemError(f"layout: {problem.layout!r}; choose from {', '.join(LAYOUTS)}")
     if problem.manner not in MANNERS:
-        raise ProblemError(f"manner: {problem.manner!r}; use one of {', '.join(MANNERS)}")
+        raise ProblemError(f"manner: {problem.manner!r}; choose from {', '.join(MANNERS)}")
     if problem.layout == "expanded" and problem.rows > 1:
         rows = logits.reshape(problem.rows, problem.classes)
         if any(little_endian_bytes(row) != little_endian_bytes(rows[0]) for row in rows[1:]):
@@ -273,7 +273,7 @@ def _validate(problem: Problem) -> None:
 def _validate_reduction(problem: Problem) -> None:
     if problem.reduction not in (*REDUCTIONS, DEFAULT_REDUCTION):
         raise ProblemError(
-            f"reduction: {problem.reduction!r}; use one of {', '.join((*REDUCTIONS, DEFAULT_REDUCTION))}"
+            f"reduction: {problem.reduction!r}; choose from {', '.join((*REDUCTIONS, DEFAULT_REDUCTION))}"
         )
     if problem.reduction == DEFAULT_REDUCTION and problem.cotangent is not None:
         raise ProblemError("cotangent: its shape depends on the reduction, and none is given; leave the cotangent out")

@@ -59,7 +59,7 @@ class Bits:
 
 
 def to_line(message: Mapping[str, Any]) -> bytes:
-    """One message as one line of ASCII, its newline included.
+    """A message as a line of ASCII, its newline included.
 
     The base64 of arrays, nearly all of a line, is put in as it is: `json` would look at every letter of it thrice.
     """
@@ -103,7 +103,7 @@ def array_from_bits(dtype: str, shape: Sequence[int], data: bytes) -> Array:
         WireError: for an unknown dtype, a negative size, or a number of bytes that the shape does not have.
     """
     if dtype not in DTYPES:
-        raise WireError(f"dtype {dtype!r}; use one of {', '.join(DTYPES)}")
+        raise WireError(f"dtype {dtype!r}; choose from {', '.join(DTYPES)}")
     if min(shape, default=0) < 0:
         raise WireError(f"shape {tuple(shape)}: a negative size")
     due = math.prod(shape) * DTYPES[dtype].itemsize

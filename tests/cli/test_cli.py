@@ -311,7 +311,7 @@ def test_conventions_of_a_backend_and_of_the_file_that_it_left(cli, tmp_path):
 def test_conventions_need_the_probes(cli, old_run):
     code, out, err = cli("conventions", old_run("other"))
     assert (code, out) == (2, "")
-    assert "holds no problems of the family convention-probes. Make one that does: logitmus conventions --out" in err
+    assert "holds no problems of the family convention-probes. Make a run that does: logitmus conventions --out" in err
 
 
 def test_conventions_of_a_backend_that_cannot_run(cli, mini):

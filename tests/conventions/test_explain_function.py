@@ -287,10 +287,10 @@ UNEXPLAINED: dict[str, tuple[Loss, str]] = {
     ),
     "raises": (lambda x, t: np.array([])[1], "It raises on every call: IndexError"),
     "NaN": (lambda x, t: np.full(len(t), np.nan), "NaN on every call"),
-    "constant": (lambda x, t: np.full(len(t), 1.5), "It returns 1.5 whatever it is asked."),
-    "random": (_wobbles, "other numbers when it is asked the same again"),
+    "constant": (lambda x, t: np.full(len(t), 1.5), "It returns 1.5 for every input."),
+    "random": (_wobbles, "different results for identical calls"),
     "another shape each time": (lambda x, t: np.zeros(1 + next(_calls) % 2), "different shapes"),
-    "every class": (lambda x, t: -log_p(x), "neither a loss for each row nor one number"),
+    "every class": (lambda x, t: -log_p(x), "neither a loss for each row nor a single number"),
     "labels": (lambda x, t: t, "int64"),
 }
 
@@ -364,7 +364,7 @@ def test_limits() -> None:
 
 def test_a_function_that_was_not_asked_is_not_explained() -> None:
     problems = function_rows.problems(stage=1)
-    assert explain_function([]).sentence == "It was not asked."
+    assert explain_function([]).sentence == "It was not called."
     assert explain_function((problem, NotRun("no")) for problem in problems).model is None
     assert "raises" in explain_function((problem, Raised("E", "m")) for problem in problems).sentence
 

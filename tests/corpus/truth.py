@@ -116,7 +116,7 @@ class Truth:
         ):
             unknown = set(given) - set(known)
             if unknown:
-                raise ValueError(f"{min(unknown)!r}; use one of {', '.join(known)}")
+                raise ValueError(f"{min(unknown)!r}; choose from {', '.join(known)}")
 
 
 @dataclass(frozen=True)

@@ -189,7 +189,7 @@ def test_a_subject_arrives_whole() -> None:
     ("change", "says"),
     [
         ({"id": "torch:other@cpu"}, "its parts make the id 'torch:cross_entropy+compile+x64@cuda'"),
-        ({"convention": {"class_axis": "middle"}}, "class_axis: 'middle'; use one of last, 1"),
+        ({"convention": {"class_axis": "middle"}}, "class_axis: 'middle'; choose from last, 1"),
         ({"offer": {"targets": "labels", "layouts": ["diagonal"]}}, "offer.layouts: 'diagonal'; use contiguous"),
         ({"offer": {"targets": "labels", "dtypes": ["float8"]}}, "offer.dtypes: 'float8'"),
         ({"offer": {"targets": "both"}}, "Invalid enum value 'both'"),

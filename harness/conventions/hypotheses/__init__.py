@@ -1,7 +1,7 @@
-"""Hypotheses: what a cross-entropy may have computed instead, each as one named change of the plain definition.
+"""Hypotheses: what a cross-entropy may have computed instead, each as a named change of the plain definition.
 
 A number that somebody observed is explained by trying changes of the definition: a temperature, a label smoothing that
-nobody mentioned, softmax applied twice, another reduction, float32 with a separate logsumexp. A change acts at one
+nobody mentioned, softmax applied twice, another reduction, float32 with a separate logsumexp. A change belongs to a
 stage, and two changes are combined only where their stages differ:
 
     problem (labels) -> convention -> question (logits, targets) -> loss of a row -> reduction -> scale -> arithmetic

@@ -1,4 +1,4 @@
-"""A change: one named deviation from the plain definition of cross-entropy."""
+"""A change: a named deviation from the plain definition of cross-entropy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Change:
 
     Attributes:
         name, value: `temperature`, `2`; a field of `Convention` and its value where the stage is "convention".
-        stage: one of `STAGES`. words: a clause in the past tense. mend: the code that undoes or reproduces it.
+        stage: of `STAGES`. words: a clause in the past tense. mend: the code that undoes or reproduces it.
         rank: 0 for what is met most often; among equals the lower rank is listed first.
         act: what the stage needs: Problem -> Problem | None, Question -> Question | None, Rows -> row losses,
             (rows, Rows) -> result, or a factor as (Rows) -> float; None for conventions and arithmetic.

@@ -98,7 +98,7 @@ _OUTSIDE: Final = 2  # ranks lost where the inputs are outside what the reading 
 
 
 def convention_changes(problem: Problem) -> Iterator[Change]:
-    """Yield every value of every field that one number can show, as a change."""
+    """Yield every value of every field that a single number can show, as a change."""
     for name, defined in FIELDS.items():
         if name in _HIDDEN:
             continue

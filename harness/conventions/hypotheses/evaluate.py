@@ -21,7 +21,7 @@ _NEEDS_LOGITS: Final = frozenset({"binary_cross_entropy", "z_loss"})
 
 @dataclass(frozen=True)
 class Rows:
-    """What the loss of a row is computed from: R rows of K classes, in one dtype.
+    """What the loss of a row is computed from: R rows of K classes, in a dtype.
 
     Attributes:
         x: (R, K) logits, or log-probabilities. a: (R, K) effective targets, 0 where a class has none.

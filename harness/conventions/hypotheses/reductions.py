@@ -15,7 +15,7 @@ from logitmus.core.problem import Problem
 def reduction_changes(problem: Problem) -> Iterator[Change]:
     if problem.rows < 2:
         return
-    asked = problem.reduction
+    requested = problem.reduction
 
     def kept(rows: Rows) -> Array:
         return np.asarray(rows.question.kept)
@@ -24,7 +24,7 @@ def reduction_changes(problem: Problem) -> Iterator[Change]:
         ("sum", "the rows were summed", 'reduction="sum"'),
         ("mean", "the rows were averaged", 'reduction="mean"'),
     ):
-        if asked not in (other, "none"):
+        if requested not in (other, "none"):
             yield Change(
                 "reduction",
                 other,
@@ -36,14 +36,14 @@ def reduction_changes(problem: Problem) -> Iterator[Change]:
                     losses.sum() if other == "sum" else losses.sum() / _divisor(rows)
                 ),
             )
-    if asked == "none":
+    if requested == "none":
         return
     for size in range(1, problem.rows):
         if size > 1 and problem.rows % size and problem.rows - size * (problem.rows // size) == 0:
             continue
         for join, words in (("mean", "averaged"), ("sum", "added up")):
             if size == 1:
-                continue  # batches of one row: the mean of the rows, or their sum
+                continue  # single rows: the mean of the rows, or their sum
             yield Change(
                 f"micro_batch_{join}",
                 str(size),
