@@ -28,7 +28,7 @@ _GRADIENTS: Final = ("gradient", "gradient_of")  # distinguished by the problems
 
 
 def candidates(finding: Finding) -> frozenset[Cause]:
-    """The conventions, or gradient faults, of which one explains the finding; empty if there is no such choice."""
+    """The conventions, or gradient faults, that may explain the finding; empty if there is no such choice."""
     causes = (finding.cause, *finding.alternatives)
     if finding.cause.name in _CHOICES and finding.cause.is_choice:
         return frozenset(cause.named("convention") for cause in causes)
@@ -36,7 +36,7 @@ def candidates(finding: Finding) -> frozenset[Cause]:
 
 
 class Ambiguities:
-    """What several conventions explain, and what only one explains, for each subject."""
+    """What several conventions explain, and what a single convention explains, for each subject."""
 
     def __init__(self) -> None:
         self._open: dict[str, set[frozenset[Cause]]] = {}
@@ -44,14 +44,14 @@ class Ambiguities:
         self._confirmed: dict[str, dict[str, Problem]] = {}
 
     def observe(self, event: Judged) -> None:
-        """Take in one judgement."""
+        """Take in a judgement."""
         self.add(event.judgement)
 
     def add(self, judgement: Judgement, problem: Problem | None = None) -> None:
-        """Take in what the findings of one judgement leave open, and what they resolve.
+        """Take in what the findings of a judgement leave open, and what they resolve.
 
         Args:
-            problem: the problem judged. A probe with the documented result refutes conventions that give another one.
+            problem: the problem judged. A probe with the documented result refutes conventions that give another.
         """
         as_documented = judgement.verdict is Verdict.PASS and not judgement.findings
         if as_documented and problem is not None and problem.family in _PROBES:
@@ -98,8 +98,8 @@ def separating(subject: Subject, fitting: Iterable[Cause]) -> list[Problem]:
     """Find probes that `subject` accepts and on which the candidates give different results.
 
     As few as distinguish every two of them; candidates that no probe distinguishes stay together. Best is a probe on
-    which the documented result is a third one: whichever candidate is right, the result is a finding that names it.
-    Otherwise one candidate agrees with the documentation, and the documented result refutes the other.
+    which the documented result is a third: whichever candidate is right, the result is a finding that names it.
+    Otherwise a candidate agrees with the documentation, and the documented result refutes the other.
     """
     conventions = {cause: _changed(subject.convention, cause) for cause in sorted(fitting)}
     pairs = set(combinations(conventions, 2))

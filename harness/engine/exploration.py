@@ -1,6 +1,6 @@
 """Exploration: problems beyond the fixed suite, bred from those that come closest to their error budgets.
 
-It goes in rounds; the problems of a round share one signature, and rounds take turns through dtypes and forms. Some
+It goes in rounds; the problems of a round share a signature, and rounds take turns through dtypes and forms. Some
 problems of a round are drawn by Hypothesis; the others descend from the problems whose results used most of their
 error budget (as Zimmermann et al., "Accuracy of Mathematical Functions", keep the 20 worst). The sequence of problems
 follows from the seed and from the judgements; time only ends it. Problems and results are kept in the run's file, so
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _BEST: Final = 20  # problems kept for each subject and dtype
 _EACH: Final = 32  # problems in a round
 _DRAWN: Final = 4  # problems of a round that Hypothesis draws
-_MOST_CLASSES: Final = 64  # of a parent: its descendants would keep too little of a larger one
+_MOST_CLASSES: Final = 64  # of a parent: its descendants would keep too little of a larger parent
 _OTHERS: Final = 2  # further parents that a descendant may have
 _WITHIN: Final = (Verdict.PASS, Verdict.ABSORBED)
 
@@ -60,7 +60,7 @@ class Explorer:
         self._calls: Counter[_Place] = Counter()
 
     def observe(self, event: Judged) -> None:
-        """Take in one judgement of the suite."""
+        """Take in a judgement of the suite."""
         problem, judgement = event.problem, event.judgement
         self._seen.add(problem.id)
         self._known.update(finding.key for finding in judgement.findings)

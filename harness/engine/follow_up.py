@@ -7,7 +7,7 @@ A follow-up is a coroutine. It awaits judgements with `ask`, and is suspended un
         ...
 
 A responder leads many such coroutines side by side (`run_all`). In each round, it gathers the pairs that they await
-into one batch, so that the workers are never idle for the sake of one of them; and it resumes each as soon as its own
+into a batch, so that the workers are not idle while a single coroutine waits; and it resumes each as soon as its own
 judgements are there, in whatever order they arrive. There is no event loop, and there are no threads: the coroutines
 await nothing but `ask`.
 
@@ -51,7 +51,7 @@ class Responder(Protocol):
 
     @property
     def subjects(self) -> Mapping[str, Subject]:
-        """The subjects that can be asked, by id."""
+        """The subjects that can be called, by id."""
 
     def judge(self, pairs: Sequence[Pair]) -> list[Judgement]:
         """The judgement of each pair, in their order; `Verdict.NOT_RUN` where there is no result."""
@@ -128,7 +128,7 @@ class FileResponder:
             received, judgement = True, judged.judgement
             key = (judgement.problem, judgement.subject)
             self._pending.discard(key)
-            if judgement.verdict is not Verdict.NOT_RUN:  # else it may be asked again
+            if judgement.verdict is not Verdict.NOT_RUN:  # else it may be called again
                 self._judgements[key] = judgement
         if not received:
             self._pending.clear()
@@ -152,7 +152,7 @@ class LiveResponder(FileResponder):
     """Has workers compute the results that the file lacks.
 
     Args:
-        pool: its workers are alive. subjects: the ids that may be asked. on_failure: called for each failed backend.
+        pool: its workers are alive. subjects: the ids that may be called. on_failure: called for each failed backend.
     """
 
     def __init__(

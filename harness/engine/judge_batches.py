@@ -62,7 +62,7 @@ class JudgeRequest(NamedTuple):
 
 
 class Judgements(NamedTuple):
-    """The distinct judgements on one problem (its id), each with the ids of the subjects that share it."""
+    """The distinct judgements on a problem (its id), each with the ids of the subjects that share it."""
 
     problem: str
     distinct: list[tuple[Judgement, list[str]]]
@@ -98,7 +98,7 @@ def judge_problems(
 
 
 def judged(problem: Problem, judgements: Judgements) -> Iterator[Judged]:
-    """Yield one event for each subject, sorted by id."""
+    """Yield an event for each subject, sorted by id."""
     by_subject = {subject: judgement for judgement, subjects in judgements.distinct for subject in subjects}
     for subject in sorted(by_subject):
         yield Judged(problem, _renamed(by_subject[subject], subject))
@@ -131,7 +131,7 @@ def _distribute(cases: Iterable[_Case], judgements: list[Judgement]) -> Iterator
 
 
 def _gather(store: Store, identity: str, subjects: tuple[JudgedSubject, ...], calls: list[Call]) -> _Case:
-    """Read one problem and its results from the file; append its distinct calls to `calls`."""
+    """Read a problem and its results from the file; append its distinct calls to `calls`."""
     case = _Case(store.problem(identity), {}, {})
     raw_outcomes = store.raw_outcomes(identity)
     decoded: dict[tuple[str, bytes], Outcome] = {}
@@ -142,7 +142,7 @@ def _gather(store: Store, identity: str, subjects: tuple[JudgedSubject, ...], ca
             absent = _NOT_AMBIGUOUS if case.problem.purpose is Purpose.DISAMBIGUATION else NO_RESULT
             case.not_run.setdefault(subject.why_not(case.problem) or absent, []).append(subject.id)
             continue
-        # Equal bits under equal declarations are judged once: many subjects are one kernel under several names.
+        # Equal bits under equal declarations are judged once: many subjects are the same kernel under several names.
         key = (*raw, declaration)
         if key not in known:
             if raw not in decoded:

@@ -1,7 +1,7 @@
 """Judges in processes of their own, which read a run's file while the engine still writes to it.
 
 Judging costs as much as the calls of many a framework, and the engine has workers to serve. The messages on a pipe are
-MessagePack (floats as their bits) after a length: lists of `JudgeRequest` one way, lists of `Judgements` the other. If
+MessagePack (floats as their bits) after a length: lists of `JudgeRequest` in, lists of `Judgements` out. If
 a process dies, the engine judges its requests itself: nothing is lost but time.
 """
 
@@ -36,7 +36,7 @@ from logitmus.storage.store import Store
 
 _LENGTH: Final = struct.Struct("<Q")
 _LONGEST: Final = 1 << 30
-_AHEAD: Final = 2  # batches sent to one process: one in work, and one that it need not wait for
+_AHEAD: Final = 2  # batches sent to a process: the current batch, and the next, so that it does not wait
 _ENOUGH: Final = TOGETHER // 4  # problems worth sending to an idle process
 _LEAST: Final = 2  # problems in a share while the caller waits
 _LARGE: Final = 1 << 14  # logits: a problem with so many is a share by itself
@@ -92,10 +92,10 @@ class LocalJudgeQueue:
 
 
 class JudgePool:
-    """Judges in processes of its own, while the caller goes on. Used by one thread.
+    """Judges in processes of its own, while the caller goes on. Used by a single thread.
 
     Args:
-        processes: how many; None: one for every two CPUs, at most two. The workers come first, and need CPUs more.
+        processes: how many; None: half the number of CPUs, at most two. The workers come first, and need CPUs more.
     """
 
     def __init__(self, store: Store, processes: int | None = None) -> None:

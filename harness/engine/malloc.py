@@ -15,7 +15,7 @@ def keep_freed_memory() -> None:
     """Let this process keep what it frees, up to 256 MiB; where the C library is not glibc, nothing changes.
 
     By default glibc gives every freed array above some 100 kB back to the system, which hands out (and clears) new
-    pages for the next one: with as many temporaries as the judge has, a third of its time. mallopt(3).
+    pages for the next array: with as many temporaries as the judge has, a third of its time. mallopt(3).
     """
     if os.name != "posix":
         return

@@ -40,7 +40,7 @@ class RelationChecks:
     _judgements: dict[str, dict[str, Judgement]] = field(default_factory=dict)
 
     def observe(self, event: Judged) -> None:
-        """Take in one judgement."""
+        """Take in a judgement."""
         if event.problem.family == FAMILY:
             self._problems[event.problem.id] = event.problem
             if event.judgement.verdict is not Verdict.NOT_RUN:
@@ -107,7 +107,7 @@ class _Parts:
         self._parts: dict[tuple[object, ...], dict[str, Assessment]] = {}
 
     def of(self, problem: Problem, subject: Subject) -> dict[str, Assessment]:
-        """The parts of the result, by name; empty where there is no result, or one of another shape."""
+        """The parts of the result, by name; empty where there is no result, or it has another shape."""
         if problem.id not in self._raw:
             self._raw[problem.id] = self._store.raw_outcomes(problem.id)
             self._benches[problem.id] = Bench(problem)
@@ -221,7 +221,7 @@ def _sums(tallies: dict[str, _Tally], parts: dict[str, Assessment], judgement: J
 
 @dataclass
 class _Tally:
-    """How one relation holds for one subject."""
+    """How a relation holds for a subject."""
 
     pairs: int = 0
     identical: int = 0
@@ -233,7 +233,7 @@ class _Tally:
     example: tuple[str, ...] = ()
 
     def add(self, pair: _Pair, judgements: tuple[Judgement, ...], *between: Subject) -> None:
-        """Count one pair of results (or one result, for its sums)."""
+        """Count a pair of results (or a single result, for its sums)."""
         if pair.coarse:
             return
         self.pairs += 1

@@ -55,7 +55,7 @@ class Work:
             self.missing[problem] = len(subjects)
 
     def asks(self, store: Store, environment: Sequence[Subject]) -> Iterator[Ask]:
-        """Yield the calls of the subjects of one environment; each problem is read from the file when it is due."""
+        """Yield the calls of the subjects of an environment; each problem is read from the file when it is due."""
         own = {subject.id for subject in environment}
         with store.reader() as reader:
             for identity, subjects in self.subjects.items():
@@ -97,7 +97,7 @@ def add_problems(problems: Iterable[Problem], store: Store) -> list[str]:
 def by_signature(signatures: Mapping[tuple[object, ...], Sequence[str]], store: Store) -> list[str]:
     """Order problem ids by signature: compilations are shared, and problems are judged in stacks.
 
-    Problems with another call mode than the plain one come last: what a framework loads for them takes long, and the
+    Problems with a call mode other than plain come last: what a framework loads for them takes long, and the
     judges have work to do then.
     """
     groups = sorted(signatures.values(), key=lambda group: store.problem(group[0]).manner != ONCE)
@@ -173,7 +173,7 @@ def versions(environment: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _check_versions(store: Store, ready: Ready) -> None:
-    """Refuse to mix the results of two versions of a backend in one file.
+    """Refuse to mix the results of two versions of a backend in the same file.
 
     Raises:
         StoreError: naming the first version that differs from the interrupted run's.

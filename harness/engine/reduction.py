@@ -1,6 +1,6 @@
 """Reduction: find the simplest problem that still shows a finding, and what the finding depends on.
 
-Of all findings that agree in kind, severity and cause, the one on the smallest problem is reduced, for one subject of
+For each kind, severity and cause, the finding on the smallest problem is reduced, for a single subject of
 each backend. All reductions are led side by side (`logitmus.engine.follow_up`). Each follows from its own judgements
 alone: the run's file gives the same result without a framework.
 """
@@ -23,7 +23,7 @@ from logitmus.engine.shrink import alone, shrink, without
 from logitmus.judging.consistency import OWN_ARITHMETIC
 
 _AGAIN: Final = "again"
-# A worker that dies is replaced, which takes seconds; one that hangs is waited for.
+# A worker that dies is replaced, which takes seconds; a worker that hangs is waited for.
 _MOST_CALLS: Final[Mapping[Kind, int]] = {Kind.TIMEOUT: 0, Kind.CRASH: 6}
 _CALLS_DIVISOR: Final = {Severity.DIFFERENCE: 2}  # not a bug: half the calls will do
 # A result must not depend on any of these; if it does, that is the bug.
@@ -44,11 +44,11 @@ class Example(NamedTuple):
 
 
 class Reductions:
-    """The findings to reduce: for each backend, kind, severity and cause, the one on the smallest problem.
+    """The findings to reduce: for each backend, kind, severity and cause, the finding on the smallest problem.
 
     Args:
         settings: those of the run. They limit the calls for each finding, and may name subjects (ids) of which each is
-            reduced by itself; without names, one subject of a backend stands for all that have the finding.
+            reduced by itself; without names, a single subject of a backend stands for all that have the finding.
     """
 
     def __init__(self, settings: Examination) -> None:
@@ -57,7 +57,7 @@ class Reductions:
         self._smallest: dict[_Key, Example] = {}
 
     def observe(self, event: Judged) -> None:
-        """Take in the findings of one judgement; notes are not reduced."""
+        """Take in the findings of a judgement; notes are not reduced."""
         for finding in event.judgement.findings:
             if finding.severity is Severity.NOTE or (self._subjects and finding.subject not in self._subjects):
                 continue
@@ -139,7 +139,7 @@ async def _reduce(example: Example, subject: Subject, calls: int) -> Examined:
 
 
 def _is_inherent(plain: Finding, finding: Finding) -> bool:
-    """Whether a plain call has the bug, too: then it is not one of another way to differentiate."""
+    """Whether a plain call has the bug, too: then it is not due to another way to differentiate."""
     return plain.kind in (Kind.ACCURACY, Kind.SPECIAL) and plain.severity.rank <= finding.severity.rank
 
 
@@ -156,9 +156,9 @@ def _contrasts(problem: Problem, row: int | None) -> Iterator[tuple[str, Problem
 
 
 def _conclude(original: Finding, smallest: Example, dependences: tuple[str, ...]) -> Examined:
-    """Make the finding one of integrity if the result depends on something that it must not depend on.
+    """Turn the finding into an integrity finding if the result depends on something that it must not depend on.
 
-    Other roundings beside other rows, or in another layout, are legitimate: there, only a bug is made one.
+    Other roundings beside other rows, or in another layout, are legitimate: there, only a bug is converted.
     """
     finding, forbidden = smallest.finding, next((name for name in _FORBIDDEN if name in dependences), None)
     severe = forbidden in _TIMING or finding.severity is Severity.BUG

@@ -6,7 +6,7 @@ A run has five steps, of which each works on what the file holds by then:
 2. *Suite*: every problem is run on every subject that accepts it. Workers fill the file; a problem is judged once the
    last of its results is in, by judges in processes of their own, which read the file.
 3. *Disambiguation*: for a finding that several conventions explain, problems on which these conventions disagree.
-4. *Exploration*, if requested: problems bred from those that came closest to their error budgets.
+4. *Exploration*, if requested: problems bred from the problems that were closest to their error budgets.
 5. *Reduction*: each kind of finding is reduced to the simplest problem that still shows it.
 
 Two rules make a run reproducible. First, *the file is the only memory*: every result goes through it, is never computed
@@ -16,7 +16,7 @@ the order of `Judged` events may differ. Second, *what a step adds follows from 
 the order in which results arrive, so that `judge_run` can repeat steps 3 to 5 with the results in the file. (Time only
 decides how long exploration goes on.)
 
-The steps learn from the stream: an `Observer` sees every `Judged` event before the next one is produced, collects what
+The steps learn from the stream: an `Observer` sees every `Judged` event before the next is produced, collects what
 its own step needs, and is consulted when that step begins. Readers of the stream (progress, reports) are unknown here.
 
 Ctrl-C ends a run in any step: the file is committed, the results in it are judged, and the events say "interrupted".
@@ -63,7 +63,7 @@ class Observer(Protocol):
     """Collects what a later step of the run needs from the judgements of earlier ones."""
 
     def observe(self, event: Judged) -> None:
-        """Take in one judgement; called before the next event is produced."""
+        """Take in a judgement; called before the next event is produced."""
 
 
 def run(
@@ -84,7 +84,7 @@ def run(
 
     Args:
         problems: consumed once, lazily.
-        store: a new file, or the one of an interrupted run of the same problems.
+        store: a new file, or the file of an interrupted run of the same problems.
         judge: judges in this process; None: judges in processes of their own.
         pool: makes the workers.
         enough: whether exploration may end before its time is up.

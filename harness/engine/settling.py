@@ -2,7 +2,7 @@
 
 One problem often fits several conventions. At the end of a run the subject's other results are known, and two of their
 kinds decide: a finding that only one of these conventions explains, and a probe with the result that the declared
-convention predicts, which refutes every convention that predicts another one. The decision changes a finding's cause,
+convention predicts, which refutes every convention that predicts another. The decision changes a finding's cause,
 kind, severity and id, so it is made once, here, and not by the reports: they and `logitmus repro` read the same events.
 """
 
@@ -32,7 +32,7 @@ class Settlement:
         self._examined: dict[_Key, Examined] = {}
 
     def add(self, event: Event) -> None:
-        """Take one event in."""
+        """Take in an event."""
         match event:
             case BackendReady():
                 self._subjects.update((subject.id, subject) for subject in event.subjects)

@@ -1,9 +1,9 @@
 """Shrinking: search for the simplest problem that still fails.
 
-The search is greedy, as in delta debugging: try smaller candidates, continue from one that still fails, and stop when a
+The search is greedy, as in delta debugging: try smaller candidates, continue from any that still fails, and stop when a
 round of all passes finds none. Three requirements shape it.
 
-*It must terminate, and always on the same problem.* Every candidate is smaller than the current problem by one total
+*It must terminate, and always on the same problem.* Every candidate is smaller than the current problem by a total
 preorder (`size`: rows, then classes, then special options, then digits to read), and none is tried twice. There is no
 randomness. So a run's file, which holds the result of every candidate, suffices to repeat the search.
 
@@ -13,7 +13,7 @@ changes that remove most to those that remove least: rows, options, classes, num
 elements, as in ddmin: what does not matter goes in a few large steps. A pass may use at most half of the calls left, so
 that the others get their turn.
 
-*Workers are faster with batches.* Candidates are tried several at a time, of which the smallest failing one is kept;
+*Workers are faster with batches.* Candidates are tried several at a time, of which the smallest that fails is kept;
 the others are not tried again, since they are larger. In passes that change the shape, batches are small: the first
 candidate mostly succeeds, and the compilations for the others would be wasted.
 
@@ -44,7 +44,7 @@ _SEVERAL: Final = 6
 
 
 class Candidate(NamedTuple):
-    """A problem, and its failing row (None: unknown, or not a single one)."""
+    """A problem, and its failing row (None: unknown, or several)."""
 
     problem: Problem
     row: int | None

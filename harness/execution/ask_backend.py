@@ -1,4 +1,4 @@
-"""Evaluate a list of problems with one backend, or with a user's function, in a worker."""
+"""Evaluate a list of problems with a backend, or with a user's function, in a worker."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def inquire(
 ) -> Iterator[tuple[Problem, Subject, Outcome]]:
     """Yield the outcome of each eager subject of the backend on each problem.
 
-    Whatever a function does is an outcome: a crash or a hang costs one worker. What a subject does not offer is NotRun,
+    Whatever a function does is an outcome: a crash or a hang costs a worker. What a subject does not offer is NotRun,
     with the reason.
 
     Args:

@@ -73,9 +73,9 @@ def kill_group(process: Process) -> None:
 
 
 def environment() -> dict[str, str]:
-    """A worker's environment: one thread per worker, unless the user's environment sets another number.
+    """A worker's environment: a single thread per worker, unless the user's environment sets another number.
 
-    Workers compute side by side. With a thread pool of all cores each, they wait for one another: a small torch call
+    Workers compute side by side. With a thread pool of all cores each, they wait for each other: a small torch call
     took 20 times as long beside a busy JAX. And sums do not depend on the number of cores.
     """
     one_thread = {

@@ -12,9 +12,9 @@ class Limits:
 
     Attributes:
         start_seconds: from its start to its hello.
-        compile_seconds: the first call of a signature for a subject, which may compile. call_seconds: any later one.
+        compile_seconds: the first call of a signature for a subject, which may compile. call_seconds: any later call.
         memory_bytes: resident, of the worker and all its children.
-        line_bytes: of one line that it sends.
+        line_bytes: of a line that it sends.
         patience: after two first calls of signatures, no other is waited for longer than so many times the slowest
             of them (or `call_seconds`, if that is longer).
         give_up_after: replacements in a row without an answer, after which the rest is not run.

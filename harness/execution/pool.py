@@ -1,4 +1,4 @@
-"""The pool: every backend in worker processes of its own, behind one small interface.
+"""The pool: every backend in worker processes of its own, behind a small interface.
 
     with Pool([registry.parse("torch"), registry.parse("cmd:./mine")], Limits(), jobs=2) as pool:
         for answer in pool.describe():  # Ready (subjects, environment) | BackendFailed, in the order of the specs
@@ -8,12 +8,12 @@
 
 From the outside in, four modules do this:
 
-- The pool (here) knows all backends. An *environment* is a backend with one variant on one device: the unit of which
-  one process is needed, since frameworks set such things once per process. Environments share at most `jobs` threads.
-- A session (`session`) does the work of one environment. It sends batches, one ahead of what the worker is at, so that
+- The pool (here) knows all backends. An *environment* is a backend with a variant on a device: the unit that
+  needs its own process, since frameworks set such things once per process. Environments share at most `jobs` threads.
+- A session (`session`) does the work of one environment. It sends batches, a batch ahead of the worker, so that
   neither waits for the other; and it decides what becomes of the rest of a batch when a worker is lost.
 - The supervisor (`supervisor`) starts workers, and replaces the ones that crash, hang or exceed their memory.
-- A worker process (`worker_process`) is one process, its pipes and its limits.
+- A worker process (`worker_process`) is a process, its pipes and its limits.
 
 Work is described by a *plan*: a function that is called once for each environment with its subjects, and returns an
 iterable of `Ask(problem, subject ids)`. It is consumed lazily, in its order, in the environment's own thread; so the
@@ -56,7 +56,7 @@ __all__ = ["AbstractPool", "Ask", "BatchEnded", "Observed", "Plan", "Pool", "Poo
 Plan = Callable[[tuple[Subject, ...]], Iterable[Ask]]
 
 _MOMENT_SECONDS: Final = 0.1
-_QUEUED_LISTS: Final = 8  # of events, each about one read from a pipe: what bounds memory when the judge is slow
+_QUEUED_LISTS: Final = 8  # of events, each about a read from a pipe: what bounds memory when the judge is slow
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Pool(AbstractPool):
         launched: processes that run already, by the label of their spec (`launch.launched`): the first of each.
 
     Raises:
-        RegistryError: where two specs have one label.
+        RegistryError: where two specs have the same label.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class Pool(AbstractPool):
     def describe(self) -> Iterator[Ready | BackendFailed]:
         """Start a worker for each backend, `jobs` at a time, and report what each offers.
 
-        A backend that offers what an earlier one offers has failed too: its observations could not be distinguished.
+        A backend that offers what an earlier backend offers fails, too: its observations could not be distinguished.
         """
         threads = ThreadPoolExecutor(self._jobs, "logitmus-start")
         return self._told(threads, [threads.submit(self._describe, spec) for spec in self._specs])

@@ -44,7 +44,7 @@ class BackendSpec:
         name: what its subjects' ids begin with; "" lets a `cmd:` program name itself.
         target: "module:attribute" of a `Backend` value; "" for a program.
         distribution: the installed distribution that registered it.
-        python: another interpreter to run it in; "" is this one.
+        python: another interpreter to run it in; "" is the current interpreter.
         command: the program and its arguments, for `cmd:`.
         path: a folder that the worker adds to its import path.
         function: FILE.py:FUNCTION or module:FUNCTION that replaces the backend's own functions.
@@ -75,7 +75,7 @@ def available() -> tuple[BackendSpec, ...]:
     """The registered backends by name; nothing is imported.
 
     Raises:
-        RegistryError: where two distributions register one name.
+        RegistryError: where two distributions register the same name.
     """
     found: dict[str, BackendSpec] = {}
     for point in metadata.entry_points(group=GROUP):
@@ -149,7 +149,7 @@ def distinct(specs: Sequence[BackendSpec]) -> tuple[BackendSpec, ...]:
     """The specs, each once.
 
     Raises:
-        RegistryError: where two different ones have one label.
+        RegistryError: where two different specs have the same label.
     """
     by_label: dict[str, BackendSpec] = {}
     for spec in specs:

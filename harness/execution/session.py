@@ -1,4 +1,4 @@
-"""Driving one environment: its work in batches, one ahead of the worker, and what becomes of it when a worker is lost.
+"""Drive an environment: send its work in batches, a batch ahead of the worker, and recover when a worker is lost.
 
 A lost worker costs the item that it was at, and nothing else: what it had not answered is sent to its successor.
 """
@@ -23,7 +23,7 @@ from logitmus.execution.supervisor import StartError, Workers
 from logitmus.execution.worker_process import WorkerLost, WorkerProcess
 from logitmus.worker.wire import WireError, encode_problem, to_line
 
-# One batch fits into a pipe, so that the worker finds the next one complete whenever it has finished the last.
+# One batch fits into a pipe, so that the worker finds the next complete whenever it has finished the last.
 _BATCH_CALLS: Final = 64
 _BATCH_BYTES: Final = 1 << 19
 _BATCHES_AHEAD: Final = 2
@@ -33,7 +33,7 @@ _POISONED: Final = re.compile(r"CUDA error|CUDA_ERROR|device-side assert|illegal
 
 
 class Ask(NamedTuple):
-    """One problem, put to several subjects (ids) of one environment."""
+    """One problem, put to several subjects (ids) of an environment."""
 
     problem: Problem
     subjects: tuple[str, ...]
@@ -75,7 +75,7 @@ PoolEvent = Observed | BatchEnded | BackendFailed | Waiting
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One environment: a backend with one variant on one device, its subjects, and their ids on the wire."""
+    """An environment: a backend with a variant on a device, its subjects, and their ids on the wire."""
 
     spec: BackendSpec
     variant: str
@@ -97,13 +97,13 @@ class _Batch:
 
 @dataclass
 class Drive:
-    """The work of one environment, from its first batch to its last answer.
+    """The work of an environment, from its first batch to its last answer.
 
     Attributes:
         place: the environment.
         workers: where workers come from and go to.
         emit: takes events in lists; may block, which holds the work back.
-        worker: a started worker, or None; kept alive from one `run` to the next.
+        worker: a started worker, or None; kept alive between `run` calls.
     """
 
     place: Place
@@ -136,7 +136,7 @@ class Drive:
                 self._recall()
 
     def end(self) -> None:
-        """Ends the worker, if there is one."""
+        """Ends the worker, if there is any."""
         self._recall()
 
     def _run(self, source: Iterator[tuple[Problem, str]]) -> None:
@@ -281,7 +281,7 @@ class Drive:
         self._recall()
 
     def _recall(self) -> None:
-        """Ends the worker and takes back everything that is open; the next batch gets a new one."""
+        """Ends the worker and takes back everything that is open; the next batch gets a new worker."""
         if self.worker is not None:
             self.workers.retire(self.worker)
             self.worker = None

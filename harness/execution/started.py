@@ -45,7 +45,7 @@ class Here(AbstractPool):
 
 
 class Stage(AbstractPool):
-    """Pools under one roof, started. Its maker closes it: the engine may use it for one run after another.
+    """Pools under one roof, started. Its maker closes it: the engine may use it for several runs in turn.
 
     Attributes:
         described: the backends, as their workers describe them.

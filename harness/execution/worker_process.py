@@ -1,6 +1,6 @@
-"""One worker process, driven by one thread: start it, send it batches, read its messages, end it for good.
+"""A worker process, driven by a single thread: start it, send it batches, read its messages, end it for good.
 
-POSIX: one loop over non-blocking pipes serves all three standard streams, so that neither a flood on stderr nor a
+POSIX: a single loop over non-blocking pipes serves all three standard streams, so that neither a flood on stderr nor a
 line of any length can block either side, and memory stays bounded by `Limits.line_bytes`.
 """
 

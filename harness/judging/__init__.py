@@ -4,6 +4,6 @@
 is within its budget, `assessment` applies both to whole results, and `batching` to many problems at once. `judge`
 turns a result into a judgement with findings: an ordered list of rules, each in the module of its subject (`contract`,
 `unanswered`, `precision`, `diagnosis`, `second_order`, `portability`, `consistency`). `diagnosis` names causes, with
-`gradient_faults`, `neighbours` (conventions that differ in one field) and `mechanisms`. A judgement follows from the
+`gradient_faults`, `neighbours` (conventions that change a single field) and `mechanisms`. A judgement follows from the
 recorded bits and the declared convention alone: there is no tolerance to configure and no table of expected failures.
 """

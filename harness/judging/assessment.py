@@ -1,4 +1,4 @@
-"""Assessment: one part of a result (loss or a gradient) compared with its exact values at one precision.
+"""Assessment: a part of a result (loss or a gradient) compared with its exact values at a precision.
 
 It says which elements are within which budget, and not why the others are outside.
 """
@@ -78,7 +78,7 @@ class Part(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Assessment:
-    """One part (loss or a gradient) of a result, compared with one answer at one precision.
+    """A part (loss or a gradient) of a result, compared with an answer at a precision.
 
     Everything but the verdicts on the elements is computed on demand: most of the precisions and conventions that a
     diagnosis tries need only `passes`.
@@ -267,7 +267,7 @@ def assess_part(
     flushes: bool,
     ladder: Sequence[int | None] = LADDER,
 ) -> Assessment:
-    """Assess one part of a result (canonical shape) against the answer to `question` at `precision`.
+    """Assess a part of a result (canonical shape) against the answer to `question` at `precision`.
 
     Args:
         ladder: the oracle's precisions to try until every element is decided; None is the fast tier.

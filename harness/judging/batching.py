@@ -1,8 +1,8 @@
-"""Batches: problems that differ only in their rows are assessed as one problem.
+"""Batches: problems that differ only in their rows are assessed together.
 
 For a handful of rows, NumPy's cost is the number of calls. A batch computes the answers, budgets and comparisons of
 many problems together, with the same arithmetic element by element as for each alone, and sums them up for each problem
-(`Scores`). The elements of one problem are cut out only where a rule of the judge looks at them.
+(`Scores`). The elements of a problem are cut out only where a rule of the judge looks at them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Call(NamedTuple):
 
 
 class Batch:
-    """The results of subjects with one declaration on problems that differ only in their rows."""
+    """The results of subjects with the same declaration on problems that differ only in their rows."""
 
     def __init__(self, members: Sequence[tuple[Problem, Answered]]) -> None:
         ends = list(accumulate(problem.rows for problem, _ in members))
@@ -101,7 +101,7 @@ class _WholePart:
         return self._totals(np.add, self.assessment.absorbed_rows.astype(np.int64))
 
     def scores(self, place: int) -> Scores:
-        """The totals of one problem."""
+        """The totals of a problem."""
         return Scores(
             judges=self.judges[place],
             coarse=self.coarse[place],
@@ -126,7 +126,7 @@ class _WholePart:
 
 @dataclass(frozen=True, eq=False)
 class BatchedPart:
-    """One part of the result on one problem of a batch."""
+    """A part of the result on a problem of a batch."""
 
     whole: _WholePart
     place: int

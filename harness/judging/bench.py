@@ -1,6 +1,6 @@
-"""The bench of one problem: its questions, answers, comparisons and budgets, each computed once.
+"""The bench of a problem: its questions, answers, comparisons and budgets, each computed once.
 
-Many subjects are judged on one problem, and a diagnosis tries many conventions and precisions; most of them share a
+Many subjects are judged on each problem, and a diagnosis tries many conventions and precisions; most of them share a
 question, an answer or a budget.
 """
 
@@ -25,7 +25,7 @@ from logitmus.oracle.softmax import Softmaxes
 
 @dataclass(eq=False)
 class Bench:
-    """The workspaces of one problem."""
+    """The workspaces of a problem."""
 
     problem: Problem
     _questions: dict[tuple[str, ...], Question] = field(default_factory=dict)

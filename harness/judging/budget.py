@@ -3,11 +3,11 @@
 u, w and v are the unit roundoffs of the result, of values stored between kernels, and of the arithmetic. Every formula
 is derived in docs/accuracy.md, section 2; no constant is chosen by experience.
 
-What is hard is to be wide enough for every good implementation and narrow enough to catch a bad one, for each value:
+What is hard is to be wide enough for every good implementation and narrow enough to expose a fault, for each value:
 
 - A relative tolerance is neither. The loss of a confident row is tiny, and its relative error is legitimately large if
   it is computed as a difference; near a loss of 1 the same tolerance accepts lost digits. So a budget is a sum of
-  terms, one for each operation that may round, weighted by the magnitude of its operands in this very problem.
+  terms, each for an operation that may round, weighted by the magnitude of its operands in this very problem.
 - The textbook bound for a sum, (n-1) v, exceeds 1 for a float16 vocabulary and would accept anything. But an addition
   errs by no more than its smaller operand, so that most classes of a peaked softmax cost nothing (`summation`).
 - One budget cannot also say how good a result is. Hence four: A (errors that vanish with the loss), B+ (a stable
@@ -45,7 +45,7 @@ _LEAST = 2.0**-1074  # half of float64's smallest subnormal is 0 in float64
 
 @dataclass(frozen=True)
 class Roundoffs:
-    """u, w, v of a subject for one dtype, with the thresholds of underflow."""
+    """u, w, v of a subject for a dtype, with the thresholds of underflow."""
 
     u: float
     w: float

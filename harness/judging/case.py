@@ -1,4 +1,4 @@
-"""A case: one result to be judged, with everything that the rules of the judge need to make findings of it."""
+"""A case: a result to be judged, with everything that the rules of the judge need to make findings of it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from logitmus.oracle.question import Question
 
 @dataclass(frozen=True)
 class Case:
-    """A subject and a problem, and the place of the result in a batch, if it is in one."""
+    """A subject and a problem, and the place of the result in its batch, if any."""
 
     problem: Problem
     subject: Subject

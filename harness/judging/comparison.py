@@ -18,7 +18,7 @@ from logitmus.oracle.softmax import E
 
 @dataclass(frozen=True)
 class Compared:
-    """Results and exact values, element by element; all arrays are float64 or bool and have one shape.
+    """Results and exact values, element by element; all arrays are float64 or bool and have the same shape.
 
     Attributes:
         r: the results, exactly. y: the exact values (mid). distance: |r - y|. uncertainty: a bound on its error.

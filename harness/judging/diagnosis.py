@@ -1,6 +1,6 @@
 """Diagnosis: the causes of values outside their budgets.
 
-`EXPLANATIONS` is tried in order; each rule explains some of the elements that are still unexplained, and the next one
+`EXPLANATIONS` is tried in order; each rule explains some of the elements that are still unexplained, and the next
 sees only the rest:
 
 1. A gradient that is right for a modified question, beside a loss that is right. It comes before the conventions,
@@ -120,7 +120,7 @@ EXPLANATIONS: Final[tuple[Callable[[Failure, Array], Iterator[Explained]], ...]]
 
 
 def special_values(compared: Compared) -> dict[Cause, Array]:
-    """Where a result has the wrong special value, or one in place of a number, by cause."""
+    """Where a result has a wrong special value, or a special value instead of a number, by cause."""
     r, y = compared.r, compared.y
     f = format_of(compared.dtype)
     infinite, finite = np.isinf(r), np.isfinite(r)

@@ -1,11 +1,11 @@
-"""The judge: compare one outcome with the exact answer, and name the cause of everything that is wrong with it.
+"""The judge: compare an outcome with the exact answer, and name the cause of everything that is wrong with it.
 
 How far a result is from the exact value is arithmetic (`budget`, `comparison`, `assessment`). The hard part is the
 cause. One fault has many symptoms: a function that stores bfloat16 where it declared float32 is inaccurate in every
-row, returns zeros for small losses, and often happens to fit another convention. And one symptom has many causes: a
+row, returns zeros for small losses, and often happens to fit another convention. And each symptom has many causes: a
 gradient that lacks the divisor of a mean is also the gradient of a sum. A report that lists every symptom, or every
 cause that fits, is of no use; a report that names the wrong cause is worse. So the rules are tried in a fixed order,
-from the cause that makes the most of the rest meaningless to the one that claims the least:
+from the cause that makes the most of the rest meaningless to the cause that claims the least:
 
 1. The call (`CALL_RULES`). An overwritten input, a wrong shape, a number for an invalid problem: these need no exact
    value, and after the last two there is none to compare with.
@@ -26,7 +26,7 @@ error at large logits on a logsumexp that is formed and then subtracted: now a m
 reproduces it (docs/accuracy.md, section 4). A deviation that no rule explains is reported as unexplained.
 
 Everything follows from the stored bits, so `logitmus judge` reproduces it on an old run. The only state is a memory of
-the last few problems, so that all subjects of one problem share its answers and budgets.
+the last few problems, so that all subjects of a problem share its answers and budgets.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def values_outside_budgets(case: Case, outcome: Answered, parts: Sequence[Part])
 
 
 def negative_zeros(case: Case, _: Answered, parts: Sequence[Part]) -> Iterator[Finding]:
-    """A loss of -0.0 where the exact one is 0."""
+    """A loss of -0.0 where the exact loss is 0."""
     loss = parts[0].elements
     where = (loss.compared.r == 0) & np.signbit(loss.compared.r) & (loss.compared.y == 0) & loss.judged
     if where.any():
@@ -94,7 +94,7 @@ class Judge:
         self._benches: OrderedDict[str, Bench] = OrderedDict()
 
     def judge(self, problem: Problem, subject: Subject, outcome: Outcome) -> Judgement:
-        """The judgement of the outcome of one call."""
+        """The judgement of the outcome of a call."""
         return _judge(Case(problem, subject, self._bench(problem)), outcome)
 
     def judge_all(self, calls: Sequence[Call]) -> list[Judgement]:

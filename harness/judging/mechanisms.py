@@ -164,7 +164,7 @@ def _reproducing(problem: Problem, subject: Subject, outcome: Answered, part: As
                     yield name
 
 
-@lru_cache(maxsize=2 * (len(MECHANISMS) + len(WEAK_SUMS)))  # all of one question, in two dtypes: subjects share them
+@lru_cache(maxsize=2 * (len(MECHANISMS) + len(WEAK_SUMS)))  # all of a question, in two dtypes: subjects share them
 @np.errstate(all="ignore")
 def _emulated(answer: Answer, name: str, working: str) -> tuple[Array, Array]:
     """The row losses and the probabilities as a mechanism computes them in the dtype `working`."""

@@ -1,4 +1,4 @@
-"""Neighbouring conventions: would another choice in one field make the result right?
+"""Neighbouring conventions: would another value of a field make the result right?
 
 The candidates are tried on the oracle, within the same budgets as the declared convention.
 """
@@ -32,7 +32,7 @@ _DEFINED: Final = tuple(name for name, field in FIELDS.items() if field.defined)
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A convention that differs in one field, under which the result is right.
+    """A convention that differs in a single field, under which the result is right.
 
     Attributes:
         name, value: the field and its other value. fits_all: whether every part is right, not only the failing one.
@@ -92,7 +92,7 @@ def by_the_definition(bench: Bench, subject: Subject, outcome: Answered) -> Defi
 
 
 def explaining(bench: Bench, subject: Subject, outcome: Answered, part: Assessment) -> Explanation | None:
-    """The neighbouring convention that explains a failing part: of the whole result if there is one, else of the part.
+    """The neighbouring convention that explains a failing part: of the whole result if possible, else of the part.
 
     Infinities and NaN alone are no evidence for a field that changes every number: other faults cause them, too.
     """
@@ -156,7 +156,7 @@ def _fits(
 
 
 def _has_its_shape(problem: Problem, question: Question, outcome: Answered) -> bool:
-    """Whether the result has the shapes of the answer: a default reduction, for one, decides the shape of the loss."""
+    """Whether the result has the shapes of the answer: a default reduction, say, decides the shape of the loss."""
     gradients = [gradient for gradient in (outcome.grad_logits, outcome.grad_targets) if gradient is not None]
     joined = question.reduction != "none"
     return outcome.loss.shape == (() if joined else problem.batch) and all(

@@ -1,4 +1,4 @@
-"""Portability: where a result that keeps its declared convention differs from the portable one, and in which field."""
+"""Portability: where a result that keeps its declared convention is not portable, and in which field."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ _SILENT: Final = frozenset({"wrap", "clamp", "zero", "garbage"})
 def of_contradiction(subject: Subject, name: str) -> tuple[Kind, Severity]:
     """The kind and severity of a finding that a result contradicts the declared value of a field.
 
-    A documented value is a false claim; an undocumented one is a difference. A function that is checked against a
+    A documented value is a false claim; an undocumented value is a difference. A function that is checked against a
     reference has claimed nothing itself.
     """
     if name in subject.docs:
