@@ -1,1 +1,1 @@
-"""Backends: one module for each framework, each with a `BACKEND` value. Importing one imports no framework."""
+"""Backends: a module for each framework, each with a `BACKEND` value. Importing it imports no framework."""

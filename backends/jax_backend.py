@@ -79,7 +79,7 @@ def _ask(function: Function, mode: str, device: str, inputs: Inputs, manner: str
     if inputs.weight is not None:
         options["weight"] = jax.device_put(inputs.weight, place)
     if mode == "jit":
-        if seed is None:  # an argument all the same: one compilation serves problems with and without one
+        if seed is None:  # an argument all the same: a single compilation serves problems with and without it
             seed = np.ones(inputs.logits.shape[:-1], inputs.logits.dtype)
         run = _compiled(function.call, tuple(options.items()), manner)
     else:
@@ -99,7 +99,7 @@ _Run = Callable[..., tuple[Any, tuple[Any, ...]]]
 
 
 def _differentiated(call: Callable[..., Any], options: Mapping[str, Any], manner: str) -> _Run:
-    """The call and its derivatives as one function, so that jit compiles both at once."""
+    """The call and its derivatives as a single function, so that jit compiles both at once."""
     import jax
 
     def reverse(logits: Any, targets: Any, upstream: Any, _: None = None) -> tuple[Any, tuple[Any, ...]]:

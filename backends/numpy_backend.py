@@ -1,4 +1,4 @@
-"""The textbook formula in NumPy: the simplest possible backend, and the pattern for a new one."""
+"""The textbook formula in NumPy: the simplest possible backend, and the pattern for a new backend."""
 
 from __future__ import annotations
 

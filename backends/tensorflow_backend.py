@@ -166,7 +166,7 @@ def _differentiated(call: Callable[..., object], options: _Options, manner: str)
 def _compiled(
     call: Callable[..., object], options: tuple[tuple[str, Any], ...], manner: str, _signature: tuple[object, ...]
 ) -> _Run:
-    """The same compiled by XLA. One tf.function a signature: it keeps every trace, and only here can one be dropped."""
+    """The same compiled by XLA. One tf.function a signature: it keeps every trace, and can only be dropped here."""
     import tensorflow as tf
 
     compiled: _Run = tf.function(_differentiated(call, dict(options), manner), jit_compile=True, autograph=False)
@@ -180,7 +180,7 @@ _KERAS_SOURCE = "https://github.com/keras-team/keras/blob/master/keras/src/"
 
 _MODES = ("", "xla")
 _NO_REFUSAL = {"label_out_of_range": "nan", "label_negative": "nan"}
-# Both kernels shift in float32 for narrower logits (the sparse one not for bfloat16, whose range is the same).
+# Both kernels shift in float32 for narrower logits (the sparse kernel not for bfloat16, whose range is the same).
 _SPARSE = Convention(infinite_logits="nan", overflowing_shift="infinite_float32")
 # Its documentation: where a row of labels is no distribution, "the computation of the gradient will be incorrect".
 _DENSE = _SPARSE.but(soft_target_gradient="plain", zero_times_infinity="nan")

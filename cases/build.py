@@ -1,7 +1,7 @@
 """What the families share: number formats, packing rows into problems, labels, soft targets, upstream gradients.
 
 Rows are float64 matrices (R, K), rounded into the dtype at the very end. By agreement class 0 of a row is its focus:
-the class that the idea is about (the confident one, the masked one, ...). Packing moves it about.
+the class that the idea is about (the confident class, the masked class, ...). Packing moves it about.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def soft_targets(canvas: Canvas, focus: Array, dead: Array | None = None) -> Arr
     for step, part in enumerate(parts):
         np.put_along_axis(targets[::2], ((first + step) % classes)[::2, np.newaxis], part, axis=1)
     if dead is not None and dead.any():
-        # fsum: NumPy promises no order of addition, and the bits must not depend on one.
+        # fsum: NumPy promises no order of addition, and the bits must not depend on the order.
         lost = np.array([math.fsum(row) for row in np.where(dead, targets, 0.0)])
         targets[dead] = 0.0
         targets[np.arange(count), focus] += lost
@@ -132,7 +132,7 @@ def _spread(available: int, wanted: int) -> Array:
     """`wanted` row numbers: all rows, over and over; or, of too many, some from everywhere.
 
     The stride has no divisor in common with the number of rows: rows often come in groups of two or three kinds, and an
-    even spacing would meet one kind alone.
+    even spacing would meet a single kind.
     """
     if available <= wanted:
         return np.arange(wanted) % available

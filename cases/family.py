@@ -1,7 +1,7 @@
 """What a family is, and what it is given to draw its problems on.
 
 A family never chooses shapes freely: every new signature costs a compilation in most frameworks, so it draws its rows
-on the few canonical shapes of the profile and packs many rows into one problem.
+on the few canonical shapes of the profile and packs many rows into a problem.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """A shape in one dtype, with random numbers of its own: what a family's problems are drawn on.
+    """A shape in a dtype, with random numbers of its own: what a family's problems are drawn on.
 
     Attributes:
         family: the family's name, written into every problem.
         rows, classes: N and K.
         draws: depends on the seed, the family, the dtype and the shape, so leaving out a dtype changes no other.
-        chunks: at most so many problems of N rows for one idea and kind.
+        chunks: at most so many problems of N rows for each idea and kind.
         kinds: the kinds of problems that rows are made into.
     """
 
@@ -134,11 +134,11 @@ class Plan:
         return self.profile.asked_dtypes
 
     def canvas(self, dtype: str, rows: int, classes: int) -> Canvas:
-        """A canvas of any shape; use a canonical one where the idea allows it."""
+        """A canvas of any shape; use a canonical shape where the idea allows it."""
         kinds: tuple[Kind, ...] = KINDS
         if self.quick:
             kinds = ("focus", "elsewhere", "soft") if dtype == "float32" else ("focus", "soft")
-        # In the default profile one shape shows most rows of an idea, the others a selection.
+        # In the default profile a single shape shows most rows of an idea, the others a selection.
         chunks = 64 if self.full else 2 if (rows, classes) == (32, 10) and not self.quick else 1
         draws = Draws(self.profile.seed, self.family, dtype, rows, classes)
         return Canvas(self.family, dtype, rows, classes, draws, chunks, kinds)
@@ -176,7 +176,7 @@ Incident = tuple[str, str]
 
 
 def issue(repository: str, number: int) -> Incident:
-    """An issue or pull request on GitHub (which forwards from one address to the other)."""
+    """An issue or pull request on GitHub (which forwards between the two addresses)."""
     return (f"{repository.split('/')[1]} #{number}", f"https://github.com/{repository}/issues/{number}")
 
 
@@ -186,11 +186,11 @@ def commit(repository: str, revision: str) -> Incident:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """A named generator of problems with one adversarial idea.
+    """A named generator of problems with an adversarial idea.
 
     Attributes:
         name: as `--family` takes it.
-        idea: in one line.
+        idea: in a line.
         rationale: why it hurts, in a few sentences.
         incidents: real ones that it stands for; empty where none is known.
         build: the problems of a plan, lazily.

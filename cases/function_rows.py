@@ -1,6 +1,6 @@
 """The problems that a loss is explained with: one row at a time, then small batches.
 
-A function that averages says one number per call, so every problem here has one row, unless it is about batches. The
+A function that averages returns a number per call, so every problem here has a single row, except for batches. The
 numbers are multiples of 1/8 in at most 8 bits, which every dtype holds: rounding of the inputs plays no part, except in
 the rows that are about it. `role` says what a problem is for; it is the beginning of the problem's idea.
 """
@@ -47,7 +47,7 @@ _NARROWER: Final = {
 
 
 def role(problem: Problem) -> str:
-    """What the problem is for: one of the roles, or ""."""
+    """What the problem is for: a role, or ""."""
     return problem.idea.partition(":")[0] if problem.family == FAMILY else ""
 
 
@@ -59,7 +59,7 @@ def problems(
     Args:
         targets: "labels", or "probabilities": one-hot targets.
         stage: 0: all; 1: those that say whether there is anything to explain; 2: the others.
-        copies: how often each row is given; 2 for a function that has no loss for a single one.
+        copies: how often each row is given; 2 for a function that has no loss for a single row.
     """
     ask = _Asking(dtype, targets, copies)
     first = [*_first(ask)] if stage in (0, 1) else []

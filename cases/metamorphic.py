@@ -50,7 +50,7 @@ def shift_of(dtype: str) -> float:
 
 
 def shifted(problem: Problem) -> Iterator[Image]:
-    """Every logit greater by one number; where the dtype holds all of them exactly."""
+    """Every logit greater by the same number; where the dtype holds all of them exactly."""
     wide = problem.logits.astype(np.float64)
     moved = wide + shift_of(problem.dtype)
     logits = moved.astype(problem.logits.dtype)
@@ -97,7 +97,7 @@ def single_rows(problem: Problem) -> Iterator[Image]:
 
 
 def without_masked_classes(problem: Problem) -> Iterator[Image]:
-    """Each row without the classes that are at -inf in all rows, as a batch of one."""
+    """Each row without the classes that are at -inf in all rows, as a batch of its own."""
     if len(problem.batch) != 1 or problem.reduction != "none" or problem.weight is not None or problem.label_smoothing:
         return
     masked = np.isneginf(problem.logits).all(axis=0)

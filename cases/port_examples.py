@@ -1,7 +1,7 @@
-"""Examples: questions so small that a person can follow them by hand, each about one choice. Simplest first.
+"""Examples: questions so small that a person can follow them by hand, each about a single choice. Simplest first.
 
 What `logitmus port` shows its differences by. The logits are fair as logits and as probabilities, where the question
-allows it, and one row is the seed question.
+allows it, and a row is the seed question.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SEED: Final = np.array([[0.0, 0.0, 0.0, 1.0]])
 PAIR: Final = np.array([[0.125, 0.125, 0.25, 0.5], [0.125, 0.25, 0.5, 0.125]])
 BELOW_ZERO: Final = np.array([[-2.0, -1.0, -1.0, -0.5], [-1.0, -3.0, -0.5, -2.0]])
 HALF: Final = np.array([[0.0, 0.125, 0.125, 0.25]])
-WIDE: Final = np.array([[2.0**25, 2.0**25 + 1]])  # one number in float32
+WIDE: Final = np.array([[2.0**25, 2.0**25 + 1]])  # equal in float32
 SPATIAL: Final = np.array([[[0.25, 0.75], [0.625, 0.375]]])
 WEIGHT: Final = np.array([1.0, 1.0, 1.0, 3.0])
 LABELS: Final = np.array([3, 1])

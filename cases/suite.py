@@ -100,7 +100,7 @@ def suite(
     """The problems of a profile, lazily, each id once, family by family.
 
     Args:
-        profile: one of `PROFILES`.
+        profile: of `PROFILES`.
         seed: another seed gives other rows for the same ideas.
         families: glob patterns on the families' names; None: all.
         dtypes: of `FLOAT_DTYPES`; None: the profile's own. Fewer dtypes leave the problems of the others as they are.
@@ -120,7 +120,7 @@ def suite(
 
 
 def select(patterns: Sequence[str] | None = None) -> tuple[Family, ...]:
-    """The families whose names match one of the glob patterns, in their own order; None: all.
+    """The families whose names match any of the glob patterns, in their own order; None: all.
 
     Raises:
         SuiteError: for a pattern that matches none.

@@ -44,7 +44,7 @@ def backward_twice(canvas: Canvas, *, mean: bool) -> Iterator[Problem]:
 
 
 def forward_mode(canvas: Canvas) -> Iterator[Problem]:
-    """The gradient by forward mode, of rows with a masked class and with one whose exponential overflows too."""
+    """The gradient by forward mode, of rows with a masked class and with a class whose exponential overflows too."""
     rows = rows_of(canvas)
     rows[4::8, -1] = -np.inf
     rows[6::8, 0] = _LARGE

@@ -37,7 +37,7 @@ DEAD = -256.0  # e^-256 is below 1e-111: with every class but the live ones here
 
 
 def rows(canvas: Canvas, count: int) -> tuple[Array, Array]:
-    """Rows with two to eight live classes; each is about one of them: the last, the one before, or one at an edge."""
+    """Rows with two to eight live classes; each is about a live class: the last, the last but one, or at an edge."""
     classes = canvas.classes
     edges = [edge for edge in EDGES if edge < classes - 1]
     values, starts = canvas.draws.dyadic((count, 8), limit=2.0), canvas.draws.integers(0, len(edges), count)

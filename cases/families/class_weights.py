@@ -28,7 +28,7 @@ def weights(canvas: Canvas) -> Iterator[tuple[str, Array]]:
 
 
 def weighting(canvas: Canvas, reduction: Reduction) -> Iterator[Problem]:
-    """Every weight vector, and one that is zero for exactly the labels present."""
+    """Every weight vector, and a vector that is zero for exactly the labels present."""
     rows, chosen = assorted(canvas), labels(canvas)
     upstream = cotangent(canvas) if reduction == "none" else np.array(1.5)
     weighted = partial(canvas.problem, rows, reduction=reduction, cotangent=upstream)

@@ -10,7 +10,7 @@ OFFSETS = (1024.0, 1e4, 3e4, 6e4, 65536.0, 1e6, 2.0**24, 1e8, 1e12, 1e30)
 
 
 def rows(canvas: Canvas) -> Array:
-    """Per offset and sign: equal logits, one class a step above, a grid of steps (an ulp, 1/4 at least)."""
+    """Per offset and sign: equal logits, a class a step above, a grid of steps (an ulp, 1/4 at least)."""
     made = []
     for offset in (sign * size for size in OFFSETS if size < format_of(canvas.dtype).largest for sign in (1, -1)):
         step = max(float(ulp(np.array(offset), canvas.dtype)), 0.25)

@@ -2,7 +2,7 @@
 
 `logitmus identify` elects a function's convention by elimination on them; see docs/conventions.md. Few signatures,
 plain numbers (multiples of powers of two, most of them at once fair logits and fair probabilities), and one special
-thing at a time: a function whose default is a mean answers one number per problem. Hard numerics come last; they are
+thing at a time: a function whose default is a mean gives a single number per problem. Hard numerics come last; they are
 not about conventions, they tell how the numbers are computed.
 """
 
@@ -211,7 +211,7 @@ def in_other_dtypes(plan: Plan) -> Iterator[Problem]:
 
 
 def single(plan: Plan) -> Iterator[Problem]:
-    """Logits of shape (K,), for functions that take one row."""
+    """Logits of shape (K,), for functions that take a single row."""
     canvas = plan.canvas(plan.lead, 1, CLASSES)
     ask = partial(canvas.problem, reduction="default")
     for name, rows in plain_rows():
@@ -236,7 +236,7 @@ def single(plan: Plan) -> Iterator[Problem]:
 
 
 def spatial(plan: Plan) -> Iterator[Problem]:
-    """(2, 3, K), no two axes of one length: where do the classes lie?"""
+    """(2, 3, K), no two axes of equal length: where do the classes lie?"""
     canvas = plan.canvas(plan.lead, 6, CLASSES)
     chosen = np.array([[0, 3, 5], [1, 4, 2]])
     for base, rows in BASES:

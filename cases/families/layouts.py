@@ -11,14 +11,14 @@ from logitmus.core.problem import LAYOUTS, Problem
 
 
 def lying(canvas: Canvas, layouts: Iterable[str]) -> Iterator[Problem]:
-    """The same assorted rows in each layout ("expanded" repeats one row): labels, then soft targets."""
+    """The same assorted rows in each layout ("expanded" repeats a row): labels, then soft targets."""
     chosen, upstream = labels(canvas), cotangent(canvas)
     varied, repeated = assorted(canvas), np.tile(ordinary(canvas, 1), (canvas.rows, 1))
     for words, targets in (("labels", chosen), ("soft targets", soft_targets(canvas, chosen))):
         for layout in layouts:
             rows = repeated if layout == "expanded" else varied
             yield canvas.problem(rows, targets, cotangent=upstream, layout=layout, idea=f"{layout}: {words}")
-        # Beside "expanded", so that a difference between the two shows as one of layout.
+        # Beside "expanded", so that a difference between the two shows as a difference of layout.
         yield canvas.problem(repeated, targets, cotangent=upstream, idea=f"contiguous, equal rows: {words}")
 
 

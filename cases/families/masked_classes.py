@@ -11,7 +11,7 @@ INF = float("inf")
 
 
 def masked_elsewhere(canvas: Canvas) -> Array:
-    """The focus stays live: one class masked, half of them, a block, all but the focus; ordinary rows between."""
+    """The focus stays live: a class masked, half of them, a block, all but the focus; ordinary rows between."""
     rows, classes = ordinary(canvas, 16), canvas.classes
     rows[0::4, -1] = -INF
     rows[1::4, (classes + 1) // 2 :] = -INF

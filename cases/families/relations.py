@@ -39,7 +39,7 @@ def images(problem: Problem, *names: str) -> Iterator[Problem]:
 
 
 def whole(canvas: Canvas, *, quick: bool, lead: bool) -> Iterator[Problem]:
-    """Labels and soft targets under upstream gradients of many values; rows by themselves in one dtype alone."""
+    """Labels and soft targets under upstream gradients of many values; rows by themselves in a single dtype."""
     rows, chosen, upstream = rows_of(canvas), labels(canvas), cotangent(canvas)
     by_label = canvas.problem(rows, chosen, cotangent=upstream, idea="labels")
     yield from images(by_label, "shift", "classes", "rows", "one_hot", *(("alone",) if lead else ()))

@@ -1,4 +1,4 @@
-"""More than one batch axis: segmentation and the like."""
+"""Several batch axes: segmentation and the like."""
 
 from collections.abc import Iterator
 from functools import partial

@@ -10,7 +10,7 @@ from logitmus.cases.family import Canvas, Family, Plan, issue
 from logitmus.core.floats import Array
 from logitmus.core.problem import Problem
 
-# A gap just beyond the one whose exp is half an ulp of 1: each small term alone is absorbed, together they are not.
+# A gap just beyond the gap whose exp is half an ulp of 1: each small term alone is absorbed, together they are not.
 JUST_ABSORBED = MappingProxyType({"float64": 37.5, "float32": 17.5, "bfloat16": 6.5, "float16": 8.5})
 
 

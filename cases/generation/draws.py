@@ -53,7 +53,7 @@ class Draws:
         return drawn
 
     def choice(self, values: Sequence[float], shape: Shape) -> Array:
-        """Independently one of `values` in each place."""
+        """An independent choice from `values` in each place."""
         return np.asarray(values)[self.integers(0, len(values), shape)]
 
     def permutations(self, rows: int, length: int) -> Array:

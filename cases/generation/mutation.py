@@ -23,15 +23,15 @@ from logitmus.core.problem import REDUCTIONS, Problem, Purpose, Reduction, Targe
 
 FAMILY: Final = Purpose.EXPLORATION.value
 _IGNORED: Final = -100
-# Neither huge nor negative: what overflows in one term and not in another shows nothing that the suite does not.
+# Neither huge nor negative: what overflows in a term and not in another shows nothing that the suite does not.
 _WEIGHTS: Final = (1.0, 0.5, 2.0, 3.0, 0.0, 0.125, 1 / 3)
 _MOST_DRAWN: Final = 10  # classes, whose numbers are repeated where there are more: Hypothesis takes its time
-_BYTES: Final = 1 << 13  # what Hypothesis may read for one problem
+_BYTES: Final = 1 << 13  # what Hypothesis may read for a problem
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What all problems of one signature have in common.
+    """What all problems with the same signature have in common.
 
     Attributes:
         options: those that are given, of `strategies.OPTIONS`.
@@ -105,7 +105,7 @@ def drawn(form: Form, dtype: str, count: int, *key: object) -> list[Problem]:
 
 
 def bred(parents: Sequence[Problem], form: Form, dtype: str, *key: object) -> Problem:
-    """A descendant of the first of `parents` (all of one dtype and kind of targets), perhaps with rows of the others.
+    """A descendant of the first of `parents` (of the same dtype and kind of targets), perhaps with rows of the others.
 
     Its rows are changed by ulps, in scale, by an offset, in single numbers; what the form gives is given.
     """
@@ -116,7 +116,7 @@ def bred(parents: Sequence[Problem], form: Form, dtype: str, *key: object) -> Pr
         theirs, targets = _recast(other, form, draws)
         taken = draws.integers(0, 4, form.rows) == 0
         x[taken], t[taken] = theirs[taken], targets[taken]
-    if _one_in(draws, 2):  # one row, and what is near it: which row of a parent made it a parent is not known
+    if _one_in(draws, 2):  # a row, and what is near it: which row of a parent made it a parent is not known
         row = draws.index(form.rows)
         x[:], t[:] = x[row], t[row]
     steps = np.array([draws.index(3) for _ in range(form.rows)])
@@ -137,7 +137,7 @@ def bred(parents: Sequence[Problem], form: Form, dtype: str, *key: object) -> Pr
 def _problems(draw: strategies.Draw, form: Form, dtype: str) -> Problem:
     classes = min(form.classes, _MOST_DRAWN)
     shape = (form.rows, classes)
-    # Row by row, so that one NaN does not hide what the other rows show.
+    # Row by row, so that a NaN does not hide what the other rows show.
     row = st.one_of(*[strategies.logits((classes,), dtype, finite=True)] * 7, strategies.logits((classes,), dtype))
     x = np.stack([draw(row) for _ in range(form.rows)])
     also = (_IGNORED,) if "ignore_index" in form.options else ()

@@ -1,6 +1,6 @@
 """Hypothesis strategies for problems: beyond the fixed suite, and shrinking to the smallest question.
 
-They shrink towards float32, one row, two classes, zeros and small integers, labels of 0, and no options. Adversarial
+They shrink towards float32, 1 row, 2 classes, zeros and small integers, labels of 0, and no options. Adversarial
 values (the dtype's extremes, thresholds of exp, offsets, -inf, NaN) are mixed in, not only reached by luck.
 
 Example:
@@ -76,7 +76,7 @@ def labels(
     dtype: str = "int64",
     also: Sequence[int] = (),
 ) -> Array:
-    """Labels of `shape` in [0, classes), and of `also` (an ignored label, a bad one)."""
+    """Labels of `shape` in [0, classes), and of `also` (an ignored or bad label)."""
     valid: st.SearchStrategy[int] = st.integers(0, classes - 1)
     label = st.one_of(valid, st.sampled_from(tuple(also))) if also else valid
     size = int(np.prod(shape, dtype=np.int64))
@@ -113,7 +113,7 @@ def weights(classes: int, dtype: str = "float32") -> st.SearchStrategy[Array]:
 
 
 def batches(*, max_rows: int = 4, spatial: bool = False) -> st.SearchStrategy[tuple[int, ...]]:
-    """Batch shapes: one row first, then several, and with `spatial` two or three axes."""
+    """Batch shapes: a single row first, then several, and with `spatial` two or three axes."""
     flat = st.integers(1, max_rows).map(lambda rows: (rows,))
     return (
         st.one_of(flat, st.tuples(*[st.integers(1, 2)] * 2), st.tuples(*[st.integers(1, 2)] * 3)) if spatial else flat
@@ -143,7 +143,7 @@ def problems(
         options: of `OPTIONS`; each is given or left out.
         layouts: of `LAYOUTS`; "expanded" repeats the first row.
         max_rows, max_classes: upper limits, inclusive.
-        spatial: also more than one batch axis.
+        spatial: also several batch axes.
         finite: no NaN and no infinities among the logits.
         bad_labels: also labels out of range by one.
 
@@ -157,7 +157,7 @@ def problems(
     _known("layouts", layouts, LAYOUTS)
     dtype = draw(st.sampled_from(sorted(dtypes, key=lambda name: name != "float32")))
     batch = draw(batches(max_rows=max_rows, spatial=spatial))
-    # Two classes first: with a single one the loss is 0 and shows nothing.
+    # Two classes first: with a single class the loss is 0 and shows nothing.
     classes = draw(st.sampled_from([k for k in (2, 1, *range(3, max_classes + 1)) if k <= max_classes]))
     layout = draw(st.sampled_from(sorted(layouts, key=lambda name: name != "contiguous")))
     shape = (*batch, classes)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from logitmus.core.convention import FIELDS
 
-Values = Mapping[str, str | tuple[str, ...]]  # by field: the right value, or several that cannot be told apart
+Values = Mapping[str, str | tuple[str, ...]]  # by field: the right value, or several that cannot be distinguished
 
 
 @dataclass(frozen=True, kw_only=True)

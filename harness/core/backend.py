@@ -1,6 +1,6 @@
-"""Backends: plain values that list the functions of one framework and evaluate them.
+"""Backends: plain values that list the functions of a framework and evaluate them.
 
-A framework author writes one module with a `Backend` value and names it in the entry-point group
+A framework author writes a module with a `Backend` value and names it in the entry-point group
 `logitmus.backends`. Light (numpy, ml_dtypes): the worker imports it.
 """
 
@@ -30,7 +30,7 @@ class NotAskedError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """The inputs of one call: NumPy arrays in the subject's own axis order and memory layout.
+    """The inputs of a call: NumPy arrays in the subject's own axis order and memory layout.
 
     class_axis: where the classes of the logits (and of probabilities) lie.
     cotangent: the upstream gradient, of the shape of the loss: () for a sum or a mean; None: ones.
@@ -69,7 +69,7 @@ class Inputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """The results of one call, as NumPy arrays in the subject's own axis order."""
+    """The results of a call, as NumPy arrays in the subject's own axis order."""
 
     loss: Array
     grad_logits: Array | None = None
@@ -83,7 +83,7 @@ class Usage:
 
     Attributes:
         call: with {logits}, {targets} and {more} where these and the further arguments go.
-        arguments: by option ("ignore_index": "ignore_class={}", {} for the value), by one value of it
+        arguments: by option ("ignore_index": "ignore_class={}", {} for the value), by a value of it
             ("reduction=mean"), or by a choice of the convention that an argument makes ("inputs=logits":
             "from_logits=True"), for which the backend has another function ("NAME.from_logits") or variant.
         statements: by choice, what is written before the call.
@@ -155,7 +155,7 @@ class Backend:
         autodiff: whether the framework differentiates a user's function.
         differentiate: (function, mode, device, inputs, manner) -> outputs, as `evaluate`, with the gradients of one of
             `problem.DERIVATIVES`; raises NotAskedError, with the reason, where that is not to be had. `differentiated`
-            makes it of one call. What of a gradient does not depend on the logits has the derivative 0.
+            makes it from a call. What of a gradient does not depend on the logits has the derivative 0.
     """
 
     name: str
@@ -207,7 +207,7 @@ class Backend:
 
 
 def differentiated(inputs: Inputs, manner: str, ask: Callable[[Array | None], Outputs]) -> Outputs:
-    """What `Backend.differentiate` gives, made of calls of one kind.
+    """What `Backend.differentiate` gives, made from calls of a single kind.
 
     Args:
         ask: makes a call. It takes the upstream gradient and gives the gradients; in forward mode it takes a direction
@@ -243,7 +243,7 @@ def differentiated(inputs: Inputs, manner: str, ask: Callable[[Array | None], Ou
 
 
 def _unit_vectors(inputs: Inputs) -> Iterator[Array]:
-    """That of one class after another, the same for every row: along it the losses have one column of the gradient."""
+    """The vector of each class in turn, the same for every row: along it the losses have one column of the gradient."""
     for label in range(inputs.logits.shape[inputs.class_axis]):
         direction = np.zeros(inputs.logits.shape, inputs.logits.dtype)
         np.moveaxis(direction, inputs.class_axis, -1)[..., label] = 1

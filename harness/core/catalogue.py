@@ -1,4 +1,4 @@
-"""Catalogue of causes: one row for each name of a `Cause`, with its words, its severity and its precedence.
+"""Catalogue of causes: a row for each name of a `Cause`, with its words, its severity and its precedence.
 
 As Wycheproof explains every flag of its test vectors beside the vectors, so that no reader has to know them by heart.
 """
@@ -28,7 +28,7 @@ class Row:
             is a name of the user's program or of the operating system, and stands as it is.
         impact: why it matters, in a sentence; "" where the summary says it.
         impacts: the impact of some details, in place of that.
-        severity: of a finding with this cause, unless the judge has reason for another one.
+        severity: of a finding with this cause, unless the judge has reason for another.
         yields_to: causes (in their text form) that take precedence where they are found more often: what this cause
             allows for is a wider budget, inside which any small fault lies.
         mechanism: the emulated computation (`logitmus.judging.mechanisms`) that always has this cause.
@@ -249,7 +249,7 @@ _YIELDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({"convention:wi
 
 
 def summary(cause: Cause) -> str:
-    """The cause in words, the same for every finding of one cause."""
+    """The cause in words, the same for every finding with this cause."""
     row = CAUSES.get(cause.name)
     if row is None:
         return cause.replace("_", " ")
@@ -265,12 +265,12 @@ def impact(cause: Cause) -> str:
 
 
 def severity(cause: Cause) -> Severity:
-    """The severity of a finding with this cause, unless the judge has reason for another one."""
+    """The severity of a finding with this cause, unless the judge has reason for another."""
     return CAUSES[cause.name].severity
 
 
 def yields_to(cause: Cause) -> tuple[str, ...]:
-    """The causes (text forms) that take precedence over this one where they are found more often; see `Row`."""
+    """The causes (text forms) that take precedence over this cause where they are found more often; see `Row`."""
     row = CAUSES.get(cause.name)
     return _YIELDS.get(cause, row.yields_to if row is not None else ())
 

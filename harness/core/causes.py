@@ -2,7 +2,7 @@
 
 Findings are grouped by it, a user accepts findings by it, and it is part of a finding's id, so its text never changes:
 `spurious_overflow`, `raised:IndexError`, `convention:smoothing=dropped`. Everything that is known about a cause (its
-summary, its impact, its precedence, its severity) is one row of `logitmus.core.catalogue`.
+summary, its impact, its precedence, its severity) is a row of `logitmus.core.catalogue`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _CHOICES: Final = frozenset({"convention", "accepted", "gradient_of", "dtype"})
 
 
 class Cause(str):
-    """Why a result is not the expected one: a name, and for some names a detail.
+    """Why a result is not as expected: a name, and for some names a detail.
 
     It is a string, as the members of a StrEnum are: users compare it with literals and match it with globs, and files
     hold it as text. Nothing but this class puts that text together or takes it apart.

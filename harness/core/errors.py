@@ -25,7 +25,7 @@ class Exit(IntEnum):
 class LogitmusError(Exception):
     """The root of all errors of Logitmus; the command line and the pytest plugin print it without a traceback.
 
-    An error whose exit code is INTERNAL_ERROR is one that other code should have handled: it keeps its traceback.
+    An error with the exit code INTERNAL_ERROR should have been handled by other code: it keeps its traceback.
 
     Attributes:
         message: what is wrong. hint: what to do about it; "": the message says so.

@@ -52,7 +52,7 @@ class Progressed:
 
 @dataclass(frozen=True)
 class Judged:
-    """The judgement of one subject's result on one problem; the result itself is in the run file."""
+    """The judgement of a subject's result on a problem; the result itself is in the run file."""
 
     problem: Problem
     judgement: Judgement
@@ -94,7 +94,7 @@ class Settled:
 
 @dataclass(frozen=True)
 class Related:
-    """How a subject keeps one relation between answers, which needs no reference (docs/accuracy.md, section 6).
+    """How a subject keeps a relation between answers, which needs no reference (docs/accuracy.md, section 6).
 
     Attributes:
         relation: a name of `cases.metamorphic.RELATIONS`, or "gradient_sum".
@@ -119,7 +119,7 @@ class Related:
 
 @dataclass(frozen=True)
 class Reached:
-    """The largest share of its error budget that a subject used while it was explored in one dtype.
+    """The largest share of its error budget that a subject used while it was explored in a dtype.
 
     Results with findings are not counted.
 

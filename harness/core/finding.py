@@ -1,4 +1,4 @@
-"""Findings: judged differences, and the judgement of one observation. Values only; the judge makes them."""
+"""Findings: judged differences, and the judgement of an observation. Values only; the judge makes them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Grade(StrEnum):
 
 
 class Verdict(StrEnum):
-    """The verdict on one (subject, problem) pair."""
+    """The verdict on a (subject, problem) pair."""
 
     PASS = "pass"  # noqa: S105  (a verdict, not a password)
     ABSORBED = "absorbed"
@@ -81,8 +81,8 @@ class Finding:
         kind, severity: see the enums.
         subject, problem: ids. family, dtype: of the problem.
         part: "loss", "grad_logits", "grad_targets" or "" where it is about the whole call.
-        cause: why the result is not the expected one; findings are grouped by it.
-        summary: the cause in words; the same for every finding of one cause.
+        cause: why the result is not as expected; findings are grouped by it.
+        summary: the cause in words; the same for every finding with this cause.
         detail: this problem's own numbers in words.
         expected: the exact value as "[lo, hi]" or words; observed: the result.
         row, index: where: the row, and the class for a gradient.
@@ -122,10 +122,10 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """The judgement of one observation.
+    """The judgement of an observation.
 
     Attributes:
-        verdict: in one word. grade: the worst over all judged values (None: nothing was judged).
+        verdict: in a word. grade: the worst over all judged values (None: nothing was judged).
         rows: the rows judged. absorbed: values absorbed. undecided: values that stayed undecided.
         share, ulps: the worst over all finite judged values.
         reason: why it was not run. lacks_module: because a module is not installed. findings: in order of severity.

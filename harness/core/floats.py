@@ -50,7 +50,7 @@ def little_endian_bytes(array: Array) -> bytes:
 
 
 def float_array(values: npt.ArrayLike, dtype: str) -> Array:
-    """`values` rounded to nearest-even into one of `FLOAT_DTYPES`, without overflow warnings."""
+    """`values` rounded to nearest-even into a dtype of `FLOAT_DTYPES`, without overflow warnings."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         return np.asarray(values, dtype=np.float64).astype(FLOAT_DTYPES[dtype])
 
@@ -109,7 +109,7 @@ def ulp(y: Array, dtype: str) -> Array:
 def half_gap(r: Array, y: Array, dtype: str) -> Array:
     """How far beyond a finite r the reals still round to r, on the side of y: half the distance to its neighbour.
 
-    At the largest finite value the neighbour is where the next one would be, so that the image ends at omega.
+    At the largest finite value the neighbour is where the next number would be, so that the image ends at omega.
     """
     f = format_of(dtype)
     magnitude = np.abs(r)
@@ -128,7 +128,7 @@ def _power_of_two(normal: Array) -> Array:
 
 def ordinals(array: Array) -> npt.NDArray[np.int64]:
     """The place of each number among all numbers of its dtype in ascending order: 0 for +0 and -0, 1 for the smallest
-    positive number. Infinities are the outermost places; NaN has a meaningless one.
+    positive number. Infinities are the outermost places; NaN has a meaningless place.
     """
     bits = np.ascontiguousarray(array).view(f"i{array.dtype.itemsize}").astype(np.int64)
     lowest = np.int64(np.iinfo(f"i{array.dtype.itemsize}").min)
@@ -156,7 +156,7 @@ def neighbour(value: float, dtype: str, steps: int = 1) -> float:
 def ulp_distance(left: Array, right: Array) -> npt.NDArray[np.uint64]:
     """The number of steps between neighbouring representable numbers between `left` and `right`, elementwise, exactly.
 
-    Both have one shape and one dtype of `FLOAT_DTYPES`, and no NaN.
+    Both have the same shape and dtype of `FLOAT_DTYPES`, and no NaN.
     """
     a, b = ordinals(left), ordinals(right)
     # Modulo 2^64, where the difference of two int64 always fits.

@@ -1,4 +1,4 @@
-"""Observations: the outcome of one call of a subject. A closed union; match on it exhaustively."""
+"""Observations: the outcome of a call of a subject. A closed union; match on it exhaustively."""
 
 from __future__ import annotations
 

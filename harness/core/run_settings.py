@@ -11,7 +11,7 @@ from typing import Any, Final
 class Examination:
     """How findings are examined.
 
-    calls: the most calls for one finding; 0: none is examined.
+    calls: the most calls for a finding; 0: none is examined.
     subjects: the ids of the subjects whose findings are examined, each for itself; none: one subject of each backend
         stands for all subjects with the same finding.
     """
@@ -44,7 +44,7 @@ class CheckedFunction:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunSettings:
-    """The settings of one run; a run resumes with its own.
+    """The settings of a run, which resumes with its own.
 
     A file that was written by another version may lack some of them, which then have these defaults.
 

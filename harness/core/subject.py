@@ -1,4 +1,4 @@
-"""Subjects: one function in one mode on one device, with its id, what it offers and how precise it claims to be.
+"""Subjects: a function in a mode on a device, with its id, what it offers and how precise it claims to be.
 
 Light (numpy, ml_dtypes): the worker imports it.
 """
@@ -18,7 +18,7 @@ from logitmus.core.problem import DEFAULT_REDUCTION, ONCE, Problem, TargetKind
 
 @dataclass(frozen=True)
 class Precision:
-    """The three precisions of a subject for one input dtype, as dtype names (docs/accuracy.md).
+    """The three precisions of a subject for an input dtype, as dtype names (docs/accuracy.md).
 
     result: of what it returns; storage: of intermediates between kernels; arithmetic: of each operation.
     """
@@ -50,11 +50,11 @@ class Offer:
     Attributes:
         targets: the kind of targets it takes.
         options: of `Option`, those it offers itself.
-        reductions: those it offers; every function can be called without one.
+        reductions: those it offers; every function can be called without a reduction.
         dtypes, label_dtypes, layouts: those it takes. Labels also by range: see `Function.convention`.
         manners: the `MANNERS` that it supports beside the plain call; the worker implements them, and where they
             are `DERIVATIVES`, `Backend.differentiate`.
-        spatial: takes more than one batch axis.
+        spatial: takes several batch axes.
         single_row: takes logits of shape (K,).
         gradients: of "logits", "targets", those that its autodiff offers.
     """
@@ -88,7 +88,7 @@ class SubjectId:
 
     @classmethod
     def parse(cls, text: str) -> SubjectId:
-        """The parts of an id; those that a person left out of a shortened one are empty."""
+        """The parts of an id; those that a person left out of a shortened id are empty."""
         return _parsed(text)
 
     @property
@@ -111,9 +111,9 @@ def _parsed(text: str) -> SubjectId:
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """One function in one mode on one device, as described over the wire.
+    """A function in a mode on a device, as described over the wire.
 
-    held_to: the id of the subject whose convention, precision and documentation this one is given as its own, as
+    held_to: the id of the subject whose convention, precision and documentation it is given as its own, as
         `logitmus check` does with a user's function; "": they are its own.
     """
 

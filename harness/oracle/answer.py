@@ -1,4 +1,4 @@
-"""The oracle: the exact answer to a question, as enclosures, from two tiers behind one function.
+"""The oracle: the exact answer to a question, as enclosures, from two tiers behind a single function.
 
 The fast tier (`softmax`) is vectorised, with proven error bounds, in float64 or in extended precision; the Arb tier
 (`arb`) is always right. If an enclosure is too wide for a verdict, the judge requests a higher precision.

@@ -71,7 +71,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Running:
-    """Values and first-order bounds on their errors: two long double arrays of one shape."""
+    """Values and first-order bounds on their errors: two long double arrays of the same shape."""
 
     a: Array
     e: Array
@@ -139,7 +139,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Dual:
-    """A value and its derivatives along D directions, which have one more axis in front; both may be `Running`."""
+    """A value and its derivatives along D directions, which have an additional axis in front; both may be `Running`."""
 
     a: Number
     d: Number
@@ -419,7 +419,7 @@ def pick(a: Number, k: Array) -> Number:
 
 
 def stored(a: Number) -> Number:
-    """What is written between kernels: one more rounding, to what is stored (w)."""
+    """What is written between kernels: another rounding, to what is stored (w)."""
     if isinstance(a, Running):
         return Running(a.a, a.e + a.level.w * np.abs(a.a), a.level)
     if isinstance(a, Dual):

@@ -13,7 +13,7 @@ from logitmus.core.floats import FLOAT_DTYPES, Array
 
 @dataclass(frozen=True)
 class Enclosure:
-    """Exact values y with |y - (mid + rest)| <= radius, element by element; all arrays are float64 and have one shape.
+    """Exact values y with |y - (mid + rest)| <= radius, element by element; all arrays are float64, of equal shape.
 
     The unevaluated sum mid + rest carries about 106 bits, so that results in float64 can be judged to a fraction of
     their ulp. Where mid is NaN or infinite, so is the exact value (or it is beyond float64), and rest = radius = 0.

@@ -89,7 +89,7 @@ class FunctionModel:
     """What a function computes.
 
     Attributes:
-        row: of one row. batch: of several. convention: the same, where the fields of a convention can say it.
+        row: of a row. batch: of several. convention: the same, where the fields of a convention can say it.
         precisions: of its arithmetic. mechanisms: of `row_model.MECHANISMS`.
         gradient: how the gradient is not that of the loss; "": it is, or there is none.
         label_smoothing: what its argument does, of the field `smoothing`; "": not known.
@@ -143,7 +143,7 @@ class FunctionModel:
             return np.asarray(losses).astype(FLOAT_DTYPES[self.precisions.result]).astype(np.float64)
 
     def sentence(self) -> str:
-        """What it computes, in one sentence."""
+        """What it computes, in a sentence."""
         return f"It computes {self.phrase()}."
 
     def phrase(self) -> str:

@@ -4,7 +4,7 @@ A convention has two dozen fields, and most of them matter to few problems: a la
 ignored, a mean of nothing, 0 times infinity. What is hard is that oracle, budgets and diagnosis all need to get each of
 these right, in three kinds of arithmetic (float64, extended, Arb balls) that must agree.
 
-If each of them read the convention, every field would be interpreted in several places, and a place that forgot one
+If each of them read the convention, every field would be interpreted in several places, and a forgotten field
 would show as a false finding. So a convention is interpreted only once, by `resolve`, and a `Question` holds the
 outcome: float64 arrays (which hold every input exactly), three masks of rows, and a few choices of formula. The code
 behind it knows formulas and no conventions. The masks are enough for all special rows:
@@ -81,7 +81,7 @@ class Question:
 
     @cached_property
     def key(self) -> str:
-        """A digest of all fields: questions with one key have one answer."""
+        """A digest of all fields: questions with equal keys have equal answers."""
         values = [getattr(self, name) for name in _NAMES]
         arrays = [value for value in values if isinstance(value, np.ndarray)]
         digest = hashlib.blake2b(digest_size=16)
@@ -115,7 +115,7 @@ class Question:
 
     @property
     def hard(self) -> bool:
-        """Whether each row has one target, its label."""
+        """Whether each row has a single target, its label."""
         return self.labels is not None and not self.eps
 
     @cached_property

@@ -192,7 +192,7 @@ def _cleared(x: Array, rows: _Rows) -> Array:
 
 
 def _overflowed(x: Array, problem: Problem, convention: Convention) -> Array:
-    """x with -inf where a finite logit lies so far below the largest one that the difference rounds to infinity."""
+    """x with -inf where a finite logit lies so far below the largest that the difference rounds to infinity."""
     if convention.overflowing_shift == "exact" or not x.size:
         return x
     dtype = _shifting_dtype(problem.dtype, convention)
@@ -234,7 +234,7 @@ def _without_answer(problem: Problem, weight: Array | None, q: Array | None) -> 
 
 
 def _clip(convention: Convention, *, wide: bool) -> tuple[float, float] | None:
-    """The bounds of the clip; where the arithmetic has no number between 1 - epsilon and 1, the upper one is 1."""
+    """The bounds of the clip; where the arithmetic has no number between 1 - epsilon and 1, the upper bound is 1."""
     if convention.inputs != "probabilities" or convention.probability_clip == "none":
         return None
     low = float(convention.probability_clip)

@@ -1,4 +1,4 @@
-"""A row model: what a loss computes from one row of logits and one label, with its parameters.
+"""A row model: what a loss computes from a row of logits and its label, with its parameters.
 
     label map -> inputs z(x) -> losses l_k = -log p_k -> penalties g(l_k) -> sum of c_j term_j -> outer function
 
@@ -103,7 +103,7 @@ class Parameter:
 
     Attributes:
         value: exact, as a long double. law: of `LAWS` (or `ENTROPY`): what it is multiplied by.
-        text: the number as it is printed. simple: whether it is one that a person would write; else it is "about".
+        text: the number as it is printed. simple: whether a person would write this number; else it is "about".
     """
 
     value: Any
@@ -128,7 +128,7 @@ class RowModel:
     Attributes:
         label: of `LABELS`. inputs: of `INPUTS`. penalty: of `PENALTIES`. outer: of `OUTERS`.
         theta: the parameters of inputs and penalty, by name.
-        factor: multiplies the core. smoothing: eps, None for 0. core: whether there is one.
+        factor: multiplies the core. smoothing: eps, None for 0. core: whether there is a core.
         terms: the coefficients of further terms, by name. inside: whether the factor multiplies these, too.
     """
 
@@ -224,9 +224,9 @@ def terms_of(
     """
     K = z.shape[-1]
     is_target = np.arange(K) == labels[:, None]
-    one = numbers.array(np.ones(len(labels)))
+    ones = numbers.array(np.ones(len(labels)))
     if inputs in OF_SIGMOID:
-        return _sigmoid_terms(penalty, theta, z if inputs == "sigmoid" else z * theta["s"], labels, is_target, one)
+        return _sigmoid_terms(penalty, theta, z if inputs == "sigmoid" else z * theta["s"], labels, is_target, ones)
     z, losses, lse = _losses(inputs, theta, z, is_target, mechanism)
     given = inputs in TAKES_PROBABILITIES
     p = z if given and penalty != "log" else arithmetic.exp(-losses)
@@ -239,7 +239,7 @@ def terms_of(
         "entropy": lambda: 0 * lse if given else arithmetic.total(arithmetic.exp(-losses) * losses),
         "one_minus_p": lambda: arithmetic.one_minus_exp(arithmetic.pick(losses, labels)),
         "brier": lambda: _brier(losses, is_target),
-        "one": lambda: one,
+        "one": lambda: ones,
     }
     return {name: made[name]() for name in (names or TERMS)}
 
@@ -295,7 +295,7 @@ def _losses(
 
 
 def _transformed(inputs: str, theta: Mapping[str, Number], x: Number, is_target: Array) -> Number:
-    """The logits after what is done to them one by one."""
+    """The logits after the elementwise operations on them."""
     if inputs in ("scale", "scale_softmax"):
         return x * theta["s"]
     if inputs == "cap":
@@ -376,7 +376,7 @@ def _penalty(penalty: str, theta: Mapping[str, Number], losses: Number, p: Numbe
 
 
 def _sigmoid_terms(
-    penalty: str, theta: Mapping[str, Number], z: Number, labels: Array, is_target: Array, one: Number
+    penalty: str, theta: Mapping[str, Number], z: Number, labels: Array, is_target: Array, ones: Number
 ) -> dict[str, Number]:
     """Binary cross-entropies: the class of the label, the sum over the others, and what such losses add."""
     absent, present = arithmetic.softplus(z), arithmetic.softplus(-z)
@@ -391,5 +391,5 @@ def _sigmoid_terms(
         "others": arithmetic.total(arithmetic.where(is_target, 0 * absent, absent)),
         "x_t": arithmetic.pick(z, labels),
         "x_mean": arithmetic.total(z) / z.shape[-1],
-        "one": one,
+        "one": ones,
     }

@@ -1,4 +1,4 @@
-"""A model in words: what a function computes, in one phrase of plain English.
+"""A model in words: what a function computes, in a phrase of plain English.
 
 The parts are in the order in which a reader needs them: the reduction, the loss and what is done to the logits, the
 further terms, the labels, the arithmetic, the mechanisms, the gradient.

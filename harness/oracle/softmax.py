@@ -169,7 +169,7 @@ def softmax(x: Array, working: Working = DOUBLE) -> Softmax:
 
 
 class Softmaxes:
-    """The workspaces of one problem, each computed once: most questions about a problem share their logits."""
+    """The workspaces of a problem, each computed once: most questions about a problem share their logits."""
 
     def __init__(self) -> None:
         self._computed: list[tuple[Array, Softmax]] = []

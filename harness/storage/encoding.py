@@ -72,7 +72,7 @@ def unpack(codec: int, data: bytes) -> bytes:
 
 
 def encode(value: object, put: Put) -> bytes:
-    """`value` as JSON (keys and sets sorted: one value, one text); `put` stores an array's bits and names them."""
+    """`value` as JSON (keys and sets sorted: equal values, equal text); `put` stores an array's bits and names them."""
 
     def other(part: Any) -> Any:
         if isinstance(part, np.ndarray):

@@ -1,4 +1,4 @@
-"""The file of a run as a file: what makes it one, how it is opened, and what is kept of it in memory."""
+"""The file of a run as a file: how it is recognised and opened, and what is kept of it in memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class StoreError(LogitmusError):
 class Kept:
     """The first problems that fit into memory: a run reads all of them in turn, so that newer ones are no likelier.
 
-    Shared by the threads that read one file; nothing is ever taken out.
+    Shared by the threads that read a file; nothing is ever taken out.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Kept:
 def connect(path: Path, *, write: bool = True) -> sqlite3.Connection:
     mode = "rw" if write else "ro"
     uri = f"{path.absolute().as_uri()}?mode={mode}"
-    # A reader may be opened in one thread and closed in another, but is never used by two at once.
+    # A reader may be opened in a thread and closed in another, but is never used by two at once.
     return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=write)
 
 

@@ -19,7 +19,7 @@ def merge(paths: Sequence[Path], out: Path) -> int:
     Problems keep the order in which they are met. Environment and settings are those of the first, with `merged`.
 
     Raises:
-        StoreError: if two runs declare one subject differently, or hold different outcomes of one pair.
+        StoreError: if two runs declare a subject differently, or hold different outcomes of a pair.
     """
     with Store.open(paths[0]) as first:
         settings = replace(first.settings, merged=len(paths))

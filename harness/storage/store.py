@@ -1,4 +1,4 @@
-"""The store: one SQLite file per run, holding the exact bits of every problem and answer.
+"""The store: an SQLite file per run, holding the exact bits of every problem and answer.
 
 Arrays are blobs named by their content, for many subjects return the same bits. Work is committed in slices of time,
 so that a run killed at any point leaves a file that opens and resumes. Findings are not stored: they are derived.
@@ -90,7 +90,7 @@ class Store:
             raise StoreError(path, f"cannot be written ({error.strerror})", hint) from error
         store = cls(path, connect(path))
         with store._explained():
-            # In one transaction, and before the write-ahead log: a file is a run's from its first bytes on.
+            # In a single transaction, and before the write-ahead log: a file is a run's from its first bytes on.
             store._db.executescript(f"BEGIN; {_SCHEMA}")
             meta = {
                 "logitmus": __version__,
@@ -128,7 +128,7 @@ class Store:
         return reader
 
     def close(self) -> None:
-        """Commit, and leave one plain file without companions."""
+        """Commit, and leave a plain file without companions."""
         if self._db.in_transaction:
             self.commit()
         if self._writes:
@@ -188,7 +188,7 @@ class Store:
         self.commit()
 
     def add(self, observation: Observation, *, seconds: float = 0.0, first: bool = False) -> None:
-        """Append an observation of a known problem and subject; the first one stays, unless it was `NotRun`.
+        """Append an observation of a known problem and subject; the first stays, unless it was `NotRun`.
 
         Args:
             seconds: spent in the framework's call. first: these include compilation.

@@ -28,14 +28,14 @@ class Called(NamedTuple):
     seconds: float
 
 
-# A call with fresh arrays; the mode is ONCE, or one of DERIVATIVES, which compute the gradient in that way.
+# A call with fresh arrays; the mode is ONCE, or in DERIVATIVES, which compute the gradient in that way.
 Call = Callable[[Problem, str], Called]
 
 
 def perform(problem: Problem, inputs: str, call: Call) -> Called:
     """The outcome of a problem in its call mode, and the seconds of all calls.
 
-    Of repeated calls the first is kept that differs from the plain one in any bit, else the last.
+    Of repeated calls the first is kept that differs from the plain call in any bit, else the last.
 
     Args:
         inputs: what the subject takes its logits for (`Convention.inputs`).

@@ -57,7 +57,7 @@ def process_environment() -> dict[str, Any]:
 
 
 def packages() -> dict[str, str]:
-    """Every installed distribution with its exact version; where one is installed twice, the one that is imported."""
+    """Every installed distribution with its exact version; of duplicates, the version that is imported."""
     found: dict[str, str] = {}
     for distribution in metadata.distributions():
         headers = distribution.metadata  # every access reads and parses it anew

@@ -1,4 +1,4 @@
-"""The worker: one backend in a process of its own, answering problems over the wire (docs/protocol.md).
+"""The worker: a backend in a process of its own, answering problems over the wire (docs/protocol.md).
 
 It speaks on the standard output that it was started with, and moves that out of everyone's reach before it imports a
 framework: whatever the framework prints, at whatever level, goes to stderr. Standard library, numpy and ml_dtypes.
@@ -268,7 +268,7 @@ def _answered(
 
 
 def _wrong(name: str, part: object, problem: Problem) -> str:
-    """Why a part is no result; "": it is one. A loss may have any shape: judging that is not the worker's business."""
+    """Why a part is no result; "" if it is. A loss may have any shape: judging that is not the worker's business."""
     if part is None and name != "loss":
         return ""
     if not isinstance(part, np.ndarray | np.generic):

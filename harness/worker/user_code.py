@@ -70,7 +70,7 @@ def parse(text: str) -> Target:
 
 
 def load(target: Target) -> Callable[..., Any]:
-    """Imports it as `python FILE.py` would: its folder is on the import path (for a module: the current one).
+    """Imports it as `python FILE.py` would: its folder is on the import path (for a module: the current folder).
 
     Raises:
         TargetError: where the import fails, nothing has that name, or what has it cannot be called.

@@ -99,7 +99,7 @@ def _function(
 
 
 def _stored_in_its_own(dtype: str, precision: Precision) -> Precision:
-    """A fused kernel may keep halves in float32; nothing says that a user's function is one."""
+    """A fused kernel may keep halves in float32; nothing indicates that a user's function does so."""
     return precision if dtype in ("float64", "float32") else Precision(dtype, dtype, precision.arithmetic)
 
 

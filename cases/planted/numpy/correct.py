@@ -1,4 +1,4 @@
-"""Correct cross-entropies in NumPy, written in different ways: any finding about one of them is a false alarm."""
+"""Correct cross-entropies in NumPy, written in different ways: any finding about them is a false alarm."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def online_softmax(logits: Array, targets: Array, **options: Any) -> Result:
 
 @ZOO.correct()
 def chunks_of_the_vocabulary(logits: Array, targets: Array, **options: Any) -> Result:
-    """Each chunk has its own maximum and sum; the last one is as long as it is."""
+    """Each chunk has its own maximum and sum; the last chunk may be shorter."""
 
     def nats(x: Array) -> Result:
         chunks = [x[..., start : start + 32] for start in range(0, x.shape[-1], 32)]

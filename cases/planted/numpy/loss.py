@@ -1,4 +1,4 @@
-"""A correct cross-entropy in NumPy with its gradient; most planted functions change one thing in it."""
+"""A correct cross-entropy in NumPy with its gradient; most planted functions change a single thing in it."""
 
 from __future__ import annotations
 

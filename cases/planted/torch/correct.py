@@ -1,4 +1,4 @@
-"""Correct cross-entropies in PyTorch, written in different ways: any finding about one of them is a false alarm."""
+"""Correct cross-entropies in PyTorch, written in different ways: any finding about them is a false alarm."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def log_softmax_gathered(
 def fused_in_float32(
     logits: Tensor, targets: Tensor, *, ignore_index: int = IGNORED, reduction: str = "mean"
 ) -> Tensor:
-    """As fused kernels do it: rows and their gradient in one go, which backward scales and declares constant."""
+    """As fused kernels do it: rows and their gradient in a single pass, which backward scales and declares constant."""
     import torch
     from torch.autograd.function import once_differentiable
 
