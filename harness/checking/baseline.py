@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
+from logitmus.checking.refusals import Refusals, is_refusal, kinds_of_input, refuses_by_convention
 from logitmus.core.events import Event, Judged, RunFinished
 from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.core.subject import Subject
@@ -23,13 +24,15 @@ class BaselineComparison:
     """Reads the events of a check.
 
     These findings do not count against a function: notes, numbers within the required grade, the refusal of a second
-    derivative, accepted findings, and whatever its reference does on the same problem for the same cause; or in the
-    same dtype, where the reference does not offer that problem.
+    derivative, accepted findings, whatever its reference does on the same problem for the same cause (or in the same
+    dtype, where the reference does not offer that problem), and exceptions on kinds of input that the function does not
+    take at all (`logitmus.checking.refusals`).
 
     Attributes:
         answered: whether the function returned numbers at all.
         below: by dtype, the smallest problem without a finding on which the required grade is not reached.
         grades, reference_grades: the worst grade by dtype.
+        limits: how many problems of each kind of input the function refused, of the kinds that it does not take.
         problems: how many problems the function got. not_asked: how many it did not get, by reason.
 
     Args:
@@ -37,6 +40,7 @@ class BaselineComparison:
         references: by the id of a checked subject, the reference that runs beside it, if there is one.
         require: the required grade; None: every finding of the judge counts.
         accepted: the findings that the user has accepted.
+        strict: count exceptions on kinds of input that the function does not take.
     """
 
     def __init__(
@@ -45,6 +49,8 @@ class BaselineComparison:
         references: Mapping[str, Subject],
         require: Grade | None = None,
         accepted: Acceptance | None = None,
+        *,
+        strict: bool = False,
     ) -> None:
         self._subjects = {subject.id: subject for subject in subjects}
         self._references = {key: references[key].id if key in references else "" for key in self._subjects}
@@ -54,6 +60,9 @@ class BaselineComparison:
         self._problem: list[Judged] = []
         self._problem_id = ""
         self._pending: list[Judged] = []
+        self._strict = strict
+        self._refusals = {key: Refusals() for key in self._subjects}
+        self._refused: list[tuple[Judged, Collection[_Key]]] = []
         self._reference_does: dict[str, set[_Key]] = {}
         self.grades: dict[str, Grade] = {}
         self.reference_grades: dict[str, Grade] = {}
@@ -73,7 +82,9 @@ class BaselineComparison:
         if isinstance(event, RunFinished):
             for late in self._pending:
                 found |= self._count(late, self._reference_does.get(late.judgement.dtype, _NONE))
-            self._pending = []
+            for refused, same in self._refused:
+                found |= self._count_refusal(refused, same)
+            self._pending, self._refused = [], []
         self._counted.add(event)
         self._excused.add(event)
         return found
@@ -85,7 +96,17 @@ class BaselineComparison:
         if self.answered:
             return groups
         # A function that always raises has no convention: not even that it refuses an empty batch.
-        return tuple(group for group in groups if not _refuses_by_convention(group.finding)) or groups
+        return tuple(group for group in groups if not refuses_by_convention(group.finding)) or groups
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """What the function does not take, with the number of refused problems; see `Refusals`."""
+        if self._strict or not self.answered:
+            return {}
+        by_kind: Counter[str] = Counter()
+        for refusals in self._refusals.values():
+            by_kind.update(refusals.limits)
+        return dict(by_kind)
 
     @property
     def excused(self) -> tuple[Group, ...]:
@@ -110,7 +131,10 @@ class BaselineComparison:
                     self.not_asked[event.judgement.reason] += 1
                 continue
             self.problems += 1
-            self.answered |= _answers(event.judgement)
+            answered = _answers(event.judgement)
+            self.answered |= answered
+            refused = any(map(is_refusal, event.judgement.findings))
+            self._refusals[subject].add(event.problem, answered=answered, refused=refused)
             _grade(self.grades, event.judgement)
             if not reference:
                 found |= self._count(event, _NONE)
@@ -121,16 +145,34 @@ class BaselineComparison:
         return found
 
     def _count(self, event: Judged, same: Collection[_Key]) -> bool:
+        """Sort the findings on one problem; an exception that may be a limit waits for the end of the run."""
         judgement = event.judgement
+        if not self._strict and any(True for _ in kinds_of_input(event.problem)):
+            refusals = tuple(filter(is_refusal, judgement.findings))
+            if refusals:
+                self._refused.append((replace(event, judgement=replace(judgement, findings=refusals)), same))
+                judgement = replace(judgement, findings=tuple(f for f in judgement.findings if f not in refusals))
         counts = [f for f in judgement.findings if self._counts(f, judgement) and _key(f) not in same]
         rest = [finding for finding in judgement.findings if finding not in counts]
-        self._counted.add(replace(event, judgement=replace(judgement, findings=tuple(counts))))
-        self._excused.add(replace(event, judgement=replace(judgement, findings=tuple(rest))))
+        self._sort(event, counts, rest)
         below = self._below(judgement)
         if below and not counts:
             known = self.below.setdefault(judgement.dtype, event)
             self.below[judgement.dtype] = min(known, event, key=_smallness)
         return bool(counts) or below
+
+    def _count_refusal(self, event: Judged, same: Collection[_Key]) -> bool:
+        """Sort exceptions at the end of the run: they do not count where the function does not take such input."""
+        judgement = event.judgement
+        if self.answered and self._refusals[judgement.subject].covers(event.problem):
+            return False
+        counts = [f for f in judgement.findings if self._counts(f, judgement) and _key(f) not in same]
+        self._sort(event, counts, [finding for finding in judgement.findings if finding not in counts])
+        return bool(counts)
+
+    def _sort(self, event: Judged, counted: Iterable[Finding], excused: Iterable[Finding]) -> None:
+        for summary, findings in ((self._counted, counted), (self._excused, excused)):
+            summary.add(replace(event, judgement=replace(event.judgement, findings=tuple(findings))))
 
     def _counts(self, finding: Finding, judgement: Judgement) -> bool:
         if finding.severity is Severity.NOTE or finding.cause == NO_SECOND_ORDER:
@@ -157,12 +199,8 @@ def _key(finding: Finding) -> _Key:
 
 def _answers(judgement: Judgement) -> bool:
     """Whether the function returned numbers."""
-    raised = any(f.cause.name == "raised" or _refuses_by_convention(f) for f in judgement.findings)
+    raised = any(f.cause.name == "raised" or refuses_by_convention(f) for f in judgement.findings)
     return judgement.grade is not None and not raised
-
-
-def _refuses_by_convention(finding: Finding) -> bool:
-    return finding.cause.name == "convention" and finding.cause.value == "error"
 
 
 def _grade(grades: dict[str, Grade], judgement: Judgement) -> None:

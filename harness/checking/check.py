@@ -54,6 +54,8 @@ def check(
     targets: Sequence[str] = (),
     class_axis: str = "",
     require: str = "",
+    but: Mapping[str, str] | None = None,
+    strict: bool = False,
     device: str = "",
     dtypes: Sequence[str] = (),
     options: Mapping[str, str] | None = None,
@@ -80,6 +82,10 @@ def check(
         class_axis: where it gets its classes, "last" or "1"; "": as the framework's flagship, in NumPy last.
         require: the grade that every dtype must reach, "A", "B+", "B" or "C": numbers within it do not count against
             the function, all others do. "": all findings of the judge count (a weak sum is only a note).
+        but: what is intended to differ from the reference: values of convention fields, by name, such as
+            {"mean_denominator": "rows"} (`logitmus conventions` lists them).
+        strict: count exceptions on kinds of input that the function does not take at all (an empty batch, float64
+            logits, ...); otherwise they are only listed, in `CheckResult.limits`.
         device: one of the framework's devices; "": its first, the CPU.
         dtypes: the dtypes to test; empty: float64, float32, bfloat16 (not in NumPy) and float16.
         options: its own names for the arguments, by ours: {"weight": "class_weights"}; "": not to be given.
@@ -95,8 +101,8 @@ def check(
         watch: passes on every event of the run, to show progress.
 
     Raises:
-        RegistryError, TargetError, SuiteError, ExpectationsError: for an invalid argument: an unknown framework, file,
-            function or dtype, say.
+        RegistryError, TargetError, SuiteError, ExpectationsError, IntentionError: for an invalid argument: an unknown
+            framework, file, function or dtype, say.
         InquiryError: if the framework is not installed or cannot start.
 
     Example:
@@ -124,6 +130,7 @@ def check(
         class_axis=reference.class_axis(framework, class_axis),
         device=device,
         references=reference.references(framework, like, targets),
+        intended=reference.intended(but or {}),
         dtypes=dtypes or (_NUMPY_DTYPES if registry.backend_name(framework) == "numpy" else _DTYPES),
     )
     with ExitStack() as stack:
@@ -131,7 +138,7 @@ def check(
         kept = Path(out) if out else None
         path = kept or Path(stack.enter_context(tempfile.TemporaryDirectory())) / f"check{SUFFIX}"
         grade = Grade(require) if require else None
-        run = partial(_run, session, path, seed=seed, require=grade, expectations=accepted, watch=watch)
+        run = partial(_run, session, path, seed=seed, require=grade, strict=strict, expectations=accepted, watch=watch)
         if fail_fast and profile != "quick":
             # Most faults show on the quick problems in one dtype; a function that passes them gets the others.
             first = "float32" if "float32" in request.dtypes else request.dtypes[0]
@@ -154,6 +161,7 @@ def _run(
     *,
     seed: int,
     require: Grade | None,
+    strict: bool,
     expectations: Sequence[Expectation],
     fail_fast: bool,
     watch: Watch,
@@ -171,7 +179,7 @@ def _run(
     )
     summary = Summary(detection_power.known())
     accepted = Acceptance(expectations)
-    comparison = BaselineComparison(session.subjects.values(), session.compared, require, accepted)
+    comparison = BaselineComparison(session.subjects.values(), session.compared, require, accepted, strict=strict)
     stopped = False
     with Store.create(path, environment=harness_environment(), settings=settings) as store:
         problems = session.problems(profile, seed, dtypes)
@@ -195,6 +203,7 @@ def _run(
         groups=comparison.groups,
         below=comparison.below,
         excused=comparison.excused,
+        limits=comparison.limits,
         accepted=accepted,
         grades=_in_order(comparison.grades),
         reference_grades=_in_order(comparison.reference_grades),

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 
 from logitmus.cases import metamorphic
 from logitmus.cases.suite import suite
-from logitmus.core.errors import closest, suggest
+from logitmus.core.convention import FIELDS
+from logitmus.core.errors import LogitmusError, closest, suggest
 from logitmus.core.floats import Array, float_array
 from logitmus.core.problem import DEFAULT_REDUCTION, Problem, Reduction, TargetKind
 from logitmus.core.subject import Subject, SubjectId
@@ -71,14 +73,37 @@ def references(framework: str, like: str = "", targets: Sequence[str] = ()) -> d
     return found
 
 
-def with_reference(subject: Subject, reference: Subject, reduction: Reduction) -> Subject:
+class IntentionError(LogitmusError, ValueError):
+    """An intended difference that names no field or value of a convention, or that has an option of its own."""
+
+
+def intended(choices: Mapping[str, str]) -> Mapping[str, str]:
+    """The intended differences from a reference, checked: values of convention fields, by name.
+
+    Raises:
+        IntentionError: for an unknown field or value, or a field that has an option of its own.
+    """
+    for name, value in choices.items():
+        if name == "class_axis":
+            raise IntentionError("class_axis is no intended difference; use --class-axis (in Python: class_axis=)")
+        if name not in FIELDS:
+            raise IntentionError(f"no convention has a field {name!r}; {suggest(name, FIELDS)}")
+        if value not in FIELDS[name].values:
+            raise IntentionError(f"{name} has no value {value!r}; {suggest(value, FIELDS[name].values)}")
+    return dict(choices)
+
+
+def with_reference(
+    subject: Subject, reference: Subject, reduction: Reduction, *, intended: Mapping[str, str] = MappingProxyType({})
+) -> Subject:
     """`subject` with the convention, the precision and the documentation of `reference`.
 
     Args:
         reduction: what a `subject` without that parameter does with the rows (`reduction_of` measures it).
+        intended: values of convention fields that are intended to differ; see the function `intended`.
     """
     offer = subject.offer
-    chosen = {"class_axis": subject.convention.class_axis}
+    chosen = {**intended, "class_axis": subject.convention.class_axis}
     if not offer.reductions:
         offer = replace(offer, reductions=(reduction,))
         chosen["default_reduction"] = reduction

@@ -34,6 +34,7 @@ class CheckResult:
         require: the required grade, if any.
         groups: the findings that count against it, by cause, worst first, each with the smallest problem that shows it.
         excused: the findings that do not count (see `BaselineComparison`). accepted: the expectations of the user.
+        limits: how many problems it refused, by the kind of input that it does not take; these do not count.
         grades, reference_grades: the worst grade by dtype.
         below: by dtype, the smallest problem without a finding on which the required grade is not reached.
         problems, calls, seconds: how many problems the function got, the calls of all subjects, and the time.
@@ -51,6 +52,7 @@ class CheckResult:
     require: Grade | None
     groups: tuple[Group, ...]
     excused: tuple[Group, ...]
+    limits: Mapping[str, int] = field(default_factory=dict)
     accepted: Acceptance = field(default_factory=lambda: Acceptance(()), repr=False)
     grades: Mapping[str, Grade]
     reference_grades: Mapping[str, Grade]
@@ -80,6 +82,12 @@ class CheckResult:
         """The dtypes whose grade is below the required one."""
         required = self.require
         return tuple(d for d, grade in self.grades.items() if required is not None and grade.rank > required.rank)
+
+    @property
+    def intentions(self) -> dict[str, str]:
+        """The values of convention fields which, if intended (`but`), make differences from the reference conform."""
+        causes = [group.finding.cause for group in self.groups if not group.finding.alternatives]
+        return dict(cause.choice for cause in causes if cause.is_convention and cause.choice[0] != "class_axis")
 
     @property
     def unnamed(self) -> tuple[str, ...]:
@@ -127,6 +135,8 @@ class CheckResult:
             "grades": {dtype: grade.value for dtype, grade in self.grades.items()},
             "model_grades": {dtype: grade.value for dtype, grade in self.reference_grades.items()},
             "findings": [_as_dict(group) for group in self.groups],
+            "does_not_take": dict(self.limits),
+            "intentions": self.intentions,
             "excused": [_as_dict(group) for group in self.excused],
             "computes": {kind: explanation.as_dict() for kind, explanation in self.explanations.items()},
             "problems": self.problems,
@@ -157,6 +167,12 @@ def computes(result: CheckResult) -> Iterator[str]:
 def facts(result: CheckResult) -> Iterator[str]:
     """What was tested and what was not, and the findings that do not count."""
     yield from _examples_below(result)
+    if result.limits:
+        limits = "; ".join(f"{kind} ({wording.plural(n, 'problem')})" for kind, n in result.limits.items())
+        yield f"does not take: {limits}. It raises on all of them; --strict counts that as a finding"
+    if result.intentions:
+        options = " ".join(f"--but {field}={value}" for field, value in result.intentions.items())
+        yield f"if this is intended, check it with: {options}"
     for group in result.excused:
         reason = result.accepted.reason(group.finding)
         because = f"; accepted: {reason}" if reason else ""

@@ -239,7 +239,7 @@ def _check_together(
     problems = reference.problems(
         subjects.values(), compared=list(session.flagship.values()), profile=profile, seed=seed, dtypes=dtypes
     )
-    comparisons = {subject.id: BaselineComparison([subject], compared, None) for subject in subjects.values()}
+    comparisons = {subject.id: BaselineComparison([subject], compared, strict=True) for subject in subjects.values()}
     with Store.create(path, environment=harness_environment(), settings=settings) as store:
         for event in watch(engine.run(problems, session.specs, store, pool=lambda *_: session.workers)):
             for comparison in _concerned(event, comparisons, compared):

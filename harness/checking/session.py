@@ -41,6 +41,7 @@ class CheckRequest:
         names: its own names for the arguments, by ours.
         class_axis: where it gets its classes. device: "": the framework's first.
         references: the functions whose convention it must follow, as their backends declare them.
+        intended: values of convention fields that are intended to differ from the references.
         dtypes: of the logits.
     """
 
@@ -50,6 +51,7 @@ class CheckRequest:
     class_axis: str
     device: str
     references: References
+    intended: Mapping[str, str]
     dtypes: tuple[str, ...]
 
     @property
@@ -122,10 +124,10 @@ def start(request: CheckRequest, limits: Limits, *, compare: bool, isolated: boo
             f"{request.label} is a {type(function).__name__} that no worker can import; only functions that stand "
             "in a module under their own name can be isolated"
         )
-    remarks = []
+    remarks = [f"intended, and no difference: {field}={value}" for field, value in request.intended.items()]
     if name:
         try:
-            return _start(request, _in_worker(request, name), limits, compare=compare)
+            return _start(request, _in_worker(request, name), limits, compare=compare, remarks=remarks)
         except TargetError as error:
             if isinstance(function, str) or isolated:
                 raise
@@ -212,7 +214,10 @@ def _session(
     for subject in described:
         kind = subject.offer.targets
         judged = reference.with_reference(
-            subject, started.get(kind, request.references[kind]), reductions.get(subject.id, "mean")
+            subject,
+            started.get(kind, request.references[kind]),
+            reductions.get(subject.id, "mean"),
+            intended=request.intended,
         )
         dtypes = tuple(dtype for dtype in judged.offer.dtypes if dtype in request.dtypes)
         subjects[kind] = replace(judged, offer=replace(judged.offer, dtypes=dtypes))

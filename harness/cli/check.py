@@ -62,6 +62,17 @@ def check(
         Require | None,
         typer.Option(help="Minimum grade in every dtype; errors within this grade are not findings."),
     ] = None,
+    but: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD=VALUE",
+            help="Intended difference from the reference, e.g. mean_denominator=rows (see `logitmus conventions`); "
+            "repeatable.",
+        ),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Count kinds of input that the function does not take as findings.")
+    ] = False,
     device: Device = "cpu",
     dtype: DTypes = None,
     profile: Annotated[ProfileChoice, typer.Option(help="Test profile.")] = ProfileChoice.DEFAULT,
@@ -105,6 +116,8 @@ def check(
         targets=kinds,
         class_axis=class_axis or "",
         require=require.value if require else "",
+        but=dict(map(_choice, but or ())),
+        strict=strict,
         device=device,
         dtypes=dtype or (),
         options=named_options(option or ()),
@@ -128,6 +141,14 @@ def check(
     finally:  # even if standard output is closed (`| head`)
         _write(result, json, html)
     raise typer.Exit(Exit.OK if result.conforms else Exit.FINDINGS)
+
+
+def _choice(text: str) -> tuple[str, str]:
+    """The field and the value of a `--but`."""
+    field, equals, value = text.partition("=")
+    if not (field and equals and value):
+        raise typer.BadParameter(f"{text!r}: use FIELD=VALUE, e.g. mean_denominator=rows", param_hint="--but")
+    return field.strip(), value.strip()
 
 
 def _write(result: CheckResult, json: Path | None, html: Path | None) -> None:
