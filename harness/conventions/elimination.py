@@ -1,8 +1,30 @@
-"""Elimination: every observation rules out the conventions that do not predict it.
+"""Elimination: every observation rules out the conventions that do not predict it; what is left is the card.
 
-Plain problems come first and settle what everything depends on; then the other fields, a few at a time; hard numerics
-last. Where nothing that is left predicts an observation, some field contradicts itself, or the arithmetic is at fault:
-then nothing is ruled out, and the fields that the observation is about are blamed.
+A convention has two dozen fields, and their product is beyond counting. It need not be counted: one problem depends on
+few fields (`core.relevance`), and what is known links few fields at a time, so the conventions that are left are kept
+as small tables (`version_space`). Three things are hard.
+
+*An observation is noisy.* A number is no proof of a formula: the same convention gives other digits in another order of
+summation. So a convention predicts a number within a derived budget, and an observation has four readings (`fit`): it
+fits closely, it fits loosely, the convention predicts nothing, or the convention is refuted. Silence rules out nothing.
+
+*The order matters.* Whether the inputs are logits, whether losses are in bits, and whether a mean is returned decide
+what every number means. Ruling out other fields before these are settled blames the wrong one. So plain problems come
+first and settle the core; then the other fields, special values, and hard numerics last, where a fault of the
+arithmetic looks like a choice (an overflow looks like "infinite logits give NaN"). Of these only `overflowing_shift`
+may be read off hard numerics. Arithmetic coarser than the dtype is tried only if none of the plain problems contradicts
+it.
+
+*The truth may not be among the conventions.* Functions contradict themselves (a default that holds for one reduction
+alone), compute something else, or are wrong. Elimination then ends with nothing, and the last observation is not the
+culprit: it was merely the last. So an observation that refutes everything that is left rules out nothing. First all
+others are heard; then the fields on which its answer depends are opened again (`_blame`). If another value of a field
+explains it, that field contradicts itself, and both values are reported with the problem. If none does, the fields that
+are still unknown are reported as unexplained, and the known ones as contradicted for that problem. A rule of "garbage",
+which explains everything, is the last resort and never competes.
+
+Voting is no alternative. If the convention that explains most observations won, many ordinary problems would outvote
+the few on which a field depends, and each rare field would get a wrong value with confidence.
 """
 
 from __future__ import annotations
