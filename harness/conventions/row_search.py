@@ -70,7 +70,7 @@ _GRIDS: Final[Mapping[str, tuple[float, ...]]] = MappingProxyType(
 _COARSE: Final[Mapping[str, tuple[float, ...]]] = MappingProxyType(
     {
         **_GRIDS,
-        "s": _geometric(0.05, 20, 14),
+        "s": _geometric(0.05, 100, 18),
         "c": _geometric(1, 60, 9),
         "n": _geometric(0.1, 1e4, 10),
         "m": (-1, -0.5, -0.2, 0.1, 0.2, 0.35, 0.5, 1.0),
