@@ -179,7 +179,7 @@ def facts(result: CheckResult) -> Iterator[str]:
         yield f"not held against it: {group.finding.summary} ({wording.plural(group.count, 'result')}){because}"
     own_ids = [subject.id for subject in result.subjects.values()]
     for words, expectations in (
-        ("stale expectation, matched nothing", result.accepted.stale),
+        ("stale expectation, matched nothing", result.accepted.stale(own_ids)),
         ("expired expectation", result.accepted.expired),
     ):
         for expectation in expectations:

@@ -13,7 +13,7 @@ from rich.console import Console
 from logitmus.cli.exits import Exit, FailOn
 from logitmus.cli.options import EXPECTATIONS, STDOUT, Outputs
 from logitmus.cli.output import stdout
-from logitmus.core.events import BackendFailed, BackendReady, Event, RunFinished
+from logitmus.core.events import BackendFailed, BackendReady, Event, RunFinished, RunStarted
 from logitmus.core.finding import Finding, Severity
 from logitmus.reports.terminal import run
 from logitmus.results.detection_power import known
@@ -52,10 +52,12 @@ def deliver(
     summary = Summary(known(), accepted.count)
     missing: set[str] = set()
     ready: set[str] = set()
-    interrupted = False
+    interrupted = selected = False
     for event in events:
         summary.add(event)
         match event:
+            case RunStarted(settings=settings):
+                selected = bool(settings.families or settings.dtypes)
             case BackendReady():
                 ready.add(event.backend)
             case BackendFailed():
@@ -67,7 +69,7 @@ def deliver(
     written = _write(summary, outputs, store, partial(_why_ignored, accepted=accepted, fail_on=fail_on))
     if not (quiet or outputs.on_stdout):
         run.render(summary, stdout(), "RUN" if store is None else str(store.path))
-    _print_notes(accepted, written)
+    _print_notes(accepted, summary, written, selected=selected)
     if interrupted:
         return Exit.INTERRUPTED
     if missing.intersection(requested) or not ready:
@@ -120,13 +122,25 @@ def _measured(store: Store) -> Sequence[Claims]:
     return list(claims(store)) if probes(store) else ()
 
 
-def _print_notes(accepted: Acceptance, written: Iterable[Path]) -> None:
+def _print_notes(accepted: Acceptance, summary: Summary, written: Iterable[Path], *, selected: bool) -> None:
+    """Print which expectations were of use, and which files were written.
+
+    Args:
+        selected: only some of the problems were selected, so that an expectation may match the findings of others.
+    """
     console = Console(stderr=True)
     if accepted.expectations:
         count = accepted.accepted
         console.print(f"{count} result{'' if count == 1 else 's'} accepted by expectations", highlight=False)
-    for expectation in accepted.stale:
-        console.print(f"stale expectation (matches nothing): {expectation}", markup=False, highlight=False)
+    stale = accepted.stale(summary.requested_subjects())
+    for expectation in accepted.unmatched:
+        if expectation not in stale:
+            text = "expectation not tested (no subject of this run matches)"
+        elif selected:
+            text = "expectation not tested (matches no finding on the selected problems)"
+        else:
+            text = "stale expectation (matches nothing)"
+        console.print(f"{text}: {expectation}", markup=False, highlight=False)
     for expectation in accepted.expired:
         console.print(f"expired expectation (until {expectation.until}): {expectation}", markup=False, highlight=False)
     for path in written:

@@ -102,6 +102,7 @@ class Related:
             differ as the subject's own convention says, and `broken` ones differ by more than both budgets.
         share: the largest difference as a share of both budgets together, ulps: of two losses; of those that are
             broken, if there are any.
+        classes: the largest number of classes K among the compared problems: nothing is known beyond it.
         why: the causes of what is not kept. example: the problems (ids) of the worst pair that is broken.
     """
 
@@ -113,6 +114,7 @@ class Related:
     by_convention: int
     share: float
     ulps: float
+    classes: int = 0
     why: tuple[Cause, ...] = ()
     example: tuple[str, ...] = ()
 

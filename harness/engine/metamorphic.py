@@ -88,12 +88,13 @@ class RelationChecks:
 class _Pair:
     """The largest distance of two results: as a share of the sum of their budgets, and in ulps of the loss.
 
-    ulps is 0, too, where only the gradients violate the relation.
+    ulps is 0, too, where only the gradients violate the relation. classes: K of the problem.
     """
 
     share: float
     ulps: float
     identical: bool
+    classes: int
     coarse: bool = False
 
 
@@ -164,7 +165,7 @@ def _compared(first: dict[str, Assessment], second: dict[str, Assessment], image
         else:
             share = max(share, float(shares.max(initial=0.0)))
     coarse = any(side[name].coarse for side in (first, second) for name in names)
-    return _Pair(share, ulps, identical, coarse)
+    return _Pair(share, ulps, identical, image.problem.logits.shape[-1], coarse)
 
 
 def _places(first: Assessment, second: Assessment, image: Image) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
@@ -215,7 +216,7 @@ def _sums(tallies: dict[str, _Tally], parts: dict[str, Assessment], judgement: J
     with np.errstate(invalid="ignore"):
         distance = np.abs(totals - expected)
     share = np.where(np.isnan(distance), np.inf, distance / allowed)
-    pair = _Pair(float(share.max(initial=0.0)), 0.0, bool((distance == 0).all()), part.coarse)
+    pair = _Pair(float(share.max(initial=0.0)), 0.0, bool((distance == 0).all()), r.shape[-1], part.coarse)
     tallies.setdefault(GRADIENT_SUM, _Tally()).add(pair, (judgement,))
 
 
@@ -229,6 +230,7 @@ class _Tally:
     by_convention: int = 0
     share: float = 0.0
     ulps: float = 0.0
+    classes: int = 0
     why: set[Cause] = field(default_factory=set)
     example: tuple[str, ...] = ()
 
@@ -238,6 +240,7 @@ class _Tally:
             return
         self.pairs += 1
         self.identical += pair.identical
+        self.classes = max(self.classes, pair.classes)
         if pair.share > 1:
             causes, by_convention = _explanation(judgements, between)
             self.why |= causes
@@ -263,6 +266,7 @@ class _Tally:
             by_convention=self.by_convention,
             share=self.share,
             ulps=self.ulps,
+            classes=self.classes,
             why=tuple(sorted(self.why)),
             example=self.example,
         )

@@ -15,6 +15,7 @@ from logitmus.core.subject import Subject
 from logitmus.engine.added_problems import without_follow_ups
 from logitmus.execution.pool import Ask, Ready
 from logitmus.storage.store import Store, StoreError
+from logitmus.worker.environment import normalized
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,7 +170,8 @@ def missing_calls(store: Store) -> int:
 def versions(environment: Mapping[str, Any]) -> dict[str, str]:
     """The version of the interpreter and of every installed package."""
     python = environment.get("python", {}).get("version")
-    return {**environment.get("packages", {}), **({"python": python} if python else {})}
+    packages = {normalized(name): version for name, version in environment.get("packages", {}).items()}
+    return {**packages, **({"python": python} if python else {})}
 
 
 def _check_versions(store: Store, ready: Ready) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import datetime
 import tomllib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -127,9 +127,14 @@ class Acceptance:
         return self._accepted
 
     @property
-    def stale(self) -> tuple[Expectation, ...]:
-        """The expectations that no finding matched: remove them."""
+    def unmatched(self) -> tuple[Expectation, ...]:
+        """The expectations that no finding matched."""
         return tuple(e for e in self.expectations if e not in self._used)
+
+    def stale(self, subjects: Iterable[str]) -> tuple[Expectation, ...]:
+        """The expectations that no finding matched, though one of these subjects (ids) was tested: remove them."""
+        tested = list(subjects)
+        return tuple(e for e in self.unmatched if any(fnmatchcase(subject, e.subject) for subject in tested))
 
     @property
     def expired(self) -> tuple[Expectation, ...]:

@@ -81,10 +81,16 @@ def _how_closely(holding: Sequence[Related]) -> str:
     same = sum(relation.identical for relation in holding)
     functions = f"for {wording.plural(len(holding), 'function')}, " if len(holding) > 1 else ""
     if same == pairs:
-        return f"{functions}bitwise"
+        return f"{functions}bitwise{_range(holding)}"
     share, ulps = max(relation.share for relation in holding), max(relation.ulps for relation in holding)
     apart = f", {wording.amount(ulps)} ulps of the loss" if ulps else ""
-    return f"{functions}bitwise in {same} of {pairs} pairs, else within {_budgets(share)}{apart}"
+    return f"{functions}bitwise in {same} of {pairs} pairs, else within {_budgets(share)}{apart}{_range(holding)}"
+
+
+def _range(related: Sequence[Related]) -> str:
+    """Up to how many classes the relation was tested."""
+    classes = min(relation.classes for relation in related)
+    return f", tested up to K = {classes}" if classes else ""
 
 
 def _by_how_much(relation: Related) -> str:
@@ -131,7 +137,8 @@ def brief(related: Iterable[Related]) -> Iterator[str]:
             relation.share for relation in ordered if relation.relation in {holding.relation for holding in whole}
         )
         closely = f"within {_budgets(within)}" if within else "bitwise"
-        yield f"relations that hold between its results, {closely}: {'; '.join(view.says for view in whole)}"
+        tested = _range([relation for relation in ordered if relation.relation in {view.relation for view in whole}])
+        yield f"relations that hold between its results, {closely}{tested}: {'; '.join(view.says for view in whole)}"
     for relation in table(ordered):
         if relation not in whole:
             yield f"relation between its results: {relation.says}: {relation.words}"

@@ -23,6 +23,7 @@ from logitmus.core.subject import Subject
 from logitmus.engine.judge_batches import SupportsJudge
 from logitmus.judging.judge import Judge
 from logitmus.storage.store import Store
+from logitmus.worker.environment import normalized
 
 _Key = tuple[str, str, str, str]
 
@@ -333,6 +334,9 @@ def _environments(store: Store) -> dict[str, dict[str, str]]:
 def _facts(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for name, part in value.items():
         if isinstance(part, Mapping):
-            yield from _facts(part, "" if name == "packages" else f"{prefix}{name}.")
+            if name == "packages":  # files of older versions have the spelling of each release
+                yield from ((normalized(package), str(version)) for package, version in part.items())
+            else:
+                yield from _facts(part, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", str(part)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -57,14 +58,23 @@ def process_environment() -> dict[str, Any]:
 
 
 def packages() -> dict[str, str]:
-    """Every installed distribution with its exact version; of duplicates, the version that is imported."""
+    """Every installed distribution (its normalized name) with its exact version.
+
+    Where a distribution is installed twice, the version that is imported. Normalized as in PyPA's "Names and
+    normalization": a project's own spelling changes between releases (tensorflow-cpu, tensorflow_cpu).
+    """
     found: dict[str, str] = {}
     for distribution in metadata.distributions():
         headers = distribution.metadata  # every access reads and parses it anew
         name = headers["Name"]
         if name:  # a damaged installation may have none
-            found.setdefault(name, headers["Version"])
-    return dict(sorted(found.items(), key=lambda item: item[0].lower()))
+            found.setdefault(normalized(name), headers["Version"])
+    return dict(sorted(found.items()))
+
+
+def normalized(name: str) -> str:
+    """The normalized name of a distribution."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def flushes_subnormals() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,6 +118,6 @@ def _versions(found: Iterable[Claims], backends: Iterable[Event]) -> list[tuple[
         if isinstance(ready, BackendReady):
             names = {part for subject in ready.subjects for part in named.get(subject.backend, ())}
             packages = ready.environment.get("packages", {})
-            of = [f"{name} {version}" for name, version in packages.items() if name.split("_")[0] in names]
+            of = [f"{name} {version}" for name, version in packages.items() if re.split("[-_]", name)[0] in names]
             versions.append((ready.backend, ", ".join(of)))
     return versions

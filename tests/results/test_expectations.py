@@ -39,7 +39,7 @@ def test_an_expectation_covers_by_glob(tmp_path):
     assert accepted == [True, False, False]
     assert acceptance.accepted == 1
     assert acceptance.unaccepted(Severity.DIFFERENCE) == 2
-    assert acceptance.stale == ()
+    assert acceptance.stale(["torch:f@cpu"]) == ()
 
 
 def test_what_fits_an_accepted_cause_as_well_is_accepted(tmp_path):
@@ -59,12 +59,18 @@ def test_it_holds_to_its_last_day(tmp_path, until, holds):
     acceptance, accepted = judged(tmp_path, EXPECT + f"until = {until}\n", finding())
     assert accepted == [holds]
     assert bool(acceptance.expired) is not holds
-    assert acceptance.stale == ()
+    assert acceptance.stale(["torch:f@cpu"]) == ()
 
 
 def test_one_that_nothing_matches_is_stale(tmp_path):
     acceptance, _ = judged(tmp_path, EXPECT + EXPECT.replace("torch", "tensorflow"), finding())
-    assert [str(e) for e in acceptance.stale] == ["tensorflow:* · convention:*"]
+    assert [str(e) for e in acceptance.unmatched] == ["tensorflow:* · convention:*"]
+    assert acceptance.stale(["tensorflow:g@cpu", "torch:f@cpu"]) == acceptance.unmatched
+
+
+def test_an_expectation_whose_subjects_were_not_tested_is_not_stale(tmp_path):
+    acceptance, _ = judged(tmp_path, EXPECT + EXPECT.replace("torch", "tensorflow"), finding())
+    assert acceptance.stale(["torch:f@cpu"]) == ()
 
 
 def test_severities_below_the_limit_do_not_count(tmp_path):
