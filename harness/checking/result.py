@@ -195,11 +195,11 @@ def facts(result: CheckResult) -> Iterator[str]:
     raised = sum(group.count for group in result.groups if group.finding.cause.name == "raised")
     if len(offers) == 1 and raised > result.problems / 2:
         other = TargetKind.PROBABILITIES if offers[0].targets == TargetKind.LABELS else TargetKind.LABELS
-        yield f"it was asked with {offers[0].targets} alone; where it takes {other}: --targets {other}"
+        yield f"only {offers[0].targets} were tested; if it takes {other}, use --targets {other}"
     reasons = sorted(result.not_asked.items(), key=lambda item: (-item[1], item[0]))
     if reasons:
         listed = "; ".join(f"{reason} ({wording.plural(count, 'problem')})" for reason, count in reasons)
-        yield f"not asked: {listed}"
+        yield f"not tested: {listed}"
     yield from metamorphic.brief(related for related in result.summary.related if related.subject in own_ids)
     explored = exploration.of(result.summary.explored, set(own_ids))
     yield from exploration.lines(explored)

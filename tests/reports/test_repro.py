@@ -231,7 +231,14 @@ def test_a_function_of_ones_own(cause: str, tmp_path: Path) -> None:
     file.write_text(faulty(FAULTS[cause]))
     limits = replace(check.reference.LIMITS, compile_seconds=1.5, call_seconds=1.0, give_up_after=2)
     result = check.check(
-        f"{file}:loss", "numpy", like="numpy:textbook", dtypes=["float32"], profile="quick", out=run, limits=limits
+        f"{file}:loss",
+        "numpy",
+        like="numpy:textbook",
+        strict=True,
+        dtypes=["float32"],
+        profile="quick",
+        out=run,
+        limits=limits,
     )
     with Store.open(run) as store:
         examined = [event for event in judge_run(store) if isinstance(event, Examined)]
