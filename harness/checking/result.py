@@ -241,7 +241,7 @@ def _examples_below(result: CheckResult) -> Iterator[str]:
     for dtype in result.short:
         if dtype in result.below:
             problem, judgement = result.below[dtype].problem, result.below[dtype].judgement
-            seen = f"grade {judgement.grade.value if judgement.grade else '?'}, up to {judgement.ulps:.3g} ulps"
+            seen = f"grade {judgement.grade.value if judgement.grade else '?'}, up to {wording.ulps(judgement.ulps)}"
             yield f"not {result.require} in {dtype}, e.g. {wording.question(problem, None)}: {seen}"
 
 

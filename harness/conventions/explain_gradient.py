@@ -26,19 +26,19 @@ class GradientReading:
 
     Attributes:
         changes: the field that differs from the portable convention, with its value; empty: none does.
-        misread: a name of `gradient_variants.VARIANTS`; "": the gradient belongs to its loss.
+        variant: a name of `gradient_variants.VARIANTS`; "": the gradient belongs to its loss.
         reduction: how the rows are reduced.
     """
 
     changes: tuple[tuple[str, str], ...]
-    misread: str
+    variant: str
     reduction: str
 
     @property
     def cause(self) -> Cause | None:
         """The cause that a finding would have, for example `gradient_of:smoothing=dropped`; None: it is right."""
-        if self.misread:
-            return Cause.of("gradient", self.misread)
+        if self.variant:
+            return Cause.of("gradient", self.variant)
         return Cause.of_choice("gradient_of", *self.changes[0]) if self.changes else None
 
 
@@ -79,8 +79,8 @@ def gradient_readings(
                 seen.add(question.key)
                 if _is_gradient(given, question):
                     yield GradientReading((change.key,), "", reduction)
-        for name, misread in VARIANTS.items():
-            if any(_is_gradient(given, question) for question in misread(portable, shaped)):
+        for name, variant in VARIANTS.items():
+            if any(_is_gradient(given, question) for question in variant(portable, shaped)):
                 yield GradientReading((), name, reduction)
 
 

@@ -83,7 +83,7 @@ def _how_closely(holding: Sequence[Related]) -> str:
     if same == pairs:
         return f"{functions}bitwise{_range(holding)}"
     share, ulps = max(relation.share for relation in holding), max(relation.ulps for relation in holding)
-    apart = f", {wording.amount(ulps)} ulps of the loss" if ulps else ""
+    apart = f", {wording.ulps(ulps)} of the loss" if ulps else ""
     return f"{functions}bitwise in {same} of {pairs} pairs, else within {_budgets(share)}{apart}{_range(holding)}"
 
 
@@ -94,7 +94,7 @@ def _range(related: Sequence[Related]) -> str:
 
 
 def _by_how_much(relation: Related) -> str:
-    apart = f"by up to {wording.amount(relation.ulps)} ulps of the loss" if relation.ulps else "in the gradient alone"
+    apart = f"by up to {wording.ulps(relation.ulps)} of the loss" if relation.ulps else "in the gradient alone"
     example = f", e.g. problems {' and '.join(relation.example)}" if relation.example else ""
     return f"{apart} ({_why(relation)}{example})"
 
@@ -159,7 +159,7 @@ def _cell(related: Related | None) -> str:
     if related is None:
         return ""
     if related.broken:
-        return f"violated, {wording.amount(related.ulps)} ulps" if related.ulps else "violated"
+        return f"violated, {wording.ulps(related.ulps)}" if related.ulps else "violated"
     if related.by_convention == related.pairs:
         return "differs by convention"
     return f"{wording.amount(related.share)}x" if related.share else "bitwise"

@@ -200,7 +200,7 @@ def measure(finding: Finding) -> str:
     infinite = float("inf")
     measures = []
     if finding.ulps is not None:
-        measures.append("infinitely many ulps" if finding.ulps == infinite else f"{amount(finding.ulps)} ulps")
+        measures.append("infinitely many ulps" if finding.ulps == infinite else ulps(finding.ulps))
     if finding.share is not None:
         measures.append("infinite error" if finding.share == infinite else budgets(finding.share))
     return ", ".join(measures)
@@ -216,6 +216,12 @@ def amount(value: float) -> str:
     if value == float("inf"):
         return "infinite"
     return f"{float(f'{value:.3g}'):,.0f}" if 1e3 <= value < 1e6 else f"{value:.3g}"
+
+
+def ulps(value: float) -> str:
+    """A distance in units in the last place, with its unit."""
+    number = amount(value)
+    return f"{number} ulp" if number == "1" else f"{number} ulps"
 
 
 def finite(value: float | None) -> float | str | None:

@@ -115,7 +115,7 @@ def _parts(subject: str) -> tuple[str, int, list[str], str]:
 def _cell(subject: str, family: str, cell: Cell) -> dict[str, str]:
     counts = ", ".join(f"{n:,} {verdict.value}" for verdict, n in sorted(cell.counts.items()) if n) or "not run"
     graded = cell.letter not in ("ok", "?", ".")
-    worst = f"; worst {wording.budgets(cell.share)}, {wording.amount(cell.ulps)} ulps" if graded else ""
+    worst = f"; worst {wording.budgets(cell.share)}, {wording.ulps(cell.ulps)}" if graded else ""
     grade = f"grade {cell.letter}, " if graded else ""
     return {
         "family": family,
