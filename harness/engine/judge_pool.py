@@ -2,11 +2,12 @@
 
 Judging costs as much as the calls of many a framework, and the engine has workers to serve. The messages on a pipe are
 MessagePack (floats as their bits) after a length: lists of `JudgeRequest` in, lists of `Judgements` out. If
-a process dies, the engine judges its requests itself: nothing is lost but time.
+a process dies, the engine logs a warning and judges its requests itself: nothing is lost but time.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 import subprocess
@@ -34,6 +35,7 @@ from logitmus.engine.judge_batches import (
 from logitmus.engine.malloc import keep_freed_memory
 from logitmus.storage.store import Store
 
+_LOG: Final = logging.getLogger(__name__)
 _LENGTH: Final = struct.Struct("<Q")
 _LONGEST: Final = 1 << 30
 _AHEAD: Final = 2  # batches sent to a process: the current batch, and the next, so that it does not wait
@@ -186,7 +188,7 @@ class _JudgeProcess:
     def __init__(self, path: Path, news: threading.Condition) -> None:
         self.sent: deque[Sequence[JudgeRequest]] = deque()
         self.received: deque[list[Judgements]] = deque()
-        self.gone = False
+        self._gone = self._closed = False
         self._news = news
         single_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self._process = subprocess.Popen(
@@ -208,10 +210,11 @@ class _JudgeProcess:
         if not self.gone and self._process.stdin is not None:
             try:
                 _send(self._process.stdin, msgspec.msgpack.encode(requests))
-            except OSError:
-                self.gone = True
+            except OSError as error:
+                self._lose(f"{type(error).__name__}: {error}")
 
     def close(self) -> None:
+        self._closed = True
         self._process.kill()
         self._process.wait()
         self._reader.join()
@@ -220,18 +223,31 @@ class _JudgeProcess:
                 with suppress(BrokenPipeError):
                     pipe.close()
 
+    @property
+    def gone(self) -> bool:
+        """Whether no more judgements will arrive."""
+        return self._gone
+
+    def _lose(self, reason: str) -> None:
+        if not (self._gone or self._closed):
+            _LOG.warning(
+                "a judge process was lost (%s); its results are judged in this process, which is slower", reason
+            )
+        self._gone = True
+
     def _read(self) -> None:
         decoder = msgspec.msgpack.Decoder(list[Judgements], dec_hook=_cause)
         stream = self._process.stdout
         while stream is not None:
+            judgements, reason = None, "it ended"
             try:
                 frame = _receive(stream)
                 judgements = None if frame is None else decoder.decode(frame)
-            except (OSError, ValueError, msgspec.MsgspecError):
-                judgements = None
+            except (OSError, ValueError, msgspec.MsgspecError) as error:
+                reason = f"{type(error).__name__}: {error}"
             with self._news:
                 if judgements is None:
-                    self.gone = True
+                    self._lose(reason)
                 else:
                     self.received.append(judgements)
                 self._news.notify()

@@ -88,8 +88,16 @@ def test_the_judge_in_a_process_of_its_own_says_the_same(tmp_path) -> None:
     assert beside == here
 
 
+def test_a_judge_process_sends_findings(tmp_path, caplog) -> None:
+    """None is lost: a judgement that cannot be encoded or decoded would end the process."""
+    with Store.create(tmp_path / "beside") as store:
+        judged = _judged(store)
+    assert any(judgement.findings for _, judgement in judged)
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("program", ["import sys; sys.exit(3)", "import sys; sys.stdin.read(1); print('what?' * 9)"])
-def test_a_judge_process_that_dies_or_talks_nonsense_loses_nothing(tmp_path, monkeypatch, program: str) -> None:
+def test_a_lost_judge_process_is_reported_and_loses_nothing(tmp_path, monkeypatch, caplog, program: str) -> None:
     with Store.create(tmp_path / "here") as store:
         here = _judged(store, judge=Judge())
     start = judge_pool.subprocess.Popen
@@ -100,6 +108,7 @@ def test_a_judge_process_that_dies_or_talks_nonsense_loses_nothing(tmp_path, mon
     )
     with Store.create(tmp_path / "alone") as store:
         assert _judged(store) == here
+    assert "a judge process was lost" in caplog.text
 
 
 def test_the_processes_end_with_their_owner(tmp_path, monkeypatch) -> None:
