@@ -1,4 +1,4 @@
-"""Summary of a run on a terminal: matrix, findings, totals."""
+"""Summary of a run on a terminal: the verdict, the findings worst first, the matrix, the totals."""
 
 from __future__ import annotations
 
@@ -39,13 +39,18 @@ _BRIEF = ("affects", "found_in", "impact", "cause", "accepted")  # the fields of
 
 
 def render(summary: Summary, console: Console, run: str = "RUN") -> None:
-    """Print the matrix, the findings worst first, and the totals; `run` is the name of the run's file."""
+    """Print the verdict, the findings worst first, the matrix and the totals; `run` is the name of the run's file.
+
+    On a terminal the end is what stays in view, and the first lines are what a log shows: both hold the verdict.
+    """
     _failed(summary, console)
     if summary.calls:
-        _matrix(summary, console)
+        console.print(Text(summary.headline(), style="bold"))
         _findings(summary, console, run)
         _relations(summary, console)
         _explored(summary, console)
+        _matrix(summary, console)
+        console.print()
     _totals(summary, console)
 
 
