@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 
 _SLOW = ("long", "frameworks", "browser")
+# Run by `pytest -m MARK` only: what happens to be installed, and minutes of work before a release.
+_ON_REQUEST = ("packages", "release")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items.sort(key=_when)
-    if "packages" not in config.getoption("markexpr"):  # what is found there depends on what happens to be installed
-        left_out = [item for item in items if item.get_closest_marker("packages")]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+    deselected = [mark for mark in _ON_REQUEST if mark not in config.getoption("markexpr")]
+    left_out = [item for item in items if any(map(item.get_closest_marker, deselected))]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 def _when(item: pytest.Item) -> tuple[bool, bool]:

@@ -17,6 +17,9 @@ def selftest(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="List every planted function with its result.")] = False,
     list_only: Annotated[bool, typer.Option("--list", help="List the planted functions, and run nothing.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Quick problems only: a third of the time; the score is not stored.")
+    ] = False,
     seed: Annotated[int, typer.Option(metavar="N", help="Random seed.")] = 0,
     json: Json = None,
 ) -> None:
@@ -34,10 +37,10 @@ def selftest(
         for function in planted.chosen(names or ()):
             typer.echo(f"{function.framework}:{function.name}  {function.kind}  {function.incident}")
         return
-    score = planted.selftest(seed=seed, only=names or (), watch=shown)
+    score = planted.selftest(seed=seed, only=names or (), thorough=not quick, watch=shown)
     if json != STDOUT:
         report.render(score, stdout(), every=every)
-    if not names and seed == 0:
+    if not (names or quick) and seed == 0:
         try:
             detection_power.keep(score.power)
         except OSError as error:

@@ -217,16 +217,37 @@ def test_a_few_by_name(cli, cache: Path) -> None:
 
 # Known weaknesses: the cause that is named is not that of the fault (docs/accuracy.md, section 4).
 MISNAMED_FAULTS = {"torch:mean_in_bfloat16", "torch:cached_by_shape"}
+# Found on the default problems only: their faults show in one dtype, or on many classes or rows.
+NOT_QUICK = {
+    *("numpy:always_float32", "numpy:ignore_index_dropped", "numpy:ignores_ignore_index", "numpy:labels_of_32_bits"),
+    *("numpy:ignoring_class_0_is_forgotten", "numpy:leaves_out_one_hot_rows", "numpy:returns_halves_in_float32"),
+    *("numpy:sums_by_default", "numpy:without_64_bits", "torch:always_float32", "torch:backward_in_place"),
+    *("torch:gradient_saved_in_forward", "torch:labels_of_32_bits", "torch:refuses_float64_or_half"),
+    *("torch:returns_halves_in_float32", "torch:sums_by_default"),
+}
+
+
+def assert_good(power: Power, *, named: float) -> None:
+    """Faults are named, or honestly unexplained; there is no false alarm; and every card is right."""
+    assert not power.alarms
+    assert not power.wrong_cards
+    assert not power.remarks
+    assert set(power.misnamed) <= MISNAMED_FAULTS
+    counts = power.kinds.values()
+    assert sum(kind.named for kind in counts) >= named * sum(kind.found for kind in counts)
 
 
 @pytest.mark.long
 @pytest.mark.frameworks
 @pytest.mark.parametrize("framework", ["numpy", "torch"])
-def test_every_planted_fault_is_found_and_named_or_honestly_unexplained_and_every_card_is_right(framework: str) -> None:
-    power = selftest.selftest(only=[f"{framework}:*"]).power
+def test_the_quick_problems_find_almost_every_planted_fault(framework: str) -> None:
+    power = selftest.selftest(only=[f"{framework}:*"], thorough=False).power
+    assert_good(power, named=0.8)
+    assert set(power.missed) <= NOT_QUICK
+
+
+@pytest.mark.release
+def test_every_planted_fault_is_found() -> None:
+    power = selftest.selftest().power
+    assert_good(power, named=0.85)
     assert not power.missed
-    assert not power.alarms
-    assert not power.wrong_cards
-    assert not power.remarks
-    assert set(power.misnamed) <= MISNAMED_FAULTS
-    assert {kind for kind, counts in power.kinds.items() if counts.named * 2 < counts.planted} == set()
