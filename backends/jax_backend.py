@@ -169,6 +169,8 @@ _HELPERS = {
     "one_hot": "jax.nn.one_hot({targets}, K)",
     "softmax": "jax.nn.softmax({logits})",
     "log_softmax": "jax.nn.log_softmax({logits})",
+    "normalize": "({logits} / jnp.sum({logits}, axis=-1, keepdims=True))",
+    "clip": "jnp.clip({logits}, {low}, 1 - {low})",
     "log": "jnp.log({logits})",
     "exp": "jnp.exp({logits})",
     "classes_last": "jnp.moveaxis({logits}, 1, -1)",

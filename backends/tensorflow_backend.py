@@ -212,6 +212,8 @@ _HELPERS = {
     "one_hot": "tf.one_hot({targets}, K)",
     "softmax": "tf.nn.softmax({logits})",
     "log_softmax": "tf.nn.log_softmax({logits})",
+    "normalize": "({logits} / tf.reduce_sum({logits}, axis=-1, keepdims=True))",
+    "clip": "tf.clip_by_value({logits}, {low}, 1 - {low})",
     "log": "tf.math.log({logits})",
     "exp": "tf.exp({logits})",
     "classes_last": "tf.experimental.numpy.moveaxis({logits}, 1, -1)",

@@ -214,6 +214,8 @@ _HELPERS = {
     "one_hot": "torch.nn.functional.one_hot({targets}, K).to(logits.dtype)",
     "softmax": "{logits}.softmax(dim=1)",
     "log_softmax": "{logits}.log_softmax(dim=1)",
+    "normalize": "({logits} / {logits}.sum(dim=1, keepdim=True))",
+    "clip": "{logits}.clamp({low}, 1 - {low})",
     "log": "{logits}.log()",
     "exp": "{logits}.exp()",
     "classes_last": "{logits}.movedim(1, -1)",

@@ -33,7 +33,8 @@ class BaselineComparison:
         below: by dtype, the smallest problem without a finding on which the required grade is not reached.
         grades, reference_grades: the worst grade by dtype.
         limits: how many problems of each kind of input the function refused, of the kinds that it does not take.
-        problems: how many problems the function got. not_asked: how many it did not get, by reason.
+        problems: how many problems the function got. raised: on how many it raised.
+        not_asked: how many problems it did not get, by reason.
 
     Args:
         subjects: what is checked.
@@ -66,7 +67,7 @@ class BaselineComparison:
         self._reference_does: dict[str, set[_Key]] = {}
         self.grades: dict[str, Grade] = {}
         self.reference_grades: dict[str, Grade] = {}
-        self.problems = 0
+        self.problems = self.raised = 0
         self.below: dict[str, Judged] = {}
         self.answered = False
         self.not_asked: Counter[str] = Counter()
@@ -134,6 +135,7 @@ class BaselineComparison:
             answered = _answers(event.judgement)
             self.answered |= answered
             refused = any(map(is_refusal, event.judgement.findings))
+            self.raised += refused
             self._refusals[subject].add(event.problem, answered=answered, refused=refused)
             _grade(self.grades, event.judgement)
             if not reference:

@@ -23,7 +23,7 @@ from logitmus.checking.baseline import BaselineComparison
 from logitmus.checking.explanation import explanations
 from logitmus.checking.result import CheckResult
 from logitmus.checking.session import CheckRequest, CheckSession, start
-from logitmus.core.events import Event
+from logitmus.core.events import Event, RunFinished
 from logitmus.core.finding import Grade, Kind
 from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.problem import TargetKind
@@ -186,13 +186,13 @@ def _run(
         events = engine.run(problems, session.specs, store, pool=lambda *_: session.workers, enough=lambda: stopped)
         for event in watch(events):
             summary.add(event)
-            if comparison.add(event) and fail_fast and not stopped:
+            if comparison.add(event) and fail_fast and not (stopped or isinstance(event, RunFinished)):
                 session.workers.halt()
                 stopped = True
     if summary.finished is not None and summary.finished.interrupted:
         raise KeyboardInterrupt
     remarks = session.remarks
-    if comparison.problems and not comparison.answered:
+    if comparison.problems and comparison.raised == comparison.problems:
         framework = next(iter(session.subjects.values())).backend
         remarks += (f"it raises on every call with arrays of {framework}: is it another framework's (-f)?",)
     return CheckResult(

@@ -87,8 +87,9 @@ class Usage:
             ("reduction=mean"), or by a choice of the convention that an argument makes ("inputs=logits":
             "from_logits=True"), for which the backend has another function ("NAME.from_logits") or variant.
         statements: by choice, what is written before the call.
-        helpers: expressions for "one_hot" (of {targets}), "softmax", "log_softmax", "log", "exp", "classes_last" and
-            "classes_1" (of {logits}: the classes moved from axis 1 to the last, and back).
+        helpers: expressions for "one_hot" (of {targets}), "softmax", "log_softmax", "log", "exp", "normalize" (by the
+            sum over the classes), "clip" (to {low} and 1 - {low}), "classes_last" and "classes_1" (of {logits}: the
+            classes moved from axis 1 to the last, and back).
     """
 
     call: str = ""

@@ -234,7 +234,11 @@ def _made(
     ):
         draft.targets = _helper(turn.usage, f"classes_{theirs.class_axis}", logits=draft.targets)
     if transform is not None:
-        changed = changed.but(logits=_transformed(changed, transform))
+        changed = changed.but(logits=_transformed(changed, transform, question))
+        if transform == _LOG and question.probability_scale == "before_clip":
+            logits = _helper(turn.usage, "normalize", logits=logits)
+        if transform == _LOG and question.clip is not None:
+            logits = _helper(turn.usage, "clip", logits=logits, low=source.convention.probability_clip)
         logits = _helper(turn.usage, transform, logits=logits)
     return Translated(
         subject=turn.subject,
@@ -265,10 +269,15 @@ def _is_one_hot(problem: Problem) -> bool:
     return bool(((q == 0) | (q == 1)).all() and (q.sum(axis=-1) == 1).all())
 
 
-def _transformed(problem: Problem, transform: str) -> Array:
+def _transformed(problem: Problem, transform: str, question: Question) -> Array:
+    """The logits after a transform; before a logarithm, probabilities are scaled and clipped as the source does it."""
     x = problem.logits.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         if transform == _LOG:
+            if question.probability_scale == "before_clip":
+                x = x / x.sum(axis=-1, keepdims=True)
+            if question.clip is not None:
+                x = np.clip(x, *question.clip)
             return float_array(np.log(x), problem.dtype)
         if transform == "exp":
             return float_array(np.exp(x), problem.dtype)

@@ -348,29 +348,48 @@ def test_optax_to_torch_takes_its_probabilities() -> None:
     assert found.after == ('loss = torch.nn.functional.cross_entropy(logits, targets, reduction="none")',)
 
 
-def run_keras(code: tuple[str, ...]) -> float:
-    """The number that the code told gives for the plain call."""
+def test_probabilities_are_clipped_as_the_source_clips_them() -> None:
+    found = declared(KERAS, TORCH)
+    assert found.after == ("loss = torch.nn.functional.cross_entropy(logits.clamp(1e-7, 1 - 1e-7).log(), targets)",)
+    assert declared("keras.losses.CategoricalCrossentropy", "torch:cross_entropy.probabilities").after == (
+        "loss = torch.nn.functional.cross_entropy("
+        "(logits / logits.sum(dim=1, keepdim=True)).clamp(1e-7, 1 - 1e-7).log(), targets)",
+    )
+
+
+@pytest.mark.frameworks
+def test_the_code_for_clipped_probabilities_agrees_at_a_probability_of_0() -> None:
+    found = declared(KERAS, TORCH)
+    arrays = ([[0.0, 0.5, 0.5]], [0])
+    assert run_torch(*found.after, arrays=arrays) == pytest.approx(16.118095)
+    assert run_keras((found.before,), arrays=arrays) == pytest.approx(16.118095)
+
+
+Arrays = tuple[list[list[float]], list[int]]
+PLAIN_CALL: Arrays = (plain_call("labels").logits.tolist(), plain_call("labels").targets.tolist())
+
+
+def run_keras(code: tuple[str, ...], *, arrays: Arrays = PLAIN_CALL) -> float:
+    """The loss of these arrays by the printed code."""
     (line,) = code
     return _run(
+        arrays,
         "import os; os.environ['KERAS_BACKEND'] = 'tensorflow'; import keras, tensorflow as tf",
         "logits, targets = tf.constant(x), tf.constant(t)",
         line,
     )
 
 
-def run_torch(line: str) -> float:
-    return _run("import torch", "logits, targets = torch.tensor(x), torch.tensor(t)", line)
+def run_torch(line: str, *, arrays: Arrays = PLAIN_CALL) -> float:
+    return _run(arrays, "import torch", "logits, targets = torch.tensor(x), torch.tensor(t)", line)
 
 
-def _run(*lines: str) -> float:
+def _run(arrays: Arrays, *lines: str) -> float:
     import subprocess
 
-    plain = plain_call("labels")
-    arrays = (
-        "import numpy as np",
-        f"x, t = np.array({plain.logits.tolist()}, np.float32), np.array({plain.targets.tolist()})",
-    )
-    code = "\n".join([*arrays, *lines, "print(f'{float(loss):.6f}')"])
+    logits, targets = arrays
+    head = ("import numpy as np", f"x, t = np.array({logits}, np.float32), np.array({targets})")
+    code = "\n".join([*head, *lines, "print(f'{float(loss):.6f}')"])
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     return float(ran.stdout)
