@@ -206,8 +206,12 @@ def _answers(judgement: Judgement) -> bool:
 
 
 def _grade(grades: dict[str, Grade], judgement: Judgement) -> None:
-    """Keep the worst grade of the accuracy; other errors have findings of other kinds."""
+    """Keep the worst grade of the accuracy; a wrong gradient is F, and other errors have findings of other kinds."""
     grade = judgement.grade
     kinds = {finding.kind for finding in judgement.findings if finding.cause != "negative_zero"}
-    if grade not in (None, Grade.COARSE) and (not kinds or Kind.ACCURACY in kinds):
+    if any(f.cause.name == "gradient" and f.severity is not Severity.NOTE for f in judgement.findings):
+        grade = Grade.F
+    elif kinds and Kind.ACCURACY not in kinds:
+        return
+    if grade not in (None, Grade.COARSE):
         grades[judgement.dtype] = max(grades.get(judgement.dtype, grade), grade, key=lambda each: each.rank)

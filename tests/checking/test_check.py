@@ -213,6 +213,21 @@ def test_the_grade_that_is_required() -> None:
     assert "separate_logsumexp" not in kept(check(formed_and_subtracted, **SETTINGS, require="C"))
 
 
+def test_a_wrong_gradient_is_graded_f() -> None:
+    def negated(logits, labels, reduction="none"):
+        d = logits - logits.max(axis=-1, keepdims=True)
+        p = np.exp(d) / np.exp(d).sum(axis=-1, keepdims=True)
+        at = labels[..., None].astype(int)
+        rows = -np.log(np.take_along_axis(p, at, axis=-1))[..., 0]
+        hot = np.zeros_like(p)
+        np.put_along_axis(hot, at, 1, axis=-1)
+        return rows, hot - p
+
+    result = check(negated, **{**SETTINGS, "like": "torch:cross_entropy"}, compare=False)
+    assert "gradient:negated" in causes(result)
+    assert result.grades["float32"] is Grade.F
+
+
 def test_a_grade_that_is_missed_is_named(losses: Path) -> None:
     result = check(f"{losses}:right", **SETTINGS, require="A")
     assert not result.conforms
