@@ -115,7 +115,7 @@ def test_what_was_not_asked_is_open_and_says_why(tmp_path: Path) -> None:
 
 
 def test_mistakes_are_told(tmp_path: Path, store: Store) -> None:
-    with Store.create(tmp_path / "empty") as empty, pytest.raises(StoreError, match=f"family {FAMILY}. Make one"):
+    with Store.create(tmp_path / "empty") as empty, pytest.raises(StoreError, match=f"family {FAMILY}. Make a run"):
         list(claims(empty))
     with pytest.raises(ClaimsError, match="did you mean 'mean_denominator'"):
         known_field("mean_denomniator")
