@@ -83,7 +83,7 @@ def check(
         require: the grade that every dtype must reach, "A", "B+", "B" or "C": numbers within it do not count against
             the function, all others do. "": all findings of the judge count (a weak sum is only a note).
         but: what is intended to differ from the reference: values of convention fields, by name, such as
-            {"mean_denominator": "rows"} (`logitmus conventions` lists them).
+            {"mean_denominator": "rows"} (docs/conventions.md; `CheckResult.intentions` holds those that would apply).
         strict: count exceptions on kinds of input that the function does not take at all (an empty batch, float64
             logits, ...); otherwise they are only listed, in `CheckResult.limits`.
         device: one of the framework's devices; "": its first, the CPU.

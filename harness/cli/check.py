@@ -66,8 +66,8 @@ def check(
         list[str] | None,
         typer.Option(
             metavar="FIELD=VALUE",
-            help="Intended difference from the reference, e.g. mean_denominator=rows (see `logitmus conventions`); "
-            "repeatable.",
+            help="Intended difference from the reference, e.g. mean_denominator=rows; a check prints those that "
+            "would apply. Repeatable.",
         ),
     ] = None,
     strict: Annotated[
