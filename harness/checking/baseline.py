@@ -33,8 +33,8 @@ class BaselineComparison:
         below: by dtype, the smallest problem without a finding on which the required grade is not reached.
         grades, reference_grades: the worst grade by dtype.
         limits: how many problems of each kind of input the function refused, of the kinds that it does not take.
-        problems: how many problems the function got. raised: on how many it raised.
-        not_asked: how many problems it did not get, by reason.
+        only_raises: whether every finding is about an exception: there was no crash, no hang and nothing unreadable.
+        problems: how many problems the function got. not_asked: how many it did not get, by reason.
 
     Args:
         subjects: what is checked.
@@ -67,9 +67,10 @@ class BaselineComparison:
         self._reference_does: dict[str, set[_Key]] = {}
         self.grades: dict[str, Grade] = {}
         self.reference_grades: dict[str, Grade] = {}
-        self.problems = self.raised = 0
+        self.problems = 0
         self.below: dict[str, Judged] = {}
         self.answered = False
+        self.only_raises = True
         self.not_asked: Counter[str] = Counter()
 
     def add(self, event: Event) -> bool:
@@ -135,7 +136,7 @@ class BaselineComparison:
             answered = _answers(event.judgement)
             self.answered |= answered
             refused = any(map(is_refusal, event.judgement.findings))
-            self.raised += refused
+            self.only_raises &= all(map(is_refusal, event.judgement.findings))
             self._refusals[subject].add(event.problem, answered=answered, refused=refused)
             _grade(self.grades, event.judgement)
             if not reference:

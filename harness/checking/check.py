@@ -192,7 +192,7 @@ def _run(
     if summary.finished is not None and summary.finished.interrupted:
         raise KeyboardInterrupt
     remarks = session.remarks
-    if comparison.problems and comparison.raised == comparison.problems:
+    if comparison.problems and comparison.only_raises and not comparison.answered:
         framework = next(iter(session.subjects.values())).backend
         remarks += (f"it raises on every call with arrays of {framework}: is it another framework's (-f)?",)
     return CheckResult(
