@@ -137,7 +137,7 @@ class BaselineComparison:
             self.answered |= answered
             refused = any(map(is_refusal, event.judgement.findings))
             self.only_raises &= all(map(is_refusal, event.judgement.findings))
-            self._refusals[subject].add(event.problem, answered=answered, refused=refused)
+            self._refusals[subject].add(event.problem, answered=answered or _responds(event), refused=refused)
             _grade(self.grades, event.judgement)
             if not reference:
                 found |= self._count(event, _NONE)
@@ -204,6 +204,12 @@ def _answers(judgement: Judgement) -> bool:
     """Whether the function returned numbers."""
     raised = any(f.cause.name == "raised" or refuses_by_convention(f) for f in judgement.findings)
     return judgement.grade is not None and not raised
+
+
+def _responds(event: Judged) -> bool:
+    """Whether the function did anything but raise; where labels are invalid, an exception may be what is right."""
+    findings = event.judgement.findings
+    return any(not is_refusal(finding) for finding in findings) or (not findings and event.problem.has_valid_labels)
 
 
 def _grade(grades: dict[str, Grade], judgement: Judgement) -> None:

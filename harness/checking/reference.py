@@ -101,10 +101,18 @@ def with_reference(
     Args:
         reduction: what a `subject` without that parameter does with the rows (`reduction_of` measures it).
         intended: values of convention fields that are intended to differ; see the function `intended`.
+
+    Raises:
+        IntentionError: for an intended reduction that is not the one of a `subject` without that parameter.
     """
     offer = subject.offer
     chosen = {**intended, "class_axis": subject.convention.class_axis}
     if not offer.reductions:
+        if intended.get("default_reduction", reduction) != reduction:
+            raise IntentionError(
+                f"default_reduction={intended['default_reduction']} is intended, but the function has no reduction "
+                f"parameter, and the measured reduction is {reduction!r}"
+            )
         offer = replace(offer, reductions=(reduction,))
         chosen["default_reduction"] = reduction
     return replace(

@@ -8,10 +8,19 @@ every problem of that kind; an exception on an ordinary batch, or on some proble
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from logitmus.core.finding import Finding
-from logitmus.core.problem import Problem, TargetKind
+from logitmus.core.problem import Problem, Reduction, TargetKind
+
+# A function may refuse to average nothing and still return no rows, or 0 as their sum.
+_EMPTY: Final[Mapping[Reduction, str]] = {
+    "none": "an empty batch without a reduction",
+    "sum": "the sum of an empty batch",
+    "mean": "the mean of an empty batch",
+    "default": "an empty batch with the default reduction",
+}
 
 
 def is_refusal(finding: Finding) -> bool:
@@ -35,7 +44,7 @@ def kinds_of_input(problem: Problem) -> Iterator[str]:
     if problem.target_kind == TargetKind.LABELS:
         yield f"{problem.targets.dtype} labels"
     if problem.rows == 0:
-        yield "an empty batch"
+        yield _EMPTY[problem.reduction]
     if problem.classes == 0:
         yield "no classes (K = 0)"
     if problem.classes == 1:

@@ -49,8 +49,26 @@ def some_of_float64(logits, labels, reduction="none"):
     return right(logits, labels, reduction)
 
 
+def raises_or_returns_text_in_float64(logits, labels, reduction="none"):
+    if logits.dtype == np.float64:
+        if (logits < 0).any():
+            raise ValueError("below 0")
+        return "text"
+    return right(logits, labels, reduction)
+
+
 def always_raises(logits, labels):
     raise ValueError("not today")
+
+
+def no_mean_of_nothing(logits, labels, reduction="none"):
+    if reduction == "mean" and logits.shape[0] == 0:
+        raise ValueError("nothing to average")
+    return right(logits, labels, reduction)
+
+
+def a_mean_alone(logits, labels):
+    return right(logits, labels).mean()
 
 
 def zero_for_an_empty_batch(logits, labels, reduction="none"):
@@ -75,7 +93,9 @@ def causes(result: CheckResult) -> set[str]:
 def test_what_a_function_does_not_take_is_a_limit_and_no_finding(checked) -> None:
     result = checked("matrices_of_float32")
     assert result.conforms
-    assert {"float64 logits", "float16 logits", "logits of shape (K,)", "an empty batch"} <= set(result.limits)
+    assert {"float64 logits", "float16 logits", "logits of shape (K,)", "the mean of an empty batch"} <= set(
+        result.limits
+    )
     (line,) = [line for line in str(result).splitlines() if line.startswith("does not take: ")]
     assert "float64 logits (" in line
     assert result.as_dict()["does_not_take"] == dict(result.limits)
@@ -93,6 +113,11 @@ def test_an_exception_in_the_middle_of_what_a_function_takes_is_a_finding(checke
     result = checked(name)
     assert causes(result) == {"raised:ValueError"}
     assert not result.limits
+
+
+def test_a_limit_says_no_more_than_was_tested(checked) -> None:
+    """It takes an empty batch without a reduction."""
+    assert checked("no_mean_of_nothing").limits == {"the mean of an empty batch": 1}
 
 
 def test_a_function_without_limits_has_none(checked) -> None:
@@ -127,6 +152,11 @@ def test_an_unknown_intention_is_an_error(checked, but: dict[str, str], message:
         checked("right", but=but)
 
 
+def test_an_intended_reduction_that_is_not_the_measured_one_is_an_error(checked) -> None:
+    with pytest.raises(IntentionError, match="the measured reduction is 'mean'"):
+        checked("a_mean_alone", but={"default_reduction": "sum"})
+
+
 def test_the_command_line(tmp_path: Path) -> None:
     file = tmp_path / "limited.py"
     file.write_text(LOSSES)
@@ -158,3 +188,9 @@ def test_probes_of_a_kind_decide_together() -> None:
     assert not refusals.covers(ordinary)
     refusals.add(wide, answered=True, refused=False)
     assert not refusals.limits
+
+
+def test_a_kind_with_a_crash_or_a_wrong_result_is_no_limit(checked) -> None:
+    result = checked("raises_or_returns_text_in_float64")
+    assert "float64 logits" not in result.limits
+    assert "raised:ValueError" in causes(result)

@@ -35,7 +35,7 @@ _KERAS: Final = only(
 
 @ZOO.fault(
     "convention",
-    "Keras takes probabilities unless told otherwise",
+    "Keras takes probabilities by default",
     "convention:inputs=probabilities",
     card=card("probability_clip", "probability_scale", base=merged(PROBABILITIES, MEAN), inputs="probabilities"),
 )
