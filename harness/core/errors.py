@@ -40,7 +40,10 @@ class LogitmusError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message.rstrip('.')}. {self.hint}" if self.hint else self.message
+        if not self.hint:
+            return self.message
+        end = "" if self.message.endswith("?") else "."
+        return f"{self.message.rstrip('.')}{end} {self.hint}"
 
 
 def closest(name: str, known: Iterable[str], *, count: int = 1, cutoff: float = 0.6) -> list[str]:
