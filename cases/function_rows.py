@@ -148,7 +148,7 @@ def simplex_rows(classes: int, count: int) -> list[tuple[Array, int]]:
         if n % 5 == 4:
             x = x * (0.5, 0.25, 0.75)[n // 5 % 3]
         if n % 3 == 2:
-            x[t] = 2.0 ** -(10, 17, 24, 33, 42)[n // 3 % 5]
+            x[t] = 2.0 ** -(10, 17, 24, 33, 42, 55, 80, 110)[n // 3 % 8]
         out.append((x, t))
     return out
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from logitmus.checking.session import CheckSession
-from logitmus.conventions.explain_function import FunctionExplanation, converse, explain_function
+from logitmus.conventions.explain_function import FunctionExplanation, ask_and_explain
 from logitmus.conventions.row_results import LEADS
 from logitmus.core.observation import NotRun, Outcome
 from logitmus.core.problem import Problem, TargetKind
@@ -19,7 +19,7 @@ def explanations(session: CheckSession) -> dict[TargetKind, FunctionExplanation]
     found: dict[TargetKind, FunctionExplanation] = {}
     for kind, subject in session.subjects.items():
         dtypes = [dtype for dtype in LEADS if dtype in subject.offer.dtypes]
-        found[kind] = explain_function(converse(partial(_ask, session, subject), kind, dtypes))
+        found[kind] = ask_and_explain(partial(_ask, session, subject), kind, dtypes)
     return found
 
 

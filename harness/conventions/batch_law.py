@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 
+from logitmus.conventions.simple_numbers import decimal_text
 from logitmus.core.floats import Array
 from logitmus.core.observation import Answered, NotRun, Outcome, Raised
 from logitmus.core.problem import Problem, TargetKind
@@ -26,17 +27,37 @@ Seen = Sequence[tuple[Problem, Outcome]]
 _FATES: Final = ("left_out", "zero", "wrap", "clamp", "nan")
 
 
-def reduction_of(model: FunctionModel, seen: Seen) -> BatchLaw:
-    """The reduction that predicts every batch of ordinary rows; its name is "" where none does, or several do."""
-    fitting = [law for law in _laws() if _predicts(replace(model, batch=law), seen)]
+def reduction_of(model: FunctionModel, seen: Seen, ignored: Sequence[int] = ()) -> BatchLaw:
+    """The reduction that predicts every batch of ordinary rows; its name is "" where none does, or several do.
+
+    Args:
+        ignored: the classes whose rows do not count; with them the reduction says whether they are in the divisor.
+    """
     batches = [p for p, o in seen if isinstance(o, Answered) and p.rows > 1]
-    return fitting[0] if len(fitting) == 1 and batches else BatchLaw()
+    plus = _added_to_one_row(model.row.factor)
+    for fate in ("zero", "left_out") if ignored else ("",):
+        laws = [*_laws(dict.fromkeys(ignored, fate))]
+        if plus is not None:
+            laws += [replace(law, divisor_plus=plus) for law in laws if law.reduction == "mean"]
+        fitting = [law for law in laws if _predicts(replace(model, batch=law), seen)]
+        if fitting:
+            return fitting[0] if len(fitting) == 1 and batches else BatchLaw()
+    return BatchLaw()
 
 
-def _laws() -> Iterator[BatchLaw]:
+def _laws(unusual: Mapping[int, str]) -> Iterator[BatchLaw]:
     for shifted in (False, True):
         for name in REDUCTIONS:
-            yield BatchLaw(name, shifted)
+            yield BatchLaw(name, shifted, unusual)
+
+
+def _added_to_one_row(factor: Parameter) -> Parameter | None:
+    """The e for which the factor is 1/(1 + e), as if one row were divided by 1 + e; None: it is no such factor."""
+    if factor.law or not factor.simple or not 0.98 < factor.value < 1:
+        return None
+    added = 1 / factor.value - 1
+    text = decimal_text(float(f"{float(added):.2g}"))
+    return Parameter(EXACT(text), text=text)
 
 
 def _predicts(model: FunctionModel, seen: Seen) -> bool:
@@ -46,7 +67,7 @@ def _predicts(model: FunctionModel, seen: Seen) -> bool:
 
 
 def predicted(model: FunctionModel, problem: Problem, outcome: Answered) -> bool:
-    """Whether a batch of ordinary rows yields what the model predicts."""
+    """Whether a batch yields what the model predicts."""
     x, labels = rows_of(problem)
     if problem.reduction != "default":
         model = replace(model, batch=replace(model.batch, reduction=problem.reduction))
@@ -78,16 +99,19 @@ def rows_of(problem: Problem) -> tuple[Array, Array]:
 
 
 def unusual_labels(model: FunctionModel, seen: Seen) -> Mapping[int, str]:
-    """What becomes of labels that are no class, by label; without an entry where no candidate, or several, fit."""
+    """What becomes of labels that are no class, by label; without an entry where no candidate, or several, fit.
+
+    Classes that are ignored, which the model has already, are kept.
+    """
     if not model.batch.reduction or model.batch.shifted:
-        return {}
+        return model.batch.unusual
     groups: dict[int, list[tuple[Problem, Outcome]]] = {}
     for problem, outcome in seen:
         _, labels = rows_of(problem)
         if isinstance(outcome, NotRun) or problem.ignore_index is not None:
             continue
         groups.setdefault(_unusual_label(labels, problem.classes), []).append((problem, outcome))
-    out: dict[int, str] = {}
+    out = dict(model.batch.unusual)
     for label, group in groups.items():
         if all(isinstance(outcome, Raised) for _, outcome in group):
             out[label] = "refused"
@@ -104,22 +128,9 @@ def _unusual_label(labels: Array, classes: int) -> int:
 
 
 def _meets(model: FunctionModel, problem: Problem, outcome: Answered, fate: str) -> bool:
-    x, labels = rows_of(problem)
-    K = problem.classes
-    unusual = (labels < 0) | (labels >= K)
-    counted = np.ones(len(labels), bool)
-    taken = labels % K if fate == "wrap" else np.clip(labels, 0, K - 1)
-    y, b = model.row_losses(x, taken)
-    y, b = y.copy(), b.copy()
-    if fate == "left_out":
-        counted = ~unusual
-    elif fate == "zero":
-        y[unusual], b[unusual] = 0, 0
-    elif fate == "nan":
-        y[unusual] = np.nan
-    with np.errstate(all="ignore"):
-        value, bound = model.batch.predict(y, b, counted, model.precisions.level().v)
-    return within(outcome.loss, value, bound, model)
+    _, labels = rows_of(problem)
+    unusual = {**model.batch.unusual, _unusual_label(labels, problem.classes): fate}
+    return predicted(replace(model, batch=replace(model.batch, unusual=unusual)), problem, outcome)
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,8 @@ _PENALTIES = {
     "floor": "probabilities raised to a floor",
     "clip_scaled": "probabilities clipped and divided by their sum",
     "focal": "focal weight (gamma)",
+    "focal_log_plus": "focal weight (gamma) of log(p + e)",
+    "focal_clip": "focal weight (gamma), probabilities clipped",
     "generalized": "generalized cross-entropy (q)",
 }
 _TERMS = {
@@ -102,6 +104,8 @@ def components(
         out.append(Component("gradient", model.gradient))
     if model.batch.reduction not in ("", "none"):
         out.append(Component("reduction", REDUCTIONS[model.batch.reduction][1]))
+    if model.batch.divisor_plus is not None:
+        out.append(Component("added to the divisor of the mean", sentence.number(model.batch.divisor_plus)))
     if model.batch.shifted:
         out.append(Component("labels shifted by a row"))
     for label, fate in model.batch.unusual.items():

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -48,6 +48,8 @@ from logitmus.judging.coherence import Coherence, coherence
 from logitmus.oracle.model import FunctionModel, Precisions
 from logitmus.oracle.row_model import MECHANISMS
 
+_FLOAT32_ONLY: Final = "from float32 logits; what it computes from float64 logits is not explained"
+
 Ask = Callable[[Sequence[Problem]], Iterable[tuple[Problem, Outcome]]]
 
 
@@ -74,6 +76,7 @@ class FunctionExplanation:
 
     Attributes:
         model: None where none fits. sentence: what it computes; or why there is no explanation.
+        qualifier: of which results the model holds, if not of all.
         components: in what it differs from plain cross-entropy, and how many results each part explains.
         results, explained: how many results there are, and how many the model predicts.
         unexplained: what the model does not predict, in words, with the number of results.
@@ -83,6 +86,7 @@ class FunctionExplanation:
 
     model: FunctionModel | None
     sentence: str
+    qualifier: str = ""
     components: tuple[Component, ...] = ()
     results: int = 0
     explained: int = 0
@@ -94,7 +98,9 @@ class FunctionExplanation:
     @property
     def phrase(self) -> str:
         """The sentence without "It computes", where there is a model."""
-        return self.sentence if self.model is None else self.model.phrase()
+        if self.model is None:
+            return self.sentence
+        return f"{self.model.phrase()} ({self.qualifier})" if self.qualifier else self.model.phrase()
 
     def details(self) -> Iterator[str]:
         """What a reader needs to judge the sentence: the parts, what is left, other models, and remarks."""
@@ -152,6 +158,28 @@ def converse(ask: Ask, targets: str = "labels", dtypes: Sequence[str] = LEADS) -
     return seen
 
 
+def ask_and_explain(ask: Ask, targets: str = "labels", dtypes: Sequence[str] = LEADS) -> FunctionExplanation:
+    """Asks a function the problems of a model, and explains it; the arguments are those of `converse`."""
+    seen = converse(ask, targets, dtypes)
+    return or_in_float32(explain_function(seen), ask, targets, dtypes if leading_dtype(seen) == "float64" else ())
+
+
+def or_in_float32(
+    found: FunctionExplanation, ask: Ask, targets: str = "labels", dtypes: Sequence[str] = LEADS
+) -> FunctionExplanation:
+    """The explanation; where there is none in float64, one of what the function does with float32, if there is one.
+
+    Losses are written for float32: some compute a part in it whatever the logits, which no model says.
+    """
+    if found.model is not None or not found.results or "float32" not in dtypes:
+        return found
+    again = explain_function(converse(ask, targets, ["float32"]))
+    if again.model is None:
+        return found
+    again = replace(again, qualifier=_FLOAT32_ONLY)
+    return replace(again, sentence=f"It computes {again.phrase}.")
+
+
 def explain_function(observations: Iterable[tuple[Problem, Outcome]]) -> FunctionExplanation:
     """The smallest model that predicts the results of a function.
 
@@ -197,7 +225,7 @@ def _models(observed: Observed, precisions: Precisions) -> list[tuple[Found, Fun
         models = [(fit, FunctionModel(row=fit.model, precisions=precisions)) for fit in found]
         if models and observed.copies == 2:
             batches = here.batches(function_rows.BATCH)
-            models = [(fit, m) for fit, m in models if batch_law.reduction_of(m, batches).reduction]
+            models = [(fit, m) for fit, m in models if batch_law.reduction_of(m, batches, here.ignored).reduction]
         if models:
             return models
     return []
@@ -239,7 +267,7 @@ def _explained(
     if found is not None:
         model = replace(model, mechanisms=(found[0],))
     model = replace(model, gradient=gradient_rule(model, with_gradients(observed)))
-    batch = batch_law.reduction_of(model, observed.batches(function_rows.BATCH))
+    batch = batch_law.reduction_of(model, observed.batches(function_rows.BATCH), observed.ignored)
     model = replace(model, batch=batch)
     unusual = batch_law.unusual_labels(model, observed.batches(function_rows.UNUSUAL))
     weights = batch_law.weights_of(model, observed.batches(function_rows.WEIGHTED))

@@ -17,7 +17,7 @@ from logitmus.core.floats import Array
 from logitmus.oracle import row_model, sentence
 from logitmus.oracle.arithmetic import EXACT
 from logitmus.oracle.model import FunctionModel, narrowed
-from logitmus.oracle.row_model import PLAIN, Parameter, RowModel
+from logitmus.oracle.row_model import PLAIN, TAKES_PROBABILITIES, Parameter, RowModel
 
 OTHER: Final = "the gradient is not that of the loss"
 Rows = tuple[Array, Array, Array]  # logits (R, K), labels (R,), gradients (R, K)
@@ -27,13 +27,21 @@ def gradient_rule(model: FunctionModel, observed: Sequence[Rows]) -> str:
     """In words how the gradient is not that of the loss; "" where it is, or where there are no gradients.
 
     Args:
-        observed: rows with gradients, by number of classes.
+        observed: rows with gradients, by number of classes. Where the model takes probabilities, rows of other numbers
+            say nothing.
     """
+    if model.row.inputs in TAKES_PROBABILITIES:
+        observed = [_at(rows, ((rows[0] >= 0) & (rows[0] <= 1)).all(axis=1)) for rows in observed]
     if not observed or all(_within(model, rows) for rows in observed):
         return ""
     if all(not gradient.any() for _, _, gradient in observed):
         return "the gradient is 0 everywhere"
     return _by_terms(model, observed) or OTHER
+
+
+def _at(rows: Rows, where: Array) -> Rows:
+    x, labels, gradients = rows
+    return x[where], labels[where], gradients[where]
 
 
 def _within(model: FunctionModel, rows: Rows) -> bool:

@@ -40,7 +40,7 @@ _RANGES: Final = MappingProxyType(
         "c": (0.1, 1e3),
         "n": (-0.95, 1e6),
         "m": (-20.0, 20.0),
-        "e": (1e-30, 0.45),
+        "e": (1e-40, 0.45),
         "g": (0.05, 10.0),
         "q": (0.01, 1.5),
     }
@@ -318,6 +318,8 @@ def shares(model: RowModel, rows: Rows, level: Level) -> Array:
     # Probabilities below 0 or of sum 0 have no loss: whatever comes is no evidence.
     if model.inputs in TAKES_PROBABILITIES:
         same |= ~np.isfinite(value)
+    if model.inputs == "probabilities_scaled":
+        same |= rows.x.sum(axis=-1) == 0
     return np.where(same, 0.0, np.where(np.isfinite(share), share, np.inf)).astype(np.float64)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -30,6 +30,10 @@ ROWS: Final = (function_rows.PLAIN, function_rows.HELD, function_rows.SIMPLEX_RO
 
 _CHANGED: Final = 0.7  # of the steps that a narrower dtype would hold must change the result
 
+_SILENT: Final = 8  # rows of a class that do not count, to say that it is ignored
+
+_COUNTED: Final = 0.9  # of the other rows must count
+
 _LATTICE: Final = 20  # different results of a narrower format, to say that results are rounded to it
 
 
@@ -50,21 +54,23 @@ class Observed:
     """The results in the leading dtype, by what they are for.
 
     Attributes:
-        copies: how often each row was given. shapes: of the losses, by shape of the logits.
+        copies: how often each row was given. factor: of the losses of copies, to make them that of a row.
+        ignored: the classes whose rows do not count; they are left out of `single`.
     """
 
     lead: str
     given: Sequence[tuple[Problem, Outcome]]
     copies: int
     factor: float = 1.0
+    ignored: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, seen: Sequence[tuple[Problem, Outcome]], lead: str) -> Observed:
         given = [(problem, outcome) for problem, outcome in seen if problem.dtype == lead]
         whole = cls(lead, given, 1)
         if not whole.singles_finite and any(p.rows == 2 for p, _ in given if function_rows.role(p) in ROWS):
-            return cls(lead, given, 2)
-        return whole
+            whole = cls(lead, given, 2)
+        return replace(whole, ignored=ignored_classes(whole.single(ROWS)))
 
     def single(self, roles: Sequence[str]) -> list[Single]:
         """Results for single rows (or copies of a row), with a single number."""
@@ -76,6 +82,8 @@ class Observed:
             if outcome.loss.size not in (1, self.copies):
                 continue
             x, labels = batch_law.rows_of(problem)
+            if labels[0] in self.ignored:
+                continue
             number = float(outcome.loss.ravel()[0]) * (1.0 if outcome.loss.size > 1 else self.factor)
             slope = outcome.grad_logits
             usable = slope is not None and slope.shape == problem.logits.shape and self.copies == 1
@@ -84,8 +92,11 @@ class Observed:
         return out
 
     def batches(self, role: str) -> list[tuple[Problem, Outcome]]:
-        """Results of a role."""
-        return [(p, o) for p, o in self.given if function_rows.role(p) == role]
+        """Results of a role; without those in which no row counts, whose mean is a choice of its own."""
+        of_role = [(p, o) for p, o in self.given if function_rows.role(p) == role]
+        if not self.ignored:
+            return of_role
+        return [(p, o) for p, o in of_role if not np.isin(batch_law.rows_of(p)[1], self.ignored).all()]
 
     @property
     def singles_finite(self) -> bool:
@@ -105,6 +116,21 @@ def leading_dtype(seen: Sequence[tuple[Problem, Outcome]]) -> str | None:
     """The first dtype in which anything was answered."""
     answered = {problem.dtype for problem, outcome in seen if isinstance(outcome, Answered)}
     return next((dtype for dtype in LEADS if dtype in answered), None)
+
+
+def ignored_classes(singles: Sequence[Single]) -> tuple[int, ...]:
+    """Classes whose rows never count: each of their results is 0, or each is NaN, and hardly any other result is."""
+    by_label: dict[int, list[float]] = {}
+    for single in singles:
+        by_label.setdefault(single.label, []).append(single.loss)
+    silent = [
+        label
+        for label, losses in by_label.items()
+        if len(losses) >= _SILENT and (not np.any(losses) or np.isnan(losses).all())
+    ]
+    others = np.array([loss for label, losses in by_label.items() if label not in silent for loss in losses])
+    counted = np.isfinite(others) & (others != 0)
+    return tuple(silent) if silent and counted.sum() > _COUNTED * len(others) else ()
 
 
 def by_classes_of(singles: Iterable[Single]) -> dict[int, Rows]:

@@ -61,7 +61,7 @@ _GRIDS: Final[Mapping[str, tuple[float, ...]]] = MappingProxyType(
         "c": _geometric(0.5, 200, 27),
         "n": (*_geometric(0.02, 1e5, 32), -0.5),
         "m": (-8, -4, -2, -1, -0.5, -0.2, 0.1, 0.2, 0.35, 0.5, 1, 2, 4, 8),
-        "e": _geometric(1e-17, 0.3, 50),
+        "e": (*_geometric(1e-38, 1e-18, 20), *_geometric(1e-17, 0.3, 50)),
         "g": (0.25, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 7),
         "q": (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0),
     }
@@ -84,8 +84,9 @@ _FREE: Final = tuple((i, "log") for i, names in INPUTS.items() if not names)
 
 _SINGLE: Final = (
     *((i, "log") for i, names in INPUTS.items() if len(names) == 1),
-    *(("x", p) for p in PENALTIES if p != "log"),
+    *(("x", p) for p, names in PENALTIES.items() if len(names) == 1),
     *product((*TAKES_PROBABILITIES, "softmax"), ("log_plus", "clip", "floor")),
+    *product(TAKES_PROBABILITIES, ("focal", "generalized")),
     ("probabilities", "clip_scaled"),
     ("probabilities_scaled", "clip_scaled"),
     ("sigmoid", "focal"),
@@ -93,6 +94,7 @@ _SINGLE: Final = (
 
 _DOUBLE: Final = (
     *product(("scale", "cap", "margin", "zeros"), ("focal", "log_plus", "clip", "floor")),
+    *product(("x", *TAKES_PROBABILITIES), ("focal_log_plus", "focal_clip")),
     ("scale", "generalized"),
     ("scale_cap", "log"),
     ("scale_margin", "log"),
@@ -131,8 +133,10 @@ def search(
                     for fit in _fits(family.rows, label, outer, chosen, grids, level):
                         found += _completed(fit, family, by_classes, held_out, level)
                         fits += fit.share <= 1 and known(fit) > _AMPLE + _BITS_EACH * len(fit.names)
-                    if any(candidate.spare > _AMPLE for candidate in found) or (fits and not found):
-                        # Nothing else fits so many bits by chance: what fits here, but not elsewhere, is no model.
+                    # Nothing else fits so many bits by chance: what fits here, but not elsewhere, is no model. Rows of
+                    # probabilities do not say what becomes of other numbers: a clip shows elsewhere alone.
+                    elsewhere = fits and not found and not family.of_probabilities
+                    if any(candidate.spare > _AMPLE for candidate in found) or elsewhere:
                         return sorted(found, key=lambda candidate: candidate.bits)
         if found:
             break

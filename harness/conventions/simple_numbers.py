@@ -22,6 +22,7 @@ _START: Final = 2.0
 _MARGIN: Final = 5.0  # bits by which an interval must say more than the number costs
 _CONSTANT: Final = 9.0
 _DENOMINATORS: Final = 64
+_TINY: Final = 0.02
 _CONSTANTS: Final = (
     ("/ln 2", 1 / np.log(EXACT(2))),
     ("/ln 10", 1 / np.log(EXACT(10))),
@@ -124,7 +125,11 @@ def _positive(interval: Interval) -> Iterator[Simple]:
     exponent = int(np.rint(np.log2(interval.middle)))
     if abs(exponent) > 3:
         yield Simple(f"2^{exponent}", EXACT(2) ** exponent, _START + _CONSTANT)
-    if interval.middle < 1:  # a floor of e^-5 caps the loss at 5
+    excess = 1 / interval.middle - 1
+    if 0 < excess < _TINY:  # something is added to a divisor that must not be 0
+        for simple in _decimals(Interval(excess, interval.half / interval.middle**2), 2):
+            yield Simple(f"1/(1 + {simple.text})", 1 / (1 + simple.value), _CONSTANT + simple.bits)
+    if interval.middle < _TINY:  # a floor of e^-5 caps the loss at 5
         logarithm = -np.log(interval.middle)
         for simple in _decimals(Interval(logarithm, interval.half / interval.middle), 3):
             yield Simple(f"e^-{simple.text}", np.exp(-simple.value), _CONSTANT + simple.bits)

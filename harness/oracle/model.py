@@ -19,7 +19,7 @@ from logitmus.core.convention import PORTABLE, Convention
 from logitmus.core.floats import FLOAT_DTYPES, Array, float_array
 from logitmus.oracle import arithmetic, row_model
 from logitmus.oracle.arithmetic import EXACT, Level
-from logitmus.oracle.row_model import RowModel
+from logitmus.oracle.row_model import Parameter, RowModel
 from logitmus.oracle.sentence import phrase
 
 REDUCTIONS: Final[Mapping[str, tuple[Callable[[int], float], str]]] = MappingProxyType(
@@ -41,7 +41,7 @@ UNUSUAL: Final[Mapping[str, str]] = MappingProxyType(
         "refused": "refused",
     }
 )
-"""What becomes of a row whose label is no class."""
+"""What becomes of a row whose label is no class, or a class that is ignored."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,15 @@ class BatchLaw:
 
     Attributes:
         reduction: of `REDUCTIONS`; "": not known. shifted: row n is given the label of row n + 1, the last row none.
-        unusual: of `UNUSUAL`, by label that is no class. ignores: the label that an argument leaves out works.
+        unusual: of `UNUSUAL`, by label: labels that are no class, and classes whose rows do not count.
+        divisor_plus: what a mean adds to the number of rows that it divides by; the factor of the row is 1/(1 + it).
         weights: how class weights enter, in words; "": not known, or none are taken.
     """
 
     reduction: str = ""
     shifted: bool = False
     unusual: Mapping[int, str] = field(default_factory=dict)
+    divisor_plus: Parameter | None = None
     weights: str = ""
 
     def predict(self, losses: Array, bounds: Array, kept: Array, v: float) -> tuple[Array, Array]:
@@ -79,7 +81,10 @@ class BatchLaw:
         y, b = losses[kept], bounds[kept]
         if self.reduction == "none":
             return np.where(kept, losses, 0), np.where(kept, bounds, 0)
-        factor = EXACT(REDUCTIONS[self.reduction][0](int(kept.sum())))
+        count = int(kept.sum())
+        factor = EXACT(REDUCTIONS[self.reduction][0](count))
+        if self.divisor_plus is not None:  # the losses hold the factor of a single row already
+            factor = (1 + self.divisor_plus.value) / (count + self.divisor_plus.value)
         magnitude = np.abs(y).sum()
         return factor * y.sum(), np.abs(factor) * (b.sum() + (len(y) + 3) * v * magnitude)
 
@@ -120,15 +125,20 @@ class FunctionModel:
         )
 
     def losses(self, x: Array, labels: Array) -> tuple[Array, Array]:
-        """What the function returns for a batch of ordinary rows, and how far from that it may be.
+        """What the function returns for a batch, and how far from that it may be.
 
         Args:
-            x: (N, K), float64. labels: (N,), classes.
+            x: (N, K), float64. labels: (N,), classes, or labels that `batch.unusual` knows.
         """
         if self.batch.shifted:
             x, labels = x[:-1], labels[1:]
-        y, b = self.row_losses(x, labels)
-        return self.batch.predict(y, b, np.ones(len(y), bool), self.precisions.level().v)
+        fates = np.array([self.batch.unusual.get(int(label), "") for label in labels], str)
+        K = x.shape[-1]
+        y, b = self.row_losses(x, np.where(fates == "wrap", labels % K, np.clip(labels, 0, K - 1)))
+        silent = np.isin(fates, ("left_out", "zero"))
+        y, b = np.where(silent, 0, y), np.where(silent, 0, b)
+        y[fates == "nan"] = np.nan
+        return self.batch.predict(y, b, fates != "left_out", self.precisions.level().v)
 
     def gradient_of_rows(self, x: Array, labels: Array) -> tuple[Array, Array]:
         """The derivative of each row's loss by its logits, and its budget: (R, K) each, long double."""

@@ -52,6 +52,8 @@ PENALTIES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "floor": ("e",),  # -log max(p, e)
         "clip_scaled": ("e",),  # the same as clip, then divided by the sum of the clipped
         "focal": ("g",),  # (1 - p)^g l
+        "focal_log_plus": ("g", "e"),  # -(1 - p)^g log(p + e)
+        "focal_clip": ("g", "e"),  # the same as focal, of p within [e, 1 - e]
         "generalized": ("q",),  # (1 - p^q) / q
     }
 )
@@ -69,7 +71,12 @@ LABELS: Final[Mapping[str, Callable[[Array, int], Array]]] = MappingProxyType(
     }
 )
 OUTERS: Final = ("", "exp", "square")
-MECHANISMS: Final = ("no_max_shift", "logsumexp_formed_and_then_subtracted", "log_of_softmax")
+MECHANISMS: Final = (
+    "no_max_shift",
+    "logsumexp_formed_and_then_subtracted",
+    "log_of_softmax",
+    "log_of_unshifted_softmax",
+)
 NEUTRAL: Final = MappingProxyType({"s": 1.0, "n": 0.0, "m": 0.0, "e": 0.0, "g": 0.0})
 """At these values a parameter does nothing."""
 
@@ -230,18 +237,35 @@ def terms_of(
     z, losses, lse = _losses(inputs, theta, z, is_target, mechanism)
     given = inputs in TAKES_PROBABILITIES
     p = z if given and penalty != "log" else arithmetic.exp(-losses)
-    g = _penalty(penalty, theta, losses, p)
+
+    def away(exponent: Number = None) -> Number:
+        """1 - p to the power of an exponent (None: 1), without cancellation where p comes from logits."""
+        if given:
+            return 1 - (z if exponent is None else arithmetic.power(z, exponent))
+        return arithmetic.one_minus_exp(losses if exponent is None else losses * exponent)
+
+    g = _penalty(penalty, theta, losses, p, away)
     made: dict[str, Callable[[], Number]] = {
         "target": lambda: arithmetic.pick(g, labels),
         "mean": lambda: arithmetic.total(g) / K,
         "lse": lambda: lse,
         "lse2": lambda: lse * lse,
         "entropy": lambda: 0 * lse if given else arithmetic.total(arithmetic.exp(-losses) * losses),
-        "one_minus_p": lambda: arithmetic.one_minus_exp(arithmetic.pick(losses, labels)),
+        "one_minus_p": lambda: _one_minus_p(losses, z, labels),
         "brier": lambda: _brier(losses, is_target),
         "one": lambda: ones,
     }
     return {name: made[name]() for name in (names or TERMS)}
+
+
+def _one_minus_p(losses: Number, z: Number, labels: Array) -> Number:
+    away = arithmetic.one_minus_exp(arithmetic.pick(losses, labels))
+    level = arithmetic.level_of(z)
+    if level is None or not isinstance(z, arithmetic.Dual):
+        return away
+    # Through the softmax of all classes the gradient is p_k (g_k - sum p_j g_j): the errors of all p_j count.
+    p, slope = np.exp(-arithmetic.value(losses)), np.abs(arithmetic.value(z.d))
+    return arithmetic.widened_derivative(away, (8 * level.v * p * slope).sum(-1))
 
 
 def _brier(losses: Number, is_target: Array) -> Number:
@@ -316,6 +340,11 @@ def log_softmax(z: Number, mechanism: str = "", tail: Number = None) -> tuple[Nu
         s = arithmetic.total(arithmetic.exp(z))
         lse = arithmetic.log(s if tail is None else s + tail)
         return arithmetic.column(lse) - z, lse
+    if mechanism == "log_of_unshifted_softmax":
+        e = arithmetic.exp(z)
+        s = arithmetic.total(e)
+        s = s if tail is None else s + tail
+        return -arithmetic.log(e / arithmetic.column(s)), arithmetic.log(s)
     top = np.argmax(at, -1)
     m = arithmetic.pick(z, top)
     emulated = bool(mechanism) or (isinstance(z, np.ndarray) and z.dtype not in (EXACT, object))
@@ -358,7 +387,10 @@ def log_softmax(z: Number, mechanism: str = "", tail: Number = None) -> tuple[Nu
     return arithmetic.column(log_sum) - arithmetic.stored(d), m + log_sum
 
 
-def _penalty(penalty: str, theta: Mapping[str, Number], losses: Number, p: Number) -> Number:
+def _penalty(
+    penalty: str, theta: Mapping[str, Number], losses: Number, p: Number, away: Callable[..., Number]
+) -> Number:
+    """The penalty of every class, (R, K); `away` gives 1 - p, and 1 - p^q."""
     if penalty == "log_plus":
         return -arithmetic.log(p + theta["e"])
     if penalty == "floor":
@@ -369,9 +401,14 @@ def _penalty(penalty: str, theta: Mapping[str, Number], losses: Number, p: Numbe
             kept = kept / arithmetic.column(arithmetic.total(kept))
         return -arithmetic.log(kept)
     if penalty == "focal":
-        return arithmetic.power(arithmetic.one_minus_exp(losses), theta["g"]) * losses
+        return arithmetic.power(away(), theta["g"]) * losses
+    if penalty == "focal_log_plus":
+        return -arithmetic.power(away(), theta["g"]) * arithmetic.log(p + theta["e"])
+    if penalty == "focal_clip":
+        kept = arithmetic.clip(p, theta["e"], 1 - theta["e"])
+        return -arithmetic.power(1 - kept, theta["g"]) * arithmetic.log(kept)
     if penalty == "generalized":
-        return arithmetic.one_minus_exp(losses * theta["q"]) / theta["q"]
+        return away(theta["q"]) / theta["q"]
     return losses
 
 

@@ -7,10 +7,11 @@ further terms, the labels, the arithmetic, the mechanisms, the gradient.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from logitmus.oracle.arithmetic import EXACT
-from logitmus.oracle.row_model import ENTROPY, OF_SIGMOID, TAKES_PROBABILITIES, Parameter, RowModel
+from logitmus.oracle.row_model import ENTROPY, OF_SIGMOID, ONE, TAKES_PROBABILITIES, Parameter, RowModel
 
 if TYPE_CHECKING:
     from logitmus.oracle.model import BatchLaw, FunctionModel, Precisions
@@ -44,6 +45,8 @@ _MECHANISM_WORDS: Final = {
     "no_max_shift": "the maximum is not subtracted before the exponential",
     "logsumexp_formed_and_then_subtracted": "the logsumexp is formed before the logit is subtracted",
     "log_of_softmax": "the logarithm is taken of the rounded softmax",
+    "log_of_unshifted_softmax": "the softmax is formed without subtracting the maximum, and the logarithm is "
+    "taken of the rounded result",
 }
 _TRUNCATED: Final = {"1/K": "divided by the number of classes K", "1/log K": "divided by log K"}
 
@@ -64,7 +67,11 @@ def phrase(model: FunctionModel) -> str:
     reduced = _REDUCED[batch.reduction]
     if batch.shifted:
         reduced = reduced.replace("the rows", "the rows but the last")
-    parts = [reduced + row_phrase(model.row)]
+    row = model.row
+    if batch.divisor_plus is not None:  # the divisor of a single row is in its factor
+        reduced = f"the sum over the rows, divided by their number plus {number(batch.divisor_plus)}, of "
+        row = replace(row, factor=ONE)
+    parts = [reduced + row_phrase(row)]
     parts += _labels(model.row, batch)
     parts += _precisions(model.precisions)
     parts += [_MECHANISM_WORDS[name] for name in model.mechanisms]
@@ -118,7 +125,7 @@ def _core(row: RowModel, terms: dict[str, Parameter]) -> str:
                 return _with_details(f"the {name}".rstrip(","), row, details)
         elif others is None:
             name = "binary cross-entropy of the label's class alone"
-    if row.penalty == "focal":
+    if "g" in row.theta:
         name = f"focal {name} with gamma = {number(row.theta['g'])}"
     elif row.penalty == "generalized":
         name = f"generalized cross-entropy (1 - p^q)/q with q = {number(row.theta['q'])}"
@@ -167,7 +174,9 @@ def _of_what(row: RowModel) -> str:
         e = number(theta["e"])
         of += {
             "log_plus": f" as -log(p + {e})",
+            "focal_log_plus": f" as -log(p + {e})",
             "clip": f" with p clipped to [{e}, 1 - {e}]",
+            "focal_clip": f" with p clipped to [{e}, 1 - {e}]",
             "floor": f" with p raised to at least {e}",
             "clip_scaled": f" with p clipped to [{e}, 1 - {e}] and divided by its sum",
         }[row.penalty]
@@ -227,8 +236,8 @@ def _labels(row: RowModel, batch: BatchLaw) -> Iterator[str]:
         "zero": "counts as a loss of 0",
     }
     for label, fate in batch.unusual.items():
-        if label == -100 and fate in words:
-            yield f"a row labelled -100 {words[fate]}"
+        if fate in words and (label == -100 or label >= 0):
+            yield f"a row labelled {label} {words[fate]}"
     if batch.weights and batch.weights != STANDARD_WEIGHTS:
         yield batch.weights
 

@@ -200,7 +200,7 @@ def diagnosing(out: Path) -> float:
 
         return call
 
-    for name in ("_failed", "_accepted", "_unlike_portable", "_coarser_precision", "_judge_raised"):
+    for name in ("_apply", "_judge_exception"):
         setattr(judge, name, timed(getattr(judge, name)))
     with Store.open(out) as store:
         for _ in judge_run(store):

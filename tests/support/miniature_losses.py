@@ -1,7 +1,7 @@
 """Small losses in NumPy, each with what it computes: miniatures of what people write, and of what no model says.
 
 Every function takes logits (N, K) and labels (N,), and returns the losses of the rows or a number; some take further
-arguments. `results` asks one as `conventions.explain_function.converse` wants it.
+arguments. `explained` is what the model says of one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from logitmus.conventions.explain_function import FunctionExplanation, converse, explain_function
+from logitmus.conventions.explain_function import FunctionExplanation, ask_and_explain
 from logitmus.core.floats import FLOAT_DTYPES, Array
 from logitmus.core.observation import Answered, NotRun, Outcome, Raised
 from logitmus.core.problem import Problem
@@ -22,7 +22,7 @@ Loss = Callable[..., Any]
 
 def explained(function: Loss, dtypes: Sequence[str] = ("float64", "float32", "float16")) -> FunctionExplanation:
     """What is said of a function; it may return (loss, gradient)."""
-    return explain_function(converse(lambda problems: asked(function, problems), dtypes=dtypes))
+    return ask_and_explain(lambda problems: asked(function, problems), dtypes=dtypes)
 
 
 def asked(function: Loss, problems: Iterable[Problem]) -> list[tuple[Problem, Outcome]]:

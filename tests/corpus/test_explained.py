@@ -1,0 +1,154 @@
+"""What a real loss computes is said in the words of its truth: every part that the truth names, and no other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from corpus import CORPUS, Miniature, Truth  # noqa: E402
+from logitmus.cases import function_rows  # noqa: E402
+from logitmus.conventions.explain_function import FunctionExplanation, ask_and_explain  # noqa: E402
+from logitmus.conventions.row_results import LEADS  # noqa: E402
+from logitmus.core.convention import PORTABLE  # noqa: E402
+from logitmus.core.observation import Outcome  # noqa: E402
+from logitmus.core.problem import Problem  # noqa: E402
+from logitmus.execution.in_process import hosted  # noqa: E402
+from logitmus.execution.pool import Observed  # noqa: E402
+from logitmus.execution.registry import BackendSpec  # noqa: E402
+from logitmus.execution.started import Here, Stage  # noqa: E402
+from logitmus.oracle.model import FunctionModel  # noqa: E402
+
+pytestmark = pytest.mark.frameworks
+
+UNEXPLAINED = {
+    "kornia_focal_alpha": "no model has a factor of one class",
+}
+"""Losses that a person can put in the words of the corpus, and the model cannot yet: honest, and to be mended."""
+OTHER_WORDS = {
+    "timm_binary_cross_entropy": "smoothing of a binary cross-entropy is a multiple of the logit and of the mean logit",
+}
+"""Losses that the model puts in equal, but other words."""
+K = function_rows.CLASSES
+Parts = dict[str, float | str]
+
+
+def explained(m: Miniature) -> FunctionExplanation:
+    axis = m.truth.convention.get("class_axis", "last")
+    host = hosted(m.function, m.framework, names={}, convention=PORTABLE.but(class_axis=axis), device="")
+    stage = Stage([Here(BackendSpec(name=host.backend.name, function=m.name), host)])
+    try:
+        described = list(stage.described)
+        stage.present(described)
+        subject = next(s for s in described[0].subjects if s.offer.targets == m.targets)
+
+        def ask(problems: Sequence[Problem]) -> Iterator[tuple[Problem, Outcome]]:
+            pairs = [(problem, subject.id) for problem in problems if subject.why_not(problem) is None]
+            for event in stage.ask(pairs):
+                if isinstance(event, Observed):
+                    yield event.problem, event.observation.outcome
+
+        return ask_and_explain(ask, m.targets, [dtype for dtype in LEADS if dtype in subject.offer.dtypes])
+    finally:
+        stage.close()
+
+
+def of_truth(truth: Truth) -> Parts:
+    """The parts of the loss of a row, as the truth names them, for 6 classes and one row."""
+    p, convention = truth.parameters, truth.convention
+    parts: dict[str, Any] = {
+        "inputs": convention.get("inputs", "logits"),
+        "label": p.get("label", "t"),
+        "outer": p.get("outer", ""),
+        "scale": p.get("scale", 1) / p.get("temperature", 1),
+        "cap": p.get("soft_cap", p.get("clamp", 0)),
+        "margin": p.get("margin", 0),
+        "tail": p.get("extra_zero_logits", 0),
+        "clip": p.get("clip", p.get("floor", p.get("log_plus", 0))),
+        "focal": p.get("focal_gamma", 0),
+        "q": p.get("generalized_q", 0),
+        "smoothing": p.get("label_smoothing", 0),
+        "factor": p.get("factor", p.get("target_factor", 1)) / math.log(float(convention.get("log_base", math.e))),
+    }
+    parts |= {name: parts["factor"] * p.get(name, 0) for name in ("poly", "z_loss", "entropy")}
+    if convention.get("probability_clip", "none") != "none":
+        parts["clip"] = float(convention["probability_clip"])
+    if isinstance(parts["tail"], str):
+        parts["tail"] = -K % int(parts["tail"].split()[-1])
+    if convention.get("smoothing") == "others":
+        parts["smoothing"] *= K / (K - 1)
+    if "softmax" in p:
+        parts["inputs"] = "softmax"
+    if "probability" in p:
+        parts["inputs"] = "sigmoid"
+    if convention.get("probability_scale") == "before_clip":
+        parts["inputs"] = "probabilities_scaled"
+    parts["factor"] /= 1 + p.get("divisor_plus_per_row", 0) + p.get("divisor_plus", 0)
+    parts["factor"] /= p.get("divisor", 1)
+    if convention.get("mean_denominator") == "elements" and convention.get("default_reduction") == "mean":
+        parts["factor"] /= K
+    parts["factor"] *= {"1/K": 1 / K, "1/log K": 1 / math.log(K)}.get(str(p.get("factor_in_classes")), 1)
+    return parts
+
+
+def of_model(model: FunctionModel) -> Parts:
+    """The same parts, of a model."""
+    row = model.row
+    theta = {name: float(parameter.at(K)) for name, parameter in row.theta.items()}
+    factor = float(row.factor.at(K))
+    inside = factor if row.inside else 1.0
+    terms = {name: inside * float(parameter.at(K)) for name, parameter in row.terms.items() if name != "one"}
+    inputs = {"x": "logits", "scale_softmax": "softmax", "scale_sigmoid": "sigmoid"}.get(row.inputs, row.inputs)
+    if inputs in ("scale", "cap", "scale_cap", "zeros", "margin", "scale_margin", "clamp"):
+        inputs = "logits"
+    return {
+        "inputs": inputs,
+        "label": row.label,
+        "outer": row.outer,
+        "scale": theta.get("s", 1),
+        "cap": theta.get("c", 0),
+        "margin": theta.get("m", 0),
+        "tail": theta.get("n", 0),
+        "clip": theta.get("e", 0),
+        "focal": theta.get("g", 0),
+        "q": theta.get("q", 0),
+        "smoothing": float(row.smoothing.at(K)) if row.smoothing is not None else 0,
+        "poly": terms.get("one_minus_p", 0),
+        "z_loss": terms.get("lse2", 0),
+        "entropy": terms.get("entropy", 0),
+        "factor": factor,
+    }
+
+
+def _same(a: float | str, b: float | str) -> bool:
+    return a == b if isinstance(a, str) or isinstance(b, str) else a == pytest.approx(b, rel=1e-9, abs=1e-30)
+
+
+@pytest.mark.parametrize("m", [m for m in CORPUS if m.truth.explainable], ids=lambda m: m.name)
+def test_every_part_of_the_truth_is_named_and_no_other(m: Miniature) -> None:
+    found = explained(m)
+    if m.name in UNEXPLAINED:
+        assert found.model is None, f"it is explained now, remove it from the list: {found.sentence}"
+        return
+    assert found.model is not None, found.sentence
+    said, true = of_model(found.model), of_truth(m.truth)
+    if m.name in OTHER_WORDS:
+        assert said["inputs"] == true["inputs"]
+        return
+    wrong = {name: (said[name], true[name]) for name in true if not _same(said[name], true[name])}
+    assert not wrong, found.sentence
+    assert not found.alternatives
+    assert not found.model.gradient or "gradient_of_another_rule" in m.truth.mechanisms, found.sentence
+    computed = m.truth.arithmetic.get("computed", "float64")
+    assert found.qualifier or found.model.precisions.arithmetic == computed, found.sentence
+
+
+@pytest.mark.parametrize("m", [m for m in CORPUS if not m.truth.explainable], ids=lambda m: m.name)
+def test_what_has_no_words_is_not_explained_by_others(m: Miniature) -> None:
+    """Nothing, or a model of single rows that says it does not know what is made of several."""
+    found = explained(m)
+    assert found.model is None or (found.model.batch.reduction == "" and found.unexplained), found.sentence
