@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from logitmus.oracle.model import BatchLaw, FunctionModel, Precisions
 
 STANDARD_WEIGHTS: Final = "class weights as in a weighted mean"  # what PyTorch does with them needs no words
+UNUSED_WEIGHTS: Final = "class weights are not used"
 _REDUCED: Final = {
     "none": "for each row ",
     "": "",

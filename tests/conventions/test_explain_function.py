@@ -42,6 +42,7 @@ from miniature_losses import (
 )
 
 from logitmus.cases import function_rows
+from logitmus.cases.planted.catalogue import IN_NUMPY
 from logitmus.conventions.explain_function import explain_function
 from logitmus.core.floats import Array
 from logitmus.core.observation import NotRun, Raised
@@ -200,6 +201,14 @@ FUNCTIONS: dict[str, tuple[Loss, str]] = {
         "the mean over the rows of the cross-entropy, with label smoothing 0.1 over all classes; "
         "the smoothed term takes no class weights, the smoothed term is divided by the number of rows",
     ),
+    "weights not used": (
+        lambda x, t, weight=None: ce(x, t).mean(),
+        "the mean over the rows of the cross-entropy; class weights are not used",
+    ),
+    "weights in the divisor alone": (
+        lambda x, t, weight=None: ce(x, t).sum() / (len(t) if weight is None else weight[t].sum()),
+        "the mean over the rows of the cross-entropy; the label's term takes no class weight",
+    ),
     "float32 inside": (
         in_dtype(ce, "float32"),
         f"{ROW}the cross-entropy; arithmetic is float32",
@@ -331,10 +340,22 @@ def test_all_results_of_a_plain_function_are_explained() -> None:
     assert json.loads(json.dumps(found.as_dict()))["explained"] is True
 
 
+CORRECT = [p for p in IN_NUMPY if not p.faulty and p.targets == "labels" and p.class_axis != "1"]
+
+
+@pytest.mark.parametrize("planted", CORRECT, ids=lambda planted: planted.name)
+def test_nothing_is_found_in_a_correct_function(planted: Any) -> None:
+    found = explained(planted.function)
+    assert found.model is not None
+    parts = {component.id.partition("=")[0] for component in found.components}
+    assert parts <= {"reduction", "label_-100"}
+
+
 def test_components_say_what_they_explain() -> None:
     found = explained(lambda x, t: smoothed(0.1)(x / 2, t).mean())
     names = [component.name for component in found.components]
     assert names == ["scaled logits", "label smoothing", "reduction"]
+    assert [component.id for component in found.components] == ["inputs=scale", "smoothing=uniform", "reduction=mean"]
     scaled, smoothing, _ = found.components
     assert smoothing.value == "0.1"
     assert (scaled.together or 0) > 150
