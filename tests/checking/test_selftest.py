@@ -232,8 +232,6 @@ def test_a_few_by_name(cli, cache: Path) -> None:
     assert not cache.exists()  # the score of some functions is not kept
 
 
-# Known weaknesses: the cause that is named is not that of the fault (docs/accuracy.md, section 4).
-MISNAMED_FAULTS = {"torch:mean_in_bfloat16", "torch:cached_by_shape"}
 # Found on the default problems only: their faults show in one dtype, or on many classes or rows.
 NOT_QUICK = {
     *("numpy:always_float32", "numpy:ignore_index_dropped", "numpy:ignores_ignore_index", "numpy:labels_of_32_bits"),
@@ -249,7 +247,7 @@ def assert_good(power: Power, *, named: float) -> None:
     assert not power.alarms
     assert not power.wrong_cards
     assert not power.remarks
-    assert set(power.misnamed) <= MISNAMED_FAULTS
+    assert not power.misnamed
     counts = power.kinds.values()
     assert sum(kind.named for kind in counts) >= named * sum(kind.found for kind in counts)
 

@@ -227,6 +227,7 @@ def maximum_starts_at_zero(logits: Array, targets: Array, **options: Any) -> Res
     "forward",
     "the logits pass through a bfloat16 buffer",
     "effective_precision*",
+    "computes:rounded_inputs=bfloat16",
     card=card("inputs", inconsistent=("mean_denominator", "wide_inputs"), mechanisms=("unexplained",)),
 )
 def logits_in_bfloat16(logits: Array, targets: Array, **options: Any) -> Result:
