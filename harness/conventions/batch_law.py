@@ -30,7 +30,7 @@ def reduction_of(model: FunctionModel, seen: Seen) -> BatchLaw:
     """The reduction that predicts every batch of ordinary rows; its name is "" where none does, or several do."""
     fitting = [law for law in _laws() if _predicts(replace(model, batch=law), seen)]
     batches = [p for p, o in seen if isinstance(o, Answered) and p.rows > 1]
-    return fitting[0] if len(fitting) == 1 and batches else BatchLaw()
+    return fitting[0] if len(fitting) == 1 and batches else BatchLaw(unexplained=bool(batches) and not fitting)
 
 
 def _laws() -> Iterator[BatchLaw]:

@@ -64,13 +64,15 @@ class BatchLaw:
     """What a batch yields.
 
     Attributes:
-        reduction: of `REDUCTIONS`; "": not known. shifted: row n is given the label of row n + 1, the last row none.
+        reduction: of `REDUCTIONS`; "": not known. unexplained: whether it takes several rows, and no law predicts what
+            it makes of them. shifted: row n is given the label of row n + 1, the last row none.
         unusual: of `UNUSUAL`, by label that is no class. ignores: the label that an argument leaves out works.
         weights: how class weights enter, in words; "": not known, or none are taken.
     """
 
     reduction: str = ""
     shifted: bool = False
+    unexplained: bool = False
     unusual: Mapping[int, str] = field(default_factory=dict)
     weights: str = ""
 
