@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -23,7 +23,10 @@ KINDS: Final[Mapping[str, str]] = {
     CORRECT: "nothing is wrong",
 }
 # These causes state what was observed, and not why: by themselves they name no fault, neither rightly nor wrongly.
-_SYMPTOMS: Final = ("unexplained*", "lost", "invented", "missed_infinity", "wrong_infinity", "spurious_*")
+_SYMPTOMS: Final = (
+    *("unexplained*", "lost", "invented", "missed_infinity", "wrong_infinity", "spurious_*"),
+    "computes:gradient=unknown",
+)
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -44,8 +47,9 @@ class Planted:
         function: takes and returns arrays of `framework`.
         kind: a key of `KINDS`. targets: the kind of targets that it takes.
         incident: the real fault that it is modelled on.
-        causes: patterns (`fnmatch`) of the causes, or of "depends_on:...", that name the fault rightly. Empty for a
-            fault that no cause can name yet: then "unexplained" is the honest finding, but never a right name.
+        causes: patterns (`fnmatch`) of the causes, of "depends_on:...", or of the parts "computes:..." of a model of
+            the whole function, that name the fault rightly. Empty for a fault that no cause can name yet: then
+            "unexplained" is the honest finding, but never a right name.
         card: what its convention card must say; None where no card can be right, because its results depend on more
             than its arguments or its process dies.
         options: its own names for the arguments, by ours.
@@ -64,7 +68,7 @@ class Planted:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"unknown kind {self.kind!r}; choose from {', '.join(KINDS)}")
-        if any(fnmatchcase("unexplained", pattern) for pattern in self.causes):
+        if _matches("unexplained", self.causes):
             raise ValueError(f"{self.name}: 'unexplained' names no fault")
 
     @property
@@ -90,15 +94,27 @@ class Planted:
         values = () if self.card is None or name not in self.card.values else self.card.right(name)
         return next(iter(values)) if len(values) == 1 else otherwise
 
-    def naming(self, causes: Collection[str]) -> Naming:
-        """How the causes that were reported name the fault; a right cause suffices."""
+    def naming(self, causes: Collection[str], model: Collection[str] = ()) -> Naming:
+        """How the causes that were reported name the fault; a right cause suffices.
+
+        Args:
+            model: the parts "computes:..." of a model of the whole function. They decide where the causes state only
+                symptoms; then each of them must be true, because a sentence with a false part is false.
+        """
         if not causes:
             return Naming.NONE
-        if any(fnmatchcase(cause, pattern) for cause in causes for pattern in self.causes):
+        if any(_matches(cause, self.causes) for cause in causes):
             return Naming.RIGHT
-        if all(any(fnmatchcase(cause, pattern) for pattern in _SYMPTOMS) for cause in causes):
+        if not all(_matches(cause, _SYMPTOMS) for cause in causes):
+            return Naming.WRONG
+        parts = [part for part in model if not _matches(part, _SYMPTOMS)]
+        if not parts:
             return Naming.UNEXPLAINED
-        return Naming.WRONG
+        return Naming.RIGHT if all(_matches(part, self.causes) for part in parts) else Naming.WRONG
+
+
+def _matches(cause: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(cause, pattern) for pattern in patterns)
 
 
 @dataclass

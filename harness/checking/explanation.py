@@ -1,4 +1,4 @@
-"""What the function under check computes: the problems of a model, asked in the session of the check."""
+"""What a function under check computes: the problems of a model, asked of its worker."""
 
 from __future__ import annotations
 
@@ -8,22 +8,34 @@ from functools import partial
 from logitmus.checking.session import CheckSession
 from logitmus.conventions.explain_function import FunctionExplanation, ask_and_explain
 from logitmus.conventions.row_results import LEADS
+from logitmus.core.causes import Cause
 from logitmus.core.observation import NotRun, Outcome
 from logitmus.core.problem import Problem, TargetKind
 from logitmus.core.subject import Subject
 from logitmus.execution.pool import Observed
+from logitmus.execution.started import Stage
 
 
 def explanations(session: CheckSession) -> dict[TargetKind, FunctionExplanation]:
     """The explanation of the function, by the kind of targets."""
-    found: dict[TargetKind, FunctionExplanation] = {}
-    for kind, subject in session.subjects.items():
-        dtypes = [dtype for dtype in LEADS if dtype in subject.offer.dtypes]
-        found[kind] = ask_and_explain(partial(_ask, session, subject), kind, dtypes)
-    return found
+    return {kind: explanation(session.workers, subject) for kind, subject in session.subjects.items()}
 
 
-def _ask(session: CheckSession, subject: Subject, problems: Sequence[Problem]) -> Iterator[tuple[Problem, Outcome]]:
+def explanation(workers: Stage, subject: Subject) -> FunctionExplanation:
+    """The explanation of a subject of these workers, from problems in the first dtype that it takes."""
+    dtypes = [dtype for dtype in LEADS if dtype in subject.offer.dtypes]
+    return ask_and_explain(partial(_ask, workers, subject), subject.offer.targets, dtypes)
+
+
+def deviations(explained: FunctionExplanation, subject: Subject) -> tuple[Cause, ...]:
+    """The parts of a model that the convention of the subject does not have, as causes `computes:part=choice`."""
+    promised = {f"reduction={subject.convention.default_reduction}"}
+    if subject.convention.ignore_default == "-100":
+        promised |= {"label_-100=left_out", "label_-100=zero"}
+    return tuple(Cause.of("computes", part.id) for part in explained.components if part.id not in promised)
+
+
+def _ask(workers: Stage, subject: Subject, problems: Sequence[Problem]) -> Iterator[tuple[Problem, Outcome]]:
     """The outcome of each problem; what the subject does not offer is not run."""
     pairs = []
     for problem in problems:
@@ -32,6 +44,6 @@ def _ask(session: CheckSession, subject: Subject, problems: Sequence[Problem]) -
             pairs.append((problem, subject.id))
         else:
             yield problem, NotRun(reason)
-    for event in session.workers.ask(pairs):
+    for event in workers.ask(pairs):
         if isinstance(event, Observed):
             yield event.problem, event.observation.outcome

@@ -4,8 +4,9 @@ All planted functions of a framework run in one worker and are judged by the con
 `logitmus check` judges a user's function; a function that kills its process has a worker of its own. Each function has
 two truths (`logitmus.cases.planted`). The causes that a check reports are compared with the right ones: first on the
 quick problems in float32, then, for faults that these do not name and for correct functions, on the default problems
-in every dtype (unless only the quick ones are wanted). The convention card that `identify` would measure is compared
-with the right card.
+in every dtype (unless only the quick ones are wanted). A check also states what the function computes: for faults that
+its findings leave unexplained, the parts of that model are compared with the right causes, too. The convention card
+that `identify` would measure is compared with the right card.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from typing import Final
 
 from logitmus.cases.planted import dying_faults
 from logitmus.cases.planted.catalogue import ALL, DYING
-from logitmus.cases.planted.zoo import Planted
+from logitmus.cases.planted.zoo import Naming, Planted
 from logitmus.cases.suite import FAMILIES, suite
 from logitmus.checking import card_score, reference
 from logitmus.checking.baseline import BaselineComparison
+from logitmus.checking.explanation import deviations, explanation
 from logitmus.conventions.measure import measure
 from logitmus.core.causes import Cause
 from logitmus.core.errors import LogitmusError, closest
@@ -115,9 +117,11 @@ def selftest(*, seed: int = 0, only: Sequence[str] = (), thorough: bool = True, 
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         quick = [key for key, planted in session.planted.items() if planted.faulty or not thorough]
         _check(session, quick, *_QUICK, folder, seed, watch)
+        _explain(session)
         if thorough:
             left = [key for key in session.planted if key not in session.results or not session.results[key].settled]
             _check(session, left, *_DEFAULT, folder, seed, watch)
+            _explain(session)
         _identify(session)
     return Score(
         results=tuple(session.results.values()),
@@ -296,6 +300,15 @@ def _with_groups(before: Result, groups: Sequence[Group], profile: str) -> Resul
 def _causes(group: Group) -> Iterator[Cause]:
     yield group.finding.cause
     yield from map(Cause.depends_on, group.dependences)
+
+
+def _explain(session: _Session) -> None:
+    """Look for a model of each function whose findings name nothing; a check states that model beside them."""
+    for key, result in session.results.items():
+        if result.naming is Naming.UNEXPLAINED and result.model is None and result.planted not in DYING:
+            subject = session.checked[key]
+            parts = deviations(explanation(session.workers, subject), subject)
+            session.results[key] = replace(result, model=parts)
 
 
 def _identify(session: _Session) -> None:

@@ -21,7 +21,7 @@ from logitmus.core.problem import Problem, TargetKind
 from logitmus.oracle.arithmetic import EXACT
 from logitmus.oracle.model import REDUCTIONS, BatchLaw, FunctionModel
 from logitmus.oracle.row_model import Parameter
-from logitmus.oracle.sentence import STANDARD_WEIGHTS
+from logitmus.oracle.sentence import STANDARD_WEIGHTS, UNUSED_WEIGHTS
 
 Seen = Sequence[tuple[Problem, Outcome]]
 _FATES: Final = ("left_out", "zero", "wrap", "clamp", "nan")
@@ -42,13 +42,13 @@ def reduction_of(model: FunctionModel, seen: Seen, ignored: Sequence[int] = ()) 
         fitting = [law for law in laws if _predicts(replace(model, batch=law), seen)]
         if fitting:
             return fitting[0] if len(fitting) == 1 and batches else BatchLaw()
-    return BatchLaw()
+    return BatchLaw(unexplained=bool(batches))
 
 
 def _laws(unusual: Mapping[int, str]) -> Iterator[BatchLaw]:
     for shifted in (False, True):
         for name in REDUCTIONS:
-            yield BatchLaw(name, shifted, unusual)
+            yield BatchLaw(name, shifted, unusual=unusual)
 
 
 def _added_to_one_row(factor: Parameter) -> Parameter | None:
@@ -135,7 +135,9 @@ def _meets(model: FunctionModel, problem: Problem, outcome: Answered, fate: str)
 
 @dataclass(frozen=True)
 class _Weighting:
-    """How class weights enter: the label's term, the smoothed term, further terms, and the divisors of a mean."""
+    """How class weights enter: the label's term, the smoothed term ("": there is none), further terms, and the divisors
+    of a mean.
+    """
 
     target: str
     smoothed: str
@@ -149,9 +151,11 @@ class _Weighting:
             "rows": "the number of rows",
             "weights": "the sum of the labels' weights",
         }
-        if self.target == "none" and self.smoothed == "none":
-            return "class weights are not used"
+        if self.target == "none" and self.smoothed in ("none", "") and self.divisor == "rows":
+            return UNUSED_WEIGHTS
         parts = []
+        if self.target == "none":
+            parts.append("the label's term takes no class weight")
         if self.smoothed == "none":
             parts.append("the smoothed term takes no class weights")
         elif self.smoothed == "target":
@@ -174,7 +178,7 @@ def weights_of(model: FunctionModel, seen: Seen) -> str:
 
 
 def _weightings(model: FunctionModel) -> Iterator[_Weighting]:
-    smoothed = ("classes", "target", "none") if model.row.smoothing is not None else ("classes",)
+    smoothed = ("classes", "target", "none") if model.row.smoothing is not None else ("",)
     further = ("none", "target") if model.row.terms else ("none",)
     divisors = ("weights", "rows") if model.batch.reduction == "mean" else ("rows",)
     for target, of_smoothed, of_further, divisor in product(("target", "none"), smoothed, further, divisors):
@@ -197,7 +201,9 @@ def _weighs(model: FunctionModel, problem: Problem, outcome: Answered, weighting
     at = np.arange(N), labels
     w_t = weight[labels]
     first = (1 - epsilon) * g[at] * (w_t if weighting.target == "target" else 1)
-    of_class = {"classes": weight[None, :], "target": w_t[:, None], "none": np.ones((1, 1))}[weighting.smoothed]
+    of_class = {"classes": weight[None, :], "target": w_t[:, None], "none": np.ones((1, 1))}[
+        weighting.smoothed or "none"
+    ]
     second = epsilon * (of_class * g).mean(axis=1)
     whole, whole_bound = model.row_losses(x, labels)
     rest = whole - ((1 - epsilon) * g[at] + epsilon * g.mean(axis=1))

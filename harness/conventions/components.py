@@ -11,11 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from logitmus.conventions.gradient_rule import OTHER
 from logitmus.conventions.row_fit import Rows, shares
 from logitmus.judging.coherence import Coherence
 from logitmus.oracle import sentence
-from logitmus.oracle.model import REDUCTIONS, FunctionModel
+from logitmus.oracle.model import REDUCTIONS, BatchLaw, FunctionModel
 from logitmus.oracle.row_model import INPUTS, ONE, PENALTIES, PLAIN, RowModel
+from logitmus.oracle.sentence import STANDARD_WEIGHTS, UNUSED_WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -23,10 +25,13 @@ class Component:
     """A part of a model.
 
     Attributes:
+        id: "part=choice" in the vocabulary of the model: "inputs=softmax", "term=lse2", "reduction=mean". It never
+            changes, and no words for readers depend on it.
         name: of the part: "label smoothing", "temperature". value: "0.1"; "" where there is no number.
         alone, together: how many results it explains without the other parts, and with them; None: not counted.
     """
 
+    id: str
     name: str
     value: str = ""
     alone: int | None = None
@@ -90,38 +95,49 @@ def components(
 
     whole, bare = within(model.row), within(PLAIN)
     out = []
-    for name, value, alone, without in _parts(model.row):
+    for part, name, value, alone, without in _parts(model.row):
         by_itself = _gained(within(alone), bare) if alone is not None else None
-        out.append(Component(name, value, by_itself, _gained(whole, within(without))))
-    if model.precisions.inputs != model.precisions.logits:
-        out.append(Component("inputs rounded", model.precisions.inputs))
-    elif model.precisions.arithmetic != model.precisions.logits:
-        out.append(Component("arithmetic", model.precisions.arithmetic))
+        out.append(Component(part, name, value, by_itself, _gained(whole, within(without))))
+    precisions = model.precisions
+    if precisions.inputs != precisions.logits:
+        out.append(Component(f"rounded_inputs={precisions.inputs}", "inputs rounded", precisions.inputs))
+    elif precisions.arithmetic != precisions.logits:
+        out.append(Component(f"arithmetic={precisions.arithmetic}", "arithmetic", precisions.arithmetic))
     for name in model.mechanisms:
         count = int(mechanism.explained.sum()) if mechanism is not None else None
-        out.append(Component(f"mechanism: {name}", "", count, count))
+        out.append(Component(f"mechanism={name}", f"mechanism: {name}", "", count, count))
     if model.gradient:
-        out.append(Component("gradient", model.gradient))
-    if model.batch.reduction not in ("", "none"):
-        out.append(Component("reduction", REDUCTIONS[model.batch.reduction][1]))
-    if model.batch.divisor_plus is not None:
-        out.append(Component("added to the divisor of the mean", sentence.number(model.batch.divisor_plus)))
-    if model.batch.shifted:
-        out.append(Component("labels shifted by a row"))
-    for label, fate in model.batch.unusual.items():
-        if fate in ("left_out", "zero"):
-            out.append(Component(f"label {label}", "left out" if fate == "left_out" else "0, and counted"))
+        kind = "unknown" if model.gradient == OTHER else "other"
+        out.append(Component(f"gradient={kind}", "gradient", model.gradient))
+    out += _of_batch(model.batch)
     return tuple(out)
+
+
+def _of_batch(batch: BatchLaw) -> Iterator[Component]:
+    if batch.reduction not in ("", "none"):
+        yield Component(f"reduction={batch.reduction}", "reduction", REDUCTIONS[batch.reduction][1])
+    if batch.divisor_plus is not None:
+        value = sentence.number(batch.divisor_plus)
+        yield Component(f"divisor_plus={value}", "added to the divisor of the mean", value)
+    if batch.shifted:
+        yield Component("labels=next_row", "labels shifted by a row")
+    for label, fate in batch.unusual.items():
+        if fate in ("left_out", "zero"):
+            words = "left out" if fate == "left_out" else "0, and counted"
+            yield Component(f"label_{label}={fate}", f"label {label}", words)
+    if batch.weights not in ("", STANDARD_WEIGHTS):
+        kind = "unused" if batch.weights == UNUSED_WEIGHTS else "other"
+        yield Component(f"weights={kind}", "class weights", batch.weights)
 
 
 def _gained(more: list[Any], less: list[Any]) -> int:
     return sum(int((a & ~b).sum()) for a, b in zip(more, less, strict=True))
 
 
-def _parts(row: RowModel) -> Iterator[tuple[str, str, RowModel | None, RowModel]]:
-    """Name, value, plain with the part alone (None: it does not stand alone), and the model without it."""
+def _parts(row: RowModel) -> Iterator[tuple[str, str, str, RowModel | None, RowModel]]:
+    """Id, name, value, plain with the part alone (None: it does not stand alone), and the model without it."""
     if row.label != "t":
-        yield f"label {row.label}", "", replace(PLAIN, label=row.label), replace(row, label="t")
+        yield f"label={row.label}", f"label {row.label}", "", replace(PLAIN, label=row.label), replace(row, label="t")
     own = {name: row.theta[name] for name in INPUTS[row.inputs]}
     if row.inputs != "x":
         rest = {name: p for name, p in row.theta.items() if name not in own}
@@ -129,19 +145,22 @@ def _parts(row: RowModel) -> Iterator[tuple[str, str, RowModel | None, RowModel]
         alone = replace(PLAIN, inputs=row.inputs, theta=own)
         kept = {name: p for name, p in row.terms.items() if name not in ("others", "x_t", "x_mean")}
         without = replace(row, inputs="x", theta=rest, terms=kept, core=row.core or not kept)
-        yield _INPUTS[row.inputs], value, alone, without
+        yield f"inputs={row.inputs}", _INPUTS[row.inputs], value, alone, without
     if row.penalty != "log":
         of_penalty = {name: row.theta[name] for name in PENALTIES[row.penalty]}
         value = ", ".join(f"{name} = {sentence.number(p)}" for name, p in of_penalty.items())
         alone = replace(PLAIN, penalty=row.penalty, theta=of_penalty)
-        yield _PENALTIES[row.penalty], value, alone, replace(row, penalty="log", theta=own)
+        without = replace(row, penalty="log", theta=own)
+        yield f"penalty={row.penalty}", _PENALTIES[row.penalty], value, alone, without
     if row.smoothing is not None:
-        over = ", over the other classes" if row.smoothing.law == "K/(K-1)" else ""
-        name = f"label smoothing{over}"
+        others = row.smoothing.law == "K/(K-1)"
+        name = f"label smoothing{', over the other classes' if others else ''}"
+        part = f"smoothing={'others' if others else 'uniform'}"
         value = sentence.number(row.smoothing)
-        yield name, value, replace(PLAIN, smoothing=row.smoothing), replace(row, smoothing=None)
+        yield part, name, value, replace(PLAIN, smoothing=row.smoothing), replace(row, smoothing=None)
     if row.core and (row.factor.value != 1 or row.factor.law):
-        yield "factor", sentence.number(row.factor), replace(PLAIN, factor=row.factor), replace(row, factor=ONE)
+        value = sentence.number(row.factor)
+        yield f"factor={value}", "factor", value, replace(PLAIN, factor=row.factor), replace(row, factor=ONE)
     for name, parameter in row.terms.items():
         rest = {other: p for other, p in row.terms.items() if other != name}
         value = sentence.number(parameter) if not parameter.law.startswith("entropy") else "minus the target's entropy"
@@ -150,7 +169,7 @@ def _parts(row: RowModel) -> Iterator[tuple[str, str, RowModel | None, RowModel]
             itself = replace(row, terms={name: parameter}, smoothing=None)
         elif row.inputs not in ("sigmoid", "scale_sigmoid") and not parameter.law.startswith("entropy"):
             itself = replace(PLAIN, terms={name: parameter})
-        yield _TERMS[name], value, itself, replace(row, terms=rest, core=row.core or not rest)
+        yield f"term={name}", _TERMS[name], value, itself, replace(row, terms=rest, core=row.core or not rest)
     if row.outer:
         outer = "exponential of the loss (perplexity)" if row.outer == "exp" else "square of the loss"
-        yield outer, "", replace(PLAIN, outer=row.outer), replace(row, outer="")
+        yield f"outer={row.outer}", outer, "", replace(PLAIN, outer=row.outer), replace(row, outer="")

@@ -211,11 +211,13 @@ def possible_precisions(observed: Observed) -> Iterator[Precisions]:
     found = [(working, working, result)]
     if working in ("bfloat16", "float16"):
         found = [("float32", "float32", working), ("float32", working, working), (working, working, working)]
-        if inputs and _lattice(observed, "float32") == "float32":  # results finer than the inputs
-            found.insert(0, ("float32", "float32", "float32"))
     elif result != working:
         # The coarsest first: what is finer is then tested on its model (`_finest`).
         found = [(result, result, result)]
+    finest = _lattice(observed, lead)
+    if inputs and FLOAT_DTYPES[finest].itemsize > FLOAT_DTYPES[inputs].itemsize:
+        # Results finer than the inputs: only the inputs may be narrow.
+        found = [(finest, finest, finest), ("float32", "float32", "float32"), *found]
     for of_arithmetic, stored, of_result in found:
         yield Precisions(lead, working, of_arithmetic, stored, of_result)
 

@@ -76,12 +76,14 @@ class Examined:
 
 @dataclass(frozen=True)
 class Settled:
-    """Other results of a subject decide between the causes that explain a finding equally well.
+    """Other results of a subject decide between the causes that explain a finding, or refute its cause.
 
     Attributes:
         of: the finding as it was judged; it stands for all of its subject, kind, severity, cause and alternatives.
         certain: the cause that other findings of the subject have, most of them, and have alone; None: there is none.
-        finding: the finding, as examined, with the only cause that is not refuted; None: several are left, or none.
+            For a refuted cause, the cause in its place.
+        finding: the finding, as examined, with the only cause that is not refuted, or with the cause in place of a
+            refuted one; None: several are left, or none.
         problem, dependences: of `finding`.
     """
 

@@ -1,22 +1,27 @@
 """Settling: other results of a subject decide between the causes that explain a finding equally well.
 
-One problem often fits several conventions. At the end of a run the subject's other results are known, and two of their
-kinds decide: a finding that only one of these conventions explains, and a probe with the result that the declared
-convention predicts, which refutes every convention that predicts another. The decision changes a finding's cause,
-kind, severity and id, so it is made once, here, and not by the reports: they and `logitmus repro` read the same events.
+One problem often fits several conventions. At the end of a run the subject's other results are known, and three of
+their kinds decide: a finding that only one of these conventions explains; a probe with the result that the declared
+convention predicts, which refutes every convention that predicts another; and results in which a claim about the
+arithmetic of all results is absent (`refutation`). The decision changes a finding's cause, kind, severity and id, so it
+is made once, here, and not by the reports: they and `logitmus repro` read the same events.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import reduce
 
+from logitmus.core import catalogue
 from logitmus.core.causes import Cause
 from logitmus.core.events import BackendReady, Event, Examined, Judged, Settled
-from logitmus.core.finding import Finding, Judgement, smallness
+from logitmus.core.finding import Finding, Grade, Judgement, Kind, smallness
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
+from logitmus.engine import refutation
 from logitmus.engine.disambiguation import Ambiguities, candidates
+from logitmus.engine.refutation import Refutations
 from logitmus.judging import severity
 
 _Key = tuple[str, str, str, Cause, tuple[Cause, ...]]
@@ -30,6 +35,8 @@ class Settlement:
         self._ambiguities = Ambiguities()
         self._smallest: dict[_Key, tuple[Finding, Problem]] = {}
         self._examined: dict[_Key, Examined] = {}
+        self._claimed: dict[_Key, dict[str, Grade | None]] = {}
+        self._refutations = Refutations()
 
     def add(self, event: Event) -> None:
         """Take in an event."""
@@ -54,15 +61,24 @@ class Settlement:
         for key in sorted(self._smallest):
             finding, problem = self._smallest[key]
             examined = self._examined.get(_by_backend(finding)) or Examined(finding, finding, problem)
-            certain, named = self._certain(finding), self._named(finding, examined)
+            certain, named = None, None
+            if self._is_refuted(key) and examined.finding.cause == finding.cause:
+                named = self._without_its_cause(key, examined)
+                certain = named.cause
+            elif finding.alternatives:
+                certain, named = self._certain(finding), self._named(finding, examined)
             if certain is not None or named is not None:
                 yield Settled(finding, certain, named, examined.problem, examined.dependences)
 
     def _add_judgement(self, problem: Problem, judgement: Judgement) -> None:
         self._ambiguities.add(judgement, problem)
+        self._refutations.add(problem, judgement)
         for finding in judgement.findings:
-            if finding.alternatives:
-                key = (*finding.key, finding.alternatives)
+            key = (*finding.key, finding.alternatives)
+            if refutation.is_claim(finding.cause):
+                worst = self._claimed.setdefault(key, {})
+                worst[judgement.dtype] = _worse(worst.get(judgement.dtype), judgement.grade)
+            if finding.alternatives or key in self._claimed:
                 known = self._smallest.get(key)
                 if known is None or smallness(finding, problem) < smallness(*known):
                     self._smallest[key] = finding, problem
@@ -85,6 +101,39 @@ class Settlement:
         kind, weight = severity.of_contradiction(subject, field)
         summary = severity.contradiction(subject, field, value)
         return replace(examined.finding, kind=kind, severity=weight, cause=cause, summary=summary, alternatives=())
+
+    def _is_refuted(self, key: _Key) -> bool:
+        """Whether the cause is a claim about the arithmetic that the results in every dtype of its findings refute."""
+        subject, cause, dtypes = self._subjects.get(key[0]), key[3], self._claimed.get(key, {})
+        return (
+            subject is not None
+            and bool(dtypes)
+            and all(self._refutations.refuted(subject, dtype, cause) for dtype in dtypes)
+        )
+
+    def _without_its_cause(self, key: _Key, examined: Examined) -> Finding:
+        """The finding, as examined, with the first alternative of its refuted cause, or unexplained."""
+        finding = examined.finding
+        if finding.alternatives:
+            cause, *others = finding.alternatives
+            field, value = cause.choice
+            kind, weight = severity.of_contradiction(self._subjects[key[0]], field)
+            summary = severity.contradiction(self._subjects[key[0]], field, value)
+            return replace(
+                finding, kind=kind, severity=weight, cause=cause, summary=summary, alternatives=tuple(others)
+            )
+        cause = refutation.in_place_of(reduce(_worse, self._claimed[key].values()))
+        return replace(
+            finding,
+            kind=Kind.ACCURACY,
+            severity=catalogue.severity(cause),
+            cause=cause,
+            summary=catalogue.summary(cause),
+        )
+
+
+def _worse(first: Grade | None, second: Grade | None) -> Grade | None:
+    return max((grade for grade in (first, second) if grade is not None), key=lambda grade: grade.rank, default=None)
 
 
 def _by_backend(finding: Finding) -> _Key:

@@ -48,6 +48,10 @@ def _pairwise(terms: Array) -> Array:
     return terms.sum(axis=1, dtype=np.float64 if terms.dtype == np.float64 else np.float32).astype(terms.dtype)
 
 
+def _sound(d: Array) -> Array:
+    return _pairwise(_exp(d))
+
+
 def _online(d: Array) -> Array:
     """The sum, term by term, each shifted by the largest so far; the sum is rescaled when that grows."""
     largest = np.full(d.shape[0], -np.inf, d.dtype)
@@ -144,6 +148,15 @@ def all_reproducing(problem: Problem, subject: Subject, outcome: Answered, part:
     return set(_reproducing(problem, subject, outcome, part))
 
 
+def emulated_loss(answer: Answer, working: str, name: str = "") -> Array:
+    """The loss, (R,) or of a reduction (), float64, as a mechanism computes it in the dtype `working`.
+
+    Args:
+        answer: of a question of logits that has an answer. name: of the mechanism; "": a sound computation.
+    """
+    return _whole(answer.question, "loss", *_emulated(answer, name, working))
+
+
 def _reproducing(problem: Problem, subject: Subject, outcome: Answered, part: Assessment) -> Iterator[str]:
     question = part.answer.question
     if part.part == "grad_targets" or question.inputs != "logits" or question.fixed is not None:
@@ -152,7 +165,7 @@ def _reproducing(problem: Problem, subject: Subject, outcome: Answered, part: As
     declared = subject.precision[problem.dtype].arithmetic
     for working in dict.fromkeys((declared, problem.dtype)):
         for name in MECHANISMS:
-            emulated = _whole(question, part, *_emulated(part.answer, name, working))
+            emulated = _whole(question, part.part, *_emulated(part.answer, name, working))
             with np.errstate(all="ignore"):
                 reproduced = _same_bits(emulated.astype(observed.dtype), observed, part.failing)
                 if reproduced or (name in SUBTRACTING and _same_excess(emulated, part)):
@@ -160,7 +173,7 @@ def _reproducing(problem: Problem, subject: Subject, outcome: Answered, part: As
         # Budget B covers every order of summation, and emulating an order takes a loop over the classes.
         if working != declared or bool(part.inside_b[part.failing].all()):
             for name in WEAK_SUMS:
-                if _same_excess(_whole(question, part, *_emulated(part.answer, name, working)), part):
+                if _same_excess(_whole(question, part.part, *_emulated(part.answer, name, working)), part):
                     yield name
 
 
@@ -173,14 +186,14 @@ def _emulated(answer: Answer, name: str, working: str) -> tuple[Array, Array]:
     x, targets = answer.question.x.astype(dtype), a.astype(dtype)
     if (emulate := MECHANISMS.get(name)) is not None:
         return emulate(x, targets, dtype)
-    return _shifted(x, targets, WEAK_SUMS[name])
+    return _shifted(x, targets, WEAK_SUMS.get(name, _sound))
 
 
 @np.errstate(all="ignore")
-def _whole(question: Question, part: Assessment, losses: Array, p: Array) -> Array:
+def _whole(question: Question, part: str, losses: Array, p: Array) -> Array:
     """The part of the result, float64 but for the emulated row losses or probabilities."""
     kept = question.kept
-    if part.part == "loss":
+    if part == "loss":
         rows = np.where(kept, losses.astype(np.float64), 0.0)
         return rows if question.reduction == "none" else np.asarray(rows.sum() / question.denominator)
     a, _, _ = question.effective

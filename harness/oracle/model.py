@@ -64,7 +64,8 @@ class BatchLaw:
     """What a batch yields.
 
     Attributes:
-        reduction: of `REDUCTIONS`; "": not known. shifted: row n is given the label of row n + 1, the last row none.
+        reduction: of `REDUCTIONS`; "": not known. unexplained: whether it takes several rows, and no law predicts what
+            it makes of them. shifted: row n is given the label of row n + 1, the last row none.
         unusual: of `UNUSUAL`, by label: labels that are no class, and classes whose rows do not count.
         divisor_plus: what a mean adds to the number of rows that it divides by; the factor of the row is 1/(1 + it).
         weights: how class weights enter, in words; "": not known, or none are taken.
@@ -72,6 +73,7 @@ class BatchLaw:
 
     reduction: str = ""
     shifted: bool = False
+    unexplained: bool = False
     unusual: Mapping[int, str] = field(default_factory=dict)
     divisor_plus: Parameter | None = None
     weights: str = ""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from logitmus.oracle.model import BatchLaw, FunctionModel, Precisions
 
 STANDARD_WEIGHTS: Final = "class weights as in a weighted mean"  # what PyTorch does with them needs no words
+UNUSED_WEIGHTS: Final = "class weights are not used"
 _REDUCED: Final = {
     "none": "for each row ",
     "": "",
@@ -240,13 +241,18 @@ def _labels(row: RowModel, batch: BatchLaw) -> Iterator[str]:
             yield f"a row labelled {label} {words[fate]}"
     if batch.weights and batch.weights != STANDARD_WEIGHTS:
         yield batch.weights
+    if batch.unexplained:
+        yield "what it makes of several rows is not explained"
 
 
 def _precisions(precisions: Precisions) -> Iterator[str]:
-    logits = precisions.logits
-    if precisions.inputs != logits:
-        yield f"inputs and arithmetic are {precisions.inputs}"
-    elif precisions.arithmetic != logits and logits == "float64":
-        yield f"arithmetic is {precisions.arithmetic}"
-    elif precisions.result != logits and logits == "float64":
+    logits, inputs, arithmetic = precisions.logits, precisions.inputs, precisions.arithmetic
+    if inputs != logits and arithmetic == inputs:
+        yield f"inputs and arithmetic are {inputs}"
+        return
+    if inputs != logits:
+        yield f"inputs are rounded to {inputs}"
+    if logits == "float64" and arithmetic != logits:
+        yield f"arithmetic is {arithmetic}"
+    elif logits == "float64" and precisions.result != logits:
         yield f"the result is rounded to {precisions.result}"

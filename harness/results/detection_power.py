@@ -30,12 +30,15 @@ class Result:
 
     Attributes:
         causes: the causes of its findings, and what those depend on; the worst first.
+        model: where these name nothing, the parts in which a model of the whole function deviates from what it must
+            compute, as "computes:..."; None: no model was looked for.
         profile: where it was found, "quick" or "default". family: the first of the suite's families that showed it.
         card_errors: what is wrong with its convention card; None: no card can be right for it.
     """
 
     planted: Planted
     causes: tuple[str, ...] = ()
+    model: tuple[str, ...] | None = None
     profile: str = ""
     family: str = ""
     card_errors: tuple[str, ...] | None = None
@@ -50,8 +53,8 @@ class Result:
 
     @property
     def naming(self) -> Naming:
-        """How the reported causes name the fault."""
-        return self.planted.naming(self.causes)
+        """How the reported causes, or else the model, name the fault."""
+        return self.planted.naming(self.causes, self.model or ())
 
     @property
     def settled(self) -> bool:

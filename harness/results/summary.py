@@ -208,7 +208,7 @@ class Summary:
         A finding with several possible causes counts with the group of the cause that the run settled on (`Settled`).
         """
         folded: dict[Key, Group] = {}
-        for key in sorted(self._groups, key=lambda key: (bool(key[-1]), key)):
+        for key in sorted(self._groups, key=lambda key: (bool(key[-1]) or key in self._settled, key)):
             subject = key[0]
             group = self._groups[key].copy()
             settled = self._settled.get(key)

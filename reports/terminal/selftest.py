@@ -38,6 +38,7 @@ def as_dict(score: Score) -> dict[str, Any]:
                 "profile": result.profile,
                 "family": result.family,
                 "causes": list(result.causes),
+                "model": None if result.model is None else list(result.model),
                 "card_errors": None if result.card_errors is None else list(result.card_errors),
             }
             for result in score.results
@@ -92,7 +93,7 @@ def _print_shortfalls(score: Score, console: Console) -> None:
     for result in score.results:
         if not result.right:
             console.print(Text(f"{_shortfall(result)}  {result.name}", style="bold red"))
-            for line in (result.planted.incident, *result.causes, *(result.card_errors or ())):
+            for line in (result.planted.incident, *result.causes, *(result.model or ()), *(result.card_errors or ())):
                 if line:
                     console.print(Padding(Text(wording.printable(line)), (0, 0, 0, 2)))
             console.print()

@@ -42,8 +42,10 @@ from miniature_losses import (
 )
 
 from logitmus.cases import function_rows
+from logitmus.cases.planted.catalogue import IN_NUMPY
 from logitmus.conventions.explain_function import explain_function
-from logitmus.core.floats import Array
+from logitmus.conventions.row_results import LEADS
+from logitmus.core.floats import FLOAT_DTYPES, Array
 from logitmus.core.observation import NotRun, Raised
 from logitmus.oracle.row_model import PLAIN
 
@@ -170,6 +172,15 @@ ROWS: dict[str, tuple[Loss, str]] = {
     ),
 }
 
+
+def _from_rounded_probabilities(x: Array, t: Array, *, dead: bool = False) -> tuple[Array, Array]:
+    """Loss and gradient in float32 of half-precision logits; p is rounded before 1 is subtracted."""
+    wide = x.astype(np.float32)
+    p = np.exp(log_p(wide)).astype(x.dtype)
+    at_label = one_hot(x, t)
+    return ce(wide, t).astype(x.dtype), np.where(at_label, 0 * p if dead else p - p.dtype.type(1), p)
+
+
 # Reductions, labels, weights, dtypes, mechanisms and gradients: the whole sentence.
 FUNCTIONS: dict[str, tuple[Loss, str]] = {
     "mean": (lambda x, t: ce(x, t).mean(), "the mean over the rows of the cross-entropy"),
@@ -200,6 +211,14 @@ FUNCTIONS: dict[str, tuple[Loss, str]] = {
         "the mean over the rows of the cross-entropy, with label smoothing 0.1 over all classes; "
         "the smoothed term takes no class weights, the smoothed term is divided by the number of rows",
     ),
+    "weights not used": (
+        lambda x, t, weight=None: ce(x, t).mean(),
+        "the mean over the rows of the cross-entropy; class weights are not used",
+    ),
+    "weights in the divisor alone": (
+        lambda x, t, weight=None: ce(x, t).sum() / (len(t) if weight is None else weight[t].sum()),
+        "the mean over the rows of the cross-entropy; the label's term takes no class weight",
+    ),
     "float32 inside": (
         in_dtype(ce, "float32"),
         f"{ROW}the cross-entropy; arithmetic is float32",
@@ -207,7 +226,31 @@ FUNCTIONS: dict[str, tuple[Loss, str]] = {
     "smoothing, mean, bfloat16 inputs": (
         lambda x, t: in_dtype(smoothed(0.25), "bfloat16")(x, t).mean(),
         "the mean over the rows of the cross-entropy, with label smoothing 0.25 over all classes; "
-        "inputs and arithmetic are bfloat16",
+        "inputs are rounded to bfloat16; arithmetic is float32",
+    ),
+    "bfloat16 inputs alone": (
+        lambda x, t: ce(x.astype(FLOAT_DTYPES["bfloat16"]).astype(x.dtype), t),
+        f"{ROW}the cross-entropy; inputs are rounded to bfloat16",
+    ),
+    "float32 inputs alone": (
+        lambda x, t: ce(x.astype(np.float32).astype(x.dtype), t),
+        f"{ROW}the cross-entropy; inputs are rounded to float32",
+    ),
+    "the three largest losses": (
+        lambda x, t: np.sort(ce(x, t))[-3:].mean(),
+        "the cross-entropy; what it makes of several rows is not explained",
+    ),
+    "sum of the means of micro-batches": (
+        lambda x, t: np.float64(sum(ce(x[n : n + 2], t[n : n + 2]).mean() for n in range(0, len(t), 2))),
+        "the cross-entropy; what it makes of several rows is not explained",
+    ),
+    "p rounded before 1 is subtracted": (
+        only_in(("bfloat16",), _from_rounded_probabilities),
+        f"{ROW}the cross-entropy",
+    ),
+    "no gradient of the label's class in bfloat16": (
+        only_in(("bfloat16",), lambda x, t: _from_rounded_probabilities(x, t, dead=True)),
+        f"{ROW}the cross-entropy; the gradient is not that of the loss",
     ),
     "only float32, temperature": (
         only_in(("float32",), lambda x, t: ce(x / np.float32(2), t)),
@@ -306,7 +349,7 @@ def test_the_loss_of_a_row(name: str) -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions(name: str) -> None:
     function, words = FUNCTIONS[name]
-    found = explained(function)
+    found = explained(function, LEADS)
     assert found.sentence == f"It computes {words}."
     assert not found.alternatives
 
@@ -359,10 +402,22 @@ def test_all_results_of_a_plain_function_are_explained() -> None:
     assert json.loads(json.dumps(found.as_dict()))["explained"] is True
 
 
+CORRECT = [p for p in IN_NUMPY if not p.faulty and p.targets == "labels" and p.class_axis != "1"]
+
+
+@pytest.mark.parametrize("planted", CORRECT, ids=lambda planted: planted.name)
+def test_nothing_is_found_in_a_correct_function(planted: Any) -> None:
+    found = explained(planted.function)
+    assert found.model is not None
+    parts = {component.id.partition("=")[0] for component in found.components}
+    assert parts <= {"reduction", "label_-100"}
+
+
 def test_components_say_what_they_explain() -> None:
     found = explained(lambda x, t: smoothed(0.1)(x / 2, t).mean())
     names = [component.name for component in found.components]
     assert names == ["scaled logits", "label smoothing", "reduction"]
+    assert [component.id for component in found.components] == ["inputs=scale", "smoothing=uniform", "reduction=mean"]
     scaled, smoothing, _ = found.components
     assert smoothing.value == "0.1"
     assert (scaled.together or 0) > 150

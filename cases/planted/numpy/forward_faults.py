@@ -144,6 +144,7 @@ def loss_capped_at_64(logits: Array, targets: Array, **options: Any) -> Result:
 @ZOO.fault(
     "forward",
     "a loop over k < K - 1",
+    "computes:inputs=without_last",
     card=card(base=UNKNOWN, inconsistent=STRANGE, mechanisms=("unexplained",), remark="convention explains"),
 )
 def last_class_left_out(logits: Array, targets: Array, **options: Any) -> Result:
@@ -169,6 +170,7 @@ def tail_block_left_out(logits: Array, targets: Array, **options: Any) -> Result
 @ZOO.fault(
     "forward",
     "ml-cross-entropy #52: lanes of the last block are padded with 0, not -inf",
+    "computes:inputs=zeros",
     card=card(base=UNKNOWN, inconsistent=STRANGE, mechanisms=("unexplained",), remark="convention explains"),
 )
 def tail_padded_with_zeros(logits: Array, targets: Array, **options: Any) -> Result:
@@ -225,6 +227,7 @@ def maximum_starts_at_zero(logits: Array, targets: Array, **options: Any) -> Res
     "forward",
     "the logits pass through a bfloat16 buffer",
     "effective_precision*",
+    "computes:rounded_inputs=bfloat16",
     card=card("inputs", inconsistent=("mean_denominator", "wide_inputs"), mechanisms=("unexplained",)),
 )
 def logits_in_bfloat16(logits: Array, targets: Array, **options: Any) -> Result:
@@ -269,6 +272,7 @@ def short_constant(logits: Array, targets: Array, **options: Any) -> Result:
 @ZOO.fault(
     "forward",
     "cross_entropy is given the output of a softmax",
+    "computes:inputs=softmax",
     card=card(
         base=UNKNOWN,
         inconsistent=STRANGE,
@@ -283,6 +287,7 @@ def softmax_twice(logits: Array, targets: Array, **options: Any) -> Result:
 @ZOO.fault(
     "forward",
     "the sign is forgotten: log p",
+    "computes:factor=-1",
     card=card(base=UNKNOWN, inconsistent=STRANGE, mechanisms=("unexplained",), remark="convention explains"),
 )
 def log_likelihood(logits: Array, targets: Array, **options: Any) -> Result:

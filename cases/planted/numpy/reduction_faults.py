@@ -196,6 +196,7 @@ def smoothing_by_the_weight_of_the_target(
 @ZOO.fault(
     "convention",
     "an argument that nothing reads: weight",
+    "computes:weights=unused",
     card=card("inputs", inconsistent=("mean_denominator",), mechanisms=("unexplained",)),
 )
 def weights_dropped(

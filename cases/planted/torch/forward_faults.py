@@ -104,6 +104,7 @@ def logsumexp_minus_logit(logits: Tensor, labels: Tensor) -> Tensor:
 @ZOO.fault(
     "forward",
     "cross_entropy is given the output of a softmax",
+    "computes:inputs=softmax",
     card=card(
         base=UNKNOWN,
         inconsistent=STRANGE,

@@ -1,0 +1,139 @@
+"""Refutation: is a claim about a function's arithmetic absent where it would have to show?
+
+Some causes are claims about every result in a dtype: that the logsumexp is formed and then subtracted, that the
+arithmetic is a narrower one, that float64 logits become float32. The judge sees one result at a time, and a budget that
+allows for so much holds any small fault. So the claimed computation is emulated on the problems that the function was
+given. Where the emulation misses the budget of the declared computation, the claim should show; if nearly all of the
+function's results there are accurate, the claim is false. Nor is a precision the cause where more results of that dtype
+lie outside its own budget than it accounts for.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+
+from logitmus.core.causes import Cause
+from logitmus.core.finding import Grade, Judgement, Verdict
+from logitmus.core.floats import FLOAT_DTYPES
+from logitmus.core.problem import ONCE, Problem, Purpose
+from logitmus.core.subject import Precision, Subject
+from logitmus.judging import mechanisms
+from logitmus.judging.assessment import assess_part
+from logitmus.judging.bench import Bench
+
+_LARGEST: Final = 512  # elements of the logits; larger problems cost more and decide no better
+_SAMPLE: Final = 200  # problems on which a claim is emulated at most
+_ENOUGH: Final = 40  # of these on which it must show: no more are looked for
+_FEWEST: Final = 10  # fewer decide nothing
+_SHOWN: Final = 0.1  # of the problems on which it must show; a claim that shows on fewer is refuted
+_ACCURATE: Final = (Grade.A, Grade.B_PLUS)
+_NO_CAUSE: Final = Cause("unexplained")
+_NARROWED: Final = Cause.convention("wide_inputs", "narrowed")
+# What is reported in place of a refuted claim, by the worst grade of its findings.
+_UNEXPLAINED: Final[Mapping[Grade | None, Cause]] = MappingProxyType(
+    {Grade.B: Cause("unexplained_within_b"), Grade.C: Cause("unexplained_within_c")}
+)
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """A claimed computation: a mechanism or an order of summation ("": a sound computation that is stored after every
+    step) in a dtype; and the precision whose budget it should miss.
+    """
+
+    mechanism: str
+    working: str
+    precision: Precision
+
+
+def is_claim(cause: Cause) -> bool:
+    """Whether the cause is a claim about every result in a dtype."""
+    return cause.name in ("separate_logsumexp", "effective_precision") or cause == _NARROWED
+
+
+def in_place_of(worst: Grade | None) -> Cause:
+    """The cause of findings whose claim is refuted, by their worst grade."""
+    return _UNEXPLAINED.get(worst, _NO_CAUSE)
+
+
+class Refutations:
+    """Remembers which results are accurate; `refuted` decides about a claim at the end of a run."""
+
+    def __init__(self) -> None:
+        self._accurate: dict[tuple[str, str], dict[str, bool]] = {}
+        self._causes: dict[tuple[str, str], Counter[Cause]] = {}
+        self._problems: dict[str, Problem] = {}
+        self._due: dict[tuple[object, ...], bool] = {}
+
+    def add(self, problem: Problem, judgement: Judgement) -> None:
+        """Take in a judgement."""
+        decided = judgement.verdict in (Verdict.PASS, Verdict.ABSORBED, Verdict.FINDING) and judgement.grade is not None
+        reduced = problem.purpose is Purpose.REDUCTION  # made from a finding: it would count that finding again
+        if not decided or reduced or problem.manner != ONCE or problem.logits.size > _LARGEST:
+            return
+        of_dtype = judgement.subject, judgement.dtype
+        self._causes.setdefault(of_dtype, Counter()).update({finding.cause for finding in judgement.findings})
+        self._problems[problem.id] = problem
+        accurate = judgement.verdict is not Verdict.FINDING and judgement.grade in _ACCURATE
+        self._accurate.setdefault(of_dtype, {})[problem.id] = accurate
+
+    def refuted(self, subject: Subject, dtype: str, cause: Cause) -> bool:
+        """Whether the claim is absent from nearly all results in which it should show, or accounts for the fewer."""
+        causes = self._causes.get((subject.id, dtype), Counter())
+        unexplained = sum(count for other, count in causes.items() if other.startswith(_NO_CAUSE))
+        if cause.name == "effective_precision" and unexplained > causes[cause]:
+            return True
+        claim = _claim(subject, dtype, cause)
+        results = sorted(self._accurate.get((subject.id, dtype), {}).items())  # ids are hashes: a fair sample
+        due = (a for identity, a in results[:_SAMPLE] if self._is_due(self._problems[identity], subject, claim))
+        accurate = list(islice(due, _ENOUGH))
+        return len(accurate) >= _FEWEST and accurate.count(False) <= _SHOWN * len(accurate)
+
+    def _is_due(self, problem: Problem, subject: Subject, claim: _Claim) -> bool:
+        key = (problem.id, subject.convention, subject.flushes_subnormals, claim)
+        if key not in self._due:
+            self._due[key] = _is_due(problem, subject, claim)
+        return self._due[key]
+
+
+def _claim(subject: Subject, dtype: str, cause: Cause) -> _Claim:
+    """The computation that a cause claims."""
+    declared = subject.precision[dtype]
+    if cause == _NARROWED:
+        return _Claim("", "float32", declared)
+    if cause.name == "separate_logsumexp":
+        return _Claim("logsumexp_formed_and_then_subtracted", declared.arithmetic, declared)
+    claimed = dict(pair.split("=") for pair in cause.detail.split(","))
+    finer = _size(declared.storage) > _size(claimed["storage"]) or _size(declared.arithmetic) > _size(
+        claimed["arithmetic"]
+    )
+    name = "sum_in_8_lanes" if claimed["arithmetic"] == claimed["storage"] else ""
+    return _Claim(name, claimed["storage"], declared if finer else Precision(declared.result, "float32", "float32"))
+
+
+def _size(dtype: str) -> int:
+    return FLOAT_DTYPES[dtype].itemsize
+
+
+def _is_due(problem: Problem, subject: Subject, claim: _Claim) -> bool:
+    """Whether the loss, computed as is claimed, misses the budget."""
+    bench = Bench(problem)
+    question = bench.question(subject.convention)
+    if question.refused is not None or not question.has_answer or question.inputs != "logits":
+        return False
+    if question.fixed is not None:
+        return False
+    with np.errstate(all="ignore"):
+        emulated = mechanisms.emulated_loss(bench.answer(question), claim.working, claim.mechanism)
+        result = emulated.astype(FLOAT_DTYPES[claim.precision.result])
+        assessed = assess_part(
+            bench, question, "loss", result, claim.precision, flushes=subject.flushes_subnormals, ladder=(None,)
+        )
+        return not assessed.coarse and bool(assessed.failing.any())

@@ -1,0 +1,94 @@
+"""A claim about the arithmetic of a whole function falls where its results contradict it; a true claim stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+from implementations import Rows, observe, separate_logsumexp, shifted, subject
+
+from logitmus.cases.suite import suite
+from logitmus.core.causes import Cause
+from logitmus.core.convention import PORTABLE
+from logitmus.core.events import BackendReady, Event, Judged, Settled
+from logitmus.core.floats import Array
+from logitmus.core.problem import ONCE, Problem
+from logitmus.engine.settling import Settlement
+from logitmus.judging.judge import Judge
+from logitmus.results.summary import Summary
+
+SUBJECT = subject(PORTABLE.but(infinite_logits="nan_where_met"))
+
+
+def in_float32(x: Array, labels: Array) -> tuple[Array, Array]:
+    loss, gradient = shifted(x.astype(np.float32), labels)
+    return loss.astype(x.dtype), gradient.astype(x.dtype)
+
+
+def plain(dtype: str) -> list[Problem]:
+    """Problems of labels without arguments, whose logits are finite."""
+    return [
+        problem
+        for problem in suite("default", seed=0)
+        if problem.dtype == dtype
+        and problem.manner == ONCE
+        and problem.target_kind == "labels"
+        and not problem.options
+        and problem.logits.ndim == 2
+        and 1 < problem.logits.size <= 512
+        and problem.reduction == "none"
+        and problem.has_valid_labels
+        and np.isfinite(problem.logits).all()
+        and np.abs(problem.logits).max() < 1e5
+        and SUBJECT.why_not(problem) is None
+    ]
+
+
+def events(function: Callable[[Problem], Rows], problems: Sequence[Problem]) -> list[Event]:
+    judge = Judge()
+    judged = [Judged(p, judge.judge(p, SUBJECT, observe(function(p), p))) for p in problems]
+    settlement = Settlement()
+    seen = [*settlement.watching([BackendReady("test", (SUBJECT,), {}, 0), *judged])]
+    return [*seen, *settlement.settled()]
+
+
+def causes(found: Sequence[Event]) -> dict[Cause, int]:
+    """The causes that a report shows, with the number of results."""
+    summary = Summary()
+    for event in found:
+        summary.add(event)
+    return {group.finding.cause: group.count for group in summary.groups()}
+
+
+FALSE = {
+    "separate_logsumexp": ("float32", separate_logsumexp, "unexplained_within_c"),
+    "convention:wide_inputs=narrowed": ("float64", in_float32, "unexplained"),
+}
+
+
+@pytest.mark.parametrize("claim", FALSE)
+def test_what_shows_on_one_result_of_many_is_no_property_of_the_function(claim: str) -> None:
+    dtype, faulty, instead = FALSE[claim]
+    problems = plain(dtype)
+    with_claim = [
+        p for p in problems if {f.cause for f in Judge().judge(p, SUBJECT, observe(faulty, p)).findings} == {claim}
+    ]
+    chosen = {problem.id for problem in with_claim[:1]}
+    assert chosen
+    found = events(lambda problem: faulty if problem.id in chosen else shifted, problems)
+    judged = [f.id for e in found if isinstance(e, Judged) for f in e.judgement.findings]
+    settled = next(event for event in found if isinstance(event, Settled))
+    assert settled.of.cause == claim
+    assert settled.of.id in judged
+    assert settled.finding is not None
+    assert (settled.finding.cause, settled.finding.problem) == (instead, settled.of.problem)
+    assert set(causes(found)) == {instead}
+
+
+@pytest.mark.parametrize("claim", FALSE)
+def test_what_shows_on_all_results_stands(claim: str) -> None:
+    dtype, faulty, _ = FALSE[claim]
+    found = events(lambda _: faulty, plain(dtype))
+    assert not [event for event in found if isinstance(event, Settled) and event.of.cause == claim]
+    assert claim in causes(found)
