@@ -39,7 +39,7 @@ from logitmus.conventions.row_results import (
     possible_precisions,
     with_gradients,
 )
-from logitmus.conventions.row_search import Found, search
+from logitmus.conventions.row_search import Found, partial_sums, search
 from logitmus.core.convention import PORTABLE, Convention
 from logitmus.core.floats import FLOAT_DTYPES, Array
 from logitmus.core.observation import Answered, Outcome
@@ -172,7 +172,7 @@ def explain_function(observations: Iterable[tuple[Problem, Outcome]]) -> Functio
         return FunctionExplanation(model=None, sentence=nothing)
     limits = tuple(limits_of(seen, lead))
     for precisions in possible_precisions(observed):
-        models = _models(observed, precisions)
+        models = _models(observed, precisions) or _partial_sums(observed, precisions)
         if models:
             return _explained(observed, _finest(observed, models), limits)
     return FunctionExplanation(
@@ -201,6 +201,13 @@ def _models(observed: Observed, precisions: Precisions) -> list[tuple[Found, Fun
         if models:
             return models
     return []
+
+
+def _partial_sums(observed: Observed, precisions: Precisions) -> list[tuple[Found, FunctionModel]]:
+    """The loss with a wrong normalising sum that predicts every row; of several, none is named."""
+    rows = list(by_classes_of(observed.single(ROWS)).values())
+    found = partial_sums(rows, precisions.level(separate=True))
+    return [(fit, FunctionModel(row=fit.model, precisions=precisions)) for fit in found] if len(found) == 1 else []
 
 
 def _finest(observed: Observed, models: Sequence[tuple[Found, FunctionModel]]) -> Sequence[tuple[Found, FunctionModel]]:

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations, product
 from types import MappingProxyType
@@ -18,19 +18,23 @@ from typing import Final
 
 import numpy as np
 
+from logitmus.conventions import row_fit
 from logitmus.conventions.row_fit import Fit, Form, Rows, information, joined, known, refine, relative, worst_share
 from logitmus.conventions.row_numbers import models_of
 from logitmus.core.floats import Array
 from logitmus.oracle import arithmetic, row_model
 from logitmus.oracle.arithmetic import EXACT, Level
+from logitmus.oracle.partial_sums import PARTIAL_SUMS
 from logitmus.oracle.row_model import (
     INPUTS,
     LABELS,
     OF_SIGMOID,
     PENALTIES,
+    PLAIN,
     SIGMOID_TERMS,
     TAKES_PROBABILITIES,
     TERMS,
+    Parameter,
     RowModel,
 )
 
@@ -47,6 +51,10 @@ _MOST_TERMS: Final = 4
 _REFINED: Final = 14  # forms of each kind that are refined at most
 
 _NEAR: Final = 0.05  # ... and within this share the smallest subsets of terms are tried
+
+_FEWEST_PLAIN: Final = 30  # rows that plain cross-entropy predicts, to consider a sum that is wrong on the others
+
+_WHOLE_NUMBERS: Final = (4, 8, 10, 16, 20, 32, 50, 64, 100, 128, 200, 256)
 
 _HOPELESS: Final = 0.3  # a weighted residual beyond this share of the results is not refined
 
@@ -83,7 +91,7 @@ _COARSE: Final[Mapping[str, tuple[float, ...]]] = MappingProxyType(
 _FREE: Final = tuple((i, "log") for i, names in INPUTS.items() if not names)
 
 _SINGLE: Final = (
-    *((i, "log") for i, names in INPUTS.items() if len(names) == 1),
+    *((i, "log") for i, names in INPUTS.items() if len(names) == 1 and i not in PARTIAL_SUMS),
     *(("x", p) for p in PENALTIES if p != "log"),
     *product((*TAKES_PROBABILITIES, "softmax"), ("log_plus", "clip", "floor")),
     ("probabilities", "clip_scaled"),
@@ -137,6 +145,23 @@ def search(
         if found:
             break
     return sorted(found, key=lambda candidate: candidate.bits)
+
+
+def partial_sums(tested: Sequence[Rows], level: Level) -> list[Found]:
+    """The losses with a wrong normalising sum that predict all rows, where plain cross-entropy predicts only some.
+
+    Nothing is fitted: each of a few whole numbers is tested as it is.
+    """
+    plain = [row_fit.shares(PLAIN, rows, level) <= 1 for rows in tested]
+    if all(within.all() for within in plain) or sum(int(within.sum()) for within in plain) < _FEWEST_PLAIN:
+        return []
+    found = []
+    for name, k in product(PARTIAL_SUMS, _WHOLE_NUMBERS):
+        model = replace(PLAIN, inputs=name, theta={"k": Parameter(EXACT(k), text=str(k))})
+        share = worst_share(model, tested, level)
+        if share <= 1:
+            found.append(Found(model, bits=float(k), spare=information(model, tested, level), share=share))
+    return found
 
 
 @dataclass(frozen=True)

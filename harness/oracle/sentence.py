@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from logitmus.oracle.arithmetic import EXACT
+from logitmus.oracle.partial_sums import PARTIAL_SUMS
 from logitmus.oracle.row_model import ENTROPY, OF_SIGMOID, TAKES_PROBABILITIES, Parameter, RowModel
 
 if TYPE_CHECKING:
@@ -150,6 +151,8 @@ def _of_what(row: RowModel) -> str:
             "softmax": " of logits to which softmax is applied twice",
             "without_last": " whose normalising sum leaves out the last class",
         }.get(row.inputs, "")
+    if row.inputs in PARTIAL_SUMS:
+        of = f" whose normalising sum {PARTIAL_SUMS[row.inputs].format(k=number(theta['k']))}"
     if "s" in theta:
         of += f" of logits {_scaled(theta['s'])}"
         if row.inputs == "scale_softmax":

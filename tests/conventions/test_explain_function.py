@@ -21,6 +21,7 @@ from miniature_losses import (
     divergence,
     explained,
     focal,
+    in_blocks,
     in_dtype,
     like_torch,
     log_of_softmax,
@@ -108,6 +109,32 @@ ROWS: dict[str, tuple[Loss, str]] = {
     "without the last": (
         lambda x, t: lse(x[:, :-1]) - at(x, t),
         "the cross-entropy whose normalising sum leaves out the last class",
+    ),
+    "the first 64": (
+        lambda x, t: lse(x[:, :64]) - at(x, t),
+        "the cross-entropy whose normalising sum leaves out all classes but the first 64",
+    ),
+    "the largest 10": (
+        lambda x, t: lse(np.sort(x, axis=1)[:, -10:]) - at(x, t),
+        "the cross-entropy whose normalising sum leaves out all logits but the 10 largest",
+    ),
+    "whole blocks of 64": (
+        lambda x, t: lse(x[:, : max(64, x.shape[1] // 64 * 64)]) - at(x, t),
+        "the cross-entropy whose normalising sum leaves out the classes beyond the last whole block of 64",
+    ),
+    "blocks not rescaled": (
+        lambda x, t: in_blocks(32, lambda old, new: 0 * new)(x) - at(x, t),
+        "the cross-entropy whose normalising sum is taken in blocks of 32 and not rescaled where the running maximum "
+        "grows",
+    ),
+    "blocks rescaled wrongly": (
+        lambda x, t: in_blocks(8, lambda old, new: new - old)(x) - at(x, t),
+        "the cross-entropy whose normalising sum is taken in blocks of 8 and multiplied by e^(new - old) where the "
+        "running maximum grows",
+    ),
+    "blocks rescaled rightly": (
+        lambda x, t: in_blocks(16, lambda old, new: old - new)(x) - at(x, t),
+        "the cross-entropy; the logsumexp is formed before the logit is subtracted",
     ),
     "log-probabilities": (
         lambda x, t: -at(x, t),
@@ -310,6 +337,10 @@ UNEXPLAINED: dict[str, tuple[Loss, str]] = {
     "sine": (lambda x, t: np.sin(ce(x, t)), "not explained"),
     "power 1.5": (lambda x, t: ce(x, t) ** 1.5, "not explained"),
     "rounded": (lambda x, t: np.round(ce(x, t), 2), "not explained"),
+    "the first 48, the largest of these": (
+        lambda x, t: lse(np.sort(x[:, :48], axis=1)[:, -40:]) - at(x, t),
+        "where the number of classes is at most 33; something else from 80 on",
+    ),
     "hinge": (lambda x, t: np.maximum(0, 1 + x - at(x, t)[:, None]).sum(axis=-1) - 1, "not explained"),
     "pseudo-Huber": (lambda x, t: np.sqrt(1 + ce(x, t) ** 2), "not explained"),
     "wobble": (lambda x, t: ce(x, t) + 1e-3 * np.sin(7 * x[:, 0]), "not explained"),
