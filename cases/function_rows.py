@@ -37,6 +37,7 @@ AGAIN: Final = "row asked again"
 BATCH: Final = "batch"
 UNUSUAL: Final = "batch with an unusual label"
 WEIGHTED: Final = "batch with class weights"
+SOFT: Final = "row of soft targets"
 SMOOTHED: Final = "row with label smoothing"
 _NARROWER: Final = {
     "float64": ("bfloat16", "float16", "float32"),
@@ -73,9 +74,12 @@ class _Asking:
         self.dtype, self.targets, self.copies = dtype, targets, copies
 
     def __call__(self, x: Array, labels: Array, idea: str, **options: object) -> Problem:
+        """`labels`: (N,); or target probabilities, (N, K)."""
         logits = float_array(x, self.dtype)
-        chosen: Array = np.asarray(labels, np.int64)
-        if self.targets == "probabilities":
+        chosen: Array = np.asarray(labels)
+        if chosen.ndim == x.ndim:
+            chosen = float_array(chosen, self.dtype)
+        elif self.targets == "probabilities":
             chosen = np.eye(x.shape[-1])[chosen].astype(FLOAT_DTYPES[self.dtype])
         weight = options.pop("weight", None)
         if weight is not None:
@@ -171,6 +175,10 @@ def _others(ask: _Asking) -> Iterator[Problem]:
         for kind, x, t in hard_rows(classes, 60):
             yield ask.row(x, t, f"{HARD}: {kind}, {classes} classes")
     yield from _batches(ask)
+    if ask.targets == "probabilities":
+        for x, _ in plain_rows(CLASSES, 8, 6):
+            q = _shares(draw, CLASSES) / 64
+            yield ask(np.stack([x] * ask.copies), np.stack([q] * ask.copies), f"{SOFT}: {CLASSES} classes")
     for x, t in plain_rows(CLASSES, 6, 5):
         yield ask.row(x, t, f"{SMOOTHED}: 0.25", label_smoothing=0.25)
 

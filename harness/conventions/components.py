@@ -15,9 +15,9 @@ from logitmus.conventions.gradient_rule import OTHER
 from logitmus.conventions.row_fit import Rows, shares
 from logitmus.judging.coherence import Coherence
 from logitmus.oracle import sentence
-from logitmus.oracle.model import REDUCTIONS, FunctionModel
+from logitmus.oracle.model import REDUCTIONS, BatchLaw, FunctionModel
 from logitmus.oracle.row_model import INPUTS, ONE, PENALTIES, PLAIN, RowModel
-from logitmus.oracle.sentence import STANDARD_WEIGHTS, UNUSED_WEIGHTS
+from logitmus.oracle.sentence import DIVERGENCE, STANDARD_WEIGHTS, UNUSED_WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def components(
     for part, name, value, alone, without in _parts(model.row):
         by_itself = _gained(within(alone), bare) if alone is not None else None
         out.append(Component(part, name, value, by_itself, _gained(whole, within(without))))
-    precisions, batch = model.precisions, model.batch
+    precisions = model.precisions
     if precisions.inputs != precisions.logits:
         out.append(Component(f"rounded_inputs={precisions.inputs}", "inputs rounded", precisions.inputs))
     elif precisions.arithmetic != precisions.logits:
@@ -112,18 +112,24 @@ def components(
     if model.gradient:
         kind = "unknown" if model.gradient == OTHER else "other"
         out.append(Component(f"gradient={kind}", "gradient", model.gradient))
+    if model.soft_targets == DIVERGENCE:
+        out.append(Component("term=target_entropy", "entropy of the targets subtracted"))
+    return (*out, *_of_batches(model.batch))
+
+
+def _of_batches(batch: BatchLaw) -> Iterator[Component]:
+    """What is made of several rows."""
     if batch.reduction not in ("", "none"):
-        out.append(Component(f"reduction={batch.reduction}", "reduction", REDUCTIONS[batch.reduction][1]))
+        yield Component(f"reduction={batch.reduction}", "reduction", REDUCTIONS[batch.reduction][1])
     if batch.shifted:
-        out.append(Component("labels=next_row", "labels shifted by a row"))
+        yield Component("labels=next_row", "labels shifted by a row")
     for label, fate in batch.unusual.items():
         if fate in ("left_out", "zero"):
             words = "left out" if fate == "left_out" else "0, and counted"
-            out.append(Component(f"label_{label}={fate}", f"label {label}", words))
+            yield Component(f"label_{label}={fate}", f"label {label}", words)
     if batch.weights not in ("", STANDARD_WEIGHTS):
         kind = "unused" if batch.weights == UNUSED_WEIGHTS else "other"
-        out.append(Component(f"weights={kind}", "class weights", batch.weights))
-    return tuple(out)
+        yield Component(f"weights={kind}", "class weights", batch.weights)
 
 
 def _gained(more: list[Any], less: list[Any]) -> int:

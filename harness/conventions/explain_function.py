@@ -40,6 +40,7 @@ from logitmus.conventions.row_results import (
     with_gradients,
 )
 from logitmus.conventions.row_search import Found, partial_sums, search
+from logitmus.conventions.soft_targets import targets_law
 from logitmus.core.convention import PORTABLE, Convention
 from logitmus.core.floats import FLOAT_DTYPES, Array
 from logitmus.core.observation import Answered, Outcome
@@ -253,6 +254,7 @@ def _explained(
     model = replace(model, batch=replace(batch, unusual=unusual, weights=weights))
     model = replace(
         model,
+        soft_targets=targets_law(model, observed.batches(function_rows.SOFT)),
         label_smoothing=batch_law.smoothing_argument(model, observed.batches(function_rows.SMOOTHED)),
         convention=convention_of(model),
         limits=limits,
@@ -274,10 +276,8 @@ def _explained(
 
 
 def _shapes(observed: Observed) -> Iterator[str]:
-    """Remarks on targets that were not tested, and on losses of an unusual shape."""
+    """Remarks on losses of an unusual shape."""
     shapes = {o.loss.shape for p, o in observed.batches(function_rows.BATCH) if isinstance(o, Answered) and p.rows == 3}
-    if any(p.target_kind == "probabilities" and isinstance(o, Answered) for p, o in observed.given):
-        yield "Only one-hot targets were tested: what it adds for other targets is not part of the model."
     if any(len(shape) > 1 for shape in shapes):
         yield f"The losses of 3 rows have the shape {min(shapes, key=len)}."
 

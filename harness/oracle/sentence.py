@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 
 STANDARD_WEIGHTS: Final = "class weights as in a weighted mean"  # what PyTorch does with them needs no words
 UNUSED_WEIGHTS: Final = "class weights are not used"
+LINEAR: Final = "linear"
+DIVERGENCE: Final = "divergence"
+UNEXPLAINED_TARGETS: Final = "unexplained"
+SOFT_TARGETS: Final = {
+    "": "",  # not known, or only labels are taken
+    LINEAR: "",  # as a cross-entropy must be
+    DIVERGENCE: "the entropy of the targets is subtracted (Kullback-Leibler divergence)",
+    UNEXPLAINED_TARGETS: "what it makes of targets that are not one-hot is not explained",
+}
 _REDUCED: Final = {
     "none": "for each row ",
     "": "",
@@ -68,6 +77,7 @@ def phrase(model: FunctionModel) -> str:
         reduced = reduced.replace("the rows", "the rows but the last")
     parts = [reduced + row_phrase(model.row)]
     parts += _labels(model.row, batch)
+    parts += filter(None, [SOFT_TARGETS[model.soft_targets]])
     parts += _precisions(model.precisions)
     parts += [_MECHANISM_WORDS[name] for name in model.mechanisms]
     parts += [model.gradient] if model.gradient else []

@@ -44,7 +44,7 @@ from miniature_losses import (
 
 from logitmus.cases import function_rows
 from logitmus.cases.planted.catalogue import IN_NUMPY
-from logitmus.conventions.explain_function import explain_function
+from logitmus.conventions.explain_function import converse, explain_function
 from logitmus.conventions.row_results import LEADS
 from logitmus.core.floats import FLOAT_DTYPES, Array
 from logitmus.core.observation import NotRun, Raised
@@ -425,6 +425,27 @@ def test_components_say_what_they_explain() -> None:
     assert smoothing.value == "0.1"
     assert (scaled.together or 0) > 150
     assert (scaled.alone or 0) < 10  # without the smoothing it explains next to nothing
+
+
+SOFT: dict[str, tuple[Loss, str]] = {
+    "linear": (lambda x, q: -(q * log_p(x)).sum(axis=-1), "the cross-entropy"),
+    "divergence": (
+        lambda x, q: (np.where(q > 0, q * np.log(np.where(q > 0, q, 1)), 0) - q * log_p(x)).sum(axis=-1),
+        "the cross-entropy; the entropy of the targets is subtracted (Kullback-Leibler divergence)",
+    ),
+    "the most probable class": (
+        lambda x, q: ce(x, q.argmax(axis=-1)),
+        "the cross-entropy; what it makes of targets that are not one-hot is not explained",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SOFT)
+def test_targets_that_are_not_one_hot(name: str) -> None:
+    function, words = SOFT[name]
+    found = explain_function(converse(lambda problems: asked(function, problems), "probabilities"))
+    assert found.sentence == f"It computes {ROW}{words}."
+    assert (found.explained == found.results) is (name != "the most probable class")
 
 
 def test_what_is_left_is_said() -> None:
