@@ -19,7 +19,7 @@ from logitmus.core.problem import Problem
 FAMILY: Final = "function-rows"
 CLASSES: Final = 6  # where the form of the loss is looked for
 OTHER_CLASSES: Final = (3, 4, 5, 8, 12, 16)  # where its dependence on the number of classes is
-HELD_OUT: Final = (2, 6, 9, 33)  # only to test it
+HELD_OUT: Final = (2, 6, 9, 33, 80, 300)  # only to test it; kernels work on blocks of 16 to 128 classes
 HARD_CLASSES: Final = (3, 9, 50)
 SIMPLEX: Final = (6, 3, 9)
 BATCHES: Final = (1, 2, 3, 5, 7)
@@ -37,6 +37,7 @@ AGAIN: Final = "row asked again"
 BATCH: Final = "batch"
 UNUSUAL: Final = "batch with an unusual label"
 WEIGHTED: Final = "batch with class weights"
+SOFT: Final = "row of soft targets"
 SMOOTHED: Final = "row with label smoothing"
 _NARROWER: Final = {
     "float64": ("bfloat16", "float16", "float32"),
@@ -73,9 +74,12 @@ class _Asking:
         self.dtype, self.targets, self.copies = dtype, targets, copies
 
     def __call__(self, x: Array, labels: Array, idea: str, **options: object) -> Problem:
+        """`labels`: (N,); or target probabilities, (N, K)."""
         logits = float_array(x, self.dtype)
-        chosen: Array = np.asarray(labels, np.int64)
-        if self.targets == "probabilities":
+        chosen: Array = np.asarray(labels)
+        if chosen.ndim == x.ndim:
+            chosen = float_array(chosen, self.dtype)
+        elif self.targets == "probabilities":
             chosen = np.eye(x.shape[-1])[chosen].astype(FLOAT_DTYPES[self.dtype])
         weight = options.pop("weight", None)
         if weight is not None:
@@ -148,7 +152,8 @@ def simplex_rows(classes: int, count: int) -> list[tuple[Array, int]]:
         if n % 5 == 4:
             x = x * (0.5, 0.25, 0.75)[n // 5 % 3]
         if n % 3 == 2:
-            x[t] = 2.0 ** -(10, 17, 24, 33, 42, 55, 80, 110)[n // 3 % 8]
+            tiny = (10, 17, 24, 33, 42, 55, 80, 110) if classes == CLASSES else (42, 110)  # a floor shows at any K
+            x[t] = 2.0 ** -tiny[n // 3 % len(tiny)]
         out.append((x, t))
     return out
 
@@ -171,6 +176,10 @@ def _others(ask: _Asking) -> Iterator[Problem]:
         for kind, x, t in hard_rows(classes, 60):
             yield ask.row(x, t, f"{HARD}: {kind}, {classes} classes")
     yield from _batches(ask)
+    if ask.targets == "probabilities":
+        for x, _ in plain_rows(CLASSES, 8, 6):
+            q = _shares(draw, CLASSES) / 64
+            yield ask(np.stack([x] * ask.copies), np.stack([q] * ask.copies), f"{SOFT}: {CLASSES} classes")
     for x, t in plain_rows(CLASSES, 6, 5):
         yield ask.row(x, t, f"{SMOOTHED}: 0.25", label_smoothing=0.25)
 

@@ -17,7 +17,7 @@ from logitmus.judging.coherence import Coherence
 from logitmus.oracle import sentence
 from logitmus.oracle.model import REDUCTIONS, BatchLaw, FunctionModel
 from logitmus.oracle.row_model import INPUTS, ONE, PENALTIES, PLAIN, RowModel
-from logitmus.oracle.sentence import STANDARD_WEIGHTS, UNUSED_WEIGHTS
+from logitmus.oracle.sentence import DIVERGENCE, STANDARD_WEIGHTS, UNUSED_WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,11 @@ _INPUTS = {
     "softmax": "softmax applied twice",
     "scale_softmax": "softmax applied twice, scaled logits",
     "without_last": "last class left out of the sum",
+    "first": "first classes alone in the sum",
+    "largest": "largest logits alone in the sum",
+    "whole_blocks": "last block left out of the sum",
+    "not_rescaled": "sum not rescaled with the running maximum",
+    "rescaled_wrongly": "sum rescaled by the inverse factor",
     "log_probabilities": "inputs are log-probabilities",
     "probabilities": "inputs are probabilities",
     "probabilities_scaled": "inputs are probabilities, divided by their sum",
@@ -109,11 +114,13 @@ def components(
     if model.gradient:
         kind = "unknown" if model.gradient == OTHER else "other"
         out.append(Component(f"gradient={kind}", "gradient", model.gradient))
-    out += _of_batch(model.batch)
-    return tuple(out)
+    if model.soft_targets == DIVERGENCE:
+        out.append(Component("term=target_entropy", "entropy of the targets subtracted"))
+    return (*out, *_of_batches(model.batch))
 
 
-def _of_batch(batch: BatchLaw) -> Iterator[Component]:
+def _of_batches(batch: BatchLaw) -> Iterator[Component]:
+    """What is made of several rows."""
     if batch.reduction not in ("", "none"):
         yield Component(f"reduction={batch.reduction}", "reduction", REDUCTIONS[batch.reduction][1])
     if batch.divisor_plus is not None:

@@ -39,7 +39,8 @@ from logitmus.conventions.row_results import (
     possible_precisions,
     with_gradients,
 )
-from logitmus.conventions.row_search import Found, search
+from logitmus.conventions.row_search import Found, partial_sums, search
+from logitmus.conventions.soft_targets import targets_law
 from logitmus.core.convention import PORTABLE, Convention
 from logitmus.core.floats import FLOAT_DTYPES, Array
 from logitmus.core.observation import Answered, Outcome
@@ -200,7 +201,7 @@ def explain_function(observations: Iterable[tuple[Problem, Outcome]]) -> Functio
         return FunctionExplanation(model=None, sentence=nothing)
     limits = tuple(limits_of(seen, lead))
     for precisions in possible_precisions(observed):
-        models = _models(observed, precisions)
+        models = _models(observed, precisions) or _partial_sums(observed, precisions)
         if models:
             return _explained(observed, _finest(observed, models), limits)
     return FunctionExplanation(
@@ -229,6 +230,13 @@ def _models(observed: Observed, precisions: Precisions) -> list[tuple[Found, Fun
         if models:
             return models
     return []
+
+
+def _partial_sums(observed: Observed, precisions: Precisions) -> list[tuple[Found, FunctionModel]]:
+    """The loss with a wrong normalising sum that predicts every row; of several, none is named."""
+    rows = list(by_classes_of(observed.single(ROWS)).values())
+    found = partial_sums(rows, precisions.level(separate=True))
+    return [(fit, FunctionModel(row=fit.model, precisions=precisions)) for fit in found] if len(found) == 1 else []
 
 
 def _finest(observed: Observed, models: Sequence[tuple[Found, FunctionModel]]) -> Sequence[tuple[Found, FunctionModel]]:
@@ -274,6 +282,7 @@ def _explained(
     model = replace(model, batch=replace(batch, unusual=unusual, weights=weights))
     model = replace(
         model,
+        soft_targets=targets_law(model, observed.batches(function_rows.SOFT)),
         label_smoothing=batch_law.smoothing_argument(model, observed.batches(function_rows.SMOOTHED)),
         convention=convention_of(model),
         limits=limits,
@@ -295,10 +304,8 @@ def _explained(
 
 
 def _shapes(observed: Observed) -> Iterator[str]:
-    """Remarks on targets that were not tested, and on losses of an unusual shape."""
+    """Remarks on losses of an unusual shape."""
     shapes = {o.loss.shape for p, o in observed.batches(function_rows.BATCH) if isinstance(o, Answered) and p.rows == 3}
-    if any(p.target_kind == "probabilities" and isinstance(o, Answered) for p, o in observed.given):
-        yield "Only one-hot targets were tested: what it adds for other targets is not part of the model."
     if any(len(shape) > 1 for shape in shapes):
         yield f"The losses of 3 rows have the shape {min(shapes, key=len)}."
 

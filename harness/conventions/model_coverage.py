@@ -19,6 +19,7 @@ from logitmus.judging.coherence import Coherence
 from logitmus.oracle import row_model
 from logitmus.oracle.model import FunctionModel, Precisions
 from logitmus.oracle.row_model import PLAIN
+from logitmus.oracle.sentence import UNEXPLAINED_TARGETS
 
 UNEXPLAINED: Final = "It is not explained: no model that is known here predicts its results."
 
@@ -81,6 +82,10 @@ class Tally:
         results += len(weighted)
         explained += len(weighted) if model.batch.weights else 0
         unexplained["class weights"] += 0 if model.batch.weights else len(weighted)
+        soft = [p for p, o in observed.batches(function_rows.SOFT) if isinstance(o, Answered)]
+        results += len(soft)
+        explained += 0 if model.soft_targets == UNEXPLAINED_TARGETS else len(soft)
+        unexplained["targets that are not one-hot"] += len(soft) if model.soft_targets == UNEXPLAINED_TARGETS else 0
         smoothed = [p for p, o in observed.batches(function_rows.SMOOTHED) if isinstance(o, Answered)]
         results += len(smoothed)
         explained += len(smoothed) if model.label_smoothing else 0

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations, product
 from types import MappingProxyType
@@ -18,19 +18,23 @@ from typing import Final
 
 import numpy as np
 
+from logitmus.conventions import row_fit
 from logitmus.conventions.row_fit import Fit, Form, Rows, information, joined, known, refine, relative, worst_share
 from logitmus.conventions.row_numbers import models_of
 from logitmus.core.floats import Array
 from logitmus.oracle import arithmetic, row_model
 from logitmus.oracle.arithmetic import EXACT, Level
+from logitmus.oracle.partial_sums import PARTIAL_SUMS
 from logitmus.oracle.row_model import (
     INPUTS,
     LABELS,
     OF_SIGMOID,
     PENALTIES,
+    PLAIN,
     SIGMOID_TERMS,
     TAKES_PROBABILITIES,
     TERMS,
+    Parameter,
     RowModel,
 )
 
@@ -47,6 +51,10 @@ _MOST_TERMS: Final = 4
 _REFINED: Final = 14  # forms of each kind that are refined at most
 
 _NEAR: Final = 0.05  # ... and within this share the smallest subsets of terms are tried
+
+_FEWEST_PLAIN: Final = 30  # rows that plain cross-entropy predicts, to consider a sum that is wrong on the others
+
+_WHOLE_NUMBERS: Final = (4, 8, 10, 16, 20, 32, 50, 64, 100, 128, 200, 256)
 
 _HOPELESS: Final = 0.3  # a weighted residual beyond this share of the results is not refined
 
@@ -83,7 +91,7 @@ _COARSE: Final[Mapping[str, tuple[float, ...]]] = MappingProxyType(
 _FREE: Final = tuple((i, "log") for i, names in INPUTS.items() if not names)
 
 _SINGLE: Final = (
-    *((i, "log") for i, names in INPUTS.items() if len(names) == 1),
+    *((i, "log") for i, names in INPUTS.items() if len(names) == 1 and i not in PARTIAL_SUMS),
     *(("x", p) for p, names in PENALTIES.items() if len(names) == 1),
     *product((*TAKES_PROBABILITIES, "softmax"), ("log_plus", "clip", "floor")),
     *product(TAKES_PROBABILITIES, ("focal", "generalized")),
@@ -143,6 +151,23 @@ def search(
     return sorted(found, key=lambda candidate: candidate.bits)
 
 
+def partial_sums(tested: Sequence[Rows], level: Level) -> list[Found]:
+    """The losses with a wrong normalising sum that predict all rows, where plain cross-entropy predicts only some.
+
+    Nothing is fitted: each of a few whole numbers is tested as it is.
+    """
+    plain = [row_fit.shares(PLAIN, rows, level) <= 1 for rows in tested]
+    if all(within.all() for within in plain) or sum(int(within.sum()) for within in plain) < _FEWEST_PLAIN:
+        return []
+    found = []
+    for name, k in product(PARTIAL_SUMS, _WHOLE_NUMBERS):
+        model = replace(PLAIN, inputs=name, theta={"k": Parameter(EXACT(k), text=str(k))})
+        share = worst_share(model, tested, level)
+        if share <= 1:
+            found.append(Found(model, bits=float(k), spare=information(model, tested, level), share=share))
+    return found
+
+
 @dataclass(frozen=True)
 class _Family:
     """The rows on which forms of a kind are fitted: all finite ones, or those of probabilities."""
@@ -151,7 +176,7 @@ class _Family:
     of_probabilities: bool
 
 
-def _families(parts: Sequence[Rows], outer: str) -> Iterator[_Family]:
+def _families(parts: Sequence[Rows], outer: str, *, fewest: int = 12) -> Iterator[_Family]:
     logits, simplex = parts
     whole = joined([logits, simplex])
     finite = np.isfinite(whole.r)
@@ -160,7 +185,7 @@ def _families(parts: Sequence[Rows], outer: str) -> Iterator[_Family]:
     if finite.sum() >= 0.6 * len(whole):
         yield _Family(whole.at(finite).through(outer), False)
     finite = np.isfinite(simplex.r)
-    if finite.sum() >= 12 and not outer:
+    if finite.sum() >= fewest and not outer:
         yield _Family(simplex.at(finite), True)
 
 
@@ -176,7 +201,7 @@ def _completed(
     others = [
         (classes, other.rows)
         for classes, parts in by_classes.items()
-        for other in _families(parts, fit.form.outer)
+        for other in _families(parts, fit.form.outer, fewest=6)
         if other.of_probabilities == family.of_probabilities and classes != family.rows.classes
     ]
     for classes, rows in others:

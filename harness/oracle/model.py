@@ -99,6 +99,7 @@ class FunctionModel:
         row: of a row. batch: of several. convention: the same, where the fields of a convention can say it.
         precisions: of its arithmetic. mechanisms: of `row_model.MECHANISMS`.
         gradient: how the gradient is not that of the loss; "": it is, or there is none.
+        soft_targets: what becomes of targets that are not one-hot, of `sentence.SOFT_TARGETS`.
         label_smoothing: what its argument does, of the field `smoothing`; "": not known.
         limits: what it does not take, in words.
     """
@@ -109,6 +110,7 @@ class FunctionModel:
     convention: Convention = PORTABLE
     mechanisms: tuple[str, ...] = ()
     gradient: str = ""
+    soft_targets: str = ""
     label_smoothing: str = ""
     limits: tuple[str, ...] = ()
 

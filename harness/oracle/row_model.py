@@ -22,6 +22,7 @@ import numpy as np
 from logitmus.core.floats import Array
 from logitmus.oracle import arithmetic
 from logitmus.oracle.arithmetic import EXACT, Arithmetic, Level, Number
+from logitmus.oracle.partial_sums import PARTIAL_SUMS, summed
 
 INPUTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -36,6 +37,7 @@ INPUTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "softmax": (),  # softmax(x), taken for logits
         "scale_softmax": ("s",),  # softmax(s x), taken for logits
         "without_last": (),  # the last class is left out of the sum
+        **dict.fromkeys(PARTIAL_SUMS, ("k",)),  # the sum is wrong for many classes
         "log_probabilities": (),  # x is log p
         "probabilities": (),  # x is p
         "probabilities_scaled": (),  # x / sum x is p
@@ -312,6 +314,9 @@ def _losses(
     if inputs in ("softmax", "scale_softmax"):
         first, _ = log_softmax(z, mechanism)
         z = arithmetic.exp(-first)
+    if inputs in PARTIAL_SUMS:
+        _, lse = log_softmax(summed(inputs, int(arithmetic.value(theta["k"])), z), mechanism)
+        return z, arithmetic.column(lse) - z, lse
     if inputs == "without_last":
         _, lse = log_softmax(z[:, :-1], mechanism)
         return z, arithmetic.column(lse) - z, lse

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from logitmus.oracle.arithmetic import EXACT
+from logitmus.oracle.partial_sums import PARTIAL_SUMS
 from logitmus.oracle.row_model import ENTROPY, OF_SIGMOID, ONE, TAKES_PROBABILITIES, Parameter, RowModel
 
 if TYPE_CHECKING:
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 
 STANDARD_WEIGHTS: Final = "class weights as in a weighted mean"  # what PyTorch does with them needs no words
 UNUSED_WEIGHTS: Final = "class weights are not used"
+LINEAR: Final = "linear"
+DIVERGENCE: Final = "divergence"
+UNEXPLAINED_TARGETS: Final = "unexplained"
+SOFT_TARGETS: Final = {
+    "": "",  # not known, or only labels are taken
+    LINEAR: "",  # as a cross-entropy must be
+    DIVERGENCE: "the entropy of the targets is subtracted (Kullback-Leibler divergence)",
+    UNEXPLAINED_TARGETS: "what it makes of targets that are not one-hot is not explained",
+}
 _REDUCED: Final = {
     "none": "for each row ",
     "": "",
@@ -74,6 +84,7 @@ def phrase(model: FunctionModel) -> str:
         row = replace(row, factor=ONE)
     parts = [reduced + row_phrase(row)]
     parts += _labels(model.row, batch)
+    parts += filter(None, [SOFT_TARGETS[model.soft_targets]])
     parts += _precisions(model.precisions)
     parts += [_MECHANISM_WORDS[name] for name in model.mechanisms]
     parts += [model.gradient] if model.gradient else []
@@ -157,6 +168,8 @@ def _of_what(row: RowModel) -> str:
             "softmax": " of logits to which softmax is applied twice",
             "without_last": " whose normalising sum leaves out the last class",
         }.get(row.inputs, "")
+    if row.inputs in PARTIAL_SUMS:
+        of = f" whose normalising sum {PARTIAL_SUMS[row.inputs].format(k=number(theta['k']))}"
     if "s" in theta:
         of += f" of logits {_scaled(theta['s'])}"
         if row.inputs == "scale_softmax":

@@ -21,6 +21,7 @@ from miniature_losses import (
     divergence,
     explained,
     focal,
+    in_blocks,
     in_dtype,
     like_torch,
     log_of_softmax,
@@ -43,7 +44,7 @@ from miniature_losses import (
 
 from logitmus.cases import function_rows
 from logitmus.cases.planted.catalogue import IN_NUMPY
-from logitmus.conventions.explain_function import explain_function
+from logitmus.conventions.explain_function import converse, explain_function
 from logitmus.conventions.row_results import LEADS
 from logitmus.core.floats import FLOAT_DTYPES, Array
 from logitmus.core.observation import NotRun, Raised
@@ -108,6 +109,32 @@ ROWS: dict[str, tuple[Loss, str]] = {
     "without the last": (
         lambda x, t: lse(x[:, :-1]) - at(x, t),
         "the cross-entropy whose normalising sum leaves out the last class",
+    ),
+    "the first 64": (
+        lambda x, t: lse(x[:, :64]) - at(x, t),
+        "the cross-entropy whose normalising sum leaves out all classes but the first 64",
+    ),
+    "the largest 10": (
+        lambda x, t: lse(np.sort(x, axis=1)[:, -10:]) - at(x, t),
+        "the cross-entropy whose normalising sum leaves out all logits but the 10 largest",
+    ),
+    "whole blocks of 64": (
+        lambda x, t: lse(x[:, : max(64, x.shape[1] // 64 * 64)]) - at(x, t),
+        "the cross-entropy whose normalising sum leaves out the classes beyond the last whole block of 64",
+    ),
+    "blocks not rescaled": (
+        lambda x, t: in_blocks(32, lambda old, new: 0 * new)(x) - at(x, t),
+        "the cross-entropy whose normalising sum is taken in blocks of 32 and not rescaled where the running maximum "
+        "grows",
+    ),
+    "blocks rescaled wrongly": (
+        lambda x, t: in_blocks(8, lambda old, new: new - old)(x) - at(x, t),
+        "the cross-entropy whose normalising sum is taken in blocks of 8 and multiplied by e^(new - old) where the "
+        "running maximum grows",
+    ),
+    "blocks rescaled rightly": (
+        lambda x, t: in_blocks(16, lambda old, new: old - new)(x) - at(x, t),
+        "the cross-entropy; the logsumexp is formed before the logit is subtracted",
     ),
     "log-probabilities": (
         lambda x, t: -at(x, t),
@@ -310,6 +337,10 @@ UNEXPLAINED: dict[str, tuple[Loss, str]] = {
     "sine": (lambda x, t: np.sin(ce(x, t)), "not explained"),
     "power 1.5": (lambda x, t: ce(x, t) ** 1.5, "not explained"),
     "rounded": (lambda x, t: np.round(ce(x, t), 2), "not explained"),
+    "the first 48, the largest of these": (
+        lambda x, t: lse(np.sort(x[:, :48], axis=1)[:, -40:]) - at(x, t),
+        "where the number of classes is at most 33; something else from 80 on",
+    ),
     "hinge": (lambda x, t: np.maximum(0, 1 + x - at(x, t)[:, None]).sum(axis=-1) - 1, "not explained"),
     "pseudo-Huber": (lambda x, t: np.sqrt(1 + ce(x, t) ** 2), "not explained"),
     "wobble": (lambda x, t: ce(x, t) + 1e-3 * np.sin(7 * x[:, 0]), "not explained"),
@@ -422,6 +453,27 @@ def test_components_say_what_they_explain() -> None:
     assert smoothing.value == "0.1"
     assert (scaled.together or 0) > 150
     assert (scaled.alone or 0) < 10  # without the smoothing it explains next to nothing
+
+
+SOFT: dict[str, tuple[Loss, str]] = {
+    "linear": (lambda x, q: -(q * log_p(x)).sum(axis=-1), "the cross-entropy"),
+    "divergence": (
+        lambda x, q: (np.where(q > 0, q * np.log(np.where(q > 0, q, 1)), 0) - q * log_p(x)).sum(axis=-1),
+        "the cross-entropy; the entropy of the targets is subtracted (Kullback-Leibler divergence)",
+    ),
+    "the most probable class": (
+        lambda x, q: ce(x, q.argmax(axis=-1)),
+        "the cross-entropy; what it makes of targets that are not one-hot is not explained",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SOFT)
+def test_targets_that_are_not_one_hot(name: str) -> None:
+    function, words = SOFT[name]
+    found = explain_function(converse(lambda problems: asked(function, problems), "probabilities"))
+    assert found.sentence == f"It computes {ROW}{words}."
+    assert (found.explained == found.results) is (name != "the most probable class")
 
 
 def test_what_is_left_is_said() -> None:

@@ -37,6 +37,12 @@ EQUAL = {
     "mmseg_kl_of_softmax": "-p of the label: a softmax applied twice, less its logsumexp",
 }
 """Losses outside the vocabulary of the truths, of which the model says something that is equal."""
+QUICK = (
+    "fastai_focal", "keras_categorical_focal", "paddleseg_cross_entropy", "softmax_twice", "monai_softmax_focal",
+    "nemo_smoothed_cross_entropy", "espnet_label_smoothing", "autocast_head", "distillation_kl", "liger_z_loss",
+    "padded_vocabulary", "micro_batch_mean", "log_of_softmax", "cosface",
+)  # fmt: skip
+"""Those that every run of the tests explains; the others when a release is made: each takes about two seconds."""
 K = function_rows.CLASSES
 Parts = dict[str, float | str]
 
@@ -132,7 +138,16 @@ def _same(a: float | str, b: float | str) -> bool:
     return a == b if isinstance(a, str) or isinstance(b, str) else a == pytest.approx(b, rel=1e-9, abs=1e-30)
 
 
-@pytest.mark.parametrize("m", [m for m in CORPUS if m.truth.explainable], ids=lambda m: m.name)
+def each(explainable: bool) -> Any:
+    """The miniatures that can be put in the words of the corpus, or the others."""
+    chosen = [m for m in CORPUS if m.truth.explainable is explainable]
+    marks = [() if m.name in QUICK else pytest.mark.release for m in chosen]
+    return pytest.mark.parametrize(
+        "m", [pytest.param(m, marks=k, id=m.name) for m, k in zip(chosen, marks, strict=True)]
+    )
+
+
+@each(explainable=True)
 def test_every_part_of_the_truth_is_named_and_no_other(m: Miniature) -> None:
     found = explained(m)
     if m.name in UNEXPLAINED:
@@ -151,7 +166,7 @@ def test_every_part_of_the_truth_is_named_and_no_other(m: Miniature) -> None:
     assert found.qualifier or found.model.precisions.arithmetic == computed, found.sentence
 
 
-@pytest.mark.parametrize("m", [m for m in CORPUS if not m.truth.explainable], ids=lambda m: m.name)
+@each(explainable=False)
 def test_what_has_no_words_is_not_explained_by_others(m: Miniature) -> None:
     """Nothing, or a model of single rows that says it does not know what is made of several."""
     found = explained(m)

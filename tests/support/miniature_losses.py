@@ -98,6 +98,21 @@ def divergence(epsilon: float) -> Loss:
     return loss
 
 
+def in_blocks(size: int, exponent: Callable[[Array, Array], Array]) -> Callable[[Array], Array]:
+    """The logsumexp in one pass over blocks; `exponent` of the old and the new maximum rescales the sum so far."""
+
+    def logsumexp(x: Array) -> Array:
+        m, total = x[:, :size].max(axis=1), np.zeros(len(x), x.dtype)
+        for start in range(0, x.shape[1], size):
+            block = x[:, start : start + size]
+            new = np.maximum(m, block.max(axis=1))
+            total = total * np.exp(exponent(m, new)) + np.exp(block - new[:, None]).sum(axis=1)
+            m = new
+        return m + np.log(total)
+
+    return logsumexp
+
+
 def focal(gamma: float) -> Loss:
     return lambda x, t: (-np.expm1(-ce(x, t))) ** gamma * ce(x, t)
 

@@ -156,7 +156,7 @@ def last_class_left_out(logits: Array, targets: Array, **options: Any) -> Result
     return cross_entropy(logits, targets, **options, nats=nats)
 
 
-@ZOO.fault("forward", "a grid of V // 32 blocks loses the tail of the vocabulary")
+@ZOO.fault("forward", "a grid of V // 32 blocks loses the tail of the vocabulary", "computes:inputs=whole_blocks")
 def tail_block_left_out(logits: Array, targets: Array, **options: Any) -> Result:
     def nats(x: Array) -> Result:
         whole = max(32, x.shape[-1] // 32 * 32)
@@ -195,12 +195,12 @@ def online(x: Array, rescale: Callable[[Array, Array, Array], Array]) -> Result:
     return np.log(total) - (x - m), np.exp(x - m) / total
 
 
-@ZOO.fault("forward", "flash-attention #1930: online softmax without the rescale")
+@ZOO.fault("forward", "flash-attention #1930: online softmax without the rescale", "computes:inputs=not_rescaled")
 def online_without_rescale(logits: Array, targets: Array, **options: Any) -> Result:
     return cross_entropy(logits, targets, **options, nats=lambda x: online(x, lambda total, m, new: total))
 
 
-@ZOO.fault("forward", "online softmax rescaled by exp(new - old)")
+@ZOO.fault("forward", "online softmax rescaled by exp(new - old)", "computes:inputs=rescaled_wrongly")
 def online_rescaled_the_wrong_way(logits: Array, targets: Array, **options: Any) -> Result:
     return cross_entropy(
         logits, targets, **options, nats=lambda x: online(x, lambda total, m, new: total * np.exp(new - m))
@@ -295,7 +295,7 @@ def log_likelihood(logits: Array, targets: Array, **options: Any) -> Result:
     return -loss, -gradient
 
 
-@ZOO.fault("forward", "a partition function over the 64 largest logits only")
+@ZOO.fault("forward", "a partition function over the 64 largest logits only", "computes:inputs=largest")
 def largest_64_only(logits: Array, targets: Array, **options: Any) -> Result:
     def nats(x: Array) -> Result:
         d = x - x.max(axis=-1, keepdims=True)

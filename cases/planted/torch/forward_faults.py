@@ -119,6 +119,7 @@ def softmax_twice(logits: Tensor, labels: Tensor) -> Tensor:
 @ZOO.fault(
     "forward",
     "kl_div subtracts the entropy of the targets",
+    "computes:term=target_entropy",
     targets=TargetKind.PROBABILITIES,
     card=card(
         base=_SOFT,  # for one-hot targets the two are the same
