@@ -82,6 +82,8 @@ def _laid_out(array: Array, layout: str) -> Array:
         case "reversed":
             backward = (slice(None, None, -1),) * array.ndim
             return array[backward].copy()[backward]
+        case "moved" if array.ndim > 2:
+            return np.moveaxis(np.moveaxis(array, 1, -1).copy(order="C"), -1, 1)
         case _:
             return array.copy(order="C")
 

@@ -73,6 +73,7 @@ def test_the_class_axis_is_where_the_subject_wants_it():
         ("sliced", (8 * 6 * 2 * 4, 6 * 2 * 4, 2 * 4)),
         ("expanded", (0, 3 * 4, 4)),
         ("reversed", (-12 * 4, -3 * 4, -4)),
+        ("moved", (12 * 4, 4, 4 * 4)),
     ],
 )
 def test_strides_are_exactly_those_of_the_layout(layout, strides):
