@@ -201,7 +201,7 @@ _DOCS = {
     "overflowing_shift": _SOURCE + "cpu/SoftMaxKernel.cpp",
 }
 _REDUCTIONS = ("none", "sum", "mean")
-_LAYOUTS = ("contiguous", "transposed", "sliced", "expanded", "moved")  # PyTorch has no negative strides
+_LAYOUTS = ("contiguous", "transposed", "sliced", "expanded", "misaligned", "moved")  # PyTorch has no negative strides
 _LABEL_DTYPES = ("int64", "uint8")
 
 _MORE = {

@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 
 from logitmus.cases.build import assorted, cotangent, labels
-from logitmus.cases.family import Canvas, Family, Plan, commit, issue
+from logitmus.cases.family import Canvas, Family, Plan, issue
 from logitmus.core.floats import Array, format_of
 from logitmus.core.problem import Problem, Reduction
 
@@ -130,7 +130,6 @@ FAMILY = Family(
         issue("pytorch/pytorch", 105736),
         issue("pytorch/pytorch", 69339),
         issue("FlagOpen/FlagGems", 5025),
-        commit("Dao-AILab/flash-attention", "bedf8774"),
         issue("onnx/onnx", 2680),
         issue("iree-org/iree", 24228),
     ),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from logitmus.cases.build import cotangent, ordinary, soft_targets
-from logitmus.cases.family import Canvas, Family, Plan, issue
+from logitmus.cases.family import Canvas, Family, Plan, commit, issue
 from logitmus.core.problem import Problem
 
 # A sum of as many ones rounds to the largest float16, is beyond it, and is beyond it by far.
@@ -55,6 +55,7 @@ FAMILY = Family(
         issue("pytorch/executorch", 20090),
         issue("pytorch/pytorch", 55657),
         issue("PaddlePaddle/Paddle", 53516),
+        commit("Dao-AILab/flash-attention", "c79de85f"),
         issue("keras-team/keras", 15012),
     ),
     build=build,

@@ -66,7 +66,7 @@ def build(plan: Plan) -> Iterator[Problem]:
 
 FAMILY = Family(
     name="layouts",
-    idea="transposed, every second element, one row repeated with stride 0, negative strides, channels-last",
+    idea="transposed, every second element, stride 0, negative strides, misaligned, channels-last",
     rationale=(
         "The numbers are the same, so the answer is. Kernels that assume a stride of 1 read the gaps (NaN here), "
         "write their gradient through a repeated row, or vectorise over misaligned memory. A picture that is stored "
@@ -76,7 +76,7 @@ FAMILY = Family(
         issue("pytorch/pytorch", 67167),
         issue("pytorch/pytorch", 175084),
         issue("pytorch/pytorch", 190139),
-        commit("Dao-AILab/flash-attention", "c79de85f"),
+        commit("Dao-AILab/flash-attention", "bedf8774"),
     ),
     build=build,
 )

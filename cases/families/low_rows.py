@@ -25,6 +25,6 @@ FAMILY = Family(
         "as a logit of 0 are a few classes among many ordinary ones; where every real logit is far below 0, they "
         "are the whole sum. A running maximum that starts at 0 leaves nothing of such a row."
     ),
-    incidents=(issue("verl-project/verl", 2899), issue("apple/ml-cross-entropy", 52)),
+    incidents=(issue("volcengine/verl", 2899), issue("apple/ml-cross-entropy", 52)),
     build=on_canvases(rows, idea="all logits far below 0"),
 )

@@ -61,6 +61,7 @@ LAYOUTS: Final = MappingProxyType(
         "sliced": "every second element of a larger array whose gaps hold NaN",
         "expanded": "one stored row, repeated with stride 0 (all rows are equal)",
         "reversed": "negative strides along every axis",
+        "misaligned": "row-major, from an address that is no multiple of 16",
         "moved": "axis 1 stored last, as channels-last pictures are; with one or two axes as contiguous",
     }
 )
