@@ -13,6 +13,7 @@ from logitmus.cases.families import (
     block_edges,
     class_weights,
     common_offset,
+    computed_logits,
     confident_rows,
     convention_probes,
     degenerate,
@@ -84,6 +85,7 @@ FAMILIES: Final[tuple[Family, ...]] = tuple(
         layouts,
         degenerate,
         asked_again,
+        computed_logits,
         relations,
         convention_probes,
     )

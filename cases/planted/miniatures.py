@@ -89,9 +89,12 @@ MINIATURES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     }
 )
 NOT_PLANTED: Final[Mapping[str, str]] = MappingProxyType(
-    dict.fromkeys(
-        ("pytorch #55657", "flash-attention c79de85f"), "it needs more than 2^31 elements, which no suite can hold"
-    )
+    {
+        **dict.fromkeys(
+            ("pytorch #55657", "flash-attention c79de85f"), "it needs more than 2^31 elements, which no suite can hold"
+        ),
+        "jax #37234": "planted functions are eager, and this fault is a compiler's: tests/backends/test_findings.py",
+    }
 )
 # By family, faults that it stands for beside its incidents, or in place of them.
 MORE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
