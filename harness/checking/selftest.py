@@ -130,7 +130,7 @@ def selftest(*, seed: int = 0, only: Sequence[str] = (), thorough: bool = True, 
 
 def findings_of_families(
     functions: Mapping[str, Sequence[Planted]], *, dtypes: Sequence[str] = ("float32", "float16")
-) -> dict[str, dict[str, tuple[Cause, ...]]]:
+) -> dict[str, dict[str, tuple[str, ...]]]:
     """Check planted functions with the problems of a single family.
 
     Args:
@@ -141,7 +141,7 @@ def findings_of_families(
         By family and by the id of a function, the causes of its findings; the worst first.
     """
     together = {planted.id: planted for several in functions.values() for planted in several}
-    causes: dict[str, dict[str, tuple[Cause, ...]]] = {}
+    causes: dict[str, dict[str, tuple[str, ...]]] = {}
     with ExitStack() as stack:
         session = _start(tuple(together.values()))
         stack.callback(session.workers.close)

@@ -8,7 +8,6 @@ from logitmus.cases.planted.catalogue import ALL
 from logitmus.cases.planted.miniatures import MINIATURES, MORE, NOT_PLANTED
 from logitmus.cases.suite import FAMILIES
 from logitmus.checking.selftest import findings_of_families
-from logitmus.core.causes import Cause
 
 PLANTED = {planted.id: planted for planted in ALL}
 CORRECT = ("numpy:textbook", "torch:functional_cross_entropy")
@@ -22,7 +21,7 @@ def wanted(family) -> dict[str, tuple[str, ...]]:
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, dict[str, tuple[Cause, ...]]]:
+def found() -> dict[str, dict[str, tuple[str, ...]]]:
     """By family and planted function, the causes of what the family finds."""
     functions = {
         family.name: [PLANTED[name] for name in dict.fromkeys((*sum(wanted(family).values(), ()), *CORRECT))]
