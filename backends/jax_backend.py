@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from logitmus.core.backend import ALL_MANNERS, Backend, Function, Inputs, Outputs, Usage, differentiated
+from logitmus.core.backend import ALL_MANNERS, Backend, Function, Inputs, Outputs, Usage, computed_from, differentiated
+from logitmus.core.computed_logits import COMPUTED, SCALED
 from logitmus.core.convention import Convention
 from logitmus.core.floats import Array
 from logitmus.core.problem import ONCE, TargetKind
@@ -84,17 +85,19 @@ def _ask(function: Function, mode: str, device: str, inputs: Inputs, manner: str
         run = _compiled(function.call, tuple(options.items()), manner)
     else:
         run = _differentiated(function.call, options, manner)
-    direction = inputs.at_labels if manner == "second_order" else None
-    given = (inputs.logits, inputs.targets, seed, direction)
+    logits, extra = inputs.logits, inputs.at_labels if manner == "second_order" else None
+    if manner in COMPUTED:
+        logits, extra = computed_from(inputs, manner)
+    given = (logits, inputs.targets, seed, extra)
     loss, gradients = run(*(None if a is None else jax.device_put(a, place) for a in given))
     if not isinstance(loss, jax.Array):
         return Outputs(loss=loss)
-    names = ("grad_logits", "grad_targets" if direction is None else "second_logits")
+    names = ("grad_logits", "second_logits" if manner == "second_order" else "grad_targets")
     return Outputs(loss=np.asarray(loss), **dict(zip(names, map(np.asarray, gradients), strict=False)))
 
 
-# (logits, targets, seed, direction) -> the loss, and its gradients or its derivative along the seed; with the gradient
-# by the logits goes its own derivative along the direction.
+# (logits, targets, seed, extra) -> the loss, and its gradients or its derivative along the seed. The extra argument is
+# the direction of the derivative that goes with the gradient by the logits, or the other operand of computed logits.
 _Run = Callable[..., tuple[Any, tuple[Any, ...]]]
 
 
@@ -130,8 +133,30 @@ def _differentiated(call: Callable[..., Any], options: Mapping[str, Any], manner
             raise NotImplementedError(str(error)) from error
         return loss, (along.astype(logits.dtype),)
 
-    others: Mapping[str, _Run] = {"forward_mode": forward, "second_order": second}
+    def computed(source: Any, targets: Any, upstream: Any, other: Any) -> tuple[Any, tuple[Any, ...]]:
+        make = _computation(manner)
+        return _differentiated(lambda x, q, given: call(make(x, other), q, given), options, ONCE)(
+            source, targets, upstream, None
+        )
+
+    others: Mapping[str, _Run] = {
+        "forward_mode": forward,
+        "second_order": second,
+        **dict.fromkeys(COMPUTED, computed),
+    }
     return others.get(manner, reverse)
+
+
+def _computation(manner: str) -> Callable[[Any, Any], Any]:
+    """(source, other) -> logits; the gradient by the logits passes for that by the source."""
+    import jax
+
+    def plain(source: Any, other: Any) -> Any:
+        return source * other if manner == SCALED else jax.numpy.matmul(source, other, precision="highest")
+
+    make: Any = jax.custom_vjp(plain)
+    make.defvjp(lambda source, other: (plain(source, other), None), lambda _, upstream: (upstream, None))
+    return cast(Callable[[Any, Any], Any], make)
 
 
 @lru_cache(maxsize=256)

@@ -8,7 +8,8 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, Final
 
-from logitmus.core.backend import ALL_MANNERS, Backend, Function, Inputs, Outputs, Usage, differentiated
+from logitmus.core.backend import ALL_MANNERS, Backend, Function, Inputs, Outputs, Usage, computed_from, differentiated
+from logitmus.core.computed_logits import COMPUTED, SCALED
 from logitmus.core.convention import Convention
 from logitmus.core.floats import Array
 from logitmus.core.problem import ONCE, TargetKind
@@ -96,9 +97,11 @@ def _ask(function: Function, mode: str, device: str, inputs: Inputs, manner: str
 
     options = inputs.given
     with tf.device(f"/{_DEVICES[device]}:0"):
-        logits, targets = tf.constant(inputs.logits), tf.constant(inputs.targets)
+        targets = tf.constant(inputs.targets)
+        logits, extra = inputs.logits, inputs.at_labels if manner == "second_order" else None
+        if manner in COMPUTED:
+            logits, extra = computed_from(inputs, manner)
         along = None if seed is None else tf.constant(seed)
-        direction = tf.constant(inputs.at_labels) if manner == "second_order" else None
         if inputs.weight is not None:
             options["weight"] = tf.constant(inputs.weight)
         run = (
@@ -106,17 +109,17 @@ def _ask(function: Function, mode: str, device: str, inputs: Inputs, manner: str
             if mode == "xla"
             else _differentiated(function.call, options, manner)
         )
-        loss, gradients = run(logits, targets, along, direction)
+        loss, gradients = run(tf.constant(logits), targets, along, None if extra is None else tf.constant(extra))
     if not tf.is_tensor(loss):
         return Outputs(loss=loss)
     # Converted, for the gradient of a gather may come as slices.
     arrays = [None if gradient is None else tf.convert_to_tensor(gradient).numpy() for gradient in gradients]
-    names = ("grad_logits", "grad_targets" if direction is None else "second_logits")
+    names = ("grad_logits", "second_logits" if manner == "second_order" else "grad_targets")
     return Outputs(loss=loss.numpy(), **dict(zip(names, arrays, strict=False)))
 
 
-# (logits, targets, seed, direction) -> the loss, and its gradients or its derivative along the seed; with the gradient
-# by the logits goes its own derivative along the direction.
+# (logits, targets, seed, extra) -> the loss, and its gradients or its derivative along the seed. The extra argument is
+# the direction of the derivative that goes with the gradient by the logits, or the other operand of computed logits.
 _Run = Callable[..., tuple[Any, list[Any]]]
 
 
@@ -158,7 +161,21 @@ def _differentiated(call: Callable[..., object], options: _Options, manner: str)
             raise NotImplementedError(str(error)) from error
         return loss, [None if along is None else tf.cast(along, logits.dtype)]
 
-    others: Mapping[str, _Run] = {"forward_mode": forward, "second_order": second}
+    def computed(source: Any, targets: Any, upstream: Any, other: Any) -> tuple[Any, list[Any]]:
+        @tf.custom_gradient  # type: ignore[untyped-decorator]
+        def make(source: Any) -> tuple[Any, Callable[[Any], Any]]:
+            """The gradient by the logits passes for that by the source."""
+            return source * other if manner == SCALED else tf.matmul(source, other), lambda upstream: upstream
+
+        return _differentiated(lambda x, q, given: call(make(x), q, given), options, ONCE)(
+            source, targets, upstream, None
+        )
+
+    others: Mapping[str, _Run] = {
+        "forward_mode": forward,
+        "second_order": second,
+        **dict.fromkeys(COMPUTED, computed),
+    }
     return others.get(manner, reverse)
 
 

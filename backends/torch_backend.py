@@ -8,7 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from logitmus.core.backend import ALL_MANNERS, Backend, Function, Inputs, NotAskedError, Outputs, Usage, differentiated
+from logitmus.core.backend import (
+    EAGER_MANNERS,
+    Backend,
+    Function,
+    Inputs,
+    NotAskedError,
+    Outputs,
+    Usage,
+    differentiated,
+)
 from logitmus.core.convention import Convention
 from logitmus.core.floats import FLOAT_DTYPES, Array
 from logitmus.core.problem import ONCE, TargetKind
@@ -201,7 +210,7 @@ _DOCS = {
     "overflowing_shift": _SOURCE + "cpu/SoftMaxKernel.cpp",
 }
 _REDUCTIONS = ("none", "sum", "mean")
-_LAYOUTS = ("contiguous", "transposed", "sliced", "expanded")  # PyTorch has no negative strides
+_LAYOUTS = ("contiguous", "transposed", "sliced", "expanded", "misaligned", "moved")  # PyTorch has no negative strides
 _LABEL_DTYPES = ("int64", "uint8")
 
 _MORE = {
@@ -242,7 +251,7 @@ def _of_labels(name: str, page: str, call: Callable[..., Any], usage: Usage, *op
             reductions=_REDUCTIONS,
             label_dtypes=_LABEL_DTYPES,
             layouts=_LAYOUTS,
-            manners=ALL_MANNERS,
+            manners=EAGER_MANNERS,
             gradients=frozenset({"logits"}),
         ),
         convention=_LABELS,
@@ -261,7 +270,7 @@ def _of_probabilities(name: str, page: str, call: Callable[..., Any], usage: Usa
             options=frozenset({"weight", "ignore_index", "label_smoothing"}),
             reductions=_REDUCTIONS,
             layouts=_LAYOUTS,
-            manners=ALL_MANNERS,
+            manners=EAGER_MANNERS,
         ),
         convention=_PROBABILITIES,
         precision=same_precision(half_storage="result"),

@@ -47,6 +47,17 @@ def infinite_loss(canvas: Canvas) -> Problem:
     return canvas.problem(rows, targets, weight=weight, idea="weight zero where the loss is infinite")
 
 
+def silenced(canvas: Canvas, filling: str) -> Problem:
+    """Rows full of NaN, inf or the largest number, with labels of weight 0: the other rows must not see them."""
+    rows, silent = assorted(canvas), np.arange(canvas.rows) % 2 == 0
+    rows[silent] = format_of(canvas.dtype).largest if filling == "largest" else float(filling)
+    targets = np.where(silent, 0, 1 + labels(canvas) % (canvas.classes - 1))
+    weight = np.where(np.arange(canvas.classes) == 0, 0.0, 1.5)
+    return canvas.problem(
+        rows, targets, weight=weight, cotangent=cotangent(canvas), idea=f"weight zero for rows full of {filling}"
+    )
+
+
 def combined(canvas: Canvas) -> Iterator[Problem]:
     """Means with ignored rows, and of probability targets (which divide by rows, or by weights)."""
     rows, chosen = assorted(canvas), labels(canvas)
@@ -67,6 +78,7 @@ def build(plan: Plan) -> Iterator[Problem]:
     yield infinite_loss(lead)
     yield from combined(lead)
     if not plan.quick:
+        yield from (silenced(lead, filling) for filling in ("nan", "inf", "-inf", "largest"))
         soft, (_, weight) = soft_targets(lead, labels(lead)), next(weights(lead))
         yield lead.problem(assorted(lead), soft, weight=weight, idea="weights ordinary, soft targets, none")
 

@@ -5,8 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from logitmus.cases.build import cotangent, ordinary, soft_targets
-from logitmus.cases.family import Canvas, Family, Plan, issue
+from logitmus.cases.family import Canvas, Family, Plan, commit, issue
 from logitmus.core.problem import Problem
+
+# A sum of as many ones rounds to the largest float16, is beyond it, and is beyond it by far.
+UNCOUNTABLE = (65505, 65536, 128256)
 
 
 def on(canvas: Canvas, *, dense: bool) -> Iterator[Problem]:
@@ -31,11 +34,16 @@ def on(canvas: Canvas, *, dense: bool) -> Iterator[Problem]:
 def build(plan: Plan) -> Iterator[Problem]:
     for canvas in plan.large_canvases():
         yield from on(canvas, dense=canvas.classes == 50257)
+    if "float16" in plan.dtypes and not plan.quick:
+        asked = {canvas.classes for canvas in plan.large_canvases() if canvas.dtype == "float16"}
+        for classes in UNCOUNTABLE:
+            if classes not in asked:
+                yield from on(plan.canvas("float16", 2, classes), dense=False)
 
 
 FAMILY = Family(
     name="large-vocabulary",
-    idea="32 000, 50 257 and 128 256 classes; labels beyond int16",
+    idea="32 000, 50 257, 65 505, 65 536 and 128 256 classes; labels beyond int16",
     rationale=(
         "No power of two and no multiple of a block; labels that int16 cannot hold; a sum of ones that half "
         "precision cannot count. Equal logits must give log K, where an accumulation in bfloat16 reads log 256 and "
@@ -47,6 +55,7 @@ FAMILY = Family(
         issue("pytorch/executorch", 20090),
         issue("pytorch/pytorch", 55657),
         issue("PaddlePaddle/Paddle", 53516),
+        commit("Dao-AILab/flash-attention", "c79de85f"),
         issue("keras-team/keras", 15012),
     ),
     build=build,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from logitmus.cases.build import ask, ordinary
-from logitmus.cases.family import Canvas, Family, Kind, Plan, issue
+from logitmus.cases.family import Canvas, Family, Kind, Plan
 from logitmus.core.problem import Problem
 
 INF, NAN = float("inf"), float("nan")
@@ -42,6 +42,5 @@ FAMILY = Family(
         "ignores NaN, or a comparison that is false for it, turns a broken model into a plausible loss. The other "
         "rows of the batch must keep their answers."
     ),
-    incidents=(issue("google-deepmind/optax", 896), issue("tensorflow/tensorflow", 40606)),
     build=build,
 )

@@ -11,6 +11,8 @@ from logitmus.cases.family import Canvas, Family, Plan, issue
 from logitmus.core.floats import format_of
 from logitmus.core.problem import Problem, Reduction
 
+NINE = (9, 4)  # a shape of "row-counts"
+
 
 def reduced(canvas: Canvas, reduction: Reduction) -> Iterator[Problem]:
     """Labels and soft targets under scalar upstream gradients."""
@@ -45,17 +47,32 @@ def upstream_rows(canvas: Canvas) -> Iterator[Problem]:
         yield canvas.problem(rows, soft, cotangent=upstream, idea=f"upstream gradients {name}: soft targets")
 
 
+def single_rows(canvas: Canvas) -> Iterator[Problem]:
+    """An upstream gradient for each row in turn and 0 for the others; and 0 for the first row alone."""
+    rows, chosen = ordinary(canvas, canvas.rows), labels(canvas)
+    soft, place = soft_targets(canvas, chosen), np.arange(canvas.rows)
+    for row in range(canvas.rows):
+        upstream, words = np.where(place == row, -0.75, 0.0), f"upstream gradient for row {row} alone"
+        yield canvas.problem(rows, chosen, cotangent=upstream, idea=f"{words}: labels")
+        yield canvas.problem(rows, soft, cotangent=upstream, idea=f"{words}: soft targets")
+    upstream = np.where(place == 0, 0.0, 1.0)
+    yield canvas.problem(rows, chosen, cotangent=upstream, idea="upstream gradient zero for the first row: labels")
+    yield canvas.problem(rows, soft, cotangent=upstream, idea="upstream gradient zero for the first row: soft targets")
+
+
 def build(plan: Plan) -> Iterator[Problem]:
     for canvas in plan.option_canvases():
         yield from islice(upstream_rows(canvas), 0, None, 2 if plan.quick else 1)  # in a hurry labels alone
         yield from reduced(canvas, "mean")
         if not plan.quick:
             yield from reduced(canvas, "sum")
+    if not plan.quick:
+        yield from single_rows(plan.canvas(plan.lead, *NINE))
 
 
 FAMILY = Family(
     name="reductions",
-    idea="sum and mean; upstream gradients zero, negative, huge, tiny, different in every row",
+    idea="sum and mean; upstream gradients zero, negative, huge, tiny, different in every row, for one row alone",
     rationale=(
         "Fused kernels compute the gradient in the forward pass, for an upstream gradient of 1, and scale it later "
         "or not at all. Test suites call loss.backward() on a mean, where every row's upstream gradient is the same."

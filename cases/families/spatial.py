@@ -40,6 +40,8 @@ def with_options(canvas: Canvas) -> Iterator[Problem]:
     yield mean(targets, label_smoothing=0.1, idea="two spatial axes: smoothing, mean")
     flat = rows.reshape(2, 16, canvas.classes)
     yield canvas.problem(flat, targets.reshape(2, 16), idea="one spatial axis: labels")
+    volume = partial(canvas.problem, rows.reshape(2, 2, 4, 2, canvas.classes))
+    yield volume(targets.reshape(2, 2, 4, 2), ignore_index=-100, reduction="mean", idea="three spatial axes: mean")
 
 
 def build(plan: Plan) -> Iterator[Problem]:
@@ -54,7 +56,7 @@ def build(plan: Plan) -> Iterator[Problem]:
 
 FAMILY = Family(
     name="spatial",
-    idea="logits (N, C, d1, d2): one or two axes beside batch and classes",
+    idea="logits (N, C, d1, d2): one, two or three axes beside batch and classes",
     rationale=(
         "PyTorch and ONNX put the classes on axis 1, the others last; everything that uses K must use that axis: "
         "smoothing, weights, the softmax itself. A mean divides by all places, not by the batch."

@@ -156,10 +156,10 @@ def problems(
     _known("reductions", reductions, REDUCTIONS)
     _known("layouts", layouts, LAYOUTS)
     dtype = draw(st.sampled_from(sorted(dtypes, key=lambda name: name != "float32")))
+    layout = draw(st.sampled_from(sorted(layouts, key=lambda name: name != "contiguous")))
     batch = draw(batches(max_rows=max_rows, spatial=spatial))
     # Two classes first: with a single class the loss is 0 and shows nothing.
     classes = draw(st.sampled_from([k for k in (2, 1, *range(3, max_classes + 1)) if k <= max_classes]))
-    layout = draw(st.sampled_from(sorted(layouts, key=lambda name: name != "contiguous")))
     shape = (*batch, classes)
     x = draw(logits(shape, dtype, finite=finite))
     if layout == "expanded":

@@ -146,6 +146,7 @@ def problems(
     profile: str = "default",
     seed: int = 0,
     dtypes: Sequence[str] = (),
+    families: Sequence[str] | None = None,
 ) -> Iterator[Problem]:
     """The problems for these subjects, each once; the quick ones come first, so that most faults are found soon.
 
@@ -154,6 +155,7 @@ def problems(
     Args:
         subjects: as `with_reference` makes them.
         compared: the references that run beside them; if they have no sum or mean, they get the rows together.
+        families: patterns of the families' names; None: all.
 
     Raises:
         SuiteError: for an unknown profile or dtype.
@@ -164,7 +166,7 @@ def problems(
     seen: set[str] = set()
     for stage in dict.fromkeys(("quick", profile)):
         most = _ROWS_OF_QUICK if stage == "quick" else _ROWS_OF_EACH
-        for suite_problem in suite(stage, seed=seed, dtypes=list(dtypes) or None):
+        for suite_problem in suite(stage, seed=seed, families=families, dtypes=list(dtypes) or None):
             # A function without autodiff returns the gradient of the loss alone.
             problem = suite_problem if gradients else suite_problem.but(cotangent=None)
             takers = by_kind.get(problem.target_kind, [])

@@ -132,6 +132,33 @@ def selftest(*, seed: int = 0, only: Sequence[str] = (), thorough: bool = True, 
     )
 
 
+def findings_of_families(
+    functions: Mapping[str, Sequence[Planted]], *, dtypes: Sequence[str] = ("float32", "float16")
+) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Check planted functions with the problems of a single family.
+
+    Args:
+        functions: by the name of a family, the functions to check.
+        dtypes: the dtypes of the problems.
+
+    Returns:
+        By family and by the id of a function, the causes of its findings; the worst first.
+    """
+    together = {planted.id: planted for several in functions.values() for planted in several}
+    causes: dict[str, dict[str, tuple[str, ...]]] = {}
+    with ExitStack() as stack:
+        session = _start(tuple(together.values()))
+        stack.callback(session.workers.close)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        for family, several in functions.items():
+            keys = [key for key, planted in session.planted.items() if planted in several]
+            session.results = {key: Result(planted=session.planted[key]) for key in keys}
+            (folder / family).mkdir()
+            _check(session, keys, "default", dtypes, folder / family, 0, iter, (family,))
+            causes[family] = {result.name: result.causes for result in session.results.values()}
+    return causes
+
+
 def chosen(only: Sequence[str]) -> tuple[Planted, ...]:
     """The planted functions that match any of these patterns; without a pattern, all.
 
@@ -208,9 +235,16 @@ def _checked(session: _Session, subject: Subject, planted: Planted, flagship: Su
 
 
 def _check(
-    session: _Session, keys: Sequence[str], profile: str, dtypes: Sequence[str], folder: Path, seed: int, watch: Watch
+    session: _Session,
+    keys: Sequence[str],
+    profile: str,
+    dtypes: Sequence[str],
+    folder: Path,
+    seed: int,
+    watch: Watch,
+    families: Sequence[str] | None = None,
 ) -> None:
-    """Check some of the functions, in runs of functions that get the same problems.
+    """Check some of the functions, in runs of functions that get the same problems: of these families, or of all.
 
     Without autodiff the problems are others, and so they are for functions that return nothing but a sum or a mean.
     """
@@ -220,11 +254,19 @@ def _check(
         reduced = reductions[0] if reductions in (("sum",), ("mean",)) else "all"
         groups.setdefault(f"{session.planted[key].framework}-{reduced}", []).append(key)
     for name, group in groups.items():
-        _check_together(session, group, profile, dtypes, folder / f"{name}-{profile}{SUFFIX}", seed, watch)
+        path = folder / f"{name}-{profile}{SUFFIX}"
+        _check_together(session, group, profile, dtypes, path, seed, watch, families)
 
 
 def _check_together(
-    session: _Session, keys: Sequence[str], profile: str, dtypes: Sequence[str], path: Path, seed: int, watch: Watch
+    session: _Session,
+    keys: Sequence[str],
+    profile: str,
+    dtypes: Sequence[str],
+    path: Path,
+    seed: int,
+    watch: Watch,
+    families: Sequence[str] | None,
 ) -> None:
     """One run of the engine; its findings go into the results."""
     subjects = {key: _in_dtypes(session, key, dtypes) for key in keys}
@@ -244,7 +286,12 @@ def _check_together(
         examine=Examination(calls=_CALLS if of_integrity else 0, subjects=tuple(of_integrity)),
     )
     problems = reference.problems(
-        subjects.values(), compared=list(session.flagship.values()), profile=profile, seed=seed, dtypes=dtypes
+        subjects.values(),
+        compared=list(session.flagship.values()),
+        profile=profile,
+        seed=seed,
+        dtypes=dtypes,
+        families=families,
     )
     comparisons = {subject.id: BaselineComparison([subject], compared, strict=True) for subject in subjects.values()}
     with Store.create(path, environment=harness_environment(), settings=settings) as store:

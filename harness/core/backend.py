@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from logitmus.core.computed_logits import COMPUTED, Operands, operands
 from logitmus.core.convention import Convention
 from logitmus.core.floats import Array
 from logitmus.core.problem import DEFAULT_REDUCTION, LAYOUTS, MANNERS, ONCE
@@ -207,6 +208,18 @@ class Backend:
         )
 
 
+def computed_from(inputs: Inputs, manner: str) -> Operands:
+    """What the logits are computed from in one of the call modes `computed_logits.COMPUTED`.
+
+    Raises:
+        NotAskedError: where there is nothing from which they result to the bit.
+    """
+    found = operands(inputs.logits, manner) if inputs.class_axis == -1 else None
+    if found is None:
+        raise NotAskedError("these logits are not the exact result of such a computation")
+    return found
+
+
 def differentiated(inputs: Inputs, manner: str, ask: Callable[[Array | None], Outputs]) -> Outputs:
     """What `Backend.differentiate` gives, made from calls of a single kind.
 
@@ -253,5 +266,7 @@ def _unit_vectors(inputs: Inputs) -> Iterator[Array]:
 
 ALL_LAYOUTS = tuple(LAYOUTS)
 ALL_MANNERS = tuple(manner for manner in MANNERS if manner != ONCE)
+EAGER_MANNERS = tuple(manner for manner in ALL_MANNERS if manner not in COMPUTED)
+"""Those that can show something where nothing is compiled."""
 REPEATED = ("again", "after_others")
 """The manners that need nothing of a framework."""

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from logitmus.core.causes import Cause
+from logitmus.core.computed_logits import COMPUTED, PRODUCT, SCALED
 from logitmus.core.convention import FIELDS
 from logitmus.core.finding import PARTS, Severity, part_name
 
@@ -52,9 +53,14 @@ _CALL_MODES: Final = {
     "backward_twice": "its gradient is computed a second time",
     "forward_mode": "it is differentiated in forward mode",
     "second_order": "its gradient is differentiated",
+    SCALED: "its logits are scaled in the function that is compiled with it",
+    PRODUCT: "its logits are a matrix product in the function that is compiled with it",
 }
 _CALL_MODE_IMPACTS: Final = {
-    "forward_mode": "Jacobian-vector products and Hessians are wrong, while training, which uses reverse mode, is right"
+    "forward_mode": (
+        "Jacobian-vector products and Hessians are wrong, while training, which uses reverse mode, is right"
+    ),
+    **dict.fromkeys(COMPUTED, "tests that pass logits as arguments pass, and a compiled model fails"),
 }
 _DEPENDENCES: Final = {
     "other_rows": "the other rows of the batch",

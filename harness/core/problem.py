@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from logitmus.core.computed_logits import COMPUTED, PRODUCT, SCALED
 from logitmus.core.errors import Exit, LogitmusError
 from logitmus.core.floats import FLOAT_DTYPES, Array, dtype_name, frozen, little_endian_bytes
 
@@ -61,6 +62,8 @@ LAYOUTS: Final = MappingProxyType(
         "sliced": "every second element of a larger array whose gaps hold NaN",
         "expanded": "one stored row, repeated with stride 0 (all rows are equal)",
         "reversed": "negative strides along every axis",
+        "misaligned": "row-major, from an address that is no multiple of 16",
+        "moved": "axis 1 stored last, as channels-last pictures are; with one or two axes as contiguous",
     }
 )
 
@@ -76,10 +79,12 @@ MANNERS: Final = MappingProxyType(
         "backward_twice": "a call, differentiated twice; the second gradient counts",
         "forward_mode": "the gradient by the logits by forward-mode differentiation",
         "second_order": "the gradient by the logits, differentiated once more along the indicator of each row's label",
+        SCALED: "the logits are the product of an array and a number, computed in the function that is compiled",
+        PRODUCT: "the logits are the product of a matrix and a permutation, computed in the function that is compiled",
     }
 )
 # The call modes for which `Backend.differentiate` is used.
-DERIVATIVES: Final = ("backward_twice", "forward_mode", "second_order")
+DERIVATIVES: Final = ("backward_twice", "forward_mode", "second_order", *COMPUTED)
 
 _PURPOSES: Final = MappingProxyType({purpose.value: purpose for purpose in Purpose})
 

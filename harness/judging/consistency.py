@@ -12,6 +12,7 @@ from typing import Final
 
 from logitmus.core import catalogue
 from logitmus.core.causes import Cause
+from logitmus.core.computed_logits import COMPUTED
 from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict, part_name
 from logitmus.core.observation import Answered, Raised
 from logitmus.core.problem import Problem
@@ -19,7 +20,7 @@ from logitmus.core.problem import Problem
 # Findings about values, which a result that differs from the plain call's explains; it does not explain a convention.
 _EFFECTS: Final = (Kind.ACCURACY, Kind.SPECIAL, Kind.INTEGRITY)
 # These compute by other formulas: different bits are no fault, as long as they are accurate.
-OWN_ARITHMETIC: Final = ("forward_mode", "second_order")
+OWN_ARITHMETIC: Final = ("forward_mode", "second_order", *COMPUTED)
 # A function may raise an exception here.
 _REFUSABLE: Final = ("backward_twice", "second_order")
 NO_SECOND_ORDER: Final = Cause("raises:second_order")

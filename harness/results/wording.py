@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from logitmus.core import catalogue
+from logitmus.core.computed_logits import PRODUCT, SCALED
 from logitmus.core.finding import Finding, Grade, Kind, Severity, part_name
 from logitmus.core.floats import Array, decimal
 from logitmus.core.problem import DEFAULT_REDUCTION, ONCE, Problem, TargetKind
@@ -92,6 +93,8 @@ _CALLED: Final = {
     "after_others": "called after other calls",
     "forward_mode": "differentiated in forward mode",
     "second_order": "differentiated twice",
+    SCALED: "with logits that are computed as a number times 10/3 in the compiled function",
+    PRODUCT: "with logits that are computed as a matrix product in the compiled function",
 }
 
 

@@ -82,8 +82,22 @@ def _laid_out(array: Array, layout: str) -> Array:
         case "reversed":
             backward = (slice(None, None, -1),) * array.ndim
             return array[backward].copy()[backward]
+        case "misaligned":
+            return _off_by_one(array)
+        case "moved" if array.ndim > 2:
+            return np.moveaxis(np.moveaxis(array, 1, -1).copy(order="C"), -1, 1)
         case _:
             return array.copy(order="C")
+
+
+def _off_by_one(array: Array) -> Array:
+    """A copy that starts one element behind a multiple of 16 bytes."""
+    size = array.itemsize
+    memory = np.empty(array.size + 16 // size + 1, array.dtype)
+    start = (-memory.ctypes.data % 16) // size + 1
+    copy = memory[start : start + array.size].reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 def _every_second(array: Array) -> Array:

@@ -73,12 +73,20 @@ def test_the_class_axis_is_where_the_subject_wants_it():
         ("sliced", (8 * 6 * 2 * 4, 6 * 2 * 4, 2 * 4)),
         ("expanded", (0, 3 * 4, 4)),
         ("reversed", (-12 * 4, -3 * 4, -4)),
+        ("misaligned", (12 * 4, 3 * 4, 4)),
+        ("moved", (12 * 4, 4, 4 * 4)),
     ],
 )
 def test_strides_are_exactly_those_of_the_layout(layout, strides):
     """A (2, 3) batch of 4 classes for class axis 1 is a (2, 4, 3) array of 4-byte floats."""
     asked = problem((2, 3), layout=layout)
     assert present(asked, subject("1")).logits.strides == strides
+
+
+def test_misaligned_arrays_start_one_element_behind_a_multiple_of_16_bytes():
+    inputs = present(problem((6,), layout="misaligned"), subject())
+    assert inputs.logits.ctypes.data % 16 == 4
+    assert inputs.targets.ctypes.data % 16 == 8
 
 
 def test_labels_are_laid_out_too_and_gaps_betray_a_reader():

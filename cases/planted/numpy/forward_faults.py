@@ -29,7 +29,7 @@ def of_blocks(x: Array, size: int) -> list[Array]:
 
 @ZOO.fault(
     "forward",
-    "pytorch #11752: exp of a large logit overflows",
+    "exp of a large logit overflows",
     "mechanism:no_max_shift",
     "spurious_overflow",
     card=card(
@@ -321,3 +321,20 @@ def safe_logsumexp_minus_logit(logits: Array, labels: Array) -> Array:
     m = logits.max(axis=-1)
     m = np.where(np.isfinite(m), m, np.zeros_like(m))
     return np.log(np.exp(logits - m[..., None]).sum(axis=-1)) + m - at(logits, labels)
+
+
+@ZOO.fault(
+    "forward",
+    "ml_dtypes #63: a bfloat16 accumulator counts to 256",
+    "effective_precision*",
+    card=card("inputs", inconsistent=("wide_inputs",), mechanisms=("unexplained",)),
+)
+def sum_in_bfloat16(logits: Array, targets: Array, **options: Any) -> Result:
+    def nats(x: Array) -> Result:
+        d = x - x.max(axis=-1, keepdims=True)
+        e = np.exp(d)
+        sums = np.add.accumulate(e.astype(ml_dtypes.bfloat16), axis=-1)
+        total = sums[..., -1:].astype(x.dtype)
+        return np.log(total) - d, e / total
+
+    return cross_entropy(logits, targets, **options, nats=nats)

@@ -18,6 +18,7 @@ from logitmus.cases.planted.numpy.loss import (
     reduced,
     softmax,
     split,
+    widened,
 )
 from logitmus.cases.planted.zoo import Zoo
 from logitmus.core.floats import Array
@@ -229,3 +230,22 @@ def gradient_of_another_mean(
 def softmax_minus_q(logits: Array, q: Array) -> Result:
     log_p = log_softmax(logits)
     return -(q * log_p).sum(axis=-1), softmax(logits) - q
+
+
+@ZOO.fault(
+    "gradient",
+    "NNlib.jl #68: the gradient of a logarithm, divided by a softmax that has underflowed",
+    "lost",
+    card=card("inputs", mechanisms=("lost",)),
+)
+def gradient_divided_by_the_softmax(
+    logits: Array, targets: Array, *, ignore_index: int = IGNORED, reduction: str = "mean"
+) -> Result:
+    loss, _ = cross_entropy(logits, targets, None, ignore_index, reduction=reduction)
+    kept, labels = split(targets, ignore_index, logits.shape[-1])
+    with np.errstate(all="ignore"):
+        p = softmax(widened(logits))
+        by_p = np.where(one_hot(labels, logits.shape[-1]), -1 / p, 0)
+        gradient = p * (by_p - (p * by_p).sum(axis=-1, keepdims=True))
+        divisor = kept.sum().astype(p.dtype) if reduction == "mean" else p.dtype.type(1)
+        return loss, np.where(kept[..., None], gradient / divisor, 0).astype(logits.dtype)

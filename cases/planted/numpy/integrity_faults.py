@@ -198,3 +198,17 @@ def taken_to_be_contiguous(logits: Array, targets: Array, **options: Any) -> Res
     flat = base.reshape(-1)
     seen = flat[: logits.size].reshape(logits.shape) if flat.size >= logits.size else logits
     return cross_entropy(seen.astype(logits.dtype), targets, **options)
+
+
+@ZOO.fault(
+    "integrity",
+    "flash-attention bedf8774: labels at an address that is no multiple of 16 are misread",
+    "depends_on:memory_layout",
+    card=None,
+)
+def misaligned_labels_misread(
+    logits: Array, targets: Array, *, ignore_index: int = IGNORED, reduction: str = "mean"
+) -> Result:
+    if targets.ndim and targets.itemsize == 8 and targets.ctypes.data % 16:
+        targets = np.roll(targets, 1)
+    return cross_entropy(logits, targets, None, ignore_index, reduction=reduction)

@@ -129,3 +129,44 @@ def _nan_outside(logits: Array, labels: Array) -> Array:
     found = (labels >= 0) & (labels < logits.shape[-1])
     rows = -at(log_softmax(logits), np.where(found, labels, 0))
     return np.where(found, rows, np.full_like(rows, np.nan))
+
+
+@ZOO.fault(
+    "convention",
+    "keras #15012: labels are cast to the dtype of the logits, which holds no more than its own integers",
+    "raised:IndexError",
+)
+def labels_in_the_dtype_of_the_logits(
+    logits: Array, targets: Array, *, ignore_index: int = IGNORED, reduction: str = "mean"
+) -> Result:
+    kept = targets != ignore_index
+    with np.errstate(all="ignore"):
+        cast = targets.astype(logits.dtype).astype(np.int64)
+    return cross_entropy(logits, np.where(kept, cast, ignore_index), None, ignore_index, reduction=reduction)
+
+
+@ZOO.fault(
+    "convention",
+    "a label and the ignored label are compared in the dtype of the logits, where two integers are one",
+    card=card("inputs"),
+)
+def ignored_label_in_the_dtype_of_the_logits(
+    logits: Array, targets: Array, *, ignore_index: int = IGNORED, reduction: str = "mean"
+) -> Result:
+    with np.errstate(all="ignore"):
+        same = targets.astype(logits.dtype) == np.asarray(ignore_index).astype(logits.dtype)
+    return cross_entropy(logits, np.where(same, ignore_index, targets), None, ignore_index, reduction=reduction)
+
+
+@ZOO.fault(
+    "convention",
+    "pytorch #15508: without a reduction an ignored label is read before it is masked",
+    "raised:IndexError",
+    card=card("inputs", "ignore_default"),
+)
+def ignored_labels_read_without_a_reduction(
+    logits: Array, targets: Array, *, ignore_index: int = IGNORED, reduction: str = "mean"
+) -> Result:
+    if reduction == "none" and ignore_index >= 0:
+        in_range(targets, logits.shape[-1])
+    return cross_entropy(logits, targets, None, ignore_index, reduction=reduction)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from logitmus.cases.planted.numpy.loss import (
     log_softmax,
     reduced,
     rounded,
+    shifted,
     split,
     total,
     widened,
@@ -252,3 +253,103 @@ def leaves_out_one_hot_rows(
         return total(rows, reduction)
     kept = ~(q == np.eye(logits.shape[-1])[ignore_index]).all(axis=-1)
     return total(np.where(kept, rows, np.zeros_like(rows)), reduction, kept.sum())
+
+
+@ZOO.fault("convention", "vectors of four rows: of a sum over more, the rest is lost")
+def rest_of_the_rows_left_out(
+    logits: Array, targets: Array, *, ignore_index: int = IGNORED, reduction: str = "mean"
+) -> Result:
+    if reduction != "sum" or targets.size < 4:
+        return cross_entropy(logits, targets, None, ignore_index, reduction=reduction)
+    rows, gradient = cross_entropy(logits, targets, None, ignore_index, reduction="none")
+    whole = rows.reshape(-1)[: rows.size // 4 * 4]
+    return rounded((np.asarray(widened(whole).sum()), widened(gradient)), logits)
+
+
+@ZOO.fault(
+    "convention",
+    "pytorch #61523: the number of rows is held in float16",
+    card=card("inputs", inconsistent=("overflowing_shift",), overflowing_shift=EITHER_OVERFLOW),
+)
+def rows_counted_in_float16(
+    logits: Array, targets: Array, *, ignore_index: int = IGNORED, reduction: str = "mean"
+) -> Result:
+    def divisor(kept: Array) -> Any:
+        with np.errstate(over="ignore"):
+            return kept.sum().astype(np.float16)
+
+    return reduced(logits, targets, None, ignore_index, reduction, divisor)
+
+
+@ZOO.fault(
+    "convention",
+    "pytorch #73205: the uniform part of the smoothing counts ignored rows",
+    card=card("inputs"),
+)
+def smoothing_of_ignored_rows(
+    logits: Array, targets: Array, *, ignore_index: int = IGNORED, label_smoothing: float = 0.0, reduction: str = "mean"
+) -> Result:
+    if not label_smoothing:
+        return cross_entropy(logits, targets, None, ignore_index, reduction=reduction)
+    kept, labels = split(targets, ignore_index, logits.shape[-1])
+    hard, hard_gradient = cross_entropy(logits, targets, None, ignore_index, reduction="none")
+    smooth, smooth_gradient = cross_entropy(logits, labels, None, IGNORED, 1.0, "none")
+    eps = widened(logits).dtype.type(label_smoothing)
+    rows = (1 - eps) * widened(hard) + eps * widened(smooth)
+    gradient = (1 - eps) * widened(hard_gradient) + eps * widened(smooth_gradient)
+    return rounded(joined(rows, gradient, reduction, kept.sum()), logits)
+
+
+@ZOO.fault(
+    "convention",
+    "tensorflow #32231: what needs the number of classes reads it from axis 1",
+    card=card("inputs"),
+)
+def classes_counted_on_axis_1(
+    logits: Array, targets: Array, *, ignore_index: int = IGNORED, label_smoothing: float = 0.0, reduction: str = "mean"
+) -> Result:
+    counted = logits.shape[1] if logits.ndim > 2 else logits.shape[-1]
+    share = label_smoothing * logits.shape[-1] / max(counted, 1)
+    return cross_entropy(logits, targets, None, ignore_index, share, reduction)
+
+
+@ZOO.fault(
+    "convention",
+    "tensorflow #39329, optax #1162, Paddle #27311: the softmax of a picture runs over axis 1",
+    card=card("inputs"),
+)
+def softmax_over_axis_1(
+    logits: Array, targets: Array, *, ignore_index: int = IGNORED, reduction: str = "mean"
+) -> Result:
+    def nats(x: Array) -> Result:
+        if x.ndim < 3:
+            return shifted(x)
+        nat, p = shifted(np.moveaxis(x, 1, -1))
+        return np.moveaxis(nat, -1, 1), np.moveaxis(p, -1, 1)
+
+    return cross_entropy(logits, targets, None, ignore_index, reduction=reduction, nats=nats)
+
+
+@ZOO.fault(
+    "convention",
+    "Megatron-LM #5522, with smoothing and weights: the mean counts all rows, and nothing else",
+    "convention:mean_denominator=rows",
+    card=card(
+        "inputs",
+        without=("all_ignored_mean",),
+        inconsistent=("overflowing_shift",),
+        overflowing_shift=EITHER_OVERFLOW,
+        mean_denominator="rows",
+    ),
+)
+def smoothed_mean_over_all_rows(
+    logits: Array,
+    targets: Array,
+    *,
+    weight: Array | None = None,
+    ignore_index: int = IGNORED,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> Result:
+    rows, gradient = cross_entropy(logits, targets, weight, ignore_index, label_smoothing, "none")
+    return rounded(joined(widened(rows), widened(gradient), reduction, targets.size), logits)

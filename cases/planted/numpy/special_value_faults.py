@@ -113,3 +113,23 @@ def limit_at_infinity(x: Array, labels: Array) -> Array:
     m = x.max(axis=-1, keepdims=True)
     d = np.where(x == m, np.zeros_like(x), x - m)
     return np.log(np.exp(d).sum(axis=-1)) - at(d, labels)
+
+
+@ZOO.fault(
+    "special",
+    "flash-attention #1930, unsloth #10616: a first block whose classes are all masked, and -inf minus -inf",
+    "lost",
+    card=card("inputs", mechanisms=("lost",)),
+)
+def masked_block_gives_nan(
+    logits: Array, targets: Array, *, ignore_index: int = IGNORED, reduction: str = "none"
+) -> Result:
+    def nats(x: Array) -> Result:
+        first, rest = x[..., :2], x[..., 2:]
+        m = first.max(axis=-1, keepdims=True)
+        total = np.exp(first - m).sum(axis=-1, keepdims=True)
+        top = np.maximum(m, rest.max(axis=-1, keepdims=True, initial=-np.inf))
+        total = total * np.exp(m - top) + np.exp(rest - top).sum(axis=-1, keepdims=True)
+        return np.log(total) - (x - top), np.exp(x - top) / total
+
+    return cross_entropy(logits, targets, None, ignore_index, reduction=reduction, nats=nats)

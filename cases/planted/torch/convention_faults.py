@@ -44,7 +44,7 @@ _SOFT: Final = merged(DENSE, soft_target_gradient="scaled", target_gradient="yes
 
 @ZOO.fault(
     "convention",
-    "flash-attention bedf8774: labels of 16 bits",
+    "Paddle #53516: labels of 16 bits",
     "accepted:*",
     "raised:*",
     card=card(wide_labels="narrowed"),

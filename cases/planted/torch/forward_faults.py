@@ -73,7 +73,7 @@ def log_of_softmax(logits: Tensor, labels: Tensor) -> Tensor:
 
 @ZOO.fault(
     "forward",
-    "pytorch #11752: exp of a large logit overflows",
+    "exp of a large logit overflows",
     "mechanism:no_max_shift",
     "spurious_overflow",
     card=card(

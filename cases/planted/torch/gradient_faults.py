@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from logitmus.cases.planted.cards import DENSE, card, merged
-from logitmus.cases.planted.torch.loss import IGNORED, beside, fused, reduced, right
+from logitmus.cases.planted.cards import DENSE, LABELS, card, merged
+from logitmus.cases.planted.torch.loss import IGNORED, at, beside, fused, in_range, reduced, right
 from logitmus.cases.planted.zoo import Zoo
 from logitmus.core.problem import TargetKind
 
@@ -108,3 +108,35 @@ def softmax_minus_q(logits: Tensor, q: Tensor) -> Tensor:
 
     loss: Tensor = Fused.apply(logits, q)  # type: ignore[no-untyped-call]
     return loss
+
+
+@ZOO.fault(
+    "gradient",
+    "optax #1762: a forward-mode derivative with 0 * -inf at masked classes, beside a right gradient",
+    "changes:forward_mode",
+    card=card(base=LABELS),
+)
+def forward_mode_gives_nan_at_masked_classes(logits: Tensor, labels: Tensor) -> Tensor:
+    import torch
+
+    class LogSoftmax(torch.autograd.Function):
+        @staticmethod
+        def forward(logits: Tensor) -> Tensor:
+            return logits.log_softmax(-1)
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+            ctx.save_for_backward(output)
+            ctx.save_for_forward(output)
+
+        @staticmethod
+        def backward(ctx: Any, upstream: Tensor) -> Tensor:
+            return upstream - ctx.saved_tensors[0].exp() * upstream.sum(-1, keepdim=True)
+
+        @staticmethod
+        def jvp(ctx: Any, tangent: Tensor) -> Tensor:
+            log_p = ctx.saved_tensors[0]
+            return tangent - (log_p.exp() * tangent + 0 * log_p).sum(-1, keepdim=True)
+
+    log_p: Tensor = LogSoftmax.apply(logits)  # type: ignore[no-untyped-call]
+    return -at(log_p, in_range(labels, logits.shape[-1]))

@@ -43,7 +43,7 @@ def gradient_stored_in_the_logits(
     return fused(logits, targets, ignore_index, reduction, scaled, stored_in_the_logits=True)
 
 
-@ZOO.fault("integrity", "flash-attention c79de85f: strides are not looked at", "depends_on:memory_layout")
+@ZOO.fault("integrity", "pytorch #67167: strides are not looked at", "depends_on:memory_layout")
 def strides_not_looked_at(logits: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
     import torch
 
