@@ -21,6 +21,7 @@ from logitmus.cases.suite import check_dtypes
 from logitmus.checking import reference
 from logitmus.checking.baseline import BaselineComparison
 from logitmus.checking.explanation import explanations
+from logitmus.checking.reference import IntentionError, Intentions
 from logitmus.checking.result import CheckResult
 from logitmus.checking.session import CheckRequest, CheckSession, start
 from logitmus.core.events import Event, RunFinished
@@ -32,7 +33,7 @@ from logitmus.engine import run as engine
 from logitmus.execution import registry
 from logitmus.execution.limits import Limits
 from logitmus.results import detection_power
-from logitmus.results.expectations import Acceptance, Expectation, load
+from logitmus.results.expectations import Acceptance, Expectation, load, load_intentions
 from logitmus.results.summary import Summary
 from logitmus.storage.store import SUFFIX, Store
 from logitmus.worker.environment import harness_environment
@@ -54,7 +55,7 @@ def check(
     targets: Sequence[str] = (),
     class_axis: str = "",
     require: str = "",
-    but: Mapping[str, str] | None = None,
+    but: Mapping[str, str | float] | None = None,
     strict: bool = False,
     device: str = "",
     dtypes: Sequence[str] = (),
@@ -83,7 +84,9 @@ def check(
         require: the grade that every dtype must reach, "A", "B+", "B" or "C": numbers within it do not count against
             the function, all others do. "": all findings of the judge count (a weak sum is only a note).
         but: what is intended to differ from the reference: values of convention fields, by name, such as
-            {"mean_denominator": "rows"} (docs/conventions.md; `CheckResult.intentions` holds those that would apply).
+            {"mean_denominator": "rows"} (docs/conventions.md), and numbers that the function applies by itself:
+            label_smoothing, temperature, z_loss, factor and clip (`logitmus.core.parameters`).
+            `CheckResult.intentions` holds those that would apply.
         strict: count exceptions on kinds of input that the function does not take at all (an empty batch, float64
             logits, ...); otherwise they are only listed, in `CheckResult.limits`.
         device: one of the framework's devices; "": its first, the CPU.
@@ -95,7 +98,8 @@ def check(
         compare: run the reference, too. Findings that it has on the same problem do not count against the function.
         isolated: run the function in a worker process, where a crash or a hang is a finding; None: if a worker can
             import it, which it can if it has a name in a module. In this process, a crash ends the check.
-        expect: a file of accepted findings (`logitmus.results.expectations`), which do not count.
+        expect: a file of accepted findings (`logitmus.results.expectations`), which do not count; its table [but]
+            holds what is intended, too, unless `but` says otherwise.
         out: where to keep the run's file; None: it is not kept.
         limits: of the workers.
         watch: passes on every event of the run, to show progress.
@@ -123,6 +127,7 @@ def check(
     dtypes = (dtypes,) if isinstance(dtypes, str) else tuple(dtypes)
     check_dtypes(dtypes)
     accepted = load(Path(expect)) if expect else ()
+    intended = _intended(Path(expect), but or {}) if expect else reference.intended(but or {})
     request = CheckRequest(
         function=function,
         framework=framework,
@@ -130,7 +135,7 @@ def check(
         class_axis=reference.class_axis(framework, class_axis),
         device=device,
         references=reference.references(framework, like, targets),
-        intended=reference.intended(but or {}),
+        intended=intended,
         dtypes=dtypes or (_NUMPY_DTYPES if registry.backend_name(framework) == "numpy" else _DTYPES),
     )
     with ExitStack() as stack:
@@ -151,6 +156,16 @@ def check(
         if not result.stopped and not lost:  # what crashes or hangs is not asked once more
             result = replace(result, explanations=explanations(session))
     return replace(result, seconds=time.monotonic() - began, file=kept)
+
+
+def _intended(file: Path, given: Mapping[str, str | float]) -> Intentions:
+    """What the table [but] of a file and the caller intend; the caller has the last word."""
+    table = load_intentions(file)
+    try:
+        reference.intended(table)
+    except IntentionError as error:
+        raise IntentionError(f"{file}: [but]: {error.message}") from error
+    return reference.intended({**table, **given})
 
 
 def _run(

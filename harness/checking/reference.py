@@ -7,17 +7,17 @@ the axis of the classes and, if it has no parameter for it, the reduction. Optio
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from types import MappingProxyType
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 
 from logitmus.cases import metamorphic
 from logitmus.cases.suite import suite
-from logitmus.core.convention import FIELDS
+from logitmus.core.convention import FIELDS, Convention
 from logitmus.core.errors import LogitmusError, closest, suggest
 from logitmus.core.floats import Array, float_array
+from logitmus.core.parameters import NO_PARAMETERS, PARAMETERS, ParameterError, Parameters
 from logitmus.core.problem import DEFAULT_REDUCTION, Problem, Reduction, TargetKind
 from logitmus.core.subject import Subject, SubjectId
 from logitmus.execution import registry
@@ -74,43 +74,98 @@ def references(framework: str, like: str = "", targets: Sequence[str] = ()) -> d
 
 
 class IntentionError(LogitmusError, ValueError):
-    """An intended difference that names no field or value of a convention, or that has an option of its own."""
+    """An intended difference that no check can hold a function to, or that has an option of its own."""
 
 
-def intended(choices: Mapping[str, str]) -> Mapping[str, str]:
-    """The intended differences from a reference, checked: values of convention fields, by name.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Intentions:
+    """What is intended to differ from a reference.
+
+    Attributes:
+        choices: values of convention fields, by name. parameters: numbers that the function applies by itself.
+    """
+
+    choices: Mapping[str, str] = field(default_factory=dict)
+    parameters: Parameters = NO_PARAMETERS
+
+    def __iter__(self) -> Iterator[str]:
+        """As `--but` takes them: "mean_denominator=rows", "temperature=2"."""
+        yield from (f"{name}={value}" for name, value in self.choices.items())
+        yield from (
+            f"{name}={value:.17g}" if float(f"{value:g}") != value else f"{name}={value:g}"
+            for name, value in self.parameters.chosen.items()
+        )
+
+
+def intended(given: Mapping[str, str | float]) -> Intentions:
+    """The intended differences from a reference, checked: values of convention fields and of parameters, by name.
 
     Raises:
-        IntentionError: for an unknown field or value, or a field that has an option of its own.
+        IntentionError: for an unknown name or value, or a field that has an option of its own.
     """
-    for name, value in choices.items():
+    choices: dict[str, str] = {}
+    numbers: dict[str, float] = {}
+    for name, value in given.items():
         if name == "class_axis":
             raise IntentionError("class_axis is no intended difference; use --class-axis (in Python: class_axis=)")
-        if name not in FIELDS:
-            raise IntentionError(f"no convention has a field {name!r}; {suggest(name, FIELDS)}")
-        if value not in FIELDS[name].values:
-            raise IntentionError(f"{name} has no value {value!r}; {suggest(value, FIELDS[name].values)}")
-    return dict(choices)
+        if name in PARAMETERS:
+            numbers[name] = _number(name, value)
+        elif name not in FIELDS:
+            raise IntentionError(
+                f"no convention field or parameter is called {name!r}; {suggest(name, (*PARAMETERS, *FIELDS))}"
+            )
+        elif str(value) not in FIELDS[name].values:
+            own = "; for another number use clip=NUMBER" if name == "probability_clip" else ""
+            raise IntentionError(f"{name} has no value {str(value)!r}; {suggest(str(value), FIELDS[name].values)}{own}")
+        else:
+            choices[name] = str(value)
+    try:
+        return Intentions(choices=choices, parameters=Parameters(**numbers))
+    except ParameterError as error:
+        raise IntentionError(error.message) from error
+
+
+def _number(name: str, value: str | float) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        allowed = PARAMETERS[name].words
+        raise IntentionError(f"{name}={value}: is not a number; use a number {allowed}, e.g. {name}=0.1") from error
+
+
+def _with_intentions(convention: Convention, intended: Intentions, reference: Subject) -> Convention:
+    """The convention with what is intended; a parameter must have a meaning beside the rest of it."""
+    convention = replace(convention.but(**intended.choices), parameters=intended.parameters)
+    for name in intended.parameters.chosen:
+        needed = PARAMETERS[name].inputs
+        if needed not in ("", convention.inputs):
+            raise IntentionError(
+                f"{name} needs {needed} as inputs, and those of {reference.id} are {convention.inputs}; "
+                f"name another reference with --like, or intend inputs={needed}, too"
+            )
+    return convention
 
 
 def with_reference(
-    subject: Subject, reference: Subject, reduction: Reduction, *, intended: Mapping[str, str] = MappingProxyType({})
+    subject: Subject, reference: Subject, reduction: Reduction, *, intended: Intentions = Intentions()
 ) -> Subject:
     """`subject` with the convention, the precision and the documentation of `reference`.
 
     Args:
         reduction: what a `subject` without that parameter does with the rows (`reduction_of` measures it).
-        intended: values of convention fields that are intended to differ; see the function `intended`.
+        intended: what is intended to differ; see the function `intended`.
 
     Raises:
-        IntentionError: for an intended reduction that is not the one of a `subject` without that parameter.
+        IntentionError: for an intended reduction that is not the one of a `subject` without that parameter, or an
+            intended parameter that has no meaning beside the inputs of the reference.
     """
     offer = subject.offer
-    chosen = {**intended, "class_axis": subject.convention.class_axis}
+    convention = _with_intentions(reference.convention, intended, reference)
+    chosen = {**intended.choices, "class_axis": subject.convention.class_axis}
     if not offer.reductions:
-        if intended.get("default_reduction", reduction) != reduction:
+        if chosen.get("default_reduction", reduction) != reduction:
             raise IntentionError(
-                f"default_reduction={intended['default_reduction']} is intended, but the function has no reduction "
+                f"default_reduction={chosen['default_reduction']} is intended, but the function has no reduction "
                 f"parameter, and the measured reduction is {reduction!r}"
             )
         offer = replace(offer, reductions=(reduction,))
@@ -118,7 +173,7 @@ def with_reference(
     return replace(
         subject,
         offer=offer,
-        convention=reference.convention.but(**chosen),
+        convention=convention.but(**chosen),
         precision={**subject.precision, **reference.precision},
         docs={name: link for name, link in reference.docs.items() if name not in chosen},
         held_to=reference.id,

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from logitmus.checking import reference
-from logitmus.checking.reference import References
+from logitmus.checking.reference import Intentions, References
 from logitmus.core.convention import PORTABLE
 from logitmus.core.events import BackendFailed
 from logitmus.core.observation import Answered
@@ -41,7 +41,7 @@ class CheckRequest:
         names: its own names for the arguments, by ours.
         class_axis: where it gets its classes. device: "": the framework's first.
         references: the functions whose convention it must follow, as their backends declare them.
-        intended: values of convention fields that are intended to differ from the references.
+        intended: what is intended to differ from the references.
         dtypes: of the logits.
     """
 
@@ -51,7 +51,7 @@ class CheckRequest:
     class_axis: str
     device: str
     references: References
-    intended: Mapping[str, str]
+    intended: Intentions
     dtypes: tuple[str, ...]
 
     @property
@@ -124,7 +124,7 @@ def start(request: CheckRequest, limits: Limits, *, compare: bool, isolated: boo
             f"{request.label} is a {type(function).__name__} that no worker can import; only functions that stand "
             "in a module under their own name can be isolated"
         )
-    remarks = [f"intended, and no difference: {field}={value}" for field, value in request.intended.items()]
+    remarks = [f"intended, and no difference: {intention}" for intention in request.intended]
     if name:
         try:
             return _start(request, _in_worker(request, name), limits, compare=compare, remarks=remarks)

@@ -65,9 +65,9 @@ def check(
     but: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="FIELD=VALUE",
-            help="Intended difference from the reference, e.g. mean_denominator=rows; a check prints those that "
-            "would apply. Repeatable.",
+            metavar="NAME=VALUE",
+            help="Intended difference from the reference, e.g. mean_denominator=rows or temperature=2; a check prints "
+            "those that would apply. Repeatable.",
         ),
     ] = None,
     strict: Annotated[
@@ -144,10 +144,10 @@ def check(
 
 
 def _choice(text: str) -> tuple[str, str]:
-    """The field and the value of a `--but`."""
+    """The name and the value of a `--but`."""
     field, equals, value = text.partition("=")
     if not (field and equals and value):
-        raise typer.BadParameter(f"{text!r}: use FIELD=VALUE, e.g. mean_denominator=rows", param_hint="--but")
+        raise typer.BadParameter(f"{text!r}: use NAME=VALUE, e.g. mean_denominator=rows", param_hint="--but")
     return field.strip(), value.strip()
 
 

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Final
 
 from logitmus.core.errors import Exit, LogitmusError
+from logitmus.core.parameters import NO_PARAMETERS, Parameters
 from logitmus.core.problem import TargetKind
 
 
@@ -399,6 +400,9 @@ FIELDS: Final = _fields(
 class Convention:
     """One choice per field; the defaults are the portable convention.
 
+    Attributes:
+        parameters: numbers that the function applies by itself; none, unless a check is told so (`--but`).
+
     Raises:
         ConventionError: for a value that `FIELDS` does not define.
     """
@@ -427,6 +431,7 @@ class Convention:
     result_dtype: str = "as_input"
     wide_inputs: str = "kept"
     wide_labels: str = "kept"
+    parameters: Parameters = NO_PARAMETERS
 
     def __post_init__(self) -> None:
         for name, defined in FIELDS.items():
@@ -471,5 +476,5 @@ def _changed(convention: Convention, changes: tuple[tuple[str, str], ...]) -> Co
 
 PORTABLE: Final = Convention()
 
-if {f.name for f in fields(Convention)} != set(FIELDS):  # a definition for every field, and the reverse
+if {f.name for f in fields(Convention)} != {*FIELDS, "parameters"}:  # a definition for every field, and the reverse
     raise ImportError("Convention and FIELDS name different fields")

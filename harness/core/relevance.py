@@ -64,15 +64,19 @@ def _depended_on(problem: Problem, of_gradient: bool, of_probabilities: bool, of
     return frozenset(field.name for field in _with(present) if of_gradient or field.shown_by is ShownBy.VALUE)
 
 
-def relevant_choices(problem: Problem) -> Callable[[Convention], tuple[str, ...]]:
+def relevant_choices(problem: Problem) -> Callable[[Convention], tuple[object, ...]]:
     """A function from a convention to its choices that matter to `problem`: equal choices give equal questions."""
     present = occasions(problem)
-    names = attrgetter(*_names(present - _OF_PROBABILITIES))
-    of_probabilities = attrgetter(*_names(present))
+    names = attrgetter(*_names(present - _OF_PROBABILITIES), "parameters")
+    of_probabilities = attrgetter(*_names(present), "parameters")
+    if_smoothed = attrgetter(*_names(present | {Occasion.SMOOTHING, Occasion.WEIGHTED_SMOOTHING}), "parameters")
 
-    def choices(convention: Convention) -> tuple[str, ...]:
-        chosen: tuple[str, ...] = (of_probabilities if convention.inputs == "probabilities" else names)(convention)
-        return chosen
+    def choices(convention: Convention) -> tuple[object, ...]:
+        chosen = of_probabilities if convention.inputs == "probabilities" else names
+        if convention.parameters.label_smoothing:
+            chosen = if_smoothed
+        choice: tuple[object, ...] = chosen(convention)
+        return choice
 
     return choices
 

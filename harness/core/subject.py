@@ -162,7 +162,7 @@ class Subject:
             return f"does not offer the layout {problem.layout}"
         if problem.manner not in (*offer.manners, ONCE):
             return f"does not support {problem.manner} calls"
-        if problem.manner == "second_order" and not _has_second_order(problem, self.convention.inputs):
+        if problem.manner == "second_order" and not _has_second_order(problem, self.convention):
             return "second derivatives are tested with logits and labels, without options"
         if len(problem.batch) > 1 and not offer.spatial:
             return "takes a single batch axis"
@@ -171,8 +171,9 @@ class Subject:
         return outside_domain(self.convention.inputs, problem)
 
 
-def _has_second_order(problem: Problem, inputs: str) -> bool:
-    return inputs == "logits" and problem.target_kind == TargetKind.LABELS and not problem.options
+def _has_second_order(problem: Problem, convention: Convention) -> bool:
+    plain = not problem.options and not convention.parameters.chosen
+    return plain and convention.inputs == "logits" and problem.target_kind == TargetKind.LABELS
 
 
 def outside_domain(inputs: str, problem: Problem) -> str | None:

@@ -30,6 +30,8 @@ from logitmus.storage.store import Store
 
 GRADIENT_SUM: Final = "gradient_sum"
 _FAST: Final = (None,)  # budgets suffice, without verdicts
+# What does not hold under a parameter (`core.parameters`): its term depends on the offset, or on the number of classes.
+_UNDONE: Final = {"z_loss": frozenset({"shift", GRADIENT_SUM}), "label_smoothing": frozenset({"padding"})}
 
 
 @dataclass
@@ -67,7 +69,8 @@ class RelationChecks:
                         compared = _compared(first, second, image)
                         tally = tallies.setdefault(relation, _Tally())
                         tally.add(compared, (judged[original], theirs), subject, other)
-            yield from (tally.result(identity, relation) for relation, tally in sorted(tallies.items()))
+            undone = set().union(*(_UNDONE.get(name, ()) for name in subject.convention.parameters.chosen))
+            yield from (tally.result(identity, name) for name, tally in sorted(tallies.items()) if name not in undone)
 
     def _partner(self, subject: Subject, image: Image, subjects: Mapping[str, Subject]) -> Subject | None:
         """The subject of the same kind with probability targets, and with the most similar name."""

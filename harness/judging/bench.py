@@ -28,7 +28,7 @@ class Bench:
     """The workspaces of a problem."""
 
     problem: Problem
-    _questions: dict[tuple[str, ...], Question] = field(default_factory=dict)
+    _questions: dict[tuple[object, ...], Question] = field(default_factory=dict)
     _answers: dict[tuple[object, ...], Answer] = field(default_factory=dict)
     _softmaxes: Softmaxes = field(default_factory=Softmaxes)
     _budgets: dict[tuple[object, ...], Budget] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Bench:
         return self._questions[choices]
 
     @cached_property
-    def _relevant_choices(self) -> Callable[[Convention], tuple[str, ...]]:
+    def _relevant_choices(self) -> Callable[[Convention], tuple[object, ...]]:
         return relevant_choices(self.problem)
 
     def answer(self, question: Question, bits: int | None = None) -> Answer:

@@ -26,6 +26,7 @@ diagnosis tries are refuted by a single part. `SAFETY` covers their own rounding
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -172,10 +173,48 @@ class Budget:
         c = self._constant
         return r.v * (3 * soft.spread + self._s + 12 * c + 8 * soft.L) + r.w * (soft.spread + 2 * c + soft.L)
 
+    @property
+    def _passed_on(self) -> float:
+        """The rounding of a value that one operation passes to the next: stored, or an array of the result's dtype."""
+        return max(self.roundoffs.u, self.roundoffs.w)
+
+    @cached_property
+    def _divided(self) -> Array | None:
+        """(R, K): the relative error of p_k, and so of l_k, from logits divided by a temperature; None: 0.
+
+        A division by a power of 2 is exact.
+        """
+        if math.frexp(self._q.temperature)[0] == 0.5:
+            return None
+        z = np.where(np.isfinite(self._q.log_inputs), np.abs(self._q.log_inputs), 0.0)
+        moved = (self._passed_on + 3 * self.roundoffs.v) * z
+        return np.expm1(moved + np.log((self._soft.p * np.exp(moved)).sum(axis=1))[:, None])
+
+    @cached_property
+    def _z_loss(self) -> tuple[Array, Array, Array]:
+        """(R,) each: |logsumexp|, the error of it, and the error of the z-loss before the factor and the divisor."""
+        r, soft, passed_on = self.roundoffs, self._soft, self._passed_on
+        m = np.where(np.isfinite(soft.m), soft.m, 0.0)
+        lse = np.abs(m + soft.L)
+        error = self._dl + 2 * (r.v + passed_on) * (np.abs(m) + soft.L)
+        if self._divided is not None:
+            error = error + self._divided.min(axis=1)
+        return lse, error, self._q.z_loss * (error * (2 * lse + error) + 4 * (r.v + passed_on) * lse**2)
+
+    def _with_z_loss(self, error: Array, magnitude: Array) -> tuple[Array, Array]:
+        """The error and the magnitude of rows, with what the z-loss adds to both."""
+        if not self._q.z_loss:
+            return error, magnitude
+        lse, _, added = self._z_loss
+        term = self._q.z_loss * lse**2
+        # Each of the two terms may have been passed on before they are added.
+        both = (magnitude + self._over * term) * (self._passed_on + self.roundoffs.v)
+        return error + self._over * added + both, magnitude + self._over * term
+
     @cached_property
     def _offset(self) -> Array | None:
-        """(R, K): the error of logs of probabilities, and of a logsumexp formed first (grade C); None: 0."""
-        logs = self._logs if self._q.inputs == "probabilities" else None
+        """(R, K): the error of logs of probabilities, or of divided logits, and of grade C's logsumexp; None: 0."""
+        logs = self._logs if self._q.inputs == "probabilities" else self._divided
         if self.grade is not Grade.C:
             return logs
         m = np.where(np.isfinite(self._soft.m), np.abs(self._soft.m), 0.0)[:, None]
@@ -212,6 +251,7 @@ class Budget:
                 + r.lam_v * size * q.classes * c
                 + 3 * r.th_w * c * over
             )
+            error, magnitude = self._with_z_loss(error, magnitude)
             return self._kept(error), self._kept(magnitude)
         a, h, _ = q.effective
         h = h * over
@@ -228,6 +268,7 @@ class Budget:
         )
         if self.grade is Grade.C and self._offset is not None:
             error = error + s_t * (h * self._offset).sum(axis=1) / 2
+        error, magnitude = self._with_z_loss(error, magnitude)
         return self._kept(error), self._kept(magnitude)
 
     @cached_property
@@ -267,6 +308,9 @@ class Budget:
         size, magnitude = h.sum(axis=1), (h * self._l).sum(axis=1)
         error = r.v * size * (3 * soft.spread + (self._s + 8) * self._one_minus_p_max)
         error = error + np.where(lone >= 0, 0.0, 8 * r.v * self._s_t * magnitude)
+        if self._divided is not None:
+            error = error + (h * self._divided).sum(axis=1)
+        error, magnitude = self._with_z_loss(error, magnitude)
         return self._kept(error), self._kept(magnitude)
 
     @cached_property
@@ -287,9 +331,9 @@ class Budget:
 
     @cached_property
     def _over(self) -> float:
-        """1 / (|W| - dW), taken before anything is multiplied, so that tiny weights do not underflow here."""
+        """|factor| / (|W| - dW), taken before anything is multiplied, so that tiny weights do not underflow here."""
         left = self._divisor[1]
-        return 1 / left if left > 0 else np.inf
+        return abs(self._q.factor) / left if left > 0 else np.inf
 
     @cached_property
     def _relative_w(self) -> float:
@@ -318,6 +362,8 @@ class Budget:
         if self._q.fixed is not None:
             return np.array(r.th_u)
         errors, magnitudes = self._rows
+        if self._q.factor != 1:
+            errors = errors + (self._passed_on + 2 * r.v) * magnitudes
         if self._q.reduction == "none":
             own = 8 * r.u * y + 2 * r.th_u if self.grade is Grade.A else r.u * y + r.th_u
             return errors + own
@@ -329,22 +375,39 @@ class Budget:
 
     @cached_property
     def _c(self) -> Array:
-        """|c| per row, (R, 1)."""
+        """|c| per row, (R, 1), with the factor of the loss."""
         q = self._q
         over = q.denominator if q.fixed is None else 1.0
-        return np.abs(np.where(q.kept, q.upstream / over, 0.0))[:, None]
+        return np.abs(np.where(q.kept, q.upstream * q.factor / over, 0.0))[:, None]
 
     def _grad_logits(self) -> Array:
+        error = self._grad_of_cross_entropy()
+        r, q, soft = self.roundoffs, self._q, self._soft
+        if q.z_loss:
+            lse, of_lse, _ = self._z_loss
+            slope = self._c / q.temperature * 2 * q.z_loss * soft.p
+            both = self._c / q.temperature * (q.target_size[:, None] * soft.p + q.effective[1]) + slope * lse[:, None]
+            # The logsumexp has to be formed, and p may be taken from it, as exp(x_k - logsumexp).
+            x = np.where(np.isfinite(q.log_inputs), np.abs(q.log_inputs), 0.0)
+            of_p = np.expm1(self._relative_p + of_lse[:, None] + (self._passed_on + 4 * r.v) * (x + 1))
+            error = error + slope * (of_lse[:, None] + (lse + of_lse)[:, None] * of_p)
+            error = error + (3 * self._passed_on + 4 * r.v) * both
+        if not q.is_plain:
+            error = error + (self._passed_on + 4 * r.v) * self.answer.grad_logits.magnitude
+        return np.asarray(error)
+
+    def _grad_of_cross_entropy(self) -> Array:
         r, q, soft = self.roundoffs, self._q, self._soft
         g = self.answer.grad_logits.magnitude
         size = q.target_size[:, None]
         if q.soft_target_gradient == "plain":
             size = np.maximum(size, 1.0)
-        size = self._c * size  # first, so that tiny weights do not underflow here
+        c = self._c / q.temperature
+        size = c * size  # first, so that tiny weights do not underflow here
         own = r.u + 4 * r.v + 3 * r.w + self._relative_w
         if q.inputs != "logits":
             p = np.exp(q.log_inputs)
-            terms = size / p.sum(axis=1, keepdims=True) * (q.probability_scale != "none") + self._c * q.effective[1] / p
+            terms = size / p.sum(axis=1, keepdims=True) * (q.probability_scale != "none") + c * q.effective[1] / p
             return terms * (self._relative_p + 4 * r.w) + own * g + r.th_u
         rows = np.flatnonzero(q.lone >= 0)
         lone, of_p = q.lone[rows], size * soft.p
@@ -352,24 +415,26 @@ class Budget:
             common = (3 * soft.spread + (self._s + 8) * self._one_minus_p_max)[:, None]
             error = of_p * (3 * r.v * soft.abs_d + r.v * (common + 8))
             if not q.hard:
-                dense = 8 * r.v * self._s_t[:, None] * (of_p + self._c * q.effective[1])
+                dense = 8 * r.v * self._s_t[:, None] * (of_p + c * q.effective[1])
                 error += np.where((q.lone < 0)[:, None], dense, 0.0)
             error[rows, lone] = (r.v * size * common)[rows, 0]
+            if self._divided is not None:
+                error += of_p * self._divided
             return error + (8 * r.u + self._relative_w) * g + 2 * r.th_u
         # A value may be stored before or after it is multiplied by the cotangent.
-        stored = r.th_w * np.maximum(1.0, self._c)
+        stored = r.th_w * np.maximum(1.0, c)
         error = of_p * (self._relative_p + r.v * self._s_t[:, None])
         error += size * (r.lam_v + r.th_w) + stored + r.th_u
         nnz = q.target_size[:, None] != 0
         if not q.hard:
             nnz = (q.effective[0] != 0).sum(axis=1)[:, None]
-            error += np.where(nnz > 1, (4 * r.v + 3 * r.w) * (of_p + self._c * q.effective[1]), 0.0)
+            error += np.where(nnz > 1, (4 * r.v + 3 * r.w) * (of_p + c * q.effective[1]), 0.0)
         error += stored * nnz * soft.p
         # A lone target's gradient may be -c A sum_{j != t} p_j as well as c A (p_t - 1): then that sum errs, too.
         others, _ = self.answer.others
         error[rows, lone] += (size[:, 0] * others * (self._dl + r.v * (self._s + 8)))[rows]
         if r.flushes:
-            gone = self._c * self._flushed
+            gone = c * self._flushed
             error += gone.sum(axis=1, keepdims=True) * soft.p + gone
         return error + own * g
 
@@ -383,6 +448,12 @@ class Budget:
     def _grad_targets(self) -> Array:
         r, q = self.roundoffs, self._q
         g = self.answer.grad_targets.magnitude
+        if q.factor != 1:
+            return self._grad_of_targets(g) + (self._passed_on + 2 * r.v) * g
+        return self._grad_of_targets(g)
+
+    def _grad_of_targets(self, g: Array) -> Array:
+        r, q = self.roundoffs, self._q
         weight = np.ones(q.classes) if q.weight is None else np.abs(q.weight)
         scale = self._c * weight[None, :] * abs(1 - q.eps)
         relative_w = self._relative_w

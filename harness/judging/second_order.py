@@ -68,7 +68,7 @@ def second_derivative(case: Case, outcome: Answered, parts: Sequence[Part]) -> I
 
 
 def _covers(question: Question) -> bool:
-    plain = question.weight is None and not question.eps
+    plain = question.weight is None and not question.eps and question.is_plain
     return question.inputs == "logits" and question.labels is not None and plain
 
 

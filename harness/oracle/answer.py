@@ -95,9 +95,9 @@ class Answer:
 def answer(question: Question, *, bits: int = FAST, softmaxes: Softmaxes | None = None) -> Answer:
     """The answer from the fast tier (FAST: float64; WIDE: extended precision) or from Arb at `bits` of precision.
 
-    Questions that the fast tier does not cover (probabilities as inputs, other bases, no rows or classes, magnitudes
-    beyond the differences of the format, a machine that has no such format or whose exp fails the self-test) go to
-    Arb at 128 bits.
+    Questions that the fast tier does not cover (probabilities as inputs, other bases, a temperature, a z-loss or a
+    factor, no rows or classes, magnitudes beyond the differences of the format, a machine that has no such format or
+    whose exp fails the self-test) go to Arb at 128 bits.
 
     Args:
         softmaxes: the workspaces of other questions about the same problem.
@@ -145,6 +145,7 @@ def _fast_covers(question: Question, working: Working) -> bool:
     return (
         question.inputs == "logits"
         and question.log_base == "e"
+        and question.is_plain
         and question.rows > 0
         and question.classes > 0
         # The differences of narrower floats never overflow; those of float64 might, in float64.

@@ -33,12 +33,13 @@ def precision(bits: int) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class RowBalls:
-    """One row: -log p, p as balls (None: no limit exists), exact where infinite."""
+    """One row: -log p, p as balls (None: no limit exists), exact where infinite; lse: the logsumexp of logits."""
 
     neg_log: list[Ball]
     p: list[Ball]
     others: Callable[[int], Ball]
     slope: Callable[[int, Ball, Ball], Ball]
+    lse: Ball = None
 
 
 def to_enclosure(balls: list[Ball], shape: tuple[int, ...]) -> Enclosure:
@@ -78,14 +79,14 @@ def row_balls(question: Question, n: int) -> RowBalls | None:
     x = question.x[n].tolist()
     match question.inputs:
         case "logits":
-            return _from_logits(x, nan_infinities=question.nan_infinities)
+            return _from_logits(x, arb(question.temperature), nan_infinities=question.nan_infinities)
         case "log_probabilities":
             return _from_log_probabilities(x)
         case _:
             return _from_probabilities(x, question)
 
 
-def _from_logits(x: list[float], *, nan_infinities: bool) -> RowBalls | None:
+def _from_logits(x: list[float], temperature: Ball, *, nan_infinities: bool) -> RowBalls | None:
     if any(map(math.isnan, x)) or x.count(math.inf) > 1 or max(x) == -math.inf:
         return None
     m = max(x)
@@ -96,7 +97,7 @@ def _from_logits(x: list[float], *, nan_infinities: bool) -> RowBalls | None:
         d = [arb(0) if v == m else -INF for v in x]
     else:
         big = arb(m)
-        d = [arb(v) - big if v != -math.inf else -INF for v in x]
+        d = [(arb(v) - big) / temperature if v != -math.inf else -INF for v in x]
     e = [
         arb(0) if v == -math.inf or (m == math.inf and k != top) else dk.exp()
         for k, (v, dk) in enumerate(zip(x, d, strict=True))
@@ -109,7 +110,8 @@ def _from_logits(x: list[float], *, nan_infinities: bool) -> RowBalls | None:
     def others(k: int) -> Ball:
         return (s2 if k == top else _total(e, without=k)) / total
 
-    return RowBalls(neg_log, p, others, lambda i, a_total, a_i: a_total * p[i] - a_i)
+    lse = arb(m) / temperature + log_sum
+    return RowBalls(neg_log, p, others, lambda i, a_total, a_i: a_total * p[i] - a_i, lse)
 
 
 def _from_log_probabilities(x: list[float]) -> RowBalls | None:
@@ -220,7 +222,14 @@ def row_loss(question: Question, n: int, balls: RowBalls | None) -> Ball:
             infinite = sign
         else:
             total += a * value
-    return total / _scale(question) if not infinite else infinite * INF
+    factor = arb(question.factor)
+    if infinite:
+        return factor * infinite * INF
+    return factor * (total / _scale(question) + _z_loss(question, balls))
+
+
+def _z_loss(question: Question, balls: RowBalls) -> Ball:
+    return arb(question.z_loss) * balls.lse**2 if question.z_loss else arb(0)
 
 
 def row_gradient(question: Question, n: int, balls: RowBalls | None, factor: Ball) -> list[Ball]:
@@ -232,14 +241,17 @@ def row_gradient(question: Question, n: int, balls: RowBalls | None, factor: Bal
     if balls is None or forced != 1.0:
         return [NAN if balls is None or math.isnan(forced) else arb(0)] * classes
     a = effective_targets(question, n)
-    factor = factor / _scale(question)
     if question.inputs == "logits":
+        factor = factor / arb(question.temperature)
+        of_lse = factor * 2 * arb(question.z_loss) * balls.lse if question.z_loss else arb(0)
+        factor = factor / _scale(question)
         total = sum(a, arb(0)) if question.soft_target_gradient == "scaled" else arb(1)
         live = [k for k in range(classes) if a[k] != 0]
         out = [factor * balls.slope(i, total, a[i]) for i in range(classes)]
         if len(live) == 1 and total == a[live[0]]:  # a lone target: the others' sum, without cancellation
             out[live[0]] = -factor * total * balls.others(live[0])
-        return out
+        return [slope + of_lse * p for slope, p in zip(out, balls.p, strict=True)] if question.z_loss else out
+    factor = factor / _scale(question)
     total = sum((ak * inside for ak, inside in zip(a, balls.p, strict=True)), arb(0))
     if question.probability_scale == "after_clip":
         total = sum(a, arb(0))
@@ -297,5 +309,5 @@ def column(values: list[Ball]) -> Enclosure:
 
 
 def factor_of(question: Question, n: int, over: Ball) -> Ball:
-    """The cotangent of row n divided by the denominator."""
-    return arb(float(question.upstream[n])) / over
+    """The cotangent of row n, times the factor of the loss, divided by the denominator."""
+    return arb(float(question.upstream[n])) * arb(question.factor) / over

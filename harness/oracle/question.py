@@ -40,6 +40,7 @@ class Question:
     Attributes (R rows, K classes; float64 holds every input exactly):
         inputs, log_base, probability_scale, soft_target_gradient: as in `Convention`.
         clip: the bounds that probabilities are clipped to, or None.
+        temperature, z_loss, factor: as in `Parameters`; x is not divided yet.
         x: (R, K). labels: (R,) int64 in [0, K), or None. q: (R, K) target probabilities, or None.
         weight: (K,) or None. eps, spread, weigh: label smoothing, where it goes, whose weight it carries.
         kept: (R,) rows that are read. forced: (R,) NaN or 0 where a convention prescribes the value of the row, else 1.
@@ -78,6 +79,9 @@ class Question:
     nan_infinities: bool = False
     open_infinities: bool = False
     narrowed: bool = False
+    temperature: float = 1.0
+    z_loss: float = 0.0
+    factor: float = 1.0
 
     @cached_property
     def key(self) -> str:
@@ -112,6 +116,11 @@ class Question:
     def effective(self) -> tuple[Array, Array, Array]:
         """`effective_in` float64."""
         return self.effective_in(np.float64)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the loss is a cross-entropy of the inputs as they are, without another factor or term."""
+        return self.temperature == 1 and self.z_loss == 0 and self.factor == 1
 
     @property
     def hard(self) -> bool:
@@ -157,9 +166,9 @@ class Question:
 
     @cached_property
     def log_inputs(self) -> Array:
-        """The logits in float64: x itself, or the logs of the (scaled, clipped) probabilities."""
+        """The logits in float64: x (divided by the temperature), or the logs of the (scaled, clipped) probabilities."""
         if self.inputs != "probabilities":
-            return self.x
+            return self.x if self.temperature == 1 else self.x / self.temperature
         p = self.x
         with np.errstate(divide="ignore", invalid="ignore"):
             if self.probability_scale == "before_clip":

@@ -15,6 +15,7 @@ import numpy as np
 
 from logitmus.core.convention import Convention
 from logitmus.core.floats import Array, format_of
+from logitmus.core.parameters import Parameters
 from logitmus.core.problem import DEFAULT_REDUCTION, Problem, TargetKind
 from logitmus.oracle.question import Question, fast_order
 
@@ -50,7 +51,8 @@ def resolve(problem: Problem, convention: Convention) -> Question:
     targets = _targets(problem, convention, narrowed=narrowed)
     labels, q, rows, refused = targets.labels, targets.q, targets.rows, targets.refused
     weight = None if problem.weight is None else _exactly(problem.weight, narrowed=narrowed)
-    eps = 0.0 if convention.smoothing == "dropped" else problem.label_smoothing
+    own = convention.parameters
+    eps = 0.0 if convention.smoothing == "dropped" else problem.label_smoothing or own.label_smoothing
 
     reduction = reduction_of(problem, convention)
     divisor = _divisor(problem, convention, reduction, labels, weight, rows.kept)
@@ -63,12 +65,13 @@ def resolve(problem: Problem, convention: Convention) -> Question:
     x = _cleared(x, rows)
     x = _overflowed(x, problem, convention)
     rows = _with_infinite_logits(rows, x, labels, convention)
-    rows = rows._replace(unjudged=rows.unjudged | _without_answer(problem, weight, q))
+    unjudged = rows.unjudged | _without_answer(problem, weight, q) | _beyond_parameters(x, problem, own)
+    rows = rows._replace(unjudged=unjudged)
 
     soft = q is not None
     probabilities = convention.inputs == "probabilities"
     scale = convention.probability_scale
-    if scale != "none" and convention.probability_clip == "none":
+    if scale != "none" and convention.probability_clip == "none" and not own.clip:
         scale = "before_clip"  # without a clip there is no before and after
     infinite = bool(np.isposinf(x).any())
     may_be_infinite = not bool(np.isfinite(x).all()) or _has_log_of_zero(x, rows.forced, convention)
@@ -97,6 +100,9 @@ def resolve(problem: Problem, convention: Convention) -> Question:
         nan_infinities=infinite and convention.infinite_logits == "nan",
         open_infinities=infinite and convention.infinite_logits == "nan_where_met",
         narrowed=narrowed,
+        temperature=own.temperature if convention.inputs == "logits" else 1.0,
+        z_loss=own.z_loss if convention.inputs == "logits" else 0.0,
+        factor=own.factor,
     )
 
 
@@ -233,11 +239,29 @@ def _without_answer(problem: Problem, weight: Array | None, q: Array | None) -> 
     return np.zeros(problem.rows, bool) if q is None else np.asarray(np.isinf(q).any(axis=1))
 
 
+def _beyond_parameters(x: Array, problem: Problem, own: Parameters) -> Array:
+    """The rows for which parameters name no value.
+
+    Logits near the largest number may overflow when they are divided, and the square of their logsumexp earlier; the
+    logsumexp of +inf has none; and whether class weights apply to a z-loss is not defined.
+    """
+    out = np.zeros(problem.rows, bool)
+    largest = format_of(problem.dtype).largest / 4
+    finite = np.where(np.isfinite(x), np.abs(x), 0.0).max(axis=1, initial=0.0)
+    if own.temperature != 1:
+        out |= finite > largest * min(1.0, own.temperature)
+    if own.z_loss:
+        out |= finite > math.sqrt(largest) * own.temperature
+        out |= np.isposinf(x).any(axis=1) | (problem.weight is not None)
+    return out
+
+
 def _clip(convention: Convention, *, wide: bool) -> tuple[float, float] | None:
     """The bounds of the clip; where the arithmetic has no number between 1 - epsilon and 1, the upper bound is 1."""
-    if convention.inputs != "probabilities" or convention.probability_clip == "none":
+    own = convention.parameters.clip
+    if convention.inputs != "probabilities" or not (own or convention.probability_clip != "none"):
         return None
-    low = float(convention.probability_clip)
+    low = own or float(convention.probability_clip)
     return low, 1 - low if wide or np.float32(1 - low) < 1 else 1.0
 
 

@@ -7,6 +7,9 @@
     kind = "convention"                                 # optional
     until = 2027-01-31                                  # optional: the last day on which it holds
 
+    [but]                                               # for `logitmus check`: what is intended (`check --but`)
+    label_smoothing = 0.1
+
 An accepted finding is still reported, but no longer affects the exit code. An expectation that nothing matched is
 stale, and expired after its date: both are reported, because an obsolete exception hides the next fault.
 """
@@ -55,6 +58,7 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     expect: list[Expectation] = []
+    but: dict[str, str | float] = {}
 
 
 def load(path: Path) -> tuple[Expectation, ...]:
@@ -63,20 +67,34 @@ def load(path: Path) -> tuple[Expectation, ...]:
     Raises:
         ExpectationsError: not readable, not TOML, an unknown, missing or empty field.
     """
+    expectations = _read(path).expect
+    for number, expectation in enumerate(expectations, start=1):
+        for name in ("subject", "cause", "reason"):
+            if not getattr(expectation, name).strip():
+                raise ExpectationsError(f"{path}: [[expect]] number {number}: {name} is empty")
+    return tuple(expectations)
+
+
+def load_intentions(path: Path) -> dict[str, str | float]:
+    """The table [but] of `path`: what `logitmus check` takes for intended; the names are checked there.
+
+    Raises:
+        ExpectationsError: not readable, not TOML, or a value that is neither text nor a number.
+    """
+    return _read(path).but
+
+
+def _read(path: Path) -> _File:
     try:
-        expectations = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File).expect
+        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File)
     except OSError as error:
         raise ExpectationsError(f"{path}: cannot be read ({error.strerror}); name a file with --expect") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ExpectationsError(f"{path}: not a TOML file: {error}") from error
     except msgspec.ValidationError as error:
         known = ", ".join(Expectation.__struct_fields__)
-        raise ExpectationsError(f"{path}: {error}. An [[expect]] table takes {known}") from error
-    for number, expectation in enumerate(expectations, start=1):
-        for name in ("subject", "cause", "reason"):
-            if not getattr(expectation, name).strip():
-                raise ExpectationsError(f"{path}: [[expect]] number {number}: {name} is empty")
-    return tuple(expectations)
+        tables = f"An [[expect]] table takes {known}; [but] takes NAME = VALUE, text or a number"
+        raise ExpectationsError(f"{path}: {error}. {tables}") from error
 
 
 @dataclass

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 import msgspec
 import numpy as np
@@ -96,7 +96,9 @@ def decode(data: bytes | str, kind: type[T], get: Get) -> T:
 
     try:
         return msgspec.json.decode(data, type=kind, dec_hook=array)
-    except (msgspec.DecodeError, TypeError, ValueError) as error:
+    except RecordError:
+        raise
+    except (msgspec.DecodeError, TypeError, ValueError, OverflowError) as error:
         raise RecordError(f"a {kind.__name__} that does not decode ({error})") from error
 
 
@@ -112,10 +114,19 @@ def decode_outcome(name: str, data: bytes | str, get: Get) -> Outcome:
     return decode(data, _OUTCOMES[name], get)
 
 
-def _array(reference: Mapping[str, Any], get: Get) -> Array:
-    name, shape = reference["dtype"], reference["shape"]
+class _Reference(msgspec.Struct):
+    """An array in a record: the name of the blob that holds its bits, and how to read them."""
+
+    dtype: str
+    shape: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
+    blob: str
+
+
+def _array(reference: Any, get: Get) -> Array:
+    stored = msgspec.convert(reference, _Reference)
+    name = stored.dtype
     dtype = FLOAT_DTYPES[name] if name in FLOAT_DTYPES else np.dtype(name)
-    array = np.frombuffer(get(reference["blob"]), dtype=dtype.newbyteorder("<")).reshape(shape)
+    array = np.frombuffer(get(stored.blob), dtype=dtype.newbyteorder("<")).reshape(stored.shape)
     native = array.astype(dtype, copy=False)
     native.flags.writeable = False
     return native

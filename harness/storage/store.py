@@ -11,11 +11,12 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import msgspec
 
 from logitmus import __version__
+from logitmus.core.declaration import DeclarationError, check_subjects
 from logitmus.core.events import BackendFailed, BackendReady
 from logitmus.core.observation import NotRun, Observation, Outcome
 from logitmus.core.problem import Problem
@@ -35,6 +36,7 @@ from logitmus.storage.file_format import (
 
 __all__ = ["FORMAT", "SUFFIX", "Store", "StoreError"]
 
+T = TypeVar("T")
 _NOT_RUN: Final = NotRun.__name__
 _SLICE_SECONDS: Final = 0.5
 _SLICE_OBSERVATIONS: Final = 500
@@ -114,12 +116,20 @@ class Store:
         check_header(path)
         store = cls(path, connect(path, write=write))
         with store._explained():
-            seen = store._db.execute("PRAGMA quick_check(1)").fetchone()[0] if check else "ok"
-            if seen != "ok":
-                raise damaged(path, seen)
+            if check:
+                store._check()
             if write:
                 store._to_write_ahead()
         return store
+
+    def _check(self) -> None:
+        """Find damage that SQLite can see: broken pages and indexes, and references to nothing."""
+        seen = self._db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if seen != "ok":
+            raise damaged(self.path, seen)
+        lost = self._db.execute("PRAGMA foreign_key_check").fetchone()
+        if lost is not None:
+            raise damaged(self.path, f"{lost[0]} that belong to none of the {lost[2]}")
 
     def reader(self) -> Self:
         """The same file for another thread, which shares the problems that are in memory."""
@@ -226,7 +236,7 @@ class Store:
     @property
     def environment(self) -> dict[str, Any]:
         """That of the harness which made the file."""
-        return dict(self._meta("environment"))
+        return self._meta("environment", dict[str, Any])
 
     @property
     def settings(self) -> RunSettings:
@@ -235,23 +245,20 @@ class Store:
         Raises:
             StoreError: for values that no version writes.
         """
-        try:
-            return msgspec.convert(self._meta("settings"), RunSettings)
-        except msgspec.ValidationError as error:
-            raise damaged(self.path, f"settings: {error}") from error
+        return self._meta("settings", RunSettings)
 
     def backends(self) -> list[BackendReady | BackendFailed]:
         """The state of each backend, by name: ready, then failed."""
         with self._explained():
             rows = self._db.execute("SELECT name, ready, failed FROM backends ORDER BY name").fetchall()
-        announced: list[BackendReady | BackendFailed] = []
-        for name, ready, failed in rows:
-            if ready is not None:
-                subjects, calls = self._subjects_of(name), self._calls_of(name)
-                announced.append(BackendReady(name, subjects, msgspec.json.decode(ready), calls))
-            if failed is not None:
-                announced.append(BackendFailed(name, *msgspec.json.decode(failed)))
-        return announced
+            announced: list[BackendReady | BackendFailed] = []
+            for name, ready, failed in rows:
+                if ready is not None:
+                    environment = encoding.decode(ready, dict[str, Any], self._get)
+                    announced.append(BackendReady(name, self._subjects_of(name), environment, self._calls_of(name)))
+                if failed is not None:
+                    announced.append(BackendFailed(name, *encoding.decode(failed, tuple[str, str], self._get)))
+            return announced
 
     def subjects(self) -> dict[str, Subject]:
         """All subjects by id, sorted."""
@@ -277,7 +284,10 @@ class Store:
             row = self._db.execute("SELECT value FROM problems WHERE id = ?", (identity,)).fetchone()
             if row is None:
                 raise KeyError(identity)
-            return self._problems.keep(encoding.decode(row[0], Problem, self._get))
+            problem = encoding.decode(row[0], Problem, self._get)
+            if problem.id != identity:
+                raise encoding.RecordError(f"problem {identity} is not what its id says")
+            return self._problems.keep(problem)
 
     def problems(self) -> Iterator[Problem]:
         """Yield in the order of the run."""
@@ -334,8 +344,17 @@ class Store:
 
     def _subjects_of(self, backend: str) -> tuple[Subject, ...]:
         with self._explained():
-            rows = self._db.execute("SELECT value FROM subjects WHERE backend = ? ORDER BY id", (backend,)).fetchall()
-            return tuple(encoding.decode(value, Subject, self._get) for (value,) in rows)
+            query = "SELECT id, value FROM subjects WHERE backend = ? ORDER BY id"
+            stored = self._db.execute(query, (backend,)).fetchall()
+            subjects = tuple(encoding.decode(value, Subject, self._get) for _, value in stored)
+            for (identity, _), subject in zip(stored, subjects, strict=True):
+                if subject.id != identity:
+                    raise encoding.RecordError(f"subject {identity} has the parts of {subject.id}")
+            try:
+                check_subjects(subjects)
+            except DeclarationError as error:
+                raise encoding.RecordError(str(error)) from error
+            return subjects
 
     def _calls_of(self, backend: str) -> int:
         query = "SELECT count(*) FROM observations JOIN subjects ON subject = number WHERE backend = ?"
@@ -374,12 +393,12 @@ class Store:
             self._subject_numbers = dict(rows.fetchall())
         return self._subject_numbers[identity]
 
-    def _meta(self, name: str) -> Any:
+    def _meta(self, name: str, kind: type[T]) -> T:
         with self._explained():
             row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        if row is None:
-            raise damaged(self.path, f"no {name}")
-        return msgspec.json.decode(row[0])
+            if row is None:
+                raise damaged(self.path, f"no {name}")
+            return encoding.decode(row[0], kind, self._get)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

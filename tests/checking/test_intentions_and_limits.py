@@ -171,7 +171,7 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert code == 1
     assert json.loads(out)["does_not_take"] == {}
     code, out = run(f"{file}:right", "--but", "zero")
-    assert (code, "use FIELD=VALUE" in out) == (2, True)
+    assert (code, "use NAME=VALUE" in out) == (2, True)
 
 
 def test_probes_of_a_kind_decide_together() -> None:

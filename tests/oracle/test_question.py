@@ -13,6 +13,7 @@ from logitmus.cases.generation.strategies import problems
 from logitmus.cases.suite import suite
 from logitmus.core.convention import FIELDS, PORTABLE, Convention
 from logitmus.core.floats import FLOAT_DTYPES
+from logitmus.core.parameters import NO_PARAMETERS
 from logitmus.core.problem import LAYOUTS, Problem
 from logitmus.core.relevance import relevant_choices
 from logitmus.oracle.resolve import resolve
@@ -63,4 +64,6 @@ def test_an_ordinary_problem_hangs_on_little(dtype: str) -> None:
     """It is what makes judging fast: hardly any neighbouring convention is another question."""
     problem = Problem(logits=np.array([[0, 1, 2]], FLOAT_DTYPES[dtype]), targets=np.array([1]))
     wide = 1 if dtype == "float64" else 0
-    assert len(relevant_choices(problem)(PORTABLE)) == 2 + wide
+    *choices, parameters = relevant_choices(problem)(PORTABLE)
+    assert len(choices) == 2 + wide
+    assert parameters == NO_PARAMETERS

@@ -1,0 +1,67 @@
+"""The parameters of a model, where `core.parameters` can express all of its parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from logitmus.core.convention import Convention
+from logitmus.core.parameters import PARAMETERS
+from logitmus.oracle.model import FunctionModel
+from logitmus.oracle.row_model import Parameter, RowModel
+
+_INPUTS = {"x": "logits", "scale": "logits", "log_probabilities": "log_probabilities", "probabilities": "probabilities"}
+_OTHERS = "K/(K-1)"  # the law of a smoothing that is spread over the other classes
+
+
+def parameters_of(model: FunctionModel, held_to: Convention) -> dict[str, str]:
+    """The choices that make a function of this model conform to `held_to`, by name, as a person would write them.
+
+    Parameters, and the field `smoothing`. Empty where the model has a part that no parameter expresses.
+    """
+    row = model.row
+    if model.gradient or not _expressible(row) or _INPUTS[row.inputs] != held_to.inputs:
+        return {}
+    found: dict[str, str] = {}
+    spread = "others" if row.smoothing is not None and row.smoothing.law == _OTHERS else "uniform"
+    if row.smoothing is not None and spread != held_to.smoothing:
+        found["smoothing"] = spread
+    numbers = {
+        "label_smoothing": "0" if row.smoothing is None else _text(row.smoothing),
+        "temperature": _reciprocal(row.theta["s"].value) if "s" in row.theta else "1",
+        "z_loss": _text(row.terms["lse2"]) if row.terms else "0",
+        "factor": _text(row.factor),
+        "clip": _text(row.theta["e"]) if row.penalty == "clip" else "0",
+    }
+    own = held_to.parameters
+    for name, text in numbers.items():
+        if not PARAMETERS[name].holds(float(text)):
+            return {}
+        if float(text) != getattr(own, name):
+            found[name] = text
+    return found
+
+
+def _expressible(row: RowModel) -> bool:
+    """Whether a row model consists of parameters alone; numbers that depend on K are none."""
+    numbers = [row.factor, *row.theta.values(), *row.terms.values()]
+    fixed = all(p.simple and not p.law for p in numbers)
+    smoothed = row.smoothing is None or (row.smoothing.simple and row.smoothing.law in ("", _OTHERS))
+    plain = row.label == "t" and row.core and not row.outer
+    # A parameter `factor` multiplies the z-loss, too.
+    together = not row.terms or row.inside or row.factor.value == 1
+    known = row.inputs in _INPUTS and row.penalty in ("log", "clip") and set(row.terms) <= {"lse2"}
+    return fixed and smoothed and plain and together and known
+
+
+def _text(parameter: Parameter) -> str:
+    """The number as it is printed, where that is a decimal number; it may be 1/ln 2."""
+    try:
+        float(parameter.text)
+    except ValueError:
+        return repr(float(parameter.value))
+    return parameter.text
+
+
+def _reciprocal(scale: Any) -> str:
+    short = f"{float(1 / scale):.6g}"
+    return short if 1 / float(short) == float(scale) else repr(float(1 / scale))
