@@ -19,11 +19,11 @@ def explanations(session: CheckSession) -> dict[TargetKind, FunctionExplanation]
     found: dict[TargetKind, FunctionExplanation] = {}
     for kind, subject in session.subjects.items():
         dtypes = [dtype for dtype in LEADS if dtype in subject.offer.dtypes]
-        found[kind] = explain_function(converse(partial(_ask, session, subject), kind, dtypes))
+        found[kind] = explain_function(converse(partial(ask, session, subject), kind, dtypes))
     return found
 
 
-def _ask(session: CheckSession, subject: Subject, problems: Sequence[Problem]) -> Iterator[tuple[Problem, Outcome]]:
+def ask(session: CheckSession, subject: Subject, problems: Sequence[Problem]) -> Iterator[tuple[Problem, Outcome]]:
     """The outcome of each problem; what the subject does not offer is not run."""
     pairs = []
     for problem in problems:
