@@ -51,11 +51,11 @@ def text(summary: Summary) -> str:
 
 def _findings(summary: Summary) -> list[str]:
     groups = summary.groups()
-    listed = [group for group in groups if group.finding.severity is not Severity.NOTE]
-    notes = len(groups) - len(listed)
+    listed = [g for g in groups if g.finding.severity is not Severity.NOTE and not g.characteristic]
+    counts = summary.tally()
     lines = [*_HEAD, *map(_group, listed[:_MOST]), ""] if listed else []
     left = [f"{len(listed) - _MOST} more"] if len(listed) > _MOST else []
-    left += [wording.plural(notes, "note")] if notes else []
+    left += [wording.plural(counts[label], label) for label in ("note", "characteristic") if label in counts]
     lines += [f"and {' and '.join(left)} (in the HTML report)", ""] if left else []
     return [*lines, f"Reproduce a finding: {code(wording.repro(listed[0].finding))}", ""] if listed else lines
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from logitmus.core import catalogue
 from logitmus.core.causes import Cause
 from logitmus.core.events import Examined
-from logitmus.core.finding import Finding, smallness
+from logitmus.core.finding import Finding, Kind, Severity, smallness
 from logitmus.core.problem import Problem
-from logitmus.core.subject import SubjectId
+from logitmus.core.subject import Subject, SubjectId
 from logitmus.results import wording
 
 Key = tuple[str, str, str, Cause, tuple[Cause, ...]]
@@ -25,6 +25,7 @@ class Group:
             subjects. accepted: how many of these a person has accepted; reasons: and why.
         cells: the (subject, family) pairs that have it.
         dependences: what it was found to depend on (`catalogue.dependence`).
+        characteristic: whether it is a choice that the functions declare and keep: there is nothing to decide.
     """
 
     finding: Finding
@@ -36,6 +37,7 @@ class Group:
     dtypes: set[str] = field(default_factory=set)
     parts: set[str] = field(default_factory=set)
     dependences: tuple[str, ...] = ()
+    characteristic: bool = False
 
     def add(self, finding: Finding, problem: Problem, reason: str = "") -> None:
         """Count a finding, accepted if there is a reason; keep the smallest problem."""
@@ -70,6 +72,11 @@ class Group:
         self.finding, self.problem, self.dependences = examined.finding, examined.problem, examined.dependences
 
     @property
+    def label(self) -> str:
+        """What it is, in a word: its severity, or "characteristic"."""
+        return "characteristic" if self.characteristic else self.finding.severity.value
+
+    @property
     def is_accepted(self) -> bool:
         """Whether nothing is left of it that nobody has accepted."""
         return self.accepted == self.count
@@ -93,6 +100,20 @@ def fold(finding: Finding) -> Key:
     """The key under which findings of a backend are grouped."""
     _, kind, severity, cause = finding.key
     return SubjectId.parse(finding.subject).backend, kind, severity, cause, finding.alternatives
+
+
+def is_characteristic(finding: Finding, subject: Subject | None) -> bool:
+    """Whether it is a choice that its subject declares and keeps: half precision stored in half, a convention.
+
+    A function that is checked against a reference declares nothing itself.
+    """
+    if subject is None or subject.held_to or finding.severity is not Severity.DIFFERENCE:
+        return False
+    if finding.kind is Kind.CONVENTION and finding.cause.is_convention and not finding.alternatives:
+        name, value = finding.cause.choice
+        return bool(getattr(subject.convention, name) == value)
+    # A precision that is coarser than the declared one contradicts a claim.
+    return finding.kind is Kind.ACCURACY and finding.cause.name == "effective_precision"
 
 
 def names(of: Key, subject: str, cause: Cause) -> bool:
@@ -122,7 +143,7 @@ def without_lesser(groups: list[Group]) -> list[Group]:
 
 def worst_first(groups: list[Group]) -> list[Group]:
     """By severity, what is accepted last, then by how many findings have the cause, in whatever backend; what is alike
-    stays together.
+    stays together. Characteristics come after all others.
     """
     frequent: Counter[tuple[str, str, str]] = Counter()
     for group in groups:
@@ -131,6 +152,14 @@ def worst_first(groups: list[Group]) -> list[Group]:
     def rank(group: Group) -> tuple[object, ...]:
         alike = group.finding.key[1:]
         severity = group.finding.severity.rank
-        return severity, group.is_accepted, -frequent[alike], alike, -group.count, min(group.subjects)
+        return (
+            group.characteristic,
+            severity,
+            group.is_accepted,
+            -frequent[alike],
+            alike,
+            -group.count,
+            min(group.subjects),
+        )
 
     return sorted(groups, key=rank)

@@ -74,6 +74,7 @@ def _group(group: Group) -> dict[str, Any]:
         "dtypes": sorted(group.dtypes),
         "parts": sorted(filter(None, group.parts)),
         "count": group.count,
+        "characteristic": group.characteristic,
         "accepted": group.accepted,
         "accepted_because": sorted(group.reasons),
         "example": {

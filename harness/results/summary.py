@@ -28,7 +28,7 @@ from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
 from logitmus.results import wording
 from logitmus.results.detection_power import Power
-from logitmus.results.groups import Group, Key, fold, names, without_lesser, worst_first
+from logitmus.results.groups import Group, Key, fold, is_characteristic, names, without_lesser, worst_first
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class Cell:
 
     Attributes:
         grade: the worst (None: nothing was judged; too coarse only where nothing else was).
-        severity: the worst finding's (None: none).
+        severity: the worst finding's, characteristics apart (None: none).
         counts: problems by verdict. share, ulps: the worst of finite values.
     """
 
@@ -47,8 +47,8 @@ class Cell:
     share: float = 0.0
     ulps: float = 0.0
 
-    def add(self, judgement: Judgement) -> None:
-        """Count a judgement."""
+    def add(self, judgement: Judgement, subject: Subject | None = None) -> None:
+        """Count a judgement of a subject."""
         self.counts[judgement.verdict] += 1
         grade = judgement.grade
         if self.grade is None or (self.grade is Grade.COARSE and grade is not None):
@@ -56,7 +56,8 @@ class Cell:
         elif grade not in (None, Grade.COARSE):
             self.grade = max(self.grade, grade, key=lambda grade: grade.rank)
         for finding in judgement.findings:
-            if self.severity is None or finding.severity.rank < self.severity.rank:
+            worse = self.severity is None or finding.severity.rank < self.severity.rank
+            if worse and not is_characteristic(finding, subject):
                 self.severity = finding.severity
         self.share = max(self.share, judgement.share)
         self.ulps = max(self.ulps, judgement.ulps)
@@ -155,7 +156,8 @@ class Summary:
 
     def _judged(self, problem: Problem, judgement: Judgement) -> None:
         self.families.add(problem.family)
-        self.cells.setdefault((judgement.subject, problem.family), Cell()).add(judgement)
+        subject = self.subjects.get(judgement.subject)
+        self.cells.setdefault((judgement.subject, problem.family), Cell()).add(judgement, subject)
         self.verdicts[judgement.verdict] += 1
         self.absorbed += judgement.absorbed
         self.undecided += judgement.undecided
@@ -203,7 +205,8 @@ class Summary:
         return self.cells.get((subject, family), Cell())
 
     def groups(self) -> list[Group]:
-        """Findings of a backend with the same kind, severity and cause: the worst first, then the most frequent.
+        """Findings of a backend with the same kind, severity and cause: the worst first, then the most frequent; what
+        is declared and kept (`Group.characteristic`) after all others.
 
         A finding with several possible causes counts with the group of the cause that the run settled on (`Settled`).
         """
@@ -232,28 +235,29 @@ class Summary:
                 merged[fold(group.finding)].absorb(group)
             else:
                 merged[fold(group.finding)] = group
-        return worst_first(without_lesser(list(merged.values())))
+        groups = without_lesser(list(merged.values()))
+        for group in groups:
+            group.characteristic = is_characteristic(group.finding, self.subjects.get(group.finding.subject))
+        return worst_first(groups)
 
-    def tally(self) -> dict[Severity, int]:
-        """How many groups of each severity."""
-        counts = Counter(group.finding.severity for group in self.groups())
-        return {severity: counts[severity] for severity in Severity}
+    def tally(self) -> dict[str, int]:
+        """How many groups of each label, without labels that none has, the worst first."""
+        return dict(Counter(group.label for group in self.groups()))
 
     def headline(self) -> str:
         """The findings and the size of the run, in a sentence."""
         return f"{self.findings_in_words()} over {self.extent()}"
 
     def findings_in_words(self) -> str:
-        """How many groups of findings, by severity."""
+        """How many groups of findings, by label; without bugs and the like, that there are none."""
         groups = self.groups()
-        found = Counter(group.finding.severity for group in groups)
-        accepted = Counter(group.finding.severity for group in groups if group.is_accepted)
+        accepted = Counter(group.label for group in groups if group.is_accepted)
         counts = [
-            wording.plural(found[severity], severity.value)
-            + (f" ({accepted[severity]} accepted)" if accepted[severity] else "")
-            for severity in Severity
-            if found[severity]
+            wording.plural(count, label) + (f" ({accepted[label]} accepted)" if accepted[label] else "")
+            for label, count in self.tally().items()
         ]
+        if groups and all(group.characteristic for group in groups):
+            counts.insert(0, "no findings")
         return ", ".join(counts) or "no findings"
 
     def extent(self) -> str:

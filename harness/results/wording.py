@@ -33,6 +33,7 @@ SEVERITIES: Final = {
     Severity.DIFFERENCE: "another convention than the portable one, or coarser precision",
     Severity.NOTE: "harmless, but worth knowing",
 }
+CHARACTERISTIC: Final = "a choice that the function declares and keeps: known, with nothing to decide"
 KINDS: Final = {
     Kind.ACCURACY: "error larger than its budget",
     Kind.CONVENTION: "computes another formula than the portable one",

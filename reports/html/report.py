@@ -57,7 +57,7 @@ def render(summary: Summary, measured: Sequence[Claims] = (), verdict: str = "")
         headline=summary.headline(),
         tally_words=summary.findings_in_words(),
         extent=summary.extent(),
-        tally={severity.value: count for severity, count in summary.tally().items() if count},
+        tally=summary.tally(),
         verdicts=[(v.value, words, summary.verdicts[v]) for v, words in _VERDICTS.items() if summary.verdicts[v]],
         families=summary.family_names(),
         matrix=_matrix(summary),

@@ -47,6 +47,7 @@ def render(summary: Summary, console: Console, run: str = "RUN") -> None:
     if summary.calls:
         console.print(Text(summary.headline(), style="bold"))
         _findings(summary, console, run)
+        _characteristics(summary, console)
         _relations(summary, console)
         _explored(summary, console)
         _matrix(summary, console)
@@ -117,7 +118,8 @@ def _cell(cell: Cell) -> Text:
 def _findings(summary: Summary, console: Console, run: str) -> None:
     console.print()
     worst: Finding | None = None
-    for severity, found in groupby(summary.groups(), key=lambda group: group.finding.severity):
+    decisions = [group for group in summary.groups() if not group.characteristic]
+    for severity, found in groupby(decisions, key=lambda group: group.finding.severity):
         groups = list(found)
         worst = worst or groups[0].finding
         shown = groups[: _MOST[severity]]
@@ -144,6 +146,22 @@ def _entry(groups: list[Group], console: Console) -> None:
     is_note = finding.severity is Severity.NOTE
     fields = view.fields(*_BRIEF) if is_note else view.fields()
     console.print(Padding(field_table([*fields, *view.also(others)]), (0, 0, 1, 2)))
+
+
+def _characteristics(summary: Summary, console: Console) -> None:
+    """What functions declare and keep: a line for each choice, and one for the functions of each framework."""
+    groups = [group for group in summary.groups() if group.characteristic]
+    if groups:
+        console.print(Text("Characteristics: declared and kept, nothing to decide", style="bold"))
+    for _, alike in groupby(groups, key=lambda group: (group.finding.kind, group.finding.cause)):
+        of_choice = list(alike)
+        head = text(f"{of_choice[0].finding.summary}")
+        head.append(f"  {of_choice[0].finding.id}", style="dim")
+        console.print(Padding(head, (0, 0, 0, 2)))
+        for group in of_choice:
+            console.print(Padding(text(wording.names(group.subjects), "dim"), (0, 0, 0, 4)))
+    if groups:
+        console.print()
 
 
 def field_table(fields: Iterable[tuple[str, str]]) -> Table:
