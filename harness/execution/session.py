@@ -29,6 +29,7 @@ _BATCH_BYTES: Final = 1 << 19
 _BATCHES_AHEAD: Final = 2
 _TELLING_CALLS: Final = 2  # first calls of signatures, after which it is known how long such a call takes
 # After such an error every later call of the process fails too: the CUDA context is gone.
+_POISONED_AT_ONCE: Final = 3  # workers in a row whose very first call failed so: it is the function, not the context
 _POISONED: Final = re.compile(r"CUDA error|CUDA_ERROR|device-side assert|illegal memory access", re.IGNORECASE)
 
 
@@ -116,6 +117,8 @@ class Drive:
     _compiled: set[tuple[str, tuple[object, ...]]] = field(default_factory=set)
     _batches: int = 0
     _losses: int = 0
+    _calls: int = 0  # answered by the present worker
+    _poisoned_at_once: int = 0
     _lost_seconds: float = 0.0
     _first_seconds: list[float] = field(default_factory=list)
 
@@ -203,6 +206,7 @@ class Drive:
             place = self.place
             began = time.monotonic()
             self.worker, hello = self.workers.start(place.spec, place.variant, place.device_argument)
+            self._calls = 0
             if self._losses:
                 self._lost_seconds += time.monotonic() - began
             gone = set(place.wire_ids.values()) - {subject.id for subject in hello.subjects}
@@ -226,10 +230,17 @@ class Drive:
         if first:
             self._first_seconds.append(message.seconds)
         self._losses = 0
+        self._calls += 1
         batch.items.popleft()
         self._observe(problem, subject, outcome, message.seconds, first)
         if isinstance(outcome, Raised) and _POISONED.search(outcome.message):
-            self._recall()
+            self._poisoned_at_once += self._calls == 1
+            # A new worker for each call of a function that fails in every context would not end; other subjects of the
+            # place, however, must not be called in a context that may be gone.
+            if self._poisoned_at_once < _POISONED_AT_ONCE or len(self.place.subjects) > 1:
+                self._recall()
+        else:
+            self._poisoned_at_once = 0
 
     def _patience(self) -> float:
         """How long a first call is waited for."""

@@ -151,6 +151,14 @@ def test_a_poisoned_context_keeps_its_observation_and_loses_its_worker() -> None
     assert [e.first for e in seen] == [True, False, True, True, False, False]  # a new process compiles anew
 
 
+def test_a_function_that_fails_so_in_every_context_is_not_restarted_for_each_call() -> None:
+    problems = questions(12, guilty=range(12))
+    with Pool([worker("poisoned")], QUICK, jobs=1) as pool:
+        seen = [e for e in pool.run(lambda _: [Ask(p, (SUBJECT,)) for p in problems]) if isinstance(e, Observed)]
+    assert all(isinstance(e.observation.outcome, Raised) for e in seen)
+    assert [e.first for e in seen] == [True] * 3 + [False] * 9  # three processes
+
+
 def test_many_losses_across_batches_keep_the_order() -> None:
     guilty = (0, 1, 63, 64, 65, 130, 199)
     outcomes = run(worker("exits"), questions(200, guilty))
