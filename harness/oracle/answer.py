@@ -116,7 +116,34 @@ def answer(question: Question, *, bits: int = FAST, softmaxes: Softmaxes | None 
     return Answer(question, bits, working, shared)
 
 
-def reference(problem: Problem, convention: Convention = PORTABLE, *, bits: int = ARB_BITS[0]) -> Answer:
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """An exact answer in the shapes of its problem, each part computed on demand.
+
+    Attributes:
+        answer: by rows. batch: the shape of the problem's logits without the classes.
+    """
+
+    answer: Answer
+    batch: tuple[int, ...]
+
+    @property
+    def loss(self) -> Enclosure:
+        """The shape of the batch, spatial axes included, for reduction "none"; () otherwise."""
+        return self.answer.loss.reshape(self.batch if self.answer.question.reduction == "none" else ())
+
+    @property
+    def grad_logits(self) -> Enclosure:
+        """(*batch, K): the gradient by the logits."""
+        return self.answer.grad_logits.reshape((*self.batch, self.answer.question.classes))
+
+    @property
+    def grad_targets(self) -> Enclosure:
+        """(*batch, K): the gradient by target probabilities."""
+        return self.answer.grad_targets.reshape((*self.batch, self.answer.question.classes))
+
+
+def reference(problem: Problem, convention: Convention = PORTABLE, *, bits: int = ARB_BITS[0]) -> Reference:
     """The exact answer to `problem` under `convention`: enclosures of the loss and of its gradients.
 
     Args:
@@ -124,7 +151,7 @@ def reference(problem: Problem, convention: Convention = PORTABLE, *, bits: int 
         bits: Arb's precision; 53 takes the float64 tier where it applies.
 
     Returns:
-        An `Answer`; `.loss.rounded("float32")` is the correctly rounded value in a dtype, `.loss.lo` and `.loss.hi`
+        A `Reference`; `.loss.rounded("float32")` is the correctly rounded value in a dtype, `.loss.lo` and `.loss.hi`
         bound the exact value.
 
     Raises:
@@ -137,7 +164,7 @@ def reference(problem: Problem, convention: Convention = PORTABLE, *, bits: int 
         >>> float(reference(seed).loss.rounded("float32")[0])
         0.7436683773994446
     """
-    return answer(resolve(problem, convention), bits=bits)
+    return Reference(answer(resolve(problem, convention), bits=bits), problem.batch)
 
 
 def _fast_covers(question: Question, working: Working) -> bool:

@@ -176,9 +176,13 @@ def test_a_label_out_of_range_is_refused_or_follows_the_convention() -> None:
 def test_spatial_problems_are_rows() -> None:
     logits = np.arange(24, dtype=np.float32).reshape(2, 2, 2, 3) % 5
     labels = np.arange(8).reshape(2, 2, 2) % 3
-    spatial = reference(Problem(logits=logits, targets=labels)).loss
-    flat = reference(Problem(logits=logits.reshape(8, 3), targets=labels.reshape(8))).loss
-    assert (spatial.mid == flat.mid).all()
+    spatial = reference(Problem(logits=logits, targets=labels))
+    flat = reference(Problem(logits=logits.reshape(8, 3), targets=labels.reshape(8)))
+    assert spatial.loss.mid.shape == labels.shape
+    assert (spatial.loss.mid.ravel() == flat.loss.mid).all()
+    assert (spatial.grad_logits.mid == flat.grad_logits.mid.reshape(logits.shape)).all()
+    assert reference(Problem(logits=logits, targets=labels, reduction="mean")).loss.mid.shape == ()
+    assert reference(Problem(logits=logits[0, 0, 0], targets=labels[0, 0, 0])).loss.mid.shape == ()
 
 
 def test_float64_results_are_enclosed_well_below_their_ulp() -> None:
