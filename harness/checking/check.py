@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from logitmus.cases.suite import check_dtypes
 from logitmus.checking import reference
 from logitmus.checking.baseline import BaselineComparison
 from logitmus.checking.explanation import explanations
+from logitmus.checking.first_look import degenerate
 from logitmus.checking.reference import IntentionError, Intentions
 from logitmus.checking.result import CheckResult
 from logitmus.checking.session import CheckRequest, CheckSession, start
@@ -32,6 +34,7 @@ from logitmus.core.run_settings import Examination, Exploration, RunSettings
 from logitmus.engine import run as engine
 from logitmus.execution import registry
 from logitmus.execution.limits import Limits
+from logitmus.judging.judge import Judge
 from logitmus.results import detection_power
 from logitmus.results.expectations import Acceptance, Expectation, load, load_intentions
 from logitmus.results.summary import Summary
@@ -44,6 +47,9 @@ _DTYPES: Final = ("float64", "float32", "bfloat16", "float16")
 # NumPy has no bfloat16 of its own; dtypes=["bfloat16"] tests a function in it all the same.
 _NUMPY_DTYPES: Final = ("float64", "float32", "float16")
 _CALLS: Final = 120  # to reduce each group of like findings to the simplest problem
+# Every so many-th of the quick problems, which are a first sample of all families.
+_SOME: Final = 8
+_FEW: Final = 40
 Watch = Callable[[Iterable[Event]], Iterable[Event]]
 
 
@@ -144,10 +150,19 @@ def check(
         path = kept or Path(stack.enter_context(tempfile.TemporaryDirectory())) / f"check{SUFFIX}"
         grade = Grade(require) if require else None
         run = partial(_run, session, path, seed=seed, require=grade, strict=strict, expectations=accepted, watch=watch)
-        if fail_fast and profile != "quick":
-            # Most faults show on the quick problems in one dtype; a function that passes them gets the others.
-            first = "float32" if "float32" in request.dtypes else request.dtypes[0]
-            result = run("quick", (first,), fail_fast=True)
+        # The quick problems in one dtype show most faults, and few of them what is wrong on all inputs. They are judged
+        # in this process: processes of their own would take longer to start than a few problems need.
+        first = "float32" if "float32" in request.dtypes else request.dtypes[0]
+        early = partial(run, "quick", (first,), judge=Judge())
+        hopeless = degenerate(session)
+        if hopeless:
+            result = early(fail_fast=False, every=_FEW if hopeless.answers else _SOME)
+            if not result.conforms and result.answered == hopeless.answers:
+                result = replace(result, hopeless=hopeless.sentence, groups=result.groups[:1])
+                return replace(result, seconds=time.monotonic() - began, file=kept)
+            path.unlink()
+        for every in (_FEW, 1) if fail_fast and profile != "quick" else ():
+            result = early(fail_fast=True, every=every)
             if not result.conforms:
                 return replace(result, seconds=time.monotonic() - began, file=kept)
             path.unlink()
@@ -181,6 +196,8 @@ def _run(
     fail_fast: bool,
     watch: Watch,
     explore: float = 0.0,
+    judge: Judge | None = None,
+    every: int = 1,
 ) -> CheckResult:
     """Run the engine once, and collect the result."""
     settings = RunSettings(
@@ -197,8 +214,10 @@ def _run(
     comparison = BaselineComparison(session.subjects.values(), session.compared, require, accepted, strict=strict)
     stopped = False
     with Store.create(path, environment=harness_environment(), settings=settings) as store:
-        problems = session.problems(profile, seed, dtypes)
-        events = engine.run(problems, session.specs, store, pool=lambda *_: session.workers, enough=lambda: stopped)
+        problems = islice(session.problems(profile, seed, dtypes), 0, None, every)
+        events = engine.run(
+            problems, session.specs, store, judge=judge, pool=lambda *_: session.workers, enough=lambda: stopped
+        )
         for event in watch(events):
             summary.add(event)
             if comparison.add(event) and fail_fast and not (stopped or isinstance(event, RunFinished)):
@@ -228,6 +247,7 @@ def _run(
         not_asked=comparison.not_asked,
         remarks=remarks,
         stopped=stopped,
+        answered=comparison.answered,
         summary=summary,
     )
 

@@ -24,7 +24,7 @@ def explanations(session: CheckSession) -> dict[TargetKind, FunctionExplanation]
 def explanation(workers: Stage, subject: Subject) -> FunctionExplanation:
     """The explanation of a subject of these workers, from problems in the first dtype that it takes."""
     dtypes = [dtype for dtype in LEADS if dtype in subject.offer.dtypes]
-    return ask_and_explain(partial(_ask, workers, subject), subject.offer.targets, dtypes)
+    return ask_and_explain(partial(ask, workers, subject), subject.offer.targets, dtypes)
 
 
 def deviations(explained: FunctionExplanation, subject: Subject) -> tuple[Cause, ...]:
@@ -35,7 +35,7 @@ def deviations(explained: FunctionExplanation, subject: Subject) -> tuple[Cause,
     return tuple(Cause.of("computes", part.id) for part in explained.components if part.id not in promised)
 
 
-def _ask(workers: Stage, subject: Subject, problems: Sequence[Problem]) -> Iterator[tuple[Problem, Outcome]]:
+def ask(workers: Stage, subject: Subject, problems: Sequence[Problem]) -> Iterator[tuple[Problem, Outcome]]:
     """The outcome of each problem; what the subject does not offer is not run."""
     pairs = []
     for problem in problems:

@@ -41,7 +41,9 @@ class CheckResult:
         problems, calls, seconds: how many problems the function got, the calls of all subjects, and the time.
         not_asked: how many problems it did not get, by reason.
         remarks: what else a reader must know, such as a comparison that could not be made.
-        stopped: whether it ended at the first finding, as requested.
+        stopped: whether it ended at the first finding.
+        answered: whether the function returned numbers at all.
+        hopeless: what the function does on every call, if that leaves nothing to judge, as a sentence; "": there is.
         file: the run's, where it was kept.
         explanations: what the function computes, by the kind of targets; empty where it was not looked for.
         summary: of the run, for reports.
@@ -64,6 +66,8 @@ class CheckResult:
     not_asked: Mapping[str, int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     stopped: bool = False
+    answered: bool = True
+    hopeless: str = ""
     file: Path | None = None
     explanations: Mapping[TargetKind, FunctionExplanation] = field(default_factory=dict)
     summary: Summary = field(repr=False)
@@ -91,6 +95,8 @@ class CheckResult:
         Values of convention fields, from the findings; and parameters, where the model of the function differs from
         what it is held to in nothing else.
         """
+        if self.hopeless:
+            return {}
         causes = [group.finding.cause for group in self.groups if not group.finding.alternatives]
         chosen = dict(cause.choice for cause in causes if cause.is_convention and cause.choice[0] != "class_axis")
         return {**chosen, **self._parameters}
@@ -118,6 +124,8 @@ class CheckResult:
             return f"{self.function} conforms to {references}"
         if not self.problems:
             return f"{self.function} was not tested: it takes none of the problems"
+        if self.hopeless:
+            return f"{self.function} does not conform to {references}: {self.hopeless[:1].lower()}{self.hopeless[1:]}"
         found = [f"{wording.plural(n, severity.value)}" for severity, n in self._counts().items() if n]
         required = "" if self.require is None else self.require.value
         short = f"grade {required} is not reached in {', '.join(self.short)}" if self.short else ""
@@ -158,6 +166,7 @@ class CheckResult:
             "calls": self.calls,
             "seconds": round(self.seconds, 3),
             "stopped_at_first": self.stopped,
+            "hopeless": self.hopeless,
             "not_exercised": list(self.unnamed),
             "not_asked": dict(self.not_asked),
             "remarks": list(self.remarks),
@@ -225,6 +234,7 @@ def facts(result: CheckResult) -> Iterator[str]:
         yield f"a script that shows a finding by itself: {command}{kept}"
     yield detection_power.headline(result.summary.power)
     stopped = "; stopped at the first finding" if result.stopped else ""
+    stopped = "; nothing else was tested, for no other problem would show more" if result.hopeless else stopped
     work = f"{wording.plural(result.problems, 'problem')}, {wording.plural(result.calls, 'call')}"
     yield f"{work}, {result.seconds:.0f} s{stopped}"
 

@@ -17,7 +17,7 @@ from logitmus.cases import function_rows
 from logitmus.conventions import batch_law
 from logitmus.conventions.row_fit import Rows
 from logitmus.core.floats import FLOAT_DTYPES, Array, float_array
-from logitmus.core.observation import Answered, NotRun, Outcome, Raised
+from logitmus.core.observation import Answered, Garbled, NotRun, Outcome, Raised
 from logitmus.core.problem import Problem
 from logitmus.oracle.arithmetic import EXACT
 from logitmus.oracle.model import Precisions
@@ -26,6 +26,7 @@ from logitmus.oracle.row_model import LABELS
 LEADS: Final = ("float64", "float32", "float16", "bfloat16")
 
 NEVER_FINITE: Final = "It is never finite"
+NOT_REPEATABLE: Final = "It returns different results for identical calls."
 ROWS: Final = (function_rows.PLAIN, function_rows.HELD, function_rows.SIMPLEX_ROW)
 
 _CHANGED: Final = 0.7  # of the steps that a narrower dtype would hold must change the result
@@ -153,6 +154,9 @@ def never_answered(seen: Sequence[tuple[Problem, Outcome]]) -> str:
     errors = Counter(f"{o.type}: {o.message}" for _, o in seen if isinstance(o, Raised))
     if errors:
         return f"It raises on every call: {errors.most_common(1)[0][0]}"
+    garbled = Counter(outcome.reason for _, outcome in seen if isinstance(outcome, Garbled))
+    if garbled:
+        return f"It returns no result on any call: {garbled.most_common(1)[0][0]}."
     kinds = Counter(type(outcome).__name__ for _, outcome in seen if not isinstance(outcome, NotRun))
     return f"It never answers ({kinds.most_common(1)[0][0]})." if kinds else "It was not called."
 
@@ -174,7 +178,7 @@ def nothing_to_explain(observed: Observed) -> str:
     if any(len(found) > 1 for found in shapes.values()):
         return "It returns losses of different shapes for logits of the same shape."
     if _varies(singles):
-        return "It returns different results for identical calls."
+        return NOT_REPEATABLE
     sizes = {(problem.rows, outcome.loss.size) for problem, outcome in singles}
     if any(size not in (1, rows) for rows, size in sizes):
         shape = next(o.loss.shape for p, o in singles if o.loss.size not in (1, p.rows))
