@@ -174,7 +174,7 @@ _LOGSUMEXP = "https://github.com/jax-ml/jax/blob/main/jax/_src/ops/special.py"
 _INDEXING = _JAX + "_autosummary/jax.numpy.ndarray.at.html"  # negative ones wrap, others beyond the array give NaN
 
 _WIDE = {"result_dtype": "at_most_float32", "wide_inputs": "narrowed", "wide_labels": "narrowed"}
-_LOG_SOFTMAX_FIELDS = Convention(infinite_logits="nan", overflowing_shift="infinite", **_WIDE)
+_LOG_SOFTMAX_FIELDS = Convention(infinite_logits="nan", overflowing_shift="infinite").but(**_WIDE)
 _LABELS = {"label_out_of_range": "nan", "label_negative": "wrap"}
 _DOCS = {
     **dict.fromkeys(_WIDE, _JAX + "default_dtypes.html"),

@@ -19,6 +19,7 @@ from logitmus.conventions.row_results import LEADS, NOT_REPEATABLE, Observed, ne
 from logitmus.core.observation import Answered, Crashed, Outcome, OutOfMemory, TimedOut
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
+from logitmus.execution.started import Stage
 
 _PROBLEMS: Final = 24
 _REPEATED: Final = 8
@@ -39,27 +40,27 @@ class Degenerate:
 
 def degenerate(session: CheckSession) -> Degenerate | None:
     """What the function does on every call, whatever the inputs; None: there is something to judge."""
-    found = [_look(session, subject) for subject in session.subjects.values()]
+    found = [_look(session.workers, subject) for subject in session.subjects.values()]
     return found[0] if found and all(found) else None
 
 
-def _look(session: CheckSession, subject: Subject) -> Degenerate | None:
+def _look(workers: Stage, subject: Subject) -> Degenerate | None:
     seen: list[tuple[Problem, Outcome]] = []
     for dtype in (dtype for dtype in LEADS if dtype in subject.offer.dtypes):
         problems = function_rows.problems(dtype, subject.offer.targets, stage=1)[:_PROBLEMS]
-        first = list(ask(session.workers, subject, problems[:1]))
+        first = list(ask(workers, subject, problems[:1]))
         if any(isinstance(outcome, _LOST) for _, outcome in first):
             return None  # what crashes or hangs is not called more often than necessary
-        first += ask(session.workers, subject, problems[1:])
+        first += ask(workers, subject, problems[1:])
         if any(isinstance(outcome, _LOST) for _, outcome in first):
             return None
         if any(isinstance(outcome, Answered) for _, outcome in first):
-            return _of_answers(session, subject, Observed.of(first, dtype))
+            return _of_answers(workers, subject, Observed.of(first, dtype))
         seen += first
     return Degenerate(never_answered(seen), answers=False) if seen else None
 
 
-def _of_answers(session: CheckSession, subject: Subject, observed: Observed) -> Degenerate | None:
+def _of_answers(workers: Stage, subject: Subject, observed: Observed) -> Degenerate | None:
     sentence = nothing_to_explain(observed)
     if sentence == NOT_REPEATABLE:
         once = [
@@ -67,7 +68,7 @@ def _of_answers(session: CheckSession, subject: Subject, observed: Observed) -> 
             for problem, outcome in observed.given
             if function_rows.role(problem) == function_rows.PLAIN
         ]
-        again = list(ask(session.workers, subject, [problem for problem, _ in once[:_REPEATED]]))
+        again = list(ask(workers, subject, [problem for problem, _ in once[:_REPEATED]]))
         sentence = sentence if _is_random(once[:_REPEATED], again) else ""
     return Degenerate(sentence, answers=True) if sentence else None
 

@@ -184,7 +184,7 @@ class Elimination:
         return [(w, observation.read(part, self.subject, self._convention(w), self.level)) for w in worlds]
 
     def _convention(self, world: World) -> Convention:
-        return Convention(**{**world, "class_axis": self.subject.convention.class_axis})
+        return Convention.from_dict({**world, "class_axis": self.subject.convention.class_axis})
 
     def _eliminate(self, observation: Observed, part: str, *, plainly: bool) -> bool:
         """Rule out what an observation refutes. False: it refutes everything, or (plainly) what is left is silent."""

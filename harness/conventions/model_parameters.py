@@ -19,7 +19,8 @@ def parameters_of(model: FunctionModel, held_to: Convention) -> dict[str, str]:
     Parameters, and the field `smoothing`. Empty where the model has a part that no parameter expresses.
     """
     row = model.row
-    if model.gradient or not _expressible(row) or _INPUTS[row.inputs] != held_to.inputs:
+    other = model.gradient or model.batch.divisor_plus is not None or model.batch.unexplained
+    if other or not _expressible(row) or _INPUTS[row.inputs] != held_to.inputs:
         return {}
     found: dict[str, str] = {}
     spread = "others" if row.smoothing is not None and row.smoothing.law == _OTHERS else "uniform"

@@ -466,12 +466,12 @@ class Convention:
         unknown = set(values) - set(FIELDS)
         if unknown:
             raise ConventionError(f"unknown field {min(unknown)!r}; choose from {', '.join(FIELDS)}")
-        return cls(**dict(values))
+        return cls(**dict(values))  # type: ignore[arg-type]  # fields alone, so no parameters
 
 
 @cache
 def _changed(convention: Convention, changes: tuple[tuple[str, str], ...]) -> Convention:
-    return replace(convention, **dict(changes))
+    return replace(convention, **dict(changes))  # type: ignore[arg-type]  # fields alone, so no parameters
 
 
 PORTABLE: Final = Convention()
