@@ -31,7 +31,7 @@ def gradient_rule(model: FunctionModel, observed: Sequence[Rows]) -> str:
             say nothing.
     """
     if model.row.inputs in TAKES_PROBABILITIES:
-        observed = [_at(rows, ((rows[0] >= 0) & (rows[0] <= 1)).all(axis=1)) for rows in observed]
+        observed = [_at(rows, np.all((rows[0] >= 0) & (rows[0] <= 1), axis=1)) for rows in observed]
     if not observed or all(_within(model, rows) for rows in observed):
         return ""
     if all(not gradient.any() for _, _, gradient in observed):
