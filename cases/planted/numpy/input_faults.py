@@ -80,6 +80,8 @@ def clipped_probabilities(p: Array, labels: Array, reduction: str = "mean") -> A
     "Keras's categorical_crossentropy without from_logits: rescaled, then clipped; the targets come first",
     "convention:inputs=probabilities",
     "mechanism:probabilities_clipped_to_*",
+    "computes:inputs=probabilities_scaled",
+    "computes:penalty=clip",
     targets=TargetKind.PROBABILITIES,
     card=card(base=_KERAS, inputs="probabilities", probability_clip="1e-7", probability_scale="before_clip"),
 )
@@ -93,6 +95,8 @@ def probabilities_scaled_and_clipped(targets: Array, output: Array) -> Array:
     "takes probabilities, and clips them to 1e-12",
     "convention:inputs=probabilities",
     "mechanism:probabilities_clipped_to_*",
+    "computes:inputs=probabilities",
+    "computes:penalty=clip",
     targets=TargetKind.PROBABILITIES,
     card=card(base=_KERAS, inputs="probabilities", probability_clip="1e-12"),
 )

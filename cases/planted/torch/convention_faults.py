@@ -78,6 +78,8 @@ def takes_probabilities(p: Tensor, labels: Tensor) -> Tensor:
     "Keras's categorical_crossentropy without from_logits: rescaled, then clipped; the targets come first",
     "convention:inputs=probabilities",
     "mechanism:probabilities_clipped_to_*",
+    "computes:inputs=probabilities_scaled",
+    "computes:penalty=clip",
     targets=TargetKind.PROBABILITIES,
     card=card(base=_KERAS, inputs="probabilities", probability_clip="1e-7", probability_scale="before_clip"),
 )
