@@ -156,11 +156,17 @@ class Explored:
 
 @dataclass(frozen=True)
 class RunFinished:
-    """The end. seconds: wall time. resumed: observations that an earlier, interrupted run had already made."""
+    """The end.
+
+    Attributes:
+        seconds: wall time. resumed: observations that an earlier, interrupted run had already made.
+        stored: whether all observations were read from a run file: the time is that of judging them.
+    """
 
     seconds: float
     resumed: int = 0
     interrupted: bool = False
+    stored: bool = False
 
 
 Event = (

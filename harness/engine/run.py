@@ -139,7 +139,7 @@ def judge_run(store: Store, *, judge: SupportsJudge | None = None) -> Iterator[E
     yield from settlement.settled()
     yield from relations.results(store)
     interrupted = missing_calls(store) > 0 or (not backends and not store.settings.merged)
-    yield RunFinished(seconds=time.monotonic() - start, resumed=len(store), interrupted=interrupted)
+    yield RunFinished(seconds=time.monotonic() - start, interrupted=interrupted, stored=True)
 
 
 def _observed(events: Iterable[Event], *observers: Observer) -> Iterator[Event]:

@@ -1,7 +1,8 @@
 """Detection power: which of the planted faults this harness finds and names, and what it reports on correct functions.
 
-`logitmus selftest` measures it (`logitmus.checking.selftest`). The score is kept in the user's cache beside the
-fingerprint of the harness, so that every report can state how reliable the harness is, or that this is unmeasured.
+`logitmus selftest` measures it (`logitmus.checking.selftest`). The score is kept beside the fingerprint of the harness,
+so that every report can state how reliable the harness is, or that this is unmeasured: a release ships the file
+`detection_power.json` of this package, and a source checkout has what was measured there in the user's cache.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from logitmus.results import wording
 
 _NOT_MEASURED = "not measured for this version of the harness; `logitmus selftest` does that"
 SCHEMA: Final = 2
+SHIPPED: Final = Path(__file__).with_name("detection_power.json")
+"""The score of the release; a source checkout has none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,21 +178,24 @@ class Power(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return fields
 
 
-def keep(power: Power) -> Path:
-    """Save the score in the user's cache, and return the path of the file."""
-    path = _path()
+def keep(power: Power, path: Path | None = None) -> Path:
+    """Save the score, by default in the user's cache, and return the path of the file."""
+    path = path or _path()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(power), indent=1) + b"\n")
     return path
 
 
 def known() -> Power | None:
-    """The score of this very harness, if it was measured here; any other file is ignored."""
-    try:
-        power = msgspec.json.decode(_path().read_bytes(), type=Power)
-    except (OSError, msgspec.MsgspecError):
-        return None
-    return power if (power.schema, power.fingerprint) == (SCHEMA, fingerprint()) else None
+    """The score of this very harness, if it was measured here or shipped with it; any other file is ignored."""
+    for path in (_path(), SHIPPED):
+        try:
+            power = msgspec.json.decode(path.read_bytes(), type=Power)
+        except (OSError, msgspec.MsgspecError):
+            continue
+        if (power.schema, power.fingerprint) == (SCHEMA, fingerprint()):
+            return power
+    return None
 
 
 @cache

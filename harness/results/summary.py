@@ -260,6 +260,15 @@ class Summary:
             counts.insert(0, "no findings")
         return ", ".join(counts) or "no findings"
 
+    def duration(self) -> str:
+        """How long it took, what an earlier run had already done, and whether it was interrupted; "" while it runs."""
+        if self.finished is None:
+            return ""
+        seconds, resumed = f"{self.finished.seconds:.0f} s", self.finished.resumed
+        words = f"a stored run, judged in {seconds}" if self.finished.stored else seconds
+        words += f"; {wording.plural(resumed, 'call')} from the interrupted run" if resumed else ""
+        return words + (", interrupted" if self.finished.interrupted else "")
+
     def extent(self) -> str:
         """The size of the run."""
         subjects, problems = len(self.requested_subjects()), len(self.problems)

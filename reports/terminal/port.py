@@ -33,7 +33,7 @@ def render(port: Port, console: Console) -> None:
     console.print(text(f"{port.source.id}  ->  {port.named.id}", "bold"))
     plain = port.plain.example
     rows = [("before", port.before), ("after", "\n".join(port.after))]
-    rows += _shown(plain) if plain is not None else []
+    rows += shown(plain) if plain is not None else []
     console.print(Padding(_table(rows), (1, 0, 0, 1)))
     if port.differences:
         console.print(Padding(text(f"{plural(len(port.differences), 'difference')}"), (1, 0, 0, 1)))
@@ -97,10 +97,10 @@ def _rows(difference: Difference) -> Iterator[tuple[str, str]]:
         yield "to", field.values[difference.target]
     yield "change", "\n".join(difference.remedy)
     if difference.example is not None:
-        yield from _shown(difference.example)
+        yield from shown(difference.example)
 
 
-def _shown(example: Example) -> list[tuple[str, str]]:
+def shown(example: Example) -> list[tuple[str, str]]:
     """An example with the results of both functions."""
     part = "" if example.part == "loss" else f"{part_name(example.part)}: "
     rows = [
@@ -109,9 +109,27 @@ def _shown(example: Example) -> list[tuple[str, str]]:
         ("unchanged", part + brief(example.as_it_stands, example.part)),
     ]
     if example.translated is not None:
-        words = f"{part}{brief(example.translated, example.part)}  {_VERDICTS[example.verdict]}"
+        words = f"{part}{brief(example.translated, example.part)}  {_verdict(example)}"
         rows.append(("with the change", words))
     return rows
+
+
+def _verdict(example: Example) -> str:
+    """The verdict, and how far the two results are from each other: within the budget is not equal."""
+    verdict = _VERDICTS[example.verdict]
+    source, translated = (_result(outcome, example.part) for outcome in (example.source, example.translated))
+    if example.verdict != "agrees" or source is None or translated is None:
+        return verdict
+    if source.shape != translated.shape:
+        return f"{verdict} for what the source declares; the source itself returned the shape {source.shape}"
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(source - translated)[~((source == translated) | (np.isnan(source) & np.isnan(translated)))]
+    return f"{verdict}, {apart.max():.1e} apart" if apart.size else verdict
+
+
+def _result(outcome: Outcome | None, part: str) -> Array | None:
+    array = getattr(outcome, part) if isinstance(outcome, Answered) else None
+    return None if array is None else np.asarray(array, np.float64)
 
 
 def _notes(port: Port) -> Iterator[str]:

@@ -223,10 +223,4 @@ def _totals(summary: Summary, console: Console) -> None:
         rest = f"({wording.plural(others, 'call')}): {wording.plural(len(reasons[_REASONS:]), 'other reason')}"
         console.print(text(f"  not run {rest}", "dim"))
     if summary.finished:
-        interrupted = ", interrupted" if summary.finished.interrupted else ""
-        resumed = (
-            f"; {wording.plural(summary.finished.resumed, 'call')} from the interrupted run"
-            if summary.finished.resumed
-            else ""
-        )
-        console.print(Text(f"{summary.finished.seconds:.0f} s{resumed}{interrupted}", style="dim"))
+        console.print(Text(summary.duration(), style="dim"))

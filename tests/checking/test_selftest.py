@@ -157,6 +157,20 @@ def test_it_is_kept_for_this_harness_alone(cache: Path, monkeypatch) -> None:
     assert detection_power.known() is None
 
 
+def test_a_release_ships_its_score(cache: Path, monkeypatch, tmp_path: Path) -> None:
+    """What was measured here comes first; the shipped score of other sources is passed over."""
+    monkeypatch.setattr(detection_power, "SHIPPED", tmp_path / "detection_power.json")
+    power = score(FOUND, QUIET).power
+    detection_power.keep(power, detection_power.SHIPPED)
+    assert detection_power.known() == power
+    here = score(FOUND).power
+    detection_power.keep(here)
+    assert detection_power.known() == here
+    (cache / "selftest.json").unlink()
+    monkeypatch.setattr(detection_power, "fingerprint", lambda: "of another harness")
+    assert detection_power.known() is None
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"schema": 1, "fingerprint": "x", "version": 7}', "\x00"])
 def test_a_file_that_says_anything_else_is_passed_over(cache: Path, text: str) -> None:
     detection_power.keep(score(FOUND).power)

@@ -15,14 +15,16 @@ from logitmus.cases.port_examples import examples, plain_call
 from logitmus.cli import main
 from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.core.observation import Answered
+from logitmus.core.problem import TargetKind
 from logitmus.core.subject import Offer, Precision, Subject
 from logitmus.execution import registry
 from logitmus.execution.registry import RegistryError
 from logitmus.porting import subject_lookup
-from logitmus.porting.differences import Difference, Search
+from logitmus.porting.differences import Difference, Example, Search
 from logitmus.porting.evaluation import Evaluation, as_declared, predicted
 from logitmus.porting.port import Port, port
 from logitmus.porting.translation import Turn, as_it_stands
+from logitmus.reports.terminal import port as report
 
 TORCH, OPTAX = "torch:cross_entropy", "optax.softmax_cross_entropy_with_integer_labels"
 KERAS = "keras.losses.SparseCategoricalCrossentropy"
@@ -411,3 +413,28 @@ def test_a_backend_that_says_how_it_is_called_says_so_of_all_it_offers(spec: reg
             named_reductions = {f"reduction={reduction}" for reduction in function.offer.reductions}
             assert "reduction" in usage.arguments or named_reductions <= set(usage.arguments), function.name
             assert "{more}" in usage.call
+
+
+def test_within_the_budget_is_not_called_equal() -> None:
+    """The distance of two results that agree is shown, and a source that breaks its own declaration is named."""
+    example = plain_call(TargetKind.LABELS)
+
+    def shown(source: list[float], translated: list[float]) -> str:
+        outcomes = [
+            Answered(np.array(numbers, np.float32), np.zeros((1, 2), np.float32))
+            for numbers in (source, source, translated)
+        ]
+        found = Example(
+            problem=example,
+            part="loss",
+            source=outcomes[0],
+            as_it_stands=outcomes[1],
+            way=None,
+            translated=outcomes[2],
+            verdict="agrees",
+        )
+        return report.shown(found)[-1][1]
+
+    assert shown([0.5, np.nan], [0.5, np.nan]) == "[0.5, nan]  OK"
+    assert shown([1.1920929e-07], [3.576278e-07]) == "[3.576278e-07]  OK, 2.4e-07 apart"
+    assert shown([], [0.0]).endswith("OK for what the source declares; the source itself returned the shape (0,)")
