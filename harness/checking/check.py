@@ -21,7 +21,7 @@ from typing import Any, Final
 from logitmus.cases.suite import check_dtypes
 from logitmus.checking import reference
 from logitmus.checking.baseline import BaselineComparison
-from logitmus.checking.explanation import explanations
+from logitmus.checking.explanation import explanations, unjudged_labels
 from logitmus.checking.first_look import degenerate
 from logitmus.checking.reference import IntentionError, Intentions
 from logitmus.checking.result import CheckResult
@@ -169,7 +169,9 @@ def check(
         result = run(profile, request.dtypes, fail_fast=fail_fast, explore=explore)
         lost = {group.finding.kind for group in (*result.groups, *result.excused)} & {Kind.CRASH, Kind.TIMEOUT}
         if not result.stopped and not lost:  # what crashes or hangs is not asked once more
-            result = replace(result, explanations=explanations(session))
+            found = explanations(session)
+            unjudged = [unjudged_labels(explained, session.subjects[kind]) for kind, explained in found.items()]
+            result = replace(result, explanations=found, remarks=(*result.remarks, *filter(None, unjudged)))
     return replace(result, seconds=time.monotonic() - began, file=kept)
 
 

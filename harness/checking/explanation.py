@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Final
 
 from logitmus.checking.session import CheckSession
 from logitmus.conventions.explain_function import FunctionExplanation, ask_and_explain
@@ -33,6 +34,32 @@ def deviations(explained: FunctionExplanation, subject: Subject) -> tuple[Cause,
     if subject.convention.ignore_default == "-100":
         promised |= {"label_-100=left_out", "label_-100=zero"}
     return tuple(Cause.of("computes", part.id) for part in explained.components if part.id not in promised)
+
+
+_FATES: Final = {
+    "zero": "counts as a loss of 0, in the divisor of the mean, too",
+    "wrap": "is counted from the other end",
+    "clamp": "is taken for the nearest class",
+    "nan": "is NaN",
+}
+
+
+def unjudged_labels(explained: FunctionExplanation, subject: Subject) -> str:
+    """What a function without `ignore_index` does with the label that its reference ignores, if not that; else "".
+
+    Such labels are part of no problem for it: without these words the check would pass over what its model says.
+    """
+    convention, model = subject.convention, explained.model
+    if model is None or convention.ignore_default == "none" or "ignore_index" in subject.offer.options:
+        return ""
+    fate = model.batch.unusual.get(int(convention.ignore_default), "")
+    alike = fate == "zero" and (model.batch.reduction != "mean" or convention.mean_denominator == "rows")
+    if fate not in _FATES or alike:
+        return ""
+    return (
+        f"a row labelled {convention.ignore_default} {_FATES[fate]}; {subject.held_to} leaves it out. This is not "
+        "judged, because the function has no parameter ignore_index"
+    )
 
 
 def ask(workers: Stage, subject: Subject, problems: Sequence[Problem]) -> Iterator[tuple[Problem, Outcome]]:
