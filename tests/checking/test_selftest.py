@@ -274,7 +274,9 @@ def assert_good(power: Power, *, named: float) -> None:
 @pytest.mark.frameworks
 @pytest.mark.parametrize("framework", ["numpy", "torch"])
 def test_the_quick_problems_find_almost_every_planted_fault(framework: str) -> None:
-    power = selftest.selftest(only=[f"{framework}:*"], thorough=False).power
+    """Of every third function of the collection; before a release, of all."""
+    sample = [planted.id for planted in ALL if planted.framework == framework][::3]
+    power = selftest.selftest(only=sample, thorough=False).power
     assert_good(power, named=0.8)
     assert set(power.missed) <= NOT_QUICK
 
