@@ -3,5 +3,5 @@
 Each function is declared once (`zoo`), with the causes that explain its fault rightly and with the convention card that
 is right for it (`cards`): `logitmus selftest` scores checks by the causes, the tests score `identify` by the cards.
 `numpy` and `torch` have the functions, `dying_faults` those that take their process with them, and `catalogue` lists
-all. No framework is imported before a function is called.
+all; `mutants` makes faults by rule. No framework is imported before a function is called.
 """

@@ -123,6 +123,10 @@ def selftest(*, seed: int = 0, only: Sequence[str] = (), thorough: bool = True, 
             _check(session, left, *_DEFAULT, folder, seed, watch)
             _explain(session)
         _identify(session)
+    return _score(session, start)
+
+
+def _score(session: _Session, start: float) -> Score:
     return Score(
         results=tuple(session.results.values()),
         seconds=time.monotonic() - start,
@@ -130,6 +134,26 @@ def selftest(*, seed: int = 0, only: Sequence[str] = (), thorough: bool = True, 
         calls=session.calls,
         remarks=tuple(session.remarks),
     )
+
+
+def detect(
+    functions: Sequence[Planted], backend: BackendSpec, *, seed: int = 0, thorough: bool = True, watch: Watch = iter
+) -> Score:
+    """Check functions that a backend of their own offers until they are found, without looking for what explains them.
+
+    Args:
+        functions: in one framework. backend: offers them as `logitmus.checking.planted_backends` does.
+        seed, thorough, watch: as for `selftest`.
+    """
+    start = time.monotonic()
+    with ExitStack() as stack:
+        session = _start(functions, {planted.framework: backend for planted in functions})
+        stack.callback(session.workers.close)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        for profile, dtypes in (_QUICK, _DEFAULT) if thorough else (_QUICK,):
+            left = [key for key, result in session.results.items() if not result.found]
+            _check(session, left, profile, dtypes, folder, seed, watch)
+    return _score(session, start)
 
 
 def findings_of_families(
@@ -159,13 +183,13 @@ def findings_of_families(
     return causes
 
 
-def chosen(only: Sequence[str]) -> tuple[Planted, ...]:
-    """The planted functions that match any of these patterns; without a pattern, all.
+def chosen(only: Sequence[str], functions: Sequence[Planted] = ALL) -> tuple[Planted, ...]:
+    """The functions whose name or id matches any of these patterns; without a pattern, all.
 
     Raises:
         SelftestError: for a pattern that matches none.
     """
-    names = [name for planted in ALL for name in (planted.name, planted.id)]
+    names = [name for planted in functions for name in (planted.name, planted.id)]
     for pattern in only:
         if not any(fnmatchcase(name, pattern) for name in names):
             close = closest(pattern, names)
@@ -173,12 +197,12 @@ def chosen(only: Sequence[str]) -> tuple[Planted, ...]:
             raise SelftestError(f"no planted function matches {pattern!r}; {hint}")
     return tuple(
         planted
-        for planted in ALL
+        for planted in functions
         if not only or any(fnmatchcase(name, pattern) for name in (planted.name, planted.id) for pattern in only)
     )
 
 
-def _start(functions: Sequence[Planted]) -> _Session:
+def _start(functions: Sequence[Planted], backends: Mapping[str, BackendSpec] = _BACKENDS) -> _Session:
     """Start the workers, and give every planted subject the convention of the flagship.
 
     That convention is the one that the flagship's backend declares, or that of its worker, if it could start.
@@ -187,7 +211,7 @@ def _start(functions: Sequence[Planted]) -> _Session:
     alone = [
         registry.adopting("numpy", f"{dying_faults.__name__}:{fault.name}") for fault in functions if fault in DYING
     ]
-    together = [_BACKENDS[framework] for framework in frameworks]
+    together = [backends[framework] for framework in frameworks]
     flagship = registry.parse(_FLAGSHIP)
     pools = [Pool([*together, flagship], _PATIENT)]
     if alone:

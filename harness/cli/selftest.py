@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json as json_module
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -23,6 +24,9 @@ def selftest(
     ship: Annotated[
         bool, typer.Option("--ship", help="Also store the score in the package, for the wheel of a release.")
     ] = False,
+    mutants: Annotated[
+        bool, typer.Option("--mutants", help="Test mutants instead: correct functions with one change, made by rule.")
+    ] = False,
     seed: Annotated[int, typer.Option(metavar="N", help="Random seed.")] = 0,
     json: Json = None,
 ) -> None:
@@ -30,18 +34,29 @@ def selftest(
 
     Exits with 0 if so. The score of a complete run is stored, and shown in every report.
     """
+    from logitmus.cases.planted.catalogue import ALL
+    from logitmus.cases.planted.mutants import all_mutants
+    from logitmus.checking import mutant_score
     from logitmus.checking import selftest as planted
     from logitmus.cli.output import stdout
     from logitmus.cli.progress import shown
+    from logitmus.reports.terminal import mutants as mutants_report
     from logitmus.reports.terminal import selftest as report
     from logitmus.results import detection_power
 
-    if ship and (names or quick or seed):
-        raise typer.BadParameter("--ship takes the score of a complete run; leave out names, --quick and --seed")
+    if ship and (names or quick or seed or mutants):
+        raise typer.BadParameter("--ship takes the complete score; leave out names, --quick, --seed and --mutants")
     if list_only:
-        for function in planted.chosen(names or ()):
+        functions = [mutant.planted for mutant in all_mutants()] if mutants else ALL
+        for function in planted.chosen(names or (), functions):
             typer.echo(f"{function.framework}:{function.name}  {function.kind}  {function.incident}")
         return
+    if mutants:
+        mutated = mutant_score.measure(seed=seed, only=names or (), thorough=not quick, watch=shown)
+        if json != STDOUT:
+            mutants_report.render(mutated, stdout(), every=every)
+        _write(mutants_report.as_dict(mutated), json)
+        raise typer.Exit(Exit.OK if mutated.complete else Exit.FINDINGS)
     score = planted.selftest(seed=seed, only=names or (), thorough=not quick, watch=shown)
     if json != STDOUT:
         report.render(score, stdout(), every=every)
@@ -52,11 +67,16 @@ def selftest(
                 typer.echo(f"wrote {detection_power.keep(score.power, detection_power.SHIPPED)}", err=True)
         except OSError as error:
             typer.echo(f"the score could not be stored, so reports will not show it: {error}", err=True)
-    if json is not None:
-        text = json_module.dumps(report.as_dict(score), indent=1, allow_nan=False)
-        if json == STDOUT:
-            typer.echo(text)
-        else:
-            json.write_text(text + "\n", encoding="utf-8")
-            typer.echo(f"wrote {json}", err=True)
+    _write(report.as_dict(score), json)
     raise typer.Exit(Exit.OK if score.perfect else Exit.FINDINGS)
+
+
+def _write(score: dict[str, Any], path: Path | None) -> None:
+    if path is None:
+        return
+    text = json_module.dumps(score, indent=1, allow_nan=False)
+    if path == STDOUT:
+        typer.echo(text)
+    else:
+        path.write_text(text + "\n", encoding="utf-8")
+        typer.echo(f"wrote {path}", err=True)
