@@ -100,8 +100,7 @@ def measure(*, seed: int = 0, only: Sequence[str] = (), thorough: bool = True, w
         SelftestError: if a pattern matches no mutant.
     """
     start = time.monotonic()
-    known = {mutant.name: mutant for mutant in all_mutants()}
-    selection = select([known[planted.id] for planted in selftest.chosen(only, [m.planted for m in known.values()])])
+    selection = select(chosen(only))
     functions = [mutant.planted for mutant in selection.differ]
     score = selftest.detect(functions, _BACKEND, seed=seed, thorough=thorough, watch=watch)
     return MutantScore(
@@ -112,6 +111,17 @@ def measure(*, seed: int = 0, only: Sequence[str] = (), thorough: bool = True, w
         calls=score.calls,
         remarks=score.remarks,
     )
+
+
+def chosen(only: Sequence[str]) -> tuple[Mutant, ...]:
+    """The mutants whose name or id matches any of these patterns; without a pattern, all.
+
+    Raises:
+        SelftestError: for a pattern that matches none.
+    """
+    known = {mutant.name: mutant for mutant in all_mutants()}
+    functions = selftest.chosen(only, [mutant.planted for mutant in known.values()])
+    return tuple(known[planted.id] for planted in functions)
 
 
 def select(mutants: Sequence[Mutant], problems: Iterable[Problem] | None = None) -> Selection:

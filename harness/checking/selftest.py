@@ -193,8 +193,8 @@ def chosen(only: Sequence[str], functions: Sequence[Planted] = ALL) -> tuple[Pla
     for pattern in only:
         if not any(fnmatchcase(name, pattern) for name in names):
             close = closest(pattern, names)
-            hint = f"did you mean {close[0]!r}?" if close else "`logitmus selftest --list` lists them"
-            raise SelftestError(f"no planted function matches {pattern!r}; {hint}")
+            hint = f"did you mean {close[0]!r}?" if close else "--list lists them"
+            raise SelftestError(f"no function matches {pattern!r}; {hint}")
     return tuple(
         planted
         for planted in functions

@@ -34,8 +34,6 @@ def selftest(
 
     Exits with 0 if so. The score of a complete run is stored, and shown in every report.
     """
-    from logitmus.cases.planted.catalogue import ALL
-    from logitmus.cases.planted.mutants import all_mutants
     from logitmus.checking import mutant_score
     from logitmus.checking import selftest as planted
     from logitmus.cli.output import stdout
@@ -47,8 +45,9 @@ def selftest(
     if ship and (names or quick or seed or mutants):
         raise typer.BadParameter("--ship takes the complete score; leave out names, --quick, --seed and --mutants")
     if list_only:
-        functions = [mutant.planted for mutant in all_mutants()] if mutants else ALL
-        for function in planted.chosen(names or (), functions):
+        for mutant in mutant_score.chosen(names or ()) if mutants else ():
+            typer.echo(f"{mutant.name}  {mutant.rule}  {mutant.place}  {mutant.after}")
+        for function in () if mutants else planted.chosen(names or ()):
             typer.echo(f"{function.framework}:{function.name}  {function.kind}  {function.incident}")
         return
     if mutants:

@@ -96,6 +96,14 @@ def test_the_command_checks_chosen_mutants(capfd: pytest.CaptureFixture[str], mo
     assert score["mutants"][0]["after"] == WRONG_SIGN.after
 
 
+def test_the_list_shows_the_changed_line(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    name = WRONG_SIGN.planted.name
+    monkeypatch.setattr(sys, "argv", ["logitmus", "selftest", "--mutants", "--list", name])
+    with pytest.raises(SystemExit):
+        main()
+    assert capfd.readouterr().out == f"numpy:{name}  operator  {WRONG_SIGN.place}  {WRONG_SIGN.after}\n"
+
+
 @pytest.mark.release
 def test_almost_every_mutant_is_found() -> None:
     score = mutant_score.measure()
