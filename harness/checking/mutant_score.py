@@ -3,12 +3,13 @@
 Two kinds of mutants are left out: mutants that raise on every problem, because anybody finds them, and mutants that
 equal their originals within rounding. Both are measured on the smaller problems of the full suite, some thousand in
 three dtypes, with another seed than that of the check. A mutant equals its original if on all of these problems either
-both raise the same exception, or both return the same number of arrays, of the same shapes and dtypes, with the same
-infinities and NaN, and with finite values that agree to half of the digits of their dtype.
+both raise, or both return the same number of arrays, of the same shapes and dtypes, with the same infinities and NaN,
+and with finite values that agree to half of the digits of their dtype or, near 0, to the error of the sum of a row.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,9 +36,8 @@ _BACKEND: Final = BackendSpec(name="planted-numpy", target="logitmus.checking.mu
 _DTYPES: Final = ("float64", "float32", "float16")
 _OTHER_SEED: Final = 1
 _LOGITS: Final = 1024  # of the largest problem on which mutants are compared with their originals
-PROBLEMS_TO_RAISE: Final = (
-    50  # problems in a row from the first on, after which a mutant counts as one that always raises
-)
+PROBLEMS_TO_RAISE: Final = 50  # the first; a mutant that raises on all of them counts as one that always raises
+_LARGEST: Final = 1e300
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,7 +142,7 @@ def select(mutants: Sequence[Mutant], problems: Iterable[Problem] | None = None)
             if isinstance(right, NotRun) or key in differ & answered or raised[key] >= PROBLEMS_TO_RAISE:
                 continue
             outcome = called[key].outcome(problem)
-            if not equal(outcome, right, classes=problem.classes):
+            if not equal(outcome, right, problem):
                 differ.add(key)
             if not isinstance(outcome, Raised):
                 answered.add(key)
@@ -160,19 +160,28 @@ def small_problems() -> Iterator[Problem]:
     return (problem for problem in every if problem.logits.size <= _LOGITS)
 
 
-def equal(one: Outcome, other: Outcome, *, classes: int) -> bool:
-    """Whether two results are the same but for rounding; a sum of `classes` terms is rounded as often."""
+def equal(one: Outcome, other: Outcome, problem: Problem) -> bool:
+    """Whether two results for a problem are the same but for rounding; see the module."""
     match one, other:
         case Answered(), Answered():
             parts = [(getattr(one, part), getattr(other, part)) for part in ("loss", "grad_logits", "grad_targets")]
-            return one.written == other.written and all(_equal_arrays(a, b, classes) for a, b in parts)
-        case Raised(), Raised():
-            return one.type == other.type
+            return one.written == other.written and all(_equal_arrays(a, b, _scale(problem)) for a, b in parts)
         case _:
             return type(one) is type(other)
 
 
-def _equal_arrays(one: Array | None, other: Array | None, classes: int) -> bool:
+def _scale(problem: Problem) -> float:
+    """The absolute error of a row, in units of the last place of 1.
+
+    Near 0 a loss is the logarithm of a sum near 1 and has the absolute error of that sum, which is rounded as often as
+    it has terms; a gradient is a difference of numbers up to 1. Class weights and upstream gradients multiply both.
+    """
+    factors = [array.astype(np.float64) for array in (problem.weight, problem.cotangent) if array is not None]
+    largest = [float(np.abs(factor[np.isfinite(factor)]).max(initial=1.0)) for factor in factors]
+    return min(problem.classes * math.prod(largest), _LARGEST)
+
+
+def _equal_arrays(one: Array | None, other: Array | None, scale: float) -> bool:
     if one is None or other is None:
         return one is other
     if one.shape != other.shape or one.dtype != other.dtype:
@@ -180,9 +189,8 @@ def _equal_arrays(one: Array | None, other: Array | None, classes: int) -> bool:
     if one.dtype.kind != "f":
         return bool(np.array_equal(one, other))
     unit = float(np.finfo(one.dtype).eps)
-    # Near 0 the loss is the logarithm of a sum near 1, and has the absolute error of that sum.
     a, b = one.astype(np.float64), other.astype(np.float64)
-    return bool(np.allclose(a, b, rtol=unit**0.5, atol=unit * classes, equal_nan=True))
+    return bool(np.allclose(a, b, rtol=unit**0.5, atol=unit * scale, equal_nan=True))
 
 
 class _Called:
