@@ -124,7 +124,7 @@ from logitmus.worker.user_function import adopt
 from logitmus.judging.judge import Judge
 from logitmus.core.observation import Answered
 from logitmus.core.floats import float_array
-from logitmus.core.problem import DERIVATIVES, Problem
+from logitmus.core.problem import Problem
 from logitmus.worker.main import observe
 
 def asked(backend, subject, manner, dtype, **changes):
@@ -157,7 +157,7 @@ backend.start(variant)
 """
 OWN = """
 for subject in backend.subjects(("cpu",)):
-    for manner in DERIVATIVES if subject.variant == variant else ():
+    for manner in ("backward_twice", "forward_mode", "second_order") if subject.variant == variant else ():
         for dtype in {"float32", "bfloat16"} & {*subject.offer.dtypes} or {"float64"}:
             asked(backend, subject, manner, dtype)
 """

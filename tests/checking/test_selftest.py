@@ -272,11 +272,9 @@ def assert_good(power: Power, *, named: float) -> None:
 
 @pytest.mark.long
 @pytest.mark.frameworks
-@pytest.mark.parametrize("framework", ["numpy", "torch"])
-def test_the_quick_problems_find_almost_every_planted_fault(framework: str) -> None:
+def test_the_quick_problems_find_almost_every_planted_fault() -> None:
     """Of every third function of the collection; before a release, of all."""
-    sample = [planted.id for planted in ALL if planted.framework == framework][::3]
-    power = selftest.selftest(only=sample, thorough=False).power
+    power = selftest.selftest(only=[planted.id for planted in ALL[::3]], thorough=False).power
     assert_good(power, named=0.8)
     assert set(power.missed) <= NOT_QUICK
 

@@ -64,10 +64,16 @@ def test_the_truth_names_fields_and_values_of_conventions(planted: Planted) -> N
 
 def test_only_functions_without_a_fixed_behaviour_have_no_card() -> None:
     for planted in (*IN_NUMPY, *IN_TORCH, *DYING):
-        unsteady = planted.kind == "crash" or any(
-            fnmatchcase(cause, pattern)
-            for cause in ("depends_on:chance", "depends_on:earlier_calls")
-            for pattern in planted.causes
+        # The labels of a message lie at any address.
+        by_address = planted.id == "numpy:misaligned_labels_misread"
+        unsteady = (
+            planted.kind == "crash"
+            or by_address
+            or any(
+                fnmatchcase(cause, pattern)
+                for cause in ("depends_on:chance", "depends_on:earlier_calls")
+                for pattern in planted.causes
+            )
         )
         assert (planted.card is None) == unsteady, planted.id
 

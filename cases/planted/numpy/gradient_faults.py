@@ -236,7 +236,7 @@ def softmax_minus_q(logits: Array, q: Array) -> Result:
     "gradient",
     "NNlib.jl #68: the gradient of a logarithm, divided by a softmax that has underflowed",
     "lost",
-    card=card("inputs", mechanisms=("lost",)),
+    card=card("inputs", mechanisms=("lost", "spurious_overflow")),
 )
 def gradient_divided_by_the_softmax(
     logits: Array, targets: Array, *, ignore_index: int = IGNORED, reduction: str = "mean"
