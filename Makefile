@@ -21,6 +21,7 @@ help:
 
 # Exits with 0 when the run itself went well, whatever it found.
 run: .venv/.stamp
+	@mkdir -p out
 	@rm -f out/run.logitmus out/run.logitmus-wal out/run.logitmus-shm
 	$(BIN)/logitmus run --backend torch --backend tensorflow --backend jax --backend numpy \
 		--out out/run.logitmus --html out/report.html --fail-on never
