@@ -1,7 +1,7 @@
 """A first look at a function: whether it returns anything that can be judged.
 
-A function that always raises, is never finite, or returns the same or random numbers whatever its inputs is told so
-within seconds: some two dozen small calls show it, and hundreds of problems would show nothing more.
+Some functions always raise, are never finite, or return the same or random numbers whatever their inputs. Two dozen
+small calls show that within seconds, and hundreds of problems would show nothing more.
 """
 
 from __future__ import annotations

@@ -3,17 +3,17 @@
 Two kinds of mutants are left out: mutants that raise on every problem, because anybody finds them, and mutants that
 equal their originals within rounding. Both are measured on the smaller problems of the full suite, some thousand in
 three dtypes, with another seed than that of the check. A mutant equals its original if on all of these problems either
-both raise, or both return the same number of arrays, of the same shapes and dtypes, with the same infinities and NaN,
-and with finite values that agree to half of the digits of their dtype or, near 0, to the error of the sum of a row.
+both raise, or both return the same number of arrays, of the same shapes and dtypes, and every value is the same, or no
+further from the other than two sound computations can be: twice the error budget of the exact value (docs/accuracy.md),
+and the rounding of both results.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -21,13 +21,17 @@ import numpy as np
 from logitmus.cases.planted.mutants import Mutant, all_mutants
 from logitmus.cases.planted.zoo import Planted
 from logitmus.cases.suite import suite
-from logitmus.checking import selftest
+from logitmus.checking import reference, selftest
 from logitmus.checking.selftest import Watch
-from logitmus.core.floats import Array
+from logitmus.core.finding import Grade
+from logitmus.core.floats import FLOAT_DTYPES, Array, dtype_name, ulp
 from logitmus.core.observation import Answered, NotRun, Outcome, Raised
 from logitmus.core.problem import Problem
+from logitmus.core.subject import Subject
 from logitmus.execution.in_process import hosted
 from logitmus.execution.registry import BackendSpec
+from logitmus.judging.bench import Bench
+from logitmus.judging.budget import Roundoffs
 from logitmus.results.detection_power import Result
 
 # The name gives the mutants the same subjects' ids as the planted functions have.
@@ -36,8 +40,8 @@ _BACKEND: Final = BackendSpec(name="planted-numpy", target="logitmus.checking.mu
 _DTYPES: Final = ("float64", "float32", "float16")
 _OTHER_SEED: Final = 1
 _LOGITS: Final = 1024  # of the largest problem on which mutants are compared with their originals
+_PARTS: Final = ("loss", "grad_logits", "grad_targets")
 PROBLEMS_TO_RAISE: Final = 50  # the first; a mutant that raises on all of them counts as one that always raises
-_LARGEST: Final = 1e300
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,12 +141,14 @@ def select(mutants: Sequence[Mutant], problems: Iterable[Problem] | None = None)
     raised: Counter[str] = Counter()
     for problem in small_problems() if problems is None else problems:
         expected = {key: original.outcome(problem) for key, original in originals.items()}
+        bench = Bench(problem)
         for mutant in mutants:
-            key, right = mutant.name, expected[mutant.original.planted.id]
+            key, original = mutant.name, mutant.original.planted.id
+            right = expected[original]
             if isinstance(right, NotRun) or key in differ & answered or raised[key] >= PROBLEMS_TO_RAISE:
                 continue
             outcome = called[key].outcome(problem)
-            if not equal(outcome, right, problem):
+            if not equal(outcome, right, bench, originals[original].subject):
                 differ.add(key)
             if not isinstance(outcome, Raised):
                 answered.add(key)
@@ -160,37 +166,37 @@ def small_problems() -> Iterator[Problem]:
     return (problem for problem in every if problem.logits.size <= _LOGITS)
 
 
-def equal(one: Outcome, other: Outcome, problem: Problem) -> bool:
-    """Whether two results for a problem are the same but for rounding; see the module."""
-    match one, other:
-        case Answered(), Answered():
-            parts = [(getattr(one, part), getattr(other, part)) for part in ("loss", "grad_logits", "grad_targets")]
-            return one.written == other.written and all(_equal_arrays(a, b, _scale(problem)) for a, b in parts)
-        case _:
-            return type(one) is type(other)
+def equal(one: Outcome, other: Outcome, bench: Bench, subject: Subject) -> bool:
+    """Whether two results of a subject for the problem of a bench are the same but for rounding; see the module."""
+    if not isinstance(one, Answered) or not isinstance(other, Answered):
+        return type(one) is type(other)
+    return one.written == other.written and all(_equal_parts(one, other, part, bench, subject) for part in _PARTS)
 
 
-def _scale(problem: Problem) -> float:
-    """The absolute error of a row, in units of the last place of 1.
-
-    Near 0 a loss is the logarithm of a sum near 1 and has the absolute error of that sum, which is rounded as often as
-    it has terms; a gradient is a difference of numbers up to 1. Class weights and upstream gradients multiply both.
-    """
-    factors = [array.astype(np.float64) for array in (problem.weight, problem.cotangent) if array is not None]
-    largest = [float(np.abs(factor[np.isfinite(factor)]).max(initial=1.0)) for factor in factors]
-    return min(problem.classes * math.prod(largest), _LARGEST)
-
-
-def _equal_arrays(one: Array | None, other: Array | None, scale: float) -> bool:
-    if one is None or other is None:
-        return one is other
-    if one.shape != other.shape or one.dtype != other.dtype:
+def _equal_parts(one: Answered, other: Answered, part: str, bench: Bench, subject: Subject) -> bool:
+    a, b = getattr(one, part), getattr(other, part)
+    if a is None or b is None:
+        return a is b
+    if a.shape != b.shape or a.dtype != b.dtype:
         return False
-    if one.dtype.kind != "f":
-        return bool(np.array_equal(one, other))
-    unit = float(np.finfo(one.dtype).eps)
-    a, b = one.astype(np.float64), other.astype(np.float64)
-    return bool(np.allclose(a, b, rtol=unit**0.5, atol=unit * scale, equal_nan=True))
+    return bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f")) or _near(a, b, part, bench, subject)
+
+
+def _near(a: Array, b: Array, part: str, bench: Bench, subject: Subject) -> bool:
+    """Whether two sound computations of the same exact values can be as far apart as these results."""
+    question, dtype = bench.question(subject.convention), dtype_name(a)
+    if question.refused is not None or dtype not in FLOAT_DTYPES:
+        return False
+    precision = replace(subject.precision[bench.problem.dtype], result=dtype)
+    budget = bench.budget(bench.answer(question), Roundoffs.of(precision, flushes=False), Grade.B_PLUS)
+    allowed: Array = getattr(budget, part)
+    if allowed.size != a.size:
+        return False
+    left, right = (array.astype(np.float64).reshape(allowed.shape) for array in (a, b))
+    with np.errstate(invalid="ignore", over="ignore"):
+        apart = np.abs(left - right) <= 2 * allowed + ulp(np.maximum(np.abs(left), np.abs(right)), dtype)
+    same = (left == right) | (np.isnan(left) & np.isnan(right))
+    return bool((same | (apart & np.isfinite(left) & np.isfinite(right))).all())
 
 
 class _Called:
@@ -199,6 +205,8 @@ class _Called:
     def __init__(self, planted: Planted) -> None:
         self._here = hosted(planted.function, planted.framework, names=planted.options)
         self._subject = next(subject for subject in self._here.subjects if subject.offer.targets == planted.targets)
+        flagship = reference.references(selftest.FLAGSHIP, targets=(planted.targets,))[planted.targets]
+        self.subject = reference.with_reference(self._subject, flagship, planted.default_reduction)
 
     def outcome(self, problem: Problem) -> Outcome:
         reason = self._subject.why_not(problem)

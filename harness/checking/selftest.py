@@ -53,7 +53,7 @@ _BACKENDS: Final = {
     "numpy": BackendSpec(name="planted-numpy", target="logitmus.checking.planted_backends:NUMPY"),
     "torch": BackendSpec(name="planted-torch", target="logitmus.checking.planted_backends:TORCH"),
 }
-_FLAGSHIP: Final = "torch"
+FLAGSHIP: Final = "torch"
 # On a busy machine every call may be slow, which is no fault; the functions that hang have their own workers.
 _PATIENT: Final = Limits(compile_seconds=120.0, call_seconds=120.0)
 # A correct function in NumPy answers within milliseconds; the time is for the one that exhausts its memory.
@@ -212,12 +212,12 @@ def _start(functions: Sequence[Planted], backends: Mapping[str, BackendSpec] = _
         registry.adopting("numpy", f"{dying_faults.__name__}:{fault.name}") for fault in functions if fault in DYING
     ]
     together = [backends[framework] for framework in frameworks]
-    flagship = registry.parse(_FLAGSHIP)
+    flagship = registry.parse(FLAGSHIP)
     pools = [Pool([*together, flagship], _PATIENT)]
     if alone:
         pools.append(Pool(alone, _TIGHT))
     session = _Session(workers=Stage(pools), specs=(*together, *alone, flagship))
-    references = reference.references(_FLAGSHIP, targets=tuple(TargetKind))
+    references = reference.references(FLAGSHIP, targets=tuple(TargetKind))
     by_id = {planted.id: planted for planted in functions}
     for described in session.workers.described:
         if isinstance(described, BackendFailed):

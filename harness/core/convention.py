@@ -401,7 +401,7 @@ class Convention:
     """One choice per field; the defaults are the portable convention.
 
     Attributes:
-        parameters: numbers that the function applies by itself; none, unless a check is told so (`--but`).
+        parameters: numbers that the function applies by itself; none, unless a check states them (`--but`).
 
     Raises:
         ConventionError: for a value that `FIELDS` does not define.

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from logitmus.cases.planted.mutants import Mutant
 from logitmus.checking.mutant_score import MutantScore
+from logitmus.reports.terminal.selftest import print_effort
 from logitmus.results import wording
 
 
@@ -53,10 +54,7 @@ def render(score: MutantScore, console: Console, *, every: bool) -> None:
     console.print(Text(f"Found {score.found} of {wording.plural(len(score.checked), 'mutant')}", style=style))
     left_out = f"{len(score.selection.equivalent)} equal their originals within rounding"
     console.print(f"Left out: {left_out}; {len(score.selection.always_raise)} raise on every problem", highlight=False)
-    for remark in score.remarks:
-        console.print(Text(wording.printable(remark)))
-    work = f"{wording.plural(score.problems, 'problem')}, {wording.plural(score.calls, 'call')}"
-    console.print(Text(f"{work}, {score.seconds:.0f} s", style="dim"))
+    print_effort(score, console)
 
 
 def _originals(score: MutantScore) -> Table:

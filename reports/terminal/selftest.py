@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from logitmus.cases.planted.zoo import Naming
+from logitmus.checking.mutant_score import MutantScore
 from logitmus.results import detection_power, wording
 from logitmus.results.detection_power import Result, Score
 
@@ -56,6 +57,11 @@ def render(score: Score, console: Console, *, every: bool) -> None:
         _print_functions(score, console)
     line = detection_power.headline(score.power)
     console.print(Text(line[0].upper() + line[1:], style="bold green" if score.perfect else "bold red"))
+    print_effort(score, console)
+
+
+def print_effort(score: Score | MutantScore, console: Console) -> None:
+    """Print what could not be tested, and how much was done in which time."""
     for remark in score.remarks:
         console.print(Text(wording.printable(remark)))
     work = f"{wording.plural(score.problems, 'problem')}, {wording.plural(score.calls, 'call')}"

@@ -1,4 +1,4 @@
-"""Functions that return nothing to judge are told so at once, by few calls, and are never explained."""
+"""A check of a function that returns nothing to judge ends after a few calls, says why, and explains nothing."""
 
 from __future__ import annotations
 

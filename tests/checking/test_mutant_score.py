@@ -11,11 +11,12 @@ import pytest
 from rich.console import Console
 
 from logitmus.cases.planted.mutants import Mutant, all_mutants
-from logitmus.checking import mutant_score
+from logitmus.checking import mutant_score, reference
 from logitmus.checking.mutant_score import MutantScore, Selection, equal, select
 from logitmus.cli import main
 from logitmus.core.observation import Answered, Raised
-from logitmus.core.problem import Problem
+from logitmus.core.problem import Problem, TargetKind
+from logitmus.judging.bench import Bench
 from logitmus.reports.terminal import mutants as report
 from logitmus.results.detection_power import Result
 
@@ -33,6 +34,9 @@ PROBLEMS = [
     for reduction in ("none", "sum")
 ]
 
+SUMMED = next(problem for problem in PROBLEMS if problem.reduction == "sum")
+SUBJECT = reference.references("torch", targets=(TargetKind.LABELS,))[TargetKind.LABELS]
+
 
 def test_a_mutant_that_changes_nothing_and_a_mutant_that_always_raises_are_left_out() -> None:
     selection = select([NO_CHANGE, WRONG_SIGN, RAISES], PROBLEMS)
@@ -42,8 +46,8 @@ def test_a_mutant_that_changes_nothing_and_a_mutant_that_always_raises_are_left_
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
-        (Answered(np.array(1.0)), Answered(np.array(1.0 + 1e-12)), True),
-        (Answered(np.array(1.0)), Answered(np.array(1.0 + 1e-6)), False),
+        (Answered(np.array(1.0)), Answered(np.array(1.0 + 1e-15)), True),
+        (Answered(np.array(1.0)), Answered(np.array(1.0 + 1e-12)), False),
         (Answered(np.array(1e-17)), Answered(np.array(0.0)), True),
         (Answered(np.array(np.nan)), Answered(np.array(np.nan)), True),
         (Answered(np.array(np.inf)), Answered(np.array(-np.inf)), False),
@@ -55,15 +59,15 @@ def test_a_mutant_that_changes_nothing_and_a_mutant_that_always_raises_are_left_
     ],
 )
 def test_results_are_equal_within_rounding(one: Answered | Raised, other: Answered | Raised, same: bool) -> None:
-    assert equal(one, other, PROBLEMS[0]) is same
-    assert equal(other, one, PROBLEMS[0]) is same
+    assert equal(one, other, Bench(SUMMED), SUBJECT) is same
+    assert equal(other, one, Bench(SUMMED), SUBJECT) is same
 
 
 def test_rounding_grows_with_class_weights_but_hides_no_infinity() -> None:
-    heavy = PROBLEMS[0].but(weight=np.array([1.0, 1e20, np.inf]))
-    assert equal(Answered(np.array(1e3)), Answered(np.array(0.0)), heavy)
-    assert not equal(Answered(np.array(1e3)), Answered(np.array(0.0)), PROBLEMS[0])
-    assert not equal(Answered(np.array(1e3)), Answered(np.array(np.inf)), heavy)
+    heavy = Bench(SUMMED.but(weight=np.array([1.0, 1e20, 1.0])))
+    assert equal(Answered(np.array(1e3)), Answered(np.array(0.0)), heavy, SUBJECT)
+    assert not equal(Answered(np.array(1e3)), Answered(np.array(0.0)), Bench(SUMMED), SUBJECT)
+    assert not equal(Answered(np.array(1e3)), Answered(np.array(np.inf)), heavy, SUBJECT)
 
 
 SCORE = MutantScore(
