@@ -219,7 +219,7 @@ def _models(observed: Observed, precisions: Precisions) -> list[tuple[Found, Fun
     laws = [1.0] if observed.copies == 1 else [1.0, 0.5]
     for factor in laws:
         here = replace(observed, factor=factor)
-        by_classes, held_out = _to_fit(here, precisions)
+        by_classes, held_out = _to_fit(here)
         if function_rows.CLASSES not in by_classes:
             continue
         found = search(by_classes, held_out, level, label_maps(here), function_rows.CLASSES)
@@ -253,14 +253,13 @@ def _finest(observed: Observed, models: Sequence[tuple[Found, FunctionModel]]) -
     return models
 
 
-def _to_fit(observed: Observed, precisions: Precisions) -> tuple[dict[int, tuple[Rows, Rows]], list[Rows]]:
+def _to_fit(observed: Observed) -> tuple[dict[int, tuple[Rows, Rows]], list[Rows]]:
     plain = by_classes_of(observed.single([function_rows.PLAIN]))
     simplex = by_classes_of(observed.single([function_rows.SIMPLEX_ROW]))
     held_out = list(by_classes_of(observed.single([function_rows.HELD])).values())
     by_classes = {}
     for K in dict.fromkeys([*plain, *simplex]):
         by_classes[K] = (plain.get(K, as_rows([], K)), simplex.get(K, as_rows([], K)))
-    del precisions
     return by_classes, held_out
 
 
@@ -268,7 +267,7 @@ def _explained(
     observed: Observed, models: Sequence[tuple[Found, FunctionModel]], limits: tuple[str, ...]
 ) -> FunctionExplanation:
     """The simplest model, completed by mechanisms, gradient and batch, and what it explains."""
-    best, model = models[0]
+    _, model = models[0]
     if observed.copies == 2:
         observed = _with_factor(observed, model)
     found = _mechanism(observed, model)
@@ -289,7 +288,6 @@ def _explained(
     )
     tally = Tally.of(observed, model, found)
     alternatives = tuple(_alternatives(model, [other for _, other in models[1:]]))
-    del best
     return FunctionExplanation(
         model=model,
         sentence=model.sentence(),

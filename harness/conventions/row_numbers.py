@@ -74,9 +74,7 @@ def _best(quantity: _Quantity, name: str) -> _Measured | None:
 def models_of(fits: Mapping[int, Fit], level: Level) -> Iterator[tuple[RowModel, float]]:
     """Models of these fits, the simplest first: with simple numbers; where these fail, some are "about"."""
     found = sorted(_forms_of_numbers(fits), key=lambda candidate: candidate[1])
-    for model, bits, measured in found:
-        yield model, bits
-        del measured
+    yield from ((model, bits) for model, bits, _ in found)
     for model, bits, measured in found:
         # A number that looks simple may not be: all as measured.
         yield _with_numbers(model, measured), bits + 40

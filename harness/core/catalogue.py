@@ -300,8 +300,8 @@ def gradient(cause: Cause) -> str:
 def _detail(cause: Cause, row: Row) -> str:
     """The detail of a cause in words."""
     value = cause.value or ""
-    if cause.name == "effective_precision":  # "storage=bfloat16,arithmetic=float32"
-        return ", ".join(f"{dtype} {use}" for use, _, dtype in (pair.partition("=") for pair in value.split(",")))
+    if cause.name == "effective_precision":
+        return ", ".join(f"{dtype} {use}" for use, dtype in cause.precision.items())
     if cause.is_choice:
         field, value = cause.choice
         return _choice(cause.name, field, value) if field in FIELDS else f"{part_name(field)} is {value}"

@@ -46,6 +46,16 @@ class Cause(str):
         """The result depends on something that it should not depend on."""
         return cls.of("depends_on", dependence)
 
+    @classmethod
+    def effective_precision(cls, storage: str, arithmetic: str) -> Cause:
+        """The results are those of this storage and arithmetic, both dtypes."""
+        return cls.of("effective_precision", f"storage={storage},arithmetic={arithmetic}")
+
+    @property
+    def precision(self) -> dict[str, str]:
+        """The dtypes of an effective precision, by "storage" and "arithmetic"."""
+        return dict(pair.split("=") for pair in self.detail.split(","))
+
     @property
     def name(self) -> str:
         """The row of the catalogue: "convention", "raised", "spurious_overflow"."""

@@ -110,7 +110,7 @@ def _claim(subject: Subject, dtype: str, cause: Cause) -> _Claim:
         return _Claim("", "float32", declared)
     if cause.name == "separate_logsumexp":
         return _Claim("logsumexp_formed_and_then_subtracted", declared.arithmetic, declared)
-    claimed = dict(pair.split("=") for pair in cause.detail.split(","))
+    claimed = cause.precision
     finer = _size(declared.storage) > _size(claimed["storage"]) or _size(declared.arithmetic) > _size(
         claimed["arithmetic"]
     )

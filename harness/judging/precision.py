@@ -47,7 +47,7 @@ def coarser_precision(case: Case, outcome: Answered, parts: Sequence[Part]) -> l
     elements = [part.elements for part in in_float32]
     worst = max((e for e in elements if e.failing.any()), key=lambda e: e.share, default=parts[0].elements)
     where = worst.failing if worst.failing.any() else worst.judged
-    cause = Cause.of("effective_precision", f"storage={storage},arithmetic={arithmetic}")
+    cause = Cause.effective_precision(storage, arithmetic)
     return [case.worst_element(worst, where, kind, Severity.DIFFERENCE, cause)]
 
 

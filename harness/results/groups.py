@@ -9,6 +9,7 @@ from logitmus.core import catalogue
 from logitmus.core.causes import Cause
 from logitmus.core.events import Examined
 from logitmus.core.finding import Finding, Kind, Severity, smallness
+from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject, SubjectId
 from logitmus.results import wording
@@ -112,8 +113,16 @@ def is_characteristic(finding: Finding, subject: Subject | None) -> bool:
     if finding.kind is Kind.CONVENTION and finding.cause.is_convention and not finding.alternatives:
         name, value = finding.cause.choice
         return bool(getattr(subject.convention, name) == value)
-    # A precision that is coarser than the declared one contradicts a claim.
-    return finding.kind is Kind.ACCURACY and finding.cause.name == "effective_precision"
+    return finding.kind is Kind.ACCURACY and finding.cause.name == "effective_precision" and _is_kept(finding, subject)
+
+
+def _is_kept(finding: Finding, subject: Subject) -> bool:
+    """Whether the effective precision that was found is at least the declared one."""
+    declared = subject.precision[finding.dtype]
+    return all(
+        FLOAT_DTYPES[dtype].itemsize >= FLOAT_DTYPES[getattr(declared, use)].itemsize
+        for use, dtype in finding.cause.precision.items()
+    )
 
 
 def names(of: Key, subject: str, cause: Cause) -> bool:
