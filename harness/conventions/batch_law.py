@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -27,22 +28,23 @@ Seen = Sequence[tuple[Problem, Outcome]]
 _FATES: Final = ("left_out", "zero", "wrap", "clamp", "nan")
 
 
-def reduction_of(model: FunctionModel, seen: Seen, ignored: Sequence[int] = ()) -> BatchLaw:
+def reduction_of(model: FunctionModel, seen: Seen, ignored: Mapping[int, str] = MappingProxyType({})) -> BatchLaw:
     """The reduction that predicts every batch of ordinary rows; its name is "" where none does, or several do.
 
     Args:
-        ignored: the classes whose rows do not count; with them the reduction says whether they are in the divisor.
+        ignored: the classes whose rows do not count, and what such a row alone yields, of `UNUSUAL`; with them the
+            reduction says whether they are in the divisor.
     """
     batches = [p for p, o in seen if isinstance(o, Answered) and p.rows > 1]
     plus = _added_to_one_row(model.row.factor)
-    for fate in ("zero", "left_out") if ignored else ("",):
+    for fate in ("zero", "left_out", "nan") if ignored else ("",):
         laws = [*_laws(dict.fromkeys(ignored, fate))]
         if plus is not None:
             laws += [replace(law, divisor_plus=plus) for law in laws if law.reduction == "mean"]
         fitting = [law for law in laws if _predicts(replace(model, batch=law), seen)]
         if fitting:
             return fitting[0] if len(fitting) == 1 and batches else BatchLaw()
-    return BatchLaw(unexplained=bool(batches))
+    return BatchLaw(unexplained=bool(batches), unusual=ignored)
 
 
 def _laws(unusual: Mapping[int, str]) -> Iterator[BatchLaw]:

@@ -42,6 +42,7 @@ class Component:
         return asdict(self)
 
 
+_FATES = {"left_out": "left out", "zero": "0, and counted", "nan": "NaN"}
 _INPUTS = {
     "scale": "scaled logits",
     "cap": "soft cap of the logits",
@@ -129,9 +130,8 @@ def _of_batches(batch: BatchLaw) -> Iterator[Component]:
     if batch.shifted:
         yield Component("labels=next_row", "labels shifted by a row")
     for label, fate in batch.unusual.items():
-        if fate in ("left_out", "zero"):
-            words = "left out" if fate == "left_out" else "0, and counted"
-            yield Component(f"label_{label}={fate}", f"label {label}", words)
+        if fate in _FATES:
+            yield Component(f"label_{label}={fate}", f"label {label}", _FATES[fate])
     if batch.weights not in ("", STANDARD_WEIGHTS):
         kind = "unused" if batch.weights == UNUSED_WEIGHTS else "other"
         yield Component(f"weights={kind}", "class weights", batch.weights)

@@ -13,9 +13,9 @@ from logitmus.conventions.card import Card
 from logitmus.conventions.explain_function import (
     Ask,
     FunctionExplanation,
+    beside_float32,
     converse,
     explain_function,
-    or_in_float32,
 )
 from logitmus.conventions.measure import measure
 from logitmus.conventions.row_results import LEADS, NEVER_FINITE
@@ -119,7 +119,7 @@ def _explained(ask: Ask, kind: str, results: Sequence[tuple[Problem, Outcome]]) 
     if any(isinstance(outcome, Answered) for _, outcome in results):
         explanation = explain_function(results)
         never_finite = explanation.model is None and explanation.sentence.startswith(NEVER_FINITE)
-        return explain_function(converse(ask, kind)) if never_finite else or_in_float32(explanation, ask, kind)
+        return explain_function(converse(ask, kind)) if never_finite else beside_float32(explanation, ask, kind)
     refused = any(isinstance(o, Raised) or (isinstance(o, NotRun) and "float64" in o.reason) for _, o in results)
     if not refused or any(not isinstance(outcome, NotRun | Raised) for _, outcome in results):  # it crashes or hangs
         return explain_function(results)

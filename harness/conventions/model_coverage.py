@@ -24,15 +24,20 @@ from logitmus.oracle.sentence import UNEXPLAINED_TARGETS
 UNEXPLAINED: Final = "It is not explained: no model that is known here predicts its results."
 
 
+HARD_ROWS: Final = "rows with large offsets, gaps or spreads"
+
+
 @dataclass(frozen=True)
 class Tally:
-    """How many results the model predicts, and what is left."""
+    """How many results the model predicts, and what is left; of these, of hard rows."""
 
     results: int
     explained: int
     unexplained: Mapping[str, int]
     plain: Sequence[Rows]
     mechanism: Coherence | None
+    hard: int
+    missed_hard: int
 
     @classmethod
     def of(cls, observed: Observed, model: FunctionModel, found: tuple[str, Coherence] | None) -> Tally:
@@ -56,7 +61,7 @@ class Tally:
             place += len(rows)
             results += len(rows)
             explained += int(right.sum())
-            unexplained["rows with large offsets, gaps or spreads"] += int((~right).sum())
+            unexplained[HARD_ROWS] += int((~right).sum())
         if model.batch.reduction:
             for problem, outcome in observed.batches(function_rows.BATCH):
                 if isinstance(outcome, Answered):
@@ -91,7 +96,8 @@ class Tally:
         explained += len(smoothed) if model.label_smoothing else 0
         unexplained["label_smoothing=0.25"] += 0 if model.label_smoothing else len(smoothed)
         left = {what: count for what, count in unexplained.items() if count}
-        return cls(results, explained, left, plain, found[1] if found else None)
+        mechanism = found[1] if found else None
+        return cls(results, explained, left, plain, mechanism, place, unexplained[HARD_ROWS])
 
 
 def limits_of(seen: Sequence[tuple[Problem, Outcome]], lead: str) -> Iterator[str]:

@@ -7,8 +7,8 @@ class the label means: all of it before any model is fitted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -56,14 +56,15 @@ class Observed:
 
     Attributes:
         copies: how often each row was given. factor: of the losses of copies, to make them that of a row.
-        ignored: the classes whose rows do not count; they are left out of `single`.
+        ignored: the classes whose rows do not count, with what such a row yields, "zero" or "nan"; `single` leaves
+            them out.
     """
 
     lead: str
     given: Sequence[tuple[Problem, Outcome]]
     copies: int
     factor: float = 1.0
-    ignored: tuple[int, ...] = ()
+    ignored: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, seen: Sequence[tuple[Problem, Outcome]], lead: str) -> Observed:
@@ -97,7 +98,7 @@ class Observed:
         of_role = [(p, o) for p, o in self.given if function_rows.role(p) == role]
         if not self.ignored:
             return of_role
-        return [(p, o) for p, o in of_role if not np.isin(batch_law.rows_of(p)[1], self.ignored).all()]
+        return [(p, o) for p, o in of_role if not np.isin(batch_law.rows_of(p)[1], list(self.ignored)).all()]
 
     @property
     def singles_finite(self) -> bool:
@@ -119,19 +120,21 @@ def leading_dtype(seen: Sequence[tuple[Problem, Outcome]]) -> str | None:
     return next((dtype for dtype in LEADS if dtype in answered), None)
 
 
-def ignored_classes(singles: Sequence[Single]) -> tuple[int, ...]:
-    """Classes whose rows never count: each of their results is 0, or each is NaN, and hardly any other result is."""
+def ignored_classes(singles: Sequence[Single]) -> Mapping[int, str]:
+    """Classes whose rows never count: each of their results is 0, or each is NaN ("zero" or "nan"), and hardly any
+    other result is.
+    """
     by_label: dict[int, list[float]] = {}
     for single in singles:
         by_label.setdefault(single.label, []).append(single.loss)
-    silent = [
-        label
+    silent = {
+        label: "nan" if np.any(losses) else "zero"
         for label, losses in by_label.items()
         if len(losses) >= _SILENT and (not np.any(losses) or np.isnan(losses).all())
-    ]
+    }
     others = np.array([loss for label, losses in by_label.items() if label not in silent for loss in losses])
     counted = np.isfinite(others) & (others != 0)
-    return tuple(silent) if silent and counted.sum() > _COUNTED * len(others) else ()
+    return silent if counted.sum() > _COUNTED * len(others) else {}
 
 
 def by_classes_of(singles: Iterable[Single]) -> dict[int, Rows]:

@@ -54,6 +54,11 @@ class Precisions:
     stored: str
     result: str
 
+    def of_float32(self) -> Precisions:
+        """The same for float32 logits, where these are for wider ones: no dtype is wider than float32."""
+        dtypes = (self.logits, self.inputs, self.arithmetic, self.stored, self.result)
+        return Precisions(*("float32" if dtype == "float64" else dtype for dtype in dtypes))
+
     def level(self, *, separate: bool = False) -> Level:
         """As running errors need it."""
         return Level.of(self.arithmetic, self.stored, self.result, separate=separate)

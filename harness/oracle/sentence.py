@@ -248,6 +248,7 @@ def _labels(row: RowModel, batch: BatchLaw) -> Iterator[str]:
     words = {
         "left_out": "is left out, of the divisor, too",
         "zero": "counts as a loss of 0",
+        "nan": "is NaN",
     }
     for label, fate in batch.unusual.items():
         if fate in words and (label == -100 or label >= 0):

@@ -457,7 +457,9 @@ def test_pytorch_s_own_function_conforms_to_itself(tmp_path: Path) -> None:
     )
     result = check(f"{path}:loss", "torch", targets=("labels", "probabilities"))
     assert result.conforms, str(result)
-    assert result.grades == dict.fromkeys(("float64", "float32", "bfloat16", "float16"), Grade.B_PLUS)
+    # PyTorch's own mean over 65,520 rows of float16 is 0: docs/findings.md
+    expected = {**dict.fromkeys(("float64", "float32", "bfloat16"), Grade.B_PLUS), "float16": Grade.F}
+    assert result.grades == expected
 
 
 @pytest.mark.frameworks
