@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -54,6 +58,34 @@ def _start(variant: str) -> None:
 
     settings: Any = jax.config
     settings.update("jax_enable_x64", variant == "x64")
+    _keep_compiled_code(settings)
+
+
+def _keep_compiled_code(settings: Any) -> None:
+    """Lets later workers load what this one compiles, which takes two thirds of a run's time.
+
+    In a folder of this build of jaxlib: JAX knows a build by its version only, and its developers change it in place.
+    A cache that the user has set up is left as it is.
+    """
+    from jaxlib import version
+
+    cache = os.environ.get("LOGITMUS_CACHE")
+    if not cache or getattr(settings, "jax_compilation_cache_dir", None):
+        return
+    libraries = sorted(Path(version.__file__).parent.glob("*.so"))
+    build = [(library.name, library.stat().st_size, library.stat().st_mtime_ns) for library in libraries]
+    digest = hashlib.sha256(repr(build).encode()).hexdigest()[:12]
+    folder = Path(cache) / f"jaxlib-{version.__version__}-{digest}"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:  # a home that cannot be written: everything is compiled anew
+        return
+    with contextlib.suppress(AttributeError):  # an old release lacks some of these settings
+        settings.update("jax_compilation_cache_dir", str(folder))
+        settings.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        settings.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    # A file that a worker left half written is compiled anew; no result is to carry a warning of it.
+    warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache entry")
 
 
 def _devices() -> Sequence[str]:

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+from functools import partial
+
 import pytest
+
+from logitmus.execution.launch import CACHE
 
 _SLOW = ("long", "frameworks", "browser")
 # Run by `pytest -m MARK` only: what happens to be installed, and minutes of work before a release.
 _ON_REQUEST = ("packages", "release")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Share compiled code among all tests, and with nothing else; the processes of xdist inherit the folder."""
+    if CACHE not in os.environ:
+        os.environ[CACHE] = folder = tempfile.mkdtemp(prefix="logitmus-compiled-")
+        config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

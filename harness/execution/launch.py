@@ -6,19 +6,28 @@ Light: what a framework loads takes longer than all that the harness loads, so t
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import platform
 import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import platformdirs
+
+from logitmus.worker.environment import cpu_model
 
 if TYPE_CHECKING:
     from logitmus.execution.registry import BackendSpec
 
 Process = subprocess.Popen[bytes]
+
+# A worker's environment variable: the folder in which its framework may keep compiled code. Set to "", nothing is kept.
+CACHE: Final = "LOGITMUS_CACHE"
 
 
 def launch(spec: BackendSpec, variant: str = "", device: str = "") -> Process:
@@ -86,7 +95,13 @@ def environment() -> dict[str, str]:
         "TF_NUM_INTEROP_THREADS": "1",
         "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
     }
-    return {**one_thread, **os.environ}
+    return {**one_thread, CACHE: str(_cache()), **os.environ}
+
+
+def _cache() -> Path:
+    """Where frameworks keep compiled code between runs: a folder for each processor, which the code is made for."""
+    processor = hashlib.sha256(f"{platform.machine()} {cpu_model()}".encode()).hexdigest()[:12]
+    return Path(platformdirs.user_cache_dir("logitmus")) / "compiled" / processor
 
 
 def command(spec: BackendSpec, variant: str = "", device: str = "") -> list[str]:

@@ -44,7 +44,7 @@ def process_environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": {
             "architecture": platform.machine(),
-            "model": _cpu_model(),
+            "model": cpu_model(),
             "count": os.cpu_count(),
             "usable": _usable(),
         },
@@ -104,7 +104,8 @@ def _scaled_up(value: float) -> float:
     return value * 2.0**200
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
+    """The name of the processor, as far as the system has one."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -58,6 +58,14 @@ class _Served:
 def main(argv: Sequence[str]) -> int:
     """Serve a backend until standard input ends; return 1 if it could not start."""
     options = _options(argv)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter(
+            "always"
+        )  # before a backend starts, which may leave out what is no fault of its functions
+        return _serve(options, caught)
+
+
+def _serve(options: argparse.Namespace, caught: list[warnings.WarningMessage]) -> int:
     questions, send = _take_the_wire()
     _die_with_parent()
     backend: Backend | None = None
@@ -83,10 +91,8 @@ def main(argv: Sequence[str]) -> int:
             "environment": {**process_environment(), "devices": list(devices)},
         }
     )
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        for line in questions:
-            _answer_batch(json.loads(line), backend, served, caught, send)
+    for line in questions:
+        _answer_batch(json.loads(line), backend, served, caught, send)
     return 0
 
 
