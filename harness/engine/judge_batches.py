@@ -19,7 +19,8 @@ from logitmus.judging.batching import Call
 from logitmus.storage.store import Store
 
 TOGETHER: Final = 96  # problems in a batch: enough to make the overhead of NumPy calls negligible
-_VALUES: Final = 1 << 19  # logits in a batch: limits its memory
+_VALUES: Final = 1 << 19  # logits in a batch
+_RESULTS: Final = 1 << 22  # values of results that are judged at once: limits the memory
 _NOT_AMBIGUOUS = "was run only on subjects with an ambiguity that it resolves"
 NO_RESULT: Final = "has no result in the file"
 
@@ -118,9 +119,23 @@ def judge_requests(
         cases.append(case)
         values += case.problem.logits.size
         if len(cases) >= TOGETHER or values >= _VALUES:
-            yield from _distribute(cases, judge.judge_all(calls))
+            yield from _distribute(cases, _judge_all(judge, calls))
             cases, calls, values = [], [], 0
-    yield from _distribute(cases, judge.judge_all(calls))
+    yield from _distribute(cases, _judge_all(judge, calls))
+
+
+def _judge_all(judge: SupportsJudge, calls: list[Call]) -> list[Judgement]:
+    """Judge the calls in pieces: hundreds of subjects may have results of one large problem."""
+    judgements: list[Judgement] = []
+    piece: list[Call] = []
+    values = 0
+    for call in calls:
+        piece.append(call)
+        values += call.problem.logits.size
+        if values >= _RESULTS:
+            judgements += judge.judge_all(piece)
+            piece, values = [], 0
+    return judgements + judge.judge_all(piece)
 
 
 def _distribute(cases: Iterable[_Case], judgements: list[Judgement]) -> Iterator[tuple[Problem, Judgements]]:

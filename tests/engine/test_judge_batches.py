@@ -12,10 +12,11 @@ from implementations import subject as implemented
 
 from logitmus.cases.suite import suite
 from logitmus.core.events import Judged
-from logitmus.core.finding import Verdict
+from logitmus.core.finding import Judgement, Verdict
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Problem
 from logitmus.engine import judge_pool
+from logitmus.engine.judge_batches import NoJudge
 from logitmus.engine.run import run
 from logitmus.judging.batching import Call, batches
 from logitmus.judging.judge import Judge
@@ -94,6 +95,29 @@ def test_a_judge_process_sends_findings(tmp_path, caplog) -> None:
         judged = _judged(store)
     assert any(judgement.findings for _, judgement in judged)
     assert not caplog.records
+
+
+def test_many_results_of_a_large_problem_are_judged_in_pieces(tmp_path) -> None:
+    """All at once, a few hundred subjects take gigabytes."""
+    pieces: list[int] = []
+
+    class Recording(NoJudge):
+        def judge_all(self, calls: list[Call], /) -> list[Judgement]:
+            pieces.append(sum(call.problem.logits.size for call in calls))
+            return super().judge_all(calls)
+
+    names = [f"f{n}" for n in range(40)]
+    large = Problem(logits=np.zeros((4, 1 << 16), np.float32), targets=np.arange(4))
+    pool = FakePool({"one": [subject(name, "one") for name in names]}, answer=_by_name)
+    with Store.create(tmp_path / "run") as store:
+        events = list(run([large], specs("one"), store, pool=pool, judge=Recording()))
+    assert len({event.judgement.subject for event in events if isinstance(event, Judged)}) == len(names)
+    assert sum(pieces) == len(names) * large.logits.size
+    assert max(pieces) <= 1 << 22
+
+
+def _by_name(_: Problem, name: str) -> Answered:
+    return Answered(np.full(4, int(name.partition(":f")[2].partition("@")[0]), np.float32))
 
 
 @pytest.mark.parametrize("program", ["import sys; sys.exit(3)", "import sys; sys.stdin.read(1); print('what?' * 9)"])
