@@ -44,6 +44,7 @@ from logitmus.execution.registry import BackendSpec
 from logitmus.execution.session import Observed
 from logitmus.execution.started import Stage
 from logitmus.judging.bench import Bench
+from logitmus.judging.judge import Judge
 from logitmus.results.detection_power import Result, Score
 from logitmus.results.groups import Group
 from logitmus.storage.store import SUFFIX, Store
@@ -319,7 +320,9 @@ def _check_together(
     )
     comparisons = {subject.id: BaselineComparison([subject], compared, strict=True) for subject in subjects.values()}
     with Store.create(path, environment=harness_environment(), settings=settings) as store:
-        for event in watch(engine.run(problems, session.specs, store, pool=lambda *_: session.workers)):
+        # A family has few problems: judge processes would take longer to start than these to judge.
+        judge = Judge() if families else None
+        for event in watch(engine.run(problems, session.specs, store, judge=judge, pool=lambda *_: session.workers)):
             for comparison in _concerned(event, comparisons, compared):
                 comparison.add(event)
         session.problems += len(store.problem_ids())
