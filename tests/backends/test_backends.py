@@ -42,9 +42,9 @@ def test_describing_a_backend_imports_no_framework(name):
 def test_ids_are_unique_and_can_be_parsed(name):
     ids = [subject.id for subject in subjects(name)]
     assert len(ids) == len(set(ids))
-    for one in ids:
-        assert re.fullmatch(rf"{name}:[\w.-]+(\+\w+)*@\w+", one)
-        assert fnmatch.fnmatchcase(one, one), "a subject's id is a glob that means itself"
+    for subject_id in ids:
+        assert re.fullmatch(rf"{name}:[\w.-]+(\+\w+)*@\w+", subject_id)
+        assert fnmatch.fnmatchcase(subject_id, subject_id), "a subject's id is a glob that means itself"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -75,13 +75,13 @@ def test_precision_is_declared_for_every_dtype_and_fits_the_convention(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_functions_can_be_asked_in_their_offer(name):
-    """A reduction or an option that is offered is never one that its convention says nothing about."""
+    """No reduction or option is offered that its convention leaves open."""
     for subject in subjects(name):
         assert subject.convention.default_reduction in subject.offer.reductions, subject.id
         assert ("targets" in subject.offer.gradients) == (subject.offer.targets == "probabilities"), subject.id
 
 
-def test_variants_and_modes_change_what_they_say_they_change():
+def test_variants_and_modes_declare_their_changes_of_convention():
     by_id = {subject.id: subject for name in NAMES for subject in backend(name).subjects(("cpu", "cuda"))}
     narrow, wide = by_id["jax:optax.softmax_cross_entropy@cpu"], by_id["jax:optax.softmax_cross_entropy+x64@cpu"]
     assert (narrow.convention.wide_inputs, narrow.precision["float64"].result) == ("narrowed", "float32")
@@ -181,7 +181,7 @@ def refuses(_direction):
         ({}, lambda _: Outputs(loss=np.array(1.0), grad_logits=np.array(1.0)), "a loss for each row"),
     ],
 )
-def test_forward_mode_says_why_it_cannot_be_asked(changes, ask, reason):
+def test_forward_mode_is_refused_with_a_reason(changes, ask, reason):
     inputs, linear_ask = linear(**changes)
     with pytest.raises(NotAskedError, match=reason):
         differentiated(inputs, "forward_mode", ask or linear_ask)

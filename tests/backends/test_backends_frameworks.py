@@ -49,10 +49,10 @@ for subject in backend.subjects(("cpu",)):
         reductions = [r for r in subject.offer.reductions if r != "none"] if dtype in ("float64", "bfloat16") else []
         reduced = {r: float(ask(subject, dtype, reduction=r)[1].loss) for r in reductions}
         default = subject.convention.default_reduction
-        asked, unasked = (ask(subject, dtype, reduction=r)[1] for r in (default, "default"))
-        assert unasked.loss.tobytes() == asked.loss.tobytes(), (subject.id, "default reduction")
-        assert unasked.loss.shape == asked.loss.shape, (subject.id, "default reduction")
-        assert unasked.grad_logits.tobytes() == asked.grad_logits.tobytes(), (subject.id, "default reduction")
+        explicit, implicit = (ask(subject, dtype, reduction=r)[1] for r in (default, "default"))
+        assert implicit.loss.tobytes() == explicit.loss.tobytes(), (subject.id, "default reduction")
+        assert implicit.loss.shape == explicit.loss.shape, (subject.id, "default reduction")
+        assert implicit.grad_logits.tobytes() == explicit.grad_logits.tobytes(), (subject.id, "default reduction")
         print(json.dumps({
             "subject": subject.id, "inputs": subject.convention.inputs, "dtype": dtype,
             "result": subject.precision[dtype].result,
@@ -90,28 +90,28 @@ def near(seen, exact, roundoff):
 def test_every_subject_answers_the_seed_question_in_every_dtype(name, variant):
     found = answers(name, variant)
     assert found
-    for one in found:
-        exact = PROBABILITIES if one["inputs"] == "probabilities" else LOGITS
-        own = "float32" if one["narrow"] and one["dtype"] == "float64" else one["dtype"]
-        roundoff = max(ROUNDOFF[one["result"]], ROUNDOFF[own])
-        dtype, loss = one["loss"]
-        assert dtype == one["result"], one
-        assert near(loss, exact[[3, 0]], roundoff), one
-        for reduction, value in one["reduced"].items():
-            assert near(value, getattr(np, reduction)(exact[[3, 0]]), roundoff), (reduction, one)
+    for answer in found:
+        exact = PROBABILITIES if answer["inputs"] == "probabilities" else LOGITS
+        own = "float32" if answer["narrow"] and answer["dtype"] == "float64" else answer["dtype"]
+        roundoff = max(ROUNDOFF[answer["result"]], ROUNDOFF[own])
+        dtype, loss = answer["loss"]
+        assert dtype == answer["result"], answer
+        assert near(loss, exact[[3, 0]], roundoff), answer
+        for reduction, value in answer["reduced"].items():
+            assert near(value, getattr(np, reduction)(exact[[3, 0]]), roundoff), (reduction, answer)
 
-        dtype, gradient = one["logits"]
+        dtype, gradient = answer["logits"]
         p = np.exp(-exact)
         expected = np.array([p - np.eye(4)[3], -2 * (p - np.eye(4)[0])])
-        if one["inputs"] == "probabilities":  # normalised before the logarithm: s = 1, so 1 - onehot / p
+        if answer["inputs"] == "probabilities":  # normalised before the logarithm: s = 1, so 1 - onehot / p
             expected = np.array([1 - np.eye(4)[3] / p, -2 * (1 - np.eye(4)[0] / p)])
-        assert dtype == own, one
-        assert near(gradient, expected, 4 * roundoff), one
+        assert dtype == own, answer
+        assert near(gradient, expected, 4 * roundoff), answer
 
-        assert (one["targets"] is not None) == ("targets" in one["gradients"]), one
-        if one["targets"] is not None:
-            assert one["targets"][0] == own, one
-            assert near(one["targets"][1], [exact, -2 * exact], 2 * roundoff), one
+        assert (answer["targets"] is not None) == ("targets" in answer["gradients"]), answer
+        if answer["targets"] is not None:
+            assert answer["targets"][0] == own, answer
+            assert near(answer["targets"][1], [exact, -2 * exact], 2 * roundoff), answer
 
 
 # --- the gradient taken twice, by forward mode, and differentiated ----------------------------------------------------
@@ -127,7 +127,7 @@ from logitmus.core.floats import float_array
 from logitmus.core.problem import Problem
 from logitmus.worker.main import observe
 
-def asked(backend, subject, manner, dtype, **changes):
+def ask(backend, subject, manner, dtype, **changes):
     x = [[0, 0, 0, 1], [3, -1, 2, 0]]
     if subject.convention.inputs == "probabilities":
         x = [[0.125, 0.25, 0.125, 0.5], [0.25, 0.5, 0.125, 0.125]]
@@ -148,7 +148,7 @@ def asked(backend, subject, manner, dtype, **changes):
         "verdict": judgement.verdict.value, "reason": getattr(outcome, "reason", ""),
         "changed": getattr(outcome, "changed", ()), "causes": [f.cause for f in judgement.findings],
         "second": getattr(outcome, "second_logits", np.zeros(0)).astype("float64").tolist()
-        if manner == "second_order" and isinstance(outcome, Answered) else [], "said": getattr(outcome, "message", ""),
+        if manner == "second_order" and isinstance(outcome, Answered) else [], "error": getattr(outcome, "message", ""),
     }))
 
 name, variant = sys.argv[1:]
@@ -159,7 +159,7 @@ OWN = """
 for subject in backend.subjects(("cpu",)):
     for manner in ("backward_twice", "forward_mode", "second_order") if subject.variant == variant else ():
         for dtype in {"float32", "bfloat16"} & {*subject.offer.dtypes} or {"float64"}:
-            asked(backend, subject, manner, dtype)
+            ask(backend, subject, manner, dtype)
 """
 PLANTED_IN_TORCH = """
 import torch
@@ -192,10 +192,10 @@ for name, function in planted.items():
     backend_of_it = adopt(function, backend, name=name)
     subject = backend_of_it.subjects(("cpu",))[0]
     for manner in ("backward_twice", "forward_mode"):
-        asked(backend_of_it, subject, manner, "float32")
-asked(backend, backend.subjects(("cpu",))[0], "forward_mode", "float32", layout="expanded", logits=np.ones((2, 4), "f"))
+        ask(backend_of_it, subject, manner, "float32")
+ask(backend, backend.subjects(("cpu",))[0], "forward_mode", "float32", layout="expanded", logits=np.ones((2, 4), "f"))
 """
-# By hand, for the logits and the upstream gradient that `asked` has: u p_t (e_t - p).
+# By hand, for the logits and the upstream gradient that `ask` has: u p_t (e_t - p).
 P = np.exp([[0, 0, 0, 1], [3, -1, 2, 0]])
 P /= P.sum(axis=1, keepdims=True)
 SECOND = np.array([[0.75], [-2]]) * P[[0, 1], [3, 0]][:, None] * (np.eye(4)[[3, 0]] - P)
@@ -275,9 +275,9 @@ planted = {"recomputed": fused(tf.identity), "saved": fused(tf.stop_gradient), "
 ASK_SECOND_ORDER = """
 for name, function in planted.items():
     own = adopt(function, backend, name=name)
-    asked(own, own.subjects(("cpu",))[0], "second_order", "float32")
+    ask(own, own.subjects(("cpu",))[0], "second_order", "float32")
 """
-TOLD = {
+EXPECTED = {
     "recomputed": ("Answered", []),
     "saved": ("Answered", ["second_derivative:zero"]),
     "refused": ("Raised", ["raises:second_order"]),
@@ -317,20 +317,25 @@ def manners(script, name, variant=""):
 def test_every_subject_gives_its_gradient_twice_and_by_forward_mode_and_differentiates_it(name, variant):
     """Judged as any answer is, against the exact one; the second gradient has the bits of the first."""
     found = manners(OWN, name, variant)
-    assert {one["manner"] for one in found} == {"backward_twice", "forward_mode", "second_order"}
-    for one in found:
-        if one["manner"] == "second_order":
-            assert near(one["second"], SECOND, ROUNDOFF["float32" if one["dtype"] == "float64" else one["dtype"]]), one
-        assert one["outcome"] == "Answered", one
+    assert {result["manner"] for result in found} == {"backward_twice", "forward_mode", "second_order"}
+    for result in found:
+        if result["manner"] == "second_order":
+            assert near(
+                result["second"], SECOND, ROUNDOFF["float32" if result["dtype"] == "float64" else result["dtype"]]
+            ), result
+        assert result["outcome"] == "Answered", result
         # No number is wrong: nothing is found but that a subject takes probabilities, or is coarse in half precision.
-        assert all(cause.startswith(("convention:", "effective_precision:")) for cause in one["causes"]), one
-        assert one["manner"] != "backward_twice" or not one["changed"], one
+        assert all(cause.startswith(("convention:", "effective_precision:")) for cause in result["causes"]), result
+        assert result["manner"] != "backward_twice" or not result["changed"], result
 
 
 @pytest.mark.frameworks
-def test_what_only_a_second_gradient_or_forward_mode_shows_is_found():
+def test_faults_that_only_a_second_gradient_or_forward_mode_shows_are_found():
     found = manners(PLANTED_IN_TORCH, "torch")
-    verdicts = [(one["subject"].partition("@")[0], one["manner"], one["outcome"], one["verdict"]) for one in found]
+    verdicts = [
+        (result["subject"].partition("@")[0], result["manner"], result["outcome"], result["verdict"])
+        for result in found
+    ]
     assert verdicts == [
         ("torch:right", "backward_twice", "Answered", "pass"),
         ("torch:right", "forward_mode", "Answered", "pass"),
@@ -341,9 +346,9 @@ def test_what_only_a_second_gradient_or_forward_mode_shows_is_found():
         ("torch:cross_entropy", "forward_mode", "NotRun", "not run"),
     ]
     twice, no_jvp, forward, shared = found[2], found[3], found[5], found[6]
-    for one in (twice, forward):
-        assert one["changed"] == ["grad_logits"]
-        assert one["causes"] == [f"changes:{one['manner']}"]
+    for result in (twice, forward):
+        assert result["changed"] == ["grad_logits"]
+        assert result["causes"] == [f"changes:{result['manner']}"]
     assert "has no forward-mode derivative: You must implement the jvp" in no_jvp["reason"]
     assert "no dual numbers" in shared["reason"]
 
@@ -351,16 +356,18 @@ def test_what_only_a_second_gradient_or_forward_mode_shows_is_found():
 @pytest.mark.frameworks
 @pytest.mark.parametrize("name", REVERSE_ONLY)
 def test_a_function_need_have_no_forward_mode(name):
-    own = 'own = adopt(loss, backend, name="loss")\nasked(own, own.subjects(("cpu",))[0], "forward_mode", "float32")'
-    (one,) = manners(REVERSE_ONLY[name] + own, name)
-    assert one["outcome"] == "NotRun", one
-    assert one["reason"].startswith("has no forward-mode derivative: "), one
+    own = 'own = adopt(loss, backend, name="loss")\nask(own, own.subjects(("cpu",))[0], "forward_mode", "float32")'
+    (result,) = manners(REVERSE_ONLY[name] + own, name)
+    assert result["outcome"] == "NotRun", result
+    assert result["reason"].startswith("has no forward-mode derivative: "), result
 
 
 @pytest.mark.frameworks
 @pytest.mark.parametrize("name", SECOND_ORDER)
-def test_what_only_the_second_derivative_shows_is_found(name):
+def test_faults_that_only_the_second_derivative_shows_are_found(name):
     found = manners(SECOND_ORDER[name] + ASK_SECOND_ORDER, name)
-    told = {one["subject"].partition(":")[2].partition("@")[0]: (one["outcome"], one["causes"]) for one in found}
-    assert told == {planted: TOLD[planted] for planted in told}, found
-    assert {"recomputed", "saved"} <= set(told)
+    outcomes = {
+        result["subject"].partition(":")[2].partition("@")[0]: (result["outcome"], result["causes"]) for result in found
+    }
+    assert outcomes == {planted: EXPECTED[planted] for planted in outcomes}, found
+    assert {"recomputed", "saved"} <= set(outcomes)

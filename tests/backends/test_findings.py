@@ -1,4 +1,4 @@
-"""docs/findings.md: every script prints what the document says, with the versions that it names."""
+"""docs/findings.md: every script prints the output in the document, with the versions that it names."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_every_entry_has_a_script_and_its_output() -> None:
 
 @pytest.mark.frameworks
 @pytest.mark.parametrize(("script", "output"), [finding[1:] for finding in FINDINGS], ids=[f[0] for f in FINDINGS])
-def test_a_script_prints_what_the_document_says(script: str, output: str) -> None:
+def test_a_script_prints_the_output_in_the_document(script: str, output: str) -> None:
     for framework in set(re.findall(r"^import (\w+)", script, re.MULTILINE)) & set(VERSIONS):
         if installed(framework) != VERSIONS[framework]:
             pytest.skip(f"measured with {framework} {VERSIONS[framework]}; installed: {installed(framework) or 'none'}")

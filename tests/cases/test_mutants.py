@@ -55,7 +55,7 @@ def changed(source: str, rule: str) -> list[str]:
         ("statement", "return a", []),
     ],
 )
-def test_what_each_rule_makes(rule: str, source: str, expected: list[str]) -> None:
+def test_mutants_of_each_rule(rule: str, source: str, expected: list[str]) -> None:
     assert changed(source, rule) == expected
 
 
@@ -67,7 +67,7 @@ def test_every_original_has_mutants_of_several_rules_and_no_two_are_the_same() -
         assert all(mutant.before != mutant.after for mutant in own)
 
 
-def test_a_mutant_does_what_its_changed_line_does() -> None:
+def test_a_mutant_computes_its_changed_line() -> None:
     mutant = next(mutant for mutant in all_mutants() if mutant.after == "return (np.log(total) + d, e / total)")
     assert mutant.before == "return (np.log(total) - d, e / total)"
     logits, targets = np.array([[0.0, 1.0]]), np.array([0])

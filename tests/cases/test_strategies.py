@@ -24,7 +24,7 @@ def test_every_problem_is_valid(problem: Problem) -> None:
 
 @QUIET
 @given(problems(dtypes=("bfloat16",), targets=("probabilities",), options=(), reductions=("none",), finite=True))
-def test_arguments_narrow_what_is_drawn(problem: Problem) -> None:
+def test_arguments_narrow_the_drawn_problems(problem: Problem) -> None:
     assert problem.dtype == "bfloat16"
     assert problem.target_kind == "probabilities"
     assert not problem.options
@@ -88,6 +88,6 @@ def test_pieces_stand_alone() -> None:
     assert find(probability_targets((1, 3)), lambda _: True, settings=QUIET).tolist() == [[1.0, 0.0, 0.0]]
 
 
-def test_an_unknown_name_says_what_there_is() -> None:
+def test_an_unknown_name_is_an_error_with_the_known_names() -> None:
     with pytest.raises(ValueError, match="dtypes: 'float8' is unknown; use of float64"):
         find(problems(dtypes=("float8",)), lambda _: True, settings=QUIET)

@@ -1,4 +1,4 @@
-"""The suite: deterministic, large enough, cheap to compile, and each family does what it says."""
+"""The suite: deterministic, large enough, cheap to compile, and each family keeps its promise."""
 
 import ast
 import hashlib
@@ -177,14 +177,14 @@ def test_unknown_names_are_refused_at_the_call(arguments, message) -> None:
 
 
 def test_the_seed_question_is_asked_in_every_dtype(default) -> None:
-    asked = {
+    dtypes = {
         problem.dtype
         for problem in default
         if problem.family == "seed-question"
         and problem.target_kind == "labels"
         and ((wide(problem) == [0, 0, 0, 1]).all(axis=-1) & (problem.targets == 3)).any()
     }
-    assert asked == set(FLOAT_DTYPES)
+    assert dtypes == set(FLOAT_DTYPES)
 
 
 def test_every_ignored_sentinel_is_among_the_labels(default) -> None:
@@ -282,7 +282,7 @@ def test_a_gap_of_twenty_is_asked_at_its_own_class(default) -> None:
     assert met
 
 
-def test_block_edges_have_few_live_classes_and_one_of_them_is_asked(default) -> None:
+def test_block_edges_have_few_live_classes_and_the_target_is_live(default) -> None:
     lasts = 0
     for problem in default:
         if problem.family == "block-edges":

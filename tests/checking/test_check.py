@@ -1,4 +1,4 @@
-"""Checking a function of a user's own: what is held against it, what is not, and what is said."""
+"""Checking a user's own function: the findings that count against it, those that do not, and the report."""
 
 from __future__ import annotations
 
@@ -138,16 +138,16 @@ def test_nothing_is_held_against_a_function_that_is_right(losses: Path, name: st
     assert result.problems >= 60
 
 
-def test_what_is_wrong_is_grouped_by_cause_and_shown_on_one_problem(losses: Path) -> None:
+def test_findings_are_grouped_by_cause_and_shown_on_one_problem(losses: Path) -> None:
     result = check(f"{losses}:unshifted", **SETTINGS)
     assert not result.conforms
     assert "spurious_overflow" in causes(result)
     assert len({group.finding.key for group in result.groups}) == len(result.groups)
-    said = str(result)
-    assert said.startswith(f"{losses}:unshifted does not conform to numpy:textbook@cpu: ")
+    report = str(result)
+    assert report.startswith(f"{losses}:unshifted does not conform to numpy:textbook@cpu: ")
     (overflow,) = [group for group in result.groups if group.finding.cause == "spurious_overflow"]
     for word in (overflow.finding.summary, overflow.finding.id, overflow.finding.expected, "inf"):
-        assert word in said
+        assert word in report
 
 
 def test_a_mean_hides_no_row(losses: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_mean_hides_no_row(losses: Path) -> None:
     assert {group.problem.rows for group in result.groups} == {1}
 
 
-def test_what_the_other_does_no_better_is_not_held_against_it(losses: Path) -> None:
+def test_findings_that_the_reference_shares_are_excused(losses: Path) -> None:
     """The textbook loses masked classes with class weights of 0 and the like; so does its copy."""
     alone = check(f"{losses}:right", **SETTINGS, compare=False)
     assert not alone.reference_grades
@@ -180,7 +180,7 @@ def test_hangs_end_in_seconds(losses: Path) -> None:
     assert result.seconds < 30
 
 
-def test_one_that_always_raises_has_one_fault(losses: Path) -> None:
+def test_a_function_that_always_raises_has_one_fault(losses: Path) -> None:
     result = check(f"{losses}:always_raises", **SETTINGS)
     assert causes(result) == {"raised:ValueError"}
     assert "not today" in str(result)
@@ -206,7 +206,7 @@ def test_the_grade_that_is_required() -> None:
         return total - np.take_along_axis(x, labels[..., None].astype(int), axis=-1)[..., 0]
 
     def kept(result) -> set[str]:
-        return {one.cause for one in result.findings if one.kind is Kind.ACCURACY}
+        return {finding.cause for finding in result.findings if finding.kind is Kind.ACCURACY}
 
     assert "separate_logsumexp" in kept(check(formed_and_subtracted, **SETTINGS))
     assert "separate_logsumexp" in kept(check(formed_and_subtracted, **SETTINGS, require="B"))
@@ -239,16 +239,16 @@ def test_a_grade_that_is_missed_is_named(losses: Path) -> None:
 
 
 def test_a_closure_is_asked_in_this_process() -> None:
-    asked = []
+    shapes = []
 
     def counted(logits, labels):
-        asked.append(logits.shape)
+        shapes.append(logits.shape)
         d = logits - logits.max(axis=-1, keepdims=True)
         rows = np.log(np.exp(d).sum(axis=-1)) - np.take_along_axis(d, labels[..., None].astype(int), -1)[..., 0]
         return rows if not (labels < 0).any() else np.full(labels.shape, np.nan, logits.dtype)
 
     result = check(counted, **SETTINGS)
-    assert len(asked) >= result.problems >= 60
+    assert len(shapes) >= result.problems >= 60
     assert causes(result) == {"accepted:invalid"}
 
 
@@ -261,7 +261,7 @@ def test_a_function_in_a_module_is_asked_in_a_worker(losses: Path, monkeypatch: 
     assert causes(result) == {"crashed:SIGABRT"}
 
 
-def test_what_cannot_be_isolated_says_so() -> None:
+def test_isolating_a_lambda_is_an_error() -> None:
     with pytest.raises(TargetError, match="no worker can import"):
         check(lambda logits, labels: logits.sum(), **SETTINGS, isolated=True)
 
@@ -288,7 +288,7 @@ def test_assert_conforms(losses: Path) -> None:
         ("torch", "cross_entropy.probabilities", "torch:cross_entropy.probabilities@cpu"),
     ],
 )
-def test_what_a_function_is_held_to(framework: str, like: str, held_to: str) -> None:
+def test_the_reference_of_a_function(framework: str, like: str, held_to: str) -> None:
     (model,) = reference.references(framework, like).values()
     assert model.id == held_to
 
@@ -312,15 +312,15 @@ def held(**offer):
     return reference.with_reference(mine, model, "mean"), model
 
 
-def test_what_it_has_no_argument_for_is_its_own() -> None:
+def test_options_without_an_argument_are_not_exercised() -> None:
     subject, model = held(reductions=(), options=frozenset())
     assert subject.convention == model.convention.but(class_axis="last")
     assert subject.held_to == "torch:cross_entropy@cpu"
-    asked = list(reference.problems([subject], profile="quick"))
-    assert {problem.reduction for problem in asked} == {"mean"}
-    assert not any(problem.options for problem in asked)
-    # Its default for the ignored label, which it has no word for, is nobody's business.
-    assert not any((problem.targets == -100).any() for problem in asked)
+    problems = list(reference.problems([subject], profile="quick"))
+    assert {problem.reduction for problem in problems} == {"mean"}
+    assert not any(problem.options for problem in problems)
+    # Its default for the ignored label, for which it has no argument, is not tested.
+    assert not any((problem.targets == -100).any() for problem in problems)
 
 
 def test_quick_problems_come_first() -> None:
@@ -346,9 +346,9 @@ def test_the_limit_where_the_other_has_nan_is_a_note() -> None:
     from logitmus.judging.judge import Judge
 
     subject, _ = held()
-    asked = Problem(logits=float_array([[0.0, np.inf, 1.0]], "float32"), targets=np.array([1]))
+    problem = Problem(logits=float_array([[0.0, np.inf, 1.0]], "float32"), targets=np.array([1]))
     answered = Answered(np.zeros(1, np.float32), np.zeros((1, 3), np.float32))
-    judgement = Judge().judge(asked, subject, answered)
+    judgement = Judge().judge(problem, subject, answered)
     assert judgement.verdict is Verdict.PASS
     (finding,) = judgement.findings
     assert (finding.severity, finding.cause) == (Severity.NOTE, "convention:infinite_logits=limit")
@@ -360,8 +360,8 @@ def test_a_refusal_where_the_other_answers_is_a_note() -> None:
 
     (model,) = reference.references("jax").values()
     mine = replace(model, function="mine", held_to=model.id, offer=Offer(targets="labels"))
-    asked = Problem(logits=float_array(np.zeros((1, 3)), "float32"), targets=np.array([7]))
-    (finding,) = Judge().judge(asked, mine, Raised("ValueError", "no class 7")).findings
+    problem = Problem(logits=float_array(np.zeros((1, 3)), "float32"), targets=np.array([7]))
+    (finding,) = Judge().judge(problem, mine, Raised("ValueError", "no class 7")).findings
     assert (finding.kind, finding.severity) == (Kind.CONVENTION, Severity.NOTE)
 
 
@@ -373,17 +373,17 @@ def command(*arguments: str):
 
 
 def test_exit_0_where_it_conforms(losses: Path, tmp_path: Path) -> None:
-    told, page, kept = tmp_path / "r.json", tmp_path / "r.html", tmp_path / "r.logitmus"
-    outputs = ["--json", str(told), "--html", str(page), "--out", str(kept)]
+    json_file, page, run_file = tmp_path / "r.json", tmp_path / "r.html", tmp_path / "r.logitmus"
+    outputs = ["--json", str(json_file), "--html", str(page), "--out", str(run_file)]
     ran = command(f"{losses}:right", *COMMAND, *outputs)
     assert ran.exit_code == 0, ran.output
     assert "conforms to numpy:textbook@cpu" in ran.output.replace("\n", " ")
     assert "not exercised, for it has no such argument: weight, ignore_index" in ran.output.replace("\n", " ")
-    report = json.loads(told.read_text())
+    report = json.loads(json_file.read_text())
     assert report["conforms"]
     assert report["held_to"] == {"labels": "numpy:textbook@cpu"}
     assert page.read_text().startswith("<!doctype html>")
-    with Store.open(kept) as store:
+    with Store.open(run_file) as store:
         assert "numpy:losses.right@cpu" in store.subjects()
 
 
@@ -397,7 +397,7 @@ def test_exit_1_where_it_does_not(losses: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["{losses}:rihgt", "-f", "numpy"], "did you mean 'right'?"),
         (["{losses}:three_arguments", "-f", "numpy"], "needs vocabulary too"),
@@ -411,18 +411,18 @@ def test_exit_1_where_it_does_not(losses: Path) -> None:
         (["{losses}:right", "-f", "numpy", "--option", "weights=w"], "use OURS=THEIRS"),
     ],
 )
-def test_exit_2_for_what_cannot_be_meant(losses: Path, arguments: list[str], says: str) -> None:
-    ran = command(*(one.format(losses=losses) for one in arguments))
+def test_exit_2_for_wrong_arguments(losses: Path, arguments: list[str], message: str) -> None:
+    ran = command(*(argument.format(losses=losses) for argument in arguments))
     assert ran.exit_code != 0
-    assert says in str(ran.exception) + ran.output
+    assert message in str(ran.exception) + ran.output
 
 
-def test_who_never_answers_is_asked_whose_arrays_it_takes(tmp_path: Path) -> None:
+def test_a_function_that_raises_on_every_call_gets_a_hint_at_its_framework(tmp_path: Path) -> None:
     foreign = tmp_path / "foreign.py"
     foreign.write_text("def f(logits, targets):\n    return -logits.log_softmax(-1)[targets]\n", encoding="utf-8")
     hint = "it raises on every call with arrays of numpy: is it another framework's (-f)?"
-    asked = {"framework": "numpy", "profile": "quick", "dtypes": ["float32"]}
-    assert hint in check(f"{foreign}:f", **asked).remarks
+    settings = {"framework": "numpy", "profile": "quick", "dtypes": ["float32"]}
+    assert hint in check(f"{foreign}:f", **settings).remarks
     foreign.write_text(
         "import numpy as np\n"
         "def f(logits, targets):\n"
@@ -431,7 +431,7 @@ def test_who_never_answers_is_asked_whose_arrays_it_takes(tmp_path: Path) -> Non
         "    return np.zeros(targets.shape, logits.dtype)\n",
         encoding="utf-8",
     )
-    assert hint not in check(f"{foreign}:f", **asked).remarks
+    assert hint not in check(f"{foreign}:f", **settings).remarks
 
 
 def test_the_program_explains_itself(losses: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
@@ -463,7 +463,7 @@ def test_pytorch_s_own_function_conforms_to_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.frameworks
-def test_one_small_fault_is_told_once_and_by_no_mechanism_that_merely_allows_for_it(tmp_path: Path) -> None:
+def test_one_small_fault_is_reported_once_and_under_no_mechanism_that_merely_allows_for_it(tmp_path: Path) -> None:
     """It lies inside budget C where logits are large, and forward mode repeats what the plain call does."""
     file = tmp_path / "scaled.py"
     loss = "torch.nn.functional.cross_entropy(1.001 * logits, targets, reduction='none')"
@@ -474,7 +474,7 @@ def test_one_small_fault_is_told_once_and_by_no_mechanism_that_merely_allows_for
 
 
 def test_a_function_may_answer_where_there_are_no_classes(losses: Path) -> None:
-    """Such a question has no exact answer, and a label is outside of it: nothing can be fitted to what came."""
+    """Such a question has no exact answer, and every label is out of range: nothing can be fitted to the results."""
     losses.write_text(
         "import numpy as np\n\n"
         "def one_hot(logits, labels):\n"
@@ -491,17 +491,17 @@ def test_a_dtype_that_there_is_not_is_named(losses: Path, dtypes) -> None:
         check(f"{losses}:right", **{**SETTINGS, "dtypes": dtypes})
 
 
-@pytest.mark.parametrize(("place", "said"), [("no/a.html", "does not exist"), ("", "is a folder")])
-def test_a_file_that_cannot_be_written_is_told_before_anything_is_asked(
-    losses: Path, tmp_path: Path, place: str, said: str
+@pytest.mark.parametrize(("place", "message"), [("no/a.html", "does not exist"), ("", "is a folder")])
+def test_a_file_that_cannot_be_written_is_an_error_before_any_call(
+    losses: Path, tmp_path: Path, place: str, message: str
 ) -> None:
-    asked = CliRunner().invoke(app, ["check", f"{losses}:right", *COMMAND, "--html", str(tmp_path / place)])
-    assert asked.exit_code == 2
-    assert said in asked.stderr
-    assert asked.stdout == ""
+    result = CliRunner().invoke(app, ["check", f"{losses}:right", *COMMAND, "--html", str(tmp_path / place)])
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stdout == ""
 
 
-def test_what_is_accepted_is_not_held_against_it(losses: Path, tmp_path: Path) -> None:
+def test_accepted_causes_do_not_count_against_a_function(losses: Path, tmp_path: Path) -> None:
     file = tmp_path / "logitmus.toml"
     accept = '[[expect]]\nsubject = "{}"\ncause = "spurious_overflow"\nreason = "ours are small"\n'
     file.write_text(accept.format("numpy:*unshifted@cpu"))
@@ -517,7 +517,7 @@ def test_what_is_accepted_is_not_held_against_it(losses: Path, tmp_path: Path) -
 
 
 def test_a_grade_that_is_not_reached_is_shown_on_a_problem(losses: Path) -> None:
-    """The textbook is B+, of which no finding tells."""
+    """The textbook has grade B+, which no finding reports."""
     found = check(f"{losses}:right", **SETTINGS, require="A")
     assert found.short == ("float32",)
     assert not found.groups

@@ -1,4 +1,4 @@
-"""A problem that asks for no reduction: what it is under a convention, who can be asked, and how it is judged."""
+"""A problem that asks for no reduction: its question under a convention, the subjects that take it, its judgement."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ UNDER = {r: PORTABLE.but(default_reduction=r) for r in ("none", "sum", "mean")}
 
 
 @pytest.mark.parametrize("reduction", UNDER)
-def test_it_is_the_question_that_the_default_makes_of_it(reduction: str) -> None:
-    unasked, asked = resolve(PROBLEM, UNDER[reduction]), resolve(PROBLEM.but(reduction=reduction), PORTABLE)
-    assert unasked.reduction == asked.reduction == reduction
-    assert unasked.denominator == asked.denominator
+def test_the_question_is_that_of_the_explicit_default(reduction: str) -> None:
+    default, explicit = resolve(PROBLEM, UNDER[reduction]), resolve(PROBLEM.but(reduction=reduction), PORTABLE)
+    assert default.reduction == explicit.reduction == reduction
+    assert default.denominator == explicit.denominator
     # All but the name of the problem, the first thing in it.
-    assert unasked.key[1:] == asked.key[1:]
+    assert default.key[1:] == explicit.key[1:]
     assert PROBLEM.id != PROBLEM.but(reduction=reduction).id
 
 
 def test_conventions_that_differ_in_the_default_are_different_questions_and_no_others_are() -> None:
     assert len({resolve(PROBLEM, convention).key for convention in UNDER.values()}) == 3
-    asked = PROBLEM.but(reduction="sum")
-    assert len({resolve(asked, convention).key for convention in UNDER.values()}) == 1
+    summed = PROBLEM.but(reduction="sum")
+    assert len({resolve(summed, convention).key for convention in UNDER.values()}) == 1
 
 
 def test_the_mean_of_nothing_by_default() -> None:

@@ -1,4 +1,4 @@
-"""What a model says beyond what the problems of a check ask."""
+"""What a model shows beyond the problems of a check."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def test_a_label_that_is_counted_and_never_asked_is_named(subject: Subject) -> N
     assert "not judged, because the function has no parameter ignore_index" in words
 
 
-def test_nothing_is_said_where_it_does_as_it_should_or_is_asked(subject: Subject) -> None:
+def test_functions_that_leave_out_unjudged_labels_or_offer_ignore_index_get_no_remark(subject: Subject) -> None:
     assert unjudged_labels(explained(left_out), subject) == ""
     assert unjudged_labels(explained(summed), subject) == ""  # of a sum it makes no difference
     rows = replace(subject, convention=subject.convention.but(mean_denominator="rows"))
     assert unjudged_labels(explained(counted), rows) == ""
-    asked = replace(subject, offer=replace(subject.offer, options=frozenset({"ignore_index"})))
-    assert unjudged_labels(explained(counted), asked) == ""
+    offering = replace(subject, offer=replace(subject.offer, options=frozenset({"ignore_index"})))
+    assert unjudged_labels(explained(counted), offering) == ""

@@ -1,4 +1,4 @@
-"""A check of a function that returns nothing to judge ends after a few calls, says why, and explains nothing."""
+"""A check of a function that returns nothing to judge ends after a few calls with the reason."""
 
 from __future__ import annotations
 
@@ -69,9 +69,7 @@ def only_of_large_problems(logits, labels):
         (nothing, "it returns no result on any call: loss: a value of type NoneType", "garbled"),
     ],
 )
-def test_what_a_function_does_on_every_call_is_the_headline(
-    function: Callable[..., Any], sentence: str, cause: str
-) -> None:
+def test_a_fault_of_every_call_is_the_headline(function: Callable[..., Any], sentence: str, cause: str) -> None:
     result = check(function, **SETTINGS)
     assert not result.conforms
     assert sentence in result.headline
@@ -91,7 +89,7 @@ def test_a_function_that_returns_something_to_judge_gets_all_problems(function: 
     assert result.problems > 60
 
 
-def test_fail_fast_shows_what_is_wrong_everywhere_after_a_few_problems() -> None:
+def test_fail_fast_finds_a_fault_of_every_call_after_a_few_problems() -> None:
     result = check(lambda logits, labels: 2 * right(logits, labels), fail_fast=True, **SETTINGS)
     assert not result.conforms
     assert result.stopped

@@ -40,7 +40,7 @@ def loss_of(*, eps=0.0, temperature=1.0, z_loss=0.0, factor=1.0):
 @pytest.mark.parametrize(
     "but", [{"label_smoothing": 0.1}, {"temperature": "0.7"}, {"z_loss": 1e-4}, {"factor": 0.3}], ids=str
 )
-def test_a_function_that_does_what_is_intended_conforms(but: dict[str, Any]) -> None:
+def test_a_function_with_the_intended_parameter_conforms(but: dict[str, Any]) -> None:
     keywords = {{"label_smoothing": "eps"}.get(name, name): float(value) for name, value in but.items()}
     result = check(loss_of(**keywords), but=but, dtypes=["float32"], **SETTINGS)
     assert result.conforms, str(result)
@@ -107,7 +107,7 @@ def test_no_parameters_are_named_for_a_function_with_other_parts() -> None:
         ({"probability_clip": "1e-6"}, "for another number use clip=NUMBER"),
     ],
 )
-def test_what_cannot_be_intended(but: dict[str, Any], message: str) -> None:
+def test_wrong_intentions_are_errors(but: dict[str, Any], message: str) -> None:
     with pytest.raises(IntentionError) as error:
         intended(but)
     assert message in str(error.value)

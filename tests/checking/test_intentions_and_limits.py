@@ -90,7 +90,7 @@ def causes(result: CheckResult) -> set[str]:
     return {finding.cause for finding in result.findings}
 
 
-def test_what_a_function_does_not_take_is_a_limit_and_no_finding(checked) -> None:
+def test_inputs_that_a_function_does_not_take_are_limits_and_no_findings(checked) -> None:
     result = checked("matrices_of_float32")
     assert result.conforms
     assert {"float64 logits", "float16 logits", "logits of shape (K,)", "the mean of an empty batch"} <= set(
@@ -109,13 +109,13 @@ def test_strict_counts_limits(checked) -> None:
 
 
 @pytest.mark.parametrize("name", ["at_most_100_classes", "some_of_float64", "always_raises"])
-def test_an_exception_in_the_middle_of_what_a_function_takes_is_a_finding(checked, name: str) -> None:
+def test_an_exception_on_inputs_that_a_function_otherwise_takes_is_a_finding(checked, name: str) -> None:
     result = checked(name)
     assert causes(result) == {"raised:ValueError"}
     assert not result.limits
 
 
-def test_a_limit_says_no_more_than_was_tested(checked) -> None:
+def test_a_limit_covers_no_more_than_was_tested(checked) -> None:
     """It takes an empty batch without a reduction."""
     assert checked("no_mean_of_nothing").limits == {"the mean of an empty batch": 1}
 

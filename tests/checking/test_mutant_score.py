@@ -44,7 +44,7 @@ def test_a_mutant_that_changes_nothing_and_a_mutant_that_always_raises_are_left_
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "same"),
+    ("result", "other", "same"),
     [
         (Answered(np.array(1.0)), Answered(np.array(1.0 + 1e-15)), True),
         (Answered(np.array(1.0)), Answered(np.array(1.0 + 1e-12)), False),
@@ -58,9 +58,9 @@ def test_a_mutant_that_changes_nothing_and_a_mutant_that_always_raises_are_left_
         (Raised("ValueError", "no"), Raised("IndexError", "no"), True),
     ],
 )
-def test_results_are_equal_within_rounding(one: Answered | Raised, other: Answered | Raised, same: bool) -> None:
-    assert equal(one, other, Bench(SUMMED), SUBJECT) is same
-    assert equal(other, one, Bench(SUMMED), SUBJECT) is same
+def test_results_are_equal_within_rounding(result: Answered | Raised, other: Answered | Raised, same: bool) -> None:
+    assert equal(result, other, Bench(SUMMED), SUBJECT) is same
+    assert equal(other, result, Bench(SUMMED), SUBJECT) is same
 
 
 def test_rounding_grows_with_class_weights_but_hides_no_infinity() -> None:
@@ -82,7 +82,7 @@ SCORE = MutantScore(
 )
 
 
-def test_the_report_shows_the_score_and_the_lines_of_what_was_not_found() -> None:
+def test_the_report_shows_the_score_and_the_lines_of_missed_mutants() -> None:
     console = Console(file=io.StringIO(), width=150)
     report.render(SCORE, console, every=False)
     text = console.file.getvalue()  # type: ignore[attr-defined]

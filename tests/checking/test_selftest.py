@@ -107,7 +107,7 @@ def test_where_findings_name_nothing_every_part_of_the_model_must_be_true(causes
     assert Result(planted=planted, causes=causes, model=model).naming is naming
 
 
-def test_to_know_what_is_planted_takes_no_framework() -> None:
+def test_the_catalogue_of_planted_faults_imports_no_framework() -> None:
     frameworks = "{'torch', 'jax', 'tensorflow'}"
     program = f"import sys, logitmus.cases.planted.catalogue; print(*sorted({frameworks} & set(sys.modules)))"
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -172,28 +172,28 @@ def test_a_release_ships_its_score(cache: Path, monkeypatch, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"schema": 1, "fingerprint": "x", "version": 7}', "\x00"])
-def test_a_file_that_says_anything_else_is_passed_over(cache: Path, text: str) -> None:
+def test_a_file_with_other_contents_is_ignored(cache: Path, text: str) -> None:
     detection_power.keep(score(FOUND).power)
     (cache / "selftest.json").write_text(text)
     assert detection_power.known() is None
 
 
 def written(power: Power | None, tmp_path: Path) -> dict[str, str]:
-    """What each report says, by its module."""
+    """The text of each report, by its module."""
     summary = Summary(power)
     for event in stream(40):
         summary.add(event)
     out = io.StringIO()
     run.render(summary, Console(file=out, width=400), "RUN")
-    said = {"terminal": out.getvalue(), "machine": json.dumps(serialize.as_dict(summary))}
+    reports = {"terminal": out.getvalue(), "machine": json.dumps(serialize.as_dict(summary))}
     for module in (html, junit, markdown):
         path = tmp_path / module.__name__
         module.write(summary, path)
-        said[module.__name__] = path.read_text()
-    return said
+        reports[module.__name__] = path.read_text()
+    return reports
 
 
-def test_every_report_tells_it_or_that_nobody_measured_it(tmp_path: Path) -> None:
+def test_every_report_shows_the_detection_power_or_that_it_was_not_measured(tmp_path: Path) -> None:
     power = score(FOUND, MISSED, ALARM).power
     for name, text in written(power, tmp_path).items():
         assert ('"alarms": ["torch:right"]' if name == "machine" else "1 of 2 planted faults found") in text, name
@@ -216,7 +216,7 @@ def cli(capfd, monkeypatch, tmp_path):
     return call
 
 
-def test_the_list_names_what_is_planted(cli) -> None:
+def test_the_list_names_the_planted_faults(cli) -> None:
     code, out, _ = cli("--list", "numpy:eats*")
     assert (code, out.split()[:2]) == (0, ["numpy:eats_the_memory", "crash"])
 

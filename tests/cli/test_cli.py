@@ -135,7 +135,7 @@ def test_help_loads_no_engine():
         (["conventions", "x.logitmus", "--backend", "numpy"], "cannot be used with RUN"),
     ],
 )
-def test_a_mistake_is_told_in_words_and_exits_with_2(cli, args, message, tmp_path):
+def test_a_usage_error_has_a_message_and_exits_with_2(cli, args, message, tmp_path):
     code, out, err = cli(*args)
     assert (code, out) == (2, "")
     assert message in err
@@ -214,7 +214,7 @@ def test_findings_decide_the_exit_code_unless_accepted_or_too_slight(cli, old_ru
     assert "stale expectation (matches nothing): fake:*" in err
 
 
-def test_what_asks_nothing_and_what_compares_nothing_is_no_success(cli, mini, old_run, tmp_path):
+def test_a_run_without_calls_and_a_comparison_without_common_calls_fail(cli, mini, old_run, tmp_path):
     code, _, err = cli("run", *MINI, "--subject", "nobody*", "--out", "nothing.logitmus")
     assert code == 2
     assert "nothing was tested" in err
@@ -238,7 +238,7 @@ def test_a_backend_whose_library_is_missing_could_not_run(cli, tmp_path):
     assert "needs a module that is not installed: No module named 'no_such_library'" in err
 
 
-def test_an_interrupted_run_is_never_judged_as_a_whole_one(cli, old_run, tmp_path):
+def test_an_interrupted_run_is_never_judged_as_complete(cli, old_run, tmp_path):
     path = old_run("cut")
     with sqlite3.connect(path) as file:
         file.execute("DELETE FROM observations WHERE problem = (SELECT max(problem) FROM observations)")
@@ -272,7 +272,7 @@ def test_merge_refuses_to_overwrite(cli, old_run, tmp_path):
     assert cli("merge", first, "--out", first)[0] == 2
 
 
-def test_merge_tells_of_a_shard_that_was_interrupted(cli, old_run, tmp_path):
+def test_merge_reports_an_interrupted_shard(cli, old_run, tmp_path):
     whole, part = old_run("whole"), old_run("part")
     with Store.open(part, write=True) as store:
         store.add_problems([problem(9), problem(10)])
@@ -358,7 +358,7 @@ def answered(path: Path) -> int:
         return 0
 
 
-def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(mini, tmp_path):
+def test_ctrl_c_keeps_the_results_and_shows_how_to_resume(mini, tmp_path):
     with started(tmp_path) as process:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""Conventions measured beside declared: a false declaration is seen, a true one holds, and what is open says why."""
+"""Measured beside declared conventions: a false declaration is contradicted, a true declaration agrees."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fakes import FakePool, specs
 from perfect import probes
-from probe_run import HONEST, JIT, LIAR, SUBJECTS, TRUTH, answer, asked
+from probe_run import HONEST, JIT, LIAR, SUBJECTS, TRUTH, answer, record_probes
 from rich.console import Console
 
 from logitmus.conventions import claims as module
@@ -28,7 +28,7 @@ from logitmus.storage.store import Store, StoreError
 
 @pytest.fixture(scope="module")
 def probed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return asked(tmp_path_factory.mktemp("claims") / "probed.logitmus")
+    return record_probes(tmp_path_factory.mktemp("claims") / "probed.logitmus")
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def found(probed: Path) -> list[Claims]:
 
 
 def by_id(found: list[Claims]) -> dict[str, Claims]:
-    return {one.subject.id: one for one in found}
+    return {result.subject.id: result for result in found}
 
 
 def printed(found: list[Claims], field: str = "") -> str:
@@ -79,7 +79,7 @@ def test_a_false_declaration_is_contradicted_by_problems_of_the_run(store: Store
     assert set(wrong.measured.evidence) <= set(store.problem_ids())
 
 
-def test_what_is_contradicted_is_a_finding_of_the_judge(store: Store) -> None:
+def test_a_contradicted_field_is_a_finding_of_the_judge(store: Store) -> None:
     judged = [event.judgement for event in judge_run(store) if isinstance(event, Judged)]
     findings = {(f.subject, f.cause): f.kind for judgement in judged for f in judgement.findings}
     assert findings[LIAR, "convention:mean_denominator=rows"] is Kind.CLAIM
@@ -100,21 +100,21 @@ def test_the_same_bits_are_measured_once(store: Store, monkeypatch: pytest.Monke
     monkeypatch.setattr(module, "measure", lambda *args, **more: calls.append(args) or real(*args, **more))
     both = by_id(list(claims(store, [HONEST, JIT, LIAR])))
     assert len(calls) == 1
-    assert {name: one.card.subject for name, one in both.items()} == {name: name for name in (HONEST, JIT, LIAR)}
+    assert {name: result.card.subject for name, result in both.items()} == {name: name for name in (HONEST, JIT, LIAR)}
     assert both[JIT].card.fields == both[HONEST].card.fields
 
 
-def test_what_was_not_asked_is_open_and_says_why(tmp_path: Path) -> None:
+def test_a_field_that_was_not_tested_is_undetermined_with_a_reason(tmp_path: Path) -> None:
     path = tmp_path / "half"
     with Store.create(path) as half:
         pool = FakePool({"fake": [SUBJECTS[HONEST]]}, answer=answer, interrupt=20)
         list(run(probes("labels"), specs("fake"), half, pool=pool, judge=NoJudge()))
-        (one,) = claims(half)
-    assert not [claim.field for claim in one.fields.values() if claim.agreement == "contradicts"]
-    assert one["smoothing_weights"].measured.why == "was not tested: the run was interrupted"
+        (result,) = claims(half)
+    assert not [claim.field for claim in result.fields.values() if claim.agreement == "contradicts"]
+    assert result["smoothing_weights"].measured.why == "was not tested: the run was interrupted"
 
 
-def test_mistakes_are_told(tmp_path: Path, store: Store) -> None:
+def test_mistakes_are_reported(tmp_path: Path, store: Store) -> None:
     with Store.create(tmp_path / "empty") as empty, pytest.raises(StoreError, match=f"family {FAMILY}. Make a run"):
         list(claims(empty))
     with pytest.raises(ClaimsError, match="did you mean 'mean_denominator'"):
@@ -126,10 +126,10 @@ def test_mistakes_are_told(tmp_path: Path, store: Store) -> None:
     assert selected(store.subjects(), ["*honest*"]) == [JIT, HONEST]
 
 
-# --- how it is told ------------------------------------------------------------------------------------------------
+# --- how they are shown ----------------------------------------------------------------------------------------------
 
 
-def test_the_table_marks_what_is_contradicted_and_tells_the_rest_apart(found: list[Claims]) -> None:
+def test_the_table_marks_contradicted_fields_and_counts_the_others(found: list[Claims]) -> None:
     shown = printed(found)
     for name, field in FIELDS.items():
         assert f"{name}: {field.decides}" in " ".join(shown.split())
@@ -137,7 +137,7 @@ def test_the_table_marks_what_is_contradicted_and_tells_the_rest_apart(found: li
     assert "(documented: weights)" in line
     evidence = by_id(found)[HONEST]["mean_denominator"].measured.evidence[0]
     assert evidence in shown
-    assert "fake: all 4" in shown  # what all do alike is told once
+    assert "fake: all 4" in shown  # a value that all share is shown once
     assert "plays no part: takes no mean" in shown
     assert "4 subjects, 24 fields each: 64 confirmed, 1 contradicted, 31 undetermined" in shown
     assert "\x1b" not in shown
@@ -145,28 +145,28 @@ def test_the_table_marks_what_is_contradicted_and_tells_the_rest_apart(found: li
 
 def test_one_field_in_full_has_formulas_links_and_all_evidence(found: list[Claims]) -> None:
     shown = " ".join(printed(found, "mean_denominator").split())
-    for told in (
+    for text in (
         "[W = N]",
         "no function",
         "https://example.org/mean",
         "!! functions fake: liar on cpu documented weights",
     ):
-        assert told in shown
+        assert text in shown
     for problem in by_id(found)[HONEST]["mean_denominator"].measured.evidence:
         assert problem in shown
 
 
 def test_json_holds_everything(found: list[Claims]) -> None:
-    told = json.loads(json.dumps(conventions.as_dict(found)))
-    assert told["schema"] == conventions.SCHEMA
-    assert list(told["fields"]) == list(FIELDS)
-    assert told["fields"]["mean_denominator"]["values"]["rows"]["formula"] == "W = N"
-    liar = {one["subject"]: one for one in told["subjects"]}[LIAR]
-    claim = {one["field"]: one for one in liar["fields"]}["mean_denominator"]
+    data = json.loads(json.dumps(conventions.as_dict(found)))
+    assert data["schema"] == conventions.SCHEMA
+    assert list(data["fields"]) == list(FIELDS)
+    assert data["fields"]["mean_denominator"]["values"]["rows"]["formula"] == "W = N"
+    liar = {entry["subject"]: entry for entry in data["subjects"]}[LIAR]
+    claim = {entry["field"]: entry for entry in liar["fields"]}["mean_denominator"]
     assert (claim["declared"], claim["state"], claim["values"]) == ("weights", "measured", ["rows"])
     assert (claim["agreement"], claim["docs"]) == ("contradicts", "https://example.org/mean")
-    assert {one["field"]: one["docs"] for one in liar["fields"]}["log_base"] is None  # no link but https
-    (only,) = {len(one["fields"]) for one in conventions.as_dict(found, ["inputs"])["subjects"]}
+    assert {entry["field"]: entry["docs"] for entry in liar["fields"]}["log_base"] is None  # no link but https
+    (only,) = {len(entry["fields"]) for entry in conventions.as_dict(found, ["inputs"])["subjects"]}
     assert only == 1
 
 

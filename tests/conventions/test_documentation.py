@@ -98,9 +98,9 @@ def test_the_page_defines_every_value_as_the_code_does(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_the_page_shows_a_number_and_who_does_it(name: str) -> None:
+def test_the_page_shows_a_number_and_links_to_functions(name: str) -> None:
     sections = documented()
-    text = sections["label_negative"] if name == "label_out_of_range" else sections[name]  # one text for the two
+    text = sections["label_negative"] if name == "label_out_of_range" else sections[name]  # both share a text
     assert ">>>" in text or name == "class_axis"
     assert "](https://" in text or set(re.findall(r"\[([\w-]+)\]", text.lower())) & references()
 
@@ -109,6 +109,6 @@ def test_the_numbers_on_the_page_are_the_oracles() -> None:
     blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     test = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, PAGE.name, str(PAGE), 0)
     assert len(test.examples) > 40
-    said: list[str] = []
-    failed, _ = doctest.DocTestRunner().run(test, out=said.append)
-    assert not failed, "".join(said)
+    output: list[str] = []
+    failed, _ = doctest.DocTestRunner().run(test, out=output.append)
+    assert not failed, "".join(output)

@@ -61,7 +61,7 @@ def test_fewer_digits_fit_more() -> None:
     )
 
 
-def test_a_number_that_nothing_yields_says_so_and_exits_with_1() -> None:
+def test_an_unexplained_number_is_reported_and_exits_with_1() -> None:
     code, output = shown("--logits", "0,0,0,1", "--target", "3", "--observed", "0.123456")
     assert code == 1
     assert "Nothing that was tried gives 0.123456" in output
@@ -102,7 +102,7 @@ def test_a_label_out_of_range_is_answered_by_the_convention() -> None:
 # --- what the frameworks are declared to do ---------------------------------------------------------------------
 
 
-def said(*arguments: str) -> list[dict[str, object]]:
+def declared(*arguments: str) -> list[dict[str, object]]:
     return list(json.loads(shown(*arguments, "--json")[1])["declared"])
 
 
@@ -122,8 +122,8 @@ def test_probabilities_that_do_not_sum_to_1_are_remarked_on(targets: list, remar
     assert explain(logits=[[0.0, 0.0, 1.0]] * len(targets), targets=targets).remarks == remarks
 
 
-def test_it_says_what_each_framework_does_without_one() -> None:
-    first, keras = said("--logits", "0,0,0,1", "--target", "3")[:2]
+def test_without_an_observed_number_every_framework_is_shown() -> None:
+    first, keras = declared("--logits", "0,0,0,1", "--target", "3")[:2]
     assert first["value"] == "0.7436684"
     assert first["functions"]["torch"] == ["cross_entropy", "nn.CrossEntropyLoss", "log_softmax-nll_loss"]  # type: ignore[index]
     assert "optax.softmax_cross_entropy_with_integer_labels" in first["functions"]["jax"]  # type: ignore[index]
@@ -131,21 +131,21 @@ def test_it_says_what_each_framework_does_without_one() -> None:
     assert float(str(keras["value"])) < 1e-6
 
 
-def test_every_framework_takes_its_own_default_reduction_unless_one_is_named() -> None:
+def test_every_framework_takes_its_own_default_unless_a_reduction_is_named() -> None:
     rows = ("--logits", "0,0,0,1;0,0,0,0", "--target", "3,0")
-    by_value = {s["value"]: set(s["functions"]) for s in said(*rows)}  # type: ignore[call-overload]
+    by_value = {s["value"]: set(s["functions"]) for s in declared(*rows)}  # type: ignore[call-overload]
     assert by_value["0.7436684, 1.3862944"] == {"jax", "numpy", "tensorflow"}
     assert by_value["1.0649813"] == {"tensorflow", "torch"}
-    summed = {s["value"]: set(s["functions"]) for s in said(*rows, "--reduction", "sum")}  # type: ignore[call-overload]
+    summed = {s["value"]: set(s["functions"]) for s in declared(*rows, "--reduction", "sum")}  # type: ignore[call-overload]
     assert summed["2.1299627"] == {"tensorflow", "torch"}
     assert summed[None] == {"jax", "numpy", "tensorflow"}  # they reduce nothing
 
 
-def test_exceptions_and_what_cannot_be_asked_come_last() -> None:
-    sayings = said("--logits", "0,0,0,1", "--target", "7", "--ignore-index", "3")
-    assert [(s["asked"], bool(s["value"])) for s in sayings] == [(True, False), (False, False)]
-    assert sayings[0]["why"] == "an exception: a label >= K"
-    assert sayings[1]["why"] == "does not offer ignore_index"
+def test_exceptions_and_unsupported_questions_come_last() -> None:
+    entries = declared("--logits", "0,0,0,1", "--target", "7", "--ignore-index", "3")
+    assert [(s["asked"], bool(s["value"])) for s in entries] == [(True, False), (False, False)]
+    assert entries[0]["why"] == "an exception: a label >= K"
+    assert entries[1]["why"] == "does not offer ignore_index"
     code, output = shown("--logits", "0,0,0,1", "--target", "7", "--ignore-index", "3")
     assert code == 0
     assert "not applicable (does not offer ignore_index)  jax (2); numpy (1); tensorflow (1)" in output
@@ -154,12 +154,14 @@ def test_exceptions_and_what_cannot_be_asked_come_last() -> None:
 def test_functions_of_probabilities_are_asked_with_probabilities_only() -> None:
     for target, kind in (("3", "cross_entropy"), ("0.,0.,0.,1.", "cross_entropy.probabilities")):
         named = [
-            name for s in said("--logits", "0,0,0,1", "--target", target) for name in s["functions"].get("torch", [])
+            name
+            for s in declared("--logits", "0,0,0,1", "--target", target)
+            for name in s["functions"].get("torch", [])
         ]  # type: ignore[attr-defined]
         assert kind in named
         assert len({name.endswith(".probabilities") for name in named}) == 1
 
 
-def test_the_number_that_came_is_marked() -> None:
+def test_the_observed_number_is_marked() -> None:
     _, output = shown("--logits", "0,0,0,1", "--target", "3", "--observed", "0.7437")
     assert "0.7436684, as observed  jax:" in output

@@ -1,4 +1,4 @@
-"""A function is explained by the model that predicts it, or not at all; never by a false one."""
+"""A function is explained by the model that predicts it, or not at all; never by a false model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from miniature_losses import (
-    asked,
     at,
     binary,
     binary_focal,
@@ -31,6 +30,7 @@ from miniature_losses import (
     no_shift,
     one_hot,
     only_in,
+    outcomes,
     p_t,
     reduced,
     separate,
@@ -386,15 +386,15 @@ def test_functions(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", UNEXPLAINED)
-def test_what_no_model_predicts_is_not_explained(name: str) -> None:
+def test_a_function_that_no_model_predicts_is_not_explained(name: str) -> None:
     function, words = UNEXPLAINED[name]
     found = explained(function)
     assert found.model is None
     assert words in found.sentence
 
 
-def test_what_is_explained_in_float32_alone_says_so() -> None:
-    """float32 cannot see the wobble: the model is right there, and must not be read as one of float64."""
+def test_an_explanation_of_float32_alone_is_qualified() -> None:
+    """float32 cannot see the wobble: the model is right there, and must not be read as a model of float64 results."""
     found = explained(lambda x, t: ce(x, t) + 1e-9 * np.sin(7 * x[:, 0]))
     assert found.sentence == (
         f"It computes {ROW}the cross-entropy (from float32 logits; what it computes from float64 logits is not "
@@ -419,7 +419,7 @@ def test_another_function_in_float32_is_mentioned() -> None:
         pytest.param(lambda x, t: np.where(np.abs(x).max(1) > 1e5, 0, ce(x, t)), 9, id="huge logits give 0"),
     ],
 )
-def test_a_model_of_ordinary_rows_alone_says_which_it_misses(function: Loss, missed: int) -> None:
+def test_a_model_of_ordinary_rows_alone_counts_the_rows_that_it_misses(function: Loss, missed: int) -> None:
     words = f"but not {missed} of the 180 rows with large offsets, gaps or spreads"
     assert explained(function).sentence == f"It computes {ROW}the cross-entropy ({words})."
 
@@ -470,7 +470,7 @@ def test_nothing_is_found_in_a_correct_function(planted: Any) -> None:
     assert parts <= {"reduction", "label_-100"}
 
 
-def test_components_say_what_they_explain() -> None:
+def test_components_count_the_results_that_they_explain() -> None:
     found = explained(lambda x, t: smoothed(0.1)(x / 2, t).mean())
     names = [component.name for component in found.components]
     assert names == ["scaled logits", "label smoothing", "reduction"]
@@ -497,12 +497,12 @@ SOFT: dict[str, tuple[Loss, str]] = {
 @pytest.mark.parametrize("name", SOFT)
 def test_targets_that_are_not_one_hot(name: str) -> None:
     function, words = SOFT[name]
-    found = explain_function(converse(lambda problems: asked(function, problems), "probabilities"))
+    found = explain_function(converse(lambda problems: outcomes(function, problems), "probabilities"))
     assert found.sentence == f"It computes {ROW}{words}."
     assert (found.explained == found.results) is (name != "the most probable class")
 
 
-def test_what_is_left_is_said() -> None:
+def test_unexplained_results_are_counted() -> None:
     def breaks(x: Array, t: Array) -> Array:
         return np.where(np.abs(x).max(axis=-1) > 5e4, 7.0, ce(x, t))
 
@@ -531,7 +531,7 @@ def test_a_function_that_was_not_asked_is_not_explained() -> None:
 
 
 def test_a_few_results_are_no_evidence() -> None:
-    found = explain_function(asked(ce, function_rows.problems(stage=1)[:12]))
+    found = explain_function(outcomes(ce, function_rows.problems(stage=1)[:12]))
     assert found.model is None
 
 

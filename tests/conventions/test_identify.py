@@ -1,4 +1,4 @@
-"""Identification: elimination finds every convention of a perfect function, and is never wrong about a poor one."""
+"""Identification: elimination finds every convention of a perfect function, and is never wrong about any function."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from logitmus.core.subject import Subject
 from logitmus.judging.bench import Bench
 
 KINDS = ("labels", "probabilities")
-Told = list[tuple[Problem, Outcome]]
+Results = list[tuple[Problem, Outcome]]
 
-# Told apart only with other choices beside them, or for one kind of targets alone.
+# Distinguished only with other choices beside them, or for one kind of targets alone.
 BESIDE = {
     "probability_clip": {"inputs": "probabilities"},
     "probability_scale": {"inputs": "probabilities", "probability_clip": "1e-7"},
@@ -43,46 +43,46 @@ FLIPS = [(name, value) for name, known in FIELDS.items() for value in known.valu
 
 @cache
 def bench(problem: Problem) -> Bench:
-    """One for all tests: what is known of the probes is the same for every function."""
+    """Shared by all tests: the exact answers to the probes are the same for every function."""
     return Bench(problem)
 
 
-def measure(asked: Subject, told: Told) -> Card:
-    return measure_with(asked, told, benches=bench)
+def measure(subject: Subject, results: Results) -> Card:
+    return measure_with(subject, results, benches=bench)
 
 
 def plays_a_part(name: str, problem: Problem) -> bool:
-    """Whether a probe is about the field, or a plain one."""
+    """Whether a probe is about the field, or plain."""
     about = depended_on(problem, "grad_logits")
     return name in about or Observed(problem, Raised("", "")).control
 
 
-def of_perfect(convention: Convention, kind: str, about: str = "", **offer: Any) -> tuple[Subject, Told]:
-    """A perfect function of this convention, and what it does with every probe, or with those about a field."""
+def of_perfect(convention: Convention, kind: str, about: str = "", **offer: Any) -> tuple[Subject, Results]:
+    """A perfect function of this convention, and its outcomes for every probe, or for the probes about a field."""
     everything = {"targets": kind, "gradients": frozenset({"logits", "targets"})}
-    asked = subject(PORTABLE.but(class_axis=convention.class_axis), **{**everything, **offer})
-    told = [p for p in probes(kind) if not about or about in APART or plays_a_part(about, p)]
-    return asked, [(problem, perfect(problem, convention, asked)) for problem in told]
+    tested = subject(PORTABLE.but(class_axis=convention.class_axis), **{**everything, **offer})
+    selected = [p for p in probes(kind) if not about or about in APART or plays_a_part(about, p)]
+    return tested, [(problem, perfect(problem, convention, tested)) for problem in selected]
 
 
-def of_function(function: Callable[[Array, Array], Any], kind: str = "labels") -> tuple[Subject, Told]:
-    """A plain NumPy function without options or gradients, and what it does with every probe."""
-    asked = subject(targets=kind, options=frozenset(), reductions=(), gradients=frozenset())
+def of_function(function: Callable[[Array, Array], Any], kind: str = "labels") -> tuple[Subject, Results]:
+    """A plain NumPy function without options or gradients, and its outcomes for every probe."""
+    tested = subject(targets=kind, options=frozenset(), reductions=(), gradients=frozenset())
 
     def outcome(problem: Problem) -> Outcome:
-        if asked.why_not(problem):
-            return NotRun(str(asked.why_not(problem)))
+        if tested.why_not(problem):
+            return NotRun(str(tested.why_not(problem)))
         try:
             with np.errstate(all="ignore"):
                 return Answered(np.asarray(function(problem.logits.copy(), problem.targets.copy())))
         except Exception as error:
             return Raised(type(error).__name__, str(error))
 
-    return asked, [(problem, outcome(problem)) for problem in probes(kind)]
+    return tested, [(problem, outcome(problem)) for problem in probes(kind)]
 
 
 def wrong(card: Card, truth: Convention) -> list[str]:
-    """What a card says that is not so."""
+    """The fields of a card that contradict the truth."""
     return [
         f"{known.field}: {known.state} {known.values}, is {getattr(truth, known.field)} ({known.why})"
         for known in card.fields.values()
@@ -117,10 +117,10 @@ def test_it_is_never_wrong_about_a_convention(truth: Convention, kind: str, data
         "options": data.draw(st.sampled_from([frozenset(), frozenset({"weight", "ignore_index", "label_smoothing"})])),
         "gradients": data.draw(st.sampled_from([frozenset(), frozenset({"logits", "targets"})])),
     }
-    asked, told = of_perfect(truth, kind, **offer)
+    tested, results = of_perfect(truth, kind, **offer)
     if data.draw(st.booleans()):
-        told = data.draw(st.permutations(told))[: data.draw(st.sampled_from([10, 40, 200]))]
-    card = measure(asked, told)
+        results = data.draw(st.permutations(results))[: data.draw(st.sampled_from([10, 40, 200]))]
+    card = measure(tested, results)
     assert not wrong(card, truth)
     assert not card.mechanisms
 
@@ -147,35 +147,35 @@ def test_a_card_is_json() -> None:
 
 
 @cache
-def portable() -> tuple[Subject, Told]:
+def portable() -> tuple[Subject, Results]:
     return of_perfect(PORTABLE, "labels")
 
 
-def test_what_was_not_run_or_did_not_come_back_is_no_evidence() -> None:
-    asked, told = portable()
-    unrun: Told = [(problem, NotRun("takes labels")) for problem, _ in told]
-    card = measure(asked, unrun)
+def test_outcomes_without_results_are_no_evidence() -> None:
+    tested, results = portable()
+    unrun: Results = [(problem, NotRun("takes labels")) for problem, _ in results]
+    card = measure(tested, unrun)
     assert {known.state for known in card.fields.values()} == {"undetermined"}
     assert (card.calls, card.remarks) == (0, ("never answered",))
     lost: list[Outcome] = [Crashed("SIGSEGV"), TimedOut(1.0)]
-    crashing: Told = [(p, o if n % 5 else lost[n % 2]) for n, (p, o) in enumerate(told)]
-    card = measure(asked, crashing)
+    crashing: Results = [(p, o if n % 5 else lost[n % 2]) for n, (p, o) in enumerate(results)]
+    card = measure(tested, crashing)
     assert not wrong(card, PORTABLE)
     assert {remark.split(" on ")[0] for remark in card.remarks} == {"Crashed", "TimedOut"}
 
 
-def test_a_function_that_always_raises_says_nothing_but_that() -> None:
-    asked, told = portable()
-    card = measure(asked, [(problem, Raised("TypeError", "no\nsuch thing")) for problem, _ in told])
+def test_a_function_that_always_raises_has_one_remark_and_no_measured_field() -> None:
+    tested, results = portable()
+    card = measure(tested, [(problem, Raised("TypeError", "no\nsuch thing")) for problem, _ in results])
     assert card.remarks == ("raises on every call: TypeError: no such thing",)
     assert {known.state for known in card.fields.values()} == {"undetermined"}
     assert {known.why for known in card.fields.values()} == set(card.remarks)
 
 
 def test_an_option_that_always_raises_is_remarked_and_rules_nothing_out() -> None:
-    asked, told = portable()
-    raising: Told = [(p, Raised("TypeError", "no weight") if p.weight is not None else o) for p, o in told]
-    card = measure(asked, raising)
+    tested, results = portable()
+    raising: Results = [(p, Raised("TypeError", "no weight") if p.weight is not None else o) for p, o in results]
+    card = measure(tested, raising)
     assert not wrong(card, PORTABLE)
     assert card["smoothing_weights"].state == "undetermined"
     assert "raises with batches, weight: TypeError: no weight" in card.remarks
@@ -212,7 +212,7 @@ def error_rate(x: Array, t: Array) -> Array:
 
 
 @pytest.mark.parametrize("function", [brier, all_nan, error_rate])
-def test_what_is_no_cross_entropy_has_no_known_convention(function: Callable[..., Any]) -> None:
+def test_a_function_that_is_no_cross_entropy_has_no_known_convention(function: Callable[..., Any]) -> None:
     card = measure(*of_function(function))
     assert {card[name].state for name in ("inputs", "log_base")} == {"contradicted"}
     assert not [name for name, known in card.fields.items() if known.state == "measured"]
@@ -268,7 +268,7 @@ def test_a_fault_of_the_arithmetic_is_named_once() -> None:
 # --- worlds ----------------------------------------------------------------------------------------
 
 
-def test_worlds_keep_what_hangs_together_and_split_what_does_not() -> None:
+def test_worlds_keep_dependent_fields_together_and_split_independent_fields() -> None:
     worlds = Worlds({"a": "12", "b": "12", "c": "12"})
     assert len(worlds.over(["a", "b"])) == 4
     lost = worlds.keep([world for world in worlds.over(["a", "b"]) if world["a"] == world["b"]])
@@ -288,7 +288,7 @@ def test_worlds_lose_nothing_by_splitting(kept: list[tuple[str, str, str]]) -> N
     assert left == set(kept)
 
 
-def test_worlds_refuse_what_cannot_be() -> None:
+def test_worlds_refuse_too_many_combinations_and_none() -> None:
     worlds = Worlds({str(n): "123456789" for n in range(5)})
     with pytest.raises(TooManyWorldsError, match="59049 combinations"):
         worlds.over([str(n) for n in range(5)])
@@ -297,7 +297,7 @@ def test_worlds_refuse_what_cannot_be() -> None:
 
 
 def test_an_ignored_row_that_leaks_into_the_gradient_alone_contradicts_itself() -> None:
-    asked, told = of_perfect(PORTABLE.but(ignore_default="-100"), "labels", about="ignored_row")
+    tested, results = of_perfect(PORTABLE.but(ignore_default="-100"), "labels", about="ignored_row")
 
     def leaking(problem: Problem, outcome: Outcome) -> Outcome:
         if not isinstance(outcome, Answered) or outcome.grad_logits is None:
@@ -305,8 +305,8 @@ def test_an_ignored_row_that_leaks_into_the_gradient_alone_contradicts_itself() 
         lost = np.isnan(problem.logits.astype(np.float64)).any(axis=-1, keepdims=True)
         return replace(outcome, grad_logits=np.where(lost, np.nan, outcome.grad_logits).astype(problem.dtype))
 
-    plain = measure(asked, told)["ignored_row"]
+    plain = measure(tested, results)["ignored_row"]
     assert (plain.state, plain.values) == ("measured", ("zero",))
-    card = measure(asked, [(problem, leaking(problem, outcome)) for problem, outcome in told])
+    card = measure(tested, [(problem, leaking(problem, outcome)) for problem, outcome in results])
     assert (card["ignored_row"].state, card["ignored_row"].values) == ("contradicted", ("zero", "nan_leaks"))
     assert "the gradient is NaN" in card["ignored_row"].why

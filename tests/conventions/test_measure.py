@@ -1,4 +1,4 @@
-"""From a function to its card: in a worker and in this process, on the command line, and what is told on a mistake."""
+"""From a function to its card: in a worker and in this process, on the command line, and the messages for mistakes."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_function_in_a_file(file: str) -> None:
     assert any("raises on every call: IndexError" in remark for remark in soft.remarks)
 
 
-def test_where_the_classes_lie_is_found_out_unless_it_is_said(file: str) -> None:
+def test_the_class_axis_is_measured_unless_it_is_named(file: str) -> None:
     (found,) = identify(f"{file}:axis_1", "numpy", targets=["labels"], options={"weight": "class_weights"})
     assert measured(found) == measured(found) | {
         "class_axis": "1",
@@ -104,9 +104,9 @@ def test_where_the_classes_lie_is_found_out_unless_it_is_said(file: str) -> None
         "mean_denominator": "weights",
         "log_base": "e",
     }
-    (said,) = identify(f"{file}:axis_1", "numpy", targets=["labels"], class_axis="1")
-    assert measured(said)["class_axis"] == "1"
-    assert said["mean_denominator"].state == "undetermined", "its weights have a name that nobody told"
+    (named,) = identify(f"{file}:axis_1", "numpy", targets=["labels"], class_axis="1")
+    assert measured(named)["class_axis"] == "1"
+    assert named["mean_denominator"].state == "undetermined", "the name of its weights is not given"
     (wrong,) = identify(f"{file}:axis_1", "numpy", targets=["labels"], class_axis="last")
     assert wrong["class_axis"].state != "measured"
 
@@ -168,7 +168,7 @@ def test_json(cli: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["zero", "refuses"])
-def test_what_is_no_cross_entropy_ends_with_1(cli: Any, name: str) -> None:
+def test_a_function_that_is_no_cross_entropy_exits_with_1(cli: Any, name: str) -> None:
     code, out, err = cli(f"losses.py:{name}", "-f", "numpy", "--targets", "labels")
     assert code == 1
     assert f"numpy:losses.{name}@cpu with labels" in out
@@ -176,7 +176,7 @@ def test_what_is_no_cross_entropy_ends_with_1(cli: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "code", "says"),
+    ("args", "code", "message"),
     [
         (("losses.py:bits",), 2, "Missing option '--framework'"),
         (("losses.py", "-f", "numpy"), 2, "'losses.py' names no function; use FILE.py:FUNCTION"),
@@ -191,9 +191,9 @@ def test_what_is_no_cross_entropy_ends_with_1(cli: Any, name: str) -> None:
         (("losse:bits", "-f", "numpy"), 2, "there is no module 'losse' here"),
     ],
 )
-def test_what_cannot_be_asked(cli: Any, args: tuple[str, ...], code: int, says: str) -> None:
+def test_wrong_arguments_exit_with_2(cli: Any, args: tuple[str, ...], code: int, message: str) -> None:
     ended, out, err = cli(*args)
     assert ended == code
     assert out == ""
-    assert says in " ".join(err.split())
+    assert message in " ".join(err.split())
     assert "Traceback" not in err

@@ -14,7 +14,7 @@ from logitmus.checking.card_score import errors
 from logitmus.conventions.identify import identify
 from logitmus.core.convention import FIELDS
 
-# Where several mechanisms give an infinite loss, the first that reproduces it is named, which may be a wrong one.
+# Where several mechanisms give an infinite loss, the first that reproduces it is named, which may be wrong.
 MISNAMED = {"numpy:log_of_softmax": "no_max_shift is named for log_of_softmax: docs/accuracy.md, section 4"}
 
 

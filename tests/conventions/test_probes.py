@@ -18,10 +18,10 @@ from logitmus.oracle.answer import answer
 from logitmus.oracle.resolve import resolve
 
 PROBES = list(FAMILY.problems(Profile("full")))
-UNTOLD = {  # pairs that give the same loss and gradient on every problem of that kind of targets
+INDISTINGUISHABLE = {  # pairs that give the same loss and gradient on every problem of that kind of targets
     ("probabilities", "infinite_logits", "nan", "nan_where_met"),
 }
-APART = ("class_axis", "result_dtype", "target_gradient")  # told by shapes and dtypes, not by numbers
+APART = ("class_axis", "result_dtype", "target_gradient")  # distinguished by shapes and dtypes, not by numbers
 PAIRS = [(name, *pair) for name, known in FIELDS.items() for pair in combinations(known.values, 2)]
 LABELS_ONLY = {"ignore_default", "ignored_row", "all_ignored_mean", "smoothing_weights", "wide_labels"}
 LABELS_ONLY |= {"label_out_of_range", "label_negative", "mean_denominator"}
@@ -43,16 +43,16 @@ def apart(problem: Problem, a: Convention, b: Convention, name: str) -> bool:
         return problem.logits.ndim > 2
     if name == "target_gradient":
         return problem.target_kind == "probabilities"
-    one, two = resolve(problem, a), resolve(problem, b)
-    if one.key == two.key:
+    first, second = resolve(problem, a), resolve(problem, b)
+    if first.key == second.key:
         return False
-    if one.refused or two.refused:
-        return bool(one.refused) != bool(two.refused)
-    if (one.unjudged != two.unjudged).any():
+    if first.refused or second.refused:
+        return bool(first.refused) != bool(second.refused)
+    if (first.unjudged != second.unjudged).any():
         return True
     parts = ["loss"] if name != "soft_target_gradient" else ["grad_logits"]
     for part in parts:
-        x, y = (getattr(answer(q), part).rounded(problem.dtype).astype(np.float64) for q in (one, two))
+        x, y = (getattr(answer(q), part).rounded(problem.dtype).astype(np.float64) for q in (first, second))
         if x.shape != y.shape:
             return True
         same = (x == y) | (np.isnan(x) & np.isnan(y))
@@ -66,14 +66,14 @@ def apart(problem: Problem, a: Convention, b: Convention, name: str) -> bool:
 @pytest.mark.parametrize("reduction", FIELDS["default_reduction"].values)
 @pytest.mark.parametrize("kind", ["labels", "probabilities"])
 @pytest.mark.parametrize(("name", "value", "other"), PAIRS)
-def test_every_two_values_are_told_apart(name: str, value: str, other: str, kind: str, reduction: str) -> None:
+def test_every_two_values_are_distinguished(name: str, value: str, other: str, kind: str, reduction: str) -> None:
     other_kinds = LABELS_ONLY if kind == "probabilities" else PROBABILITIES_ONLY
-    if (name in other_kinds and other != "elements") or (kind, name, value, other) in UNTOLD:
+    if (name in other_kinds and other != "elements") or (kind, name, value, other) in INDISTINGUISHABLE:
         return
     base = beside(name, value, other).but(default_reduction=reduction)
     a, b = base.but(**{name: value}), base.but(**{name: other})
-    telling = [p for p in PROBES if p.target_kind == kind and apart(p, a, b, name)]
-    assert telling
+    distinguishing = [p for p in PROBES if p.target_kind == kind and apart(p, a, b, name)]
+    assert distinguishing
 
 
 def test_no_option_is_needed_to_be_asked_for_a_mean_or_a_sum() -> None:
@@ -85,12 +85,12 @@ def test_no_option_is_needed_to_be_asked_for_a_mean_or_a_sum() -> None:
 @pytest.mark.parametrize("kind", ["labels", "probabilities"])
 def test_every_context_has_a_plain_problem(kind: str) -> None:
     """Else a function that does not take such problems at all would seem to refuse the special ones."""
-    asked = [Observed(p, None) for p in PROBES if p.target_kind == kind]  # type: ignore[arg-type]
-    assert {one.context for one in asked} == {one.context for one in asked if one.control}
+    observed = [Observed(p, None) for p in PROBES if p.target_kind == kind]  # type: ignore[arg-type]
+    assert {probe.context for probe in observed} == {probe.context for probe in observed if probe.control}
 
 
 @pytest.mark.parametrize("name", [name for name in FIELDS if name not in APART])
-def test_what_is_not_touched_does_not_matter(name: str) -> None:
+def test_other_fields_do_not_change_the_question(name: str) -> None:
     """`depended_on` may give too many fields, never too few; every other field varies."""
     draws = np.random.default_rng(7)
     for problem in PROBES:

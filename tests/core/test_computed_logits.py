@@ -9,7 +9,7 @@ from logitmus.core.computed_logits import COMPUTED, PRODUCT, SCALED, operands, s
 ROWS = np.array([[0.5, -3e9, 7e29, 1.0, 0.0], [3.0, 0.1, -0.7, 1e-3, 2.0]], np.float32)
 
 
-def test_scaled_logits_are_the_rounded_products_of_what_is_found() -> None:
+def test_scaled_logits_are_the_rounded_products_of_their_operands() -> None:
     logits = scaled(ROWS)
     source, factor = operands(logits, SCALED)
     assert (source.dtype, factor.dtype, logits.dtype) == (np.float32,) * 3
@@ -27,7 +27,7 @@ def test_a_number_is_refused_if_and_only_if_it_is_no_product() -> None:
 
 
 @pytest.mark.parametrize("manner", COMPUTED)
-def test_what_is_not_finite_comes_from_nothing(manner: str) -> None:
+def test_infinite_logits_have_no_operands(manner: str) -> None:
     assert operands(np.array([[np.inf, 0.0]], np.float32), manner) is None
 
 

@@ -1,4 +1,4 @@
-"""What a backend declares: a name that means nothing is told before anything is asked."""
+"""The declaration of a backend: a name that means nothing is an error before any call."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ FUNCTION = BACKEND.functions[0]
 
 
 def declared(**changes: Any) -> Any:
-    """The backend with one function, and these changes to it; `offer__NAME` is one to its offer."""
+    """The backend with one function, and these changes to it; `offer__NAME` changes its offer."""
     offer = {name.removeprefix("offer__"): value for name, value in changes.items() if name.startswith("offer__")}
     own = {name: value for name, value in changes.items() if not name.startswith("offer__")}
     return replace(BACKEND, functions=(replace(FUNCTION, offer=replace(FUNCTION.offer, **offer), **own),))
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         ({"offer__targets": "label"}, "offer.targets: 'label'; use labels, probabilities"),
         ({"offer__options": frozenset({"weights"})}, "offer.options: 'weights'; use weight, ignore_index"),
@@ -44,13 +44,13 @@ def declared(**changes: Any) -> Any:
         ({"docs": {"label_negativ": "https://example.org"}}, "docs: 'label_negativ'; use inputs, log_base"),
     ],
 )
-def test_a_name_that_means_nothing_is_refused(changes: dict[str, Any], says: str) -> None:
+def test_a_name_that_means_nothing_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(DeclarationError) as refused:
         subjects_of(declared(**{"name": "f", **changes}), ["cpu"])
-    assert says in str(refused.value)
+    assert message in str(refused.value)
 
 
-def test_two_functions_of_one_name_are_refused() -> None:
+def test_two_functions_of_the_same_name_are_refused() -> None:
     with pytest.raises(DeclarationError, match=r"is offered twice"):
         subjects_of(replace(BACKEND, functions=(FUNCTION, FUNCTION)), ["cpu"])
 
@@ -61,14 +61,14 @@ def test_a_choice_that_a_mode_cannot_make_is_refused() -> None:
         subjects_of(wrong, ["cpu"])
 
 
-def test_a_person_is_told_so_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_declaration_is_reported_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(
         "from dataclasses import replace\n"
         "from logitmus.backends.numpy_backend import BACKEND as NUMPY\n"
-        "one = NUMPY.functions[0]\n"
-        "one = replace(one, name='f', offer=replace(one.offer, reductions=('avg',)))\n"
-        "BACKEND = replace(NUMPY, name='mine', functions=(one,))\n",
+        "function = NUMPY.functions[0]\n"
+        "function = replace(function, name='f', offer=replace(function.offer, reductions=('avg',)))\n"
+        "BACKEND = replace(NUMPY, name='mine', functions=(function,))\n",
         encoding="utf-8",
     )
     with Pool([registry.parse("mine:BACKEND")]) as pool:

@@ -59,7 +59,7 @@ def predict(truth: Truth, question: Question) -> Prediction:
     """The prediction for one call.
 
     Args:
-        truth: one that is explainable.
+        truth: an explainable truth.
         question: rows whose logits the function takes as they are; `truth.arithmetic` is not used here.
     """
     convention = PORTABLE.but(**truth.convention)

@@ -1,4 +1,4 @@
-"""What a real loss computes is said in the words of its truth: every part that the truth names, and no other."""
+"""A real loss is explained in the words of its truth: every part that the truth names, and no other."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OTHER_WORDS = {
 EQUAL = {
     "mmseg_kl_of_softmax": "-p of the label: a softmax applied twice, less its logsumexp",
 }
-"""Losses outside the vocabulary of the truths, of which the model says something that is equal."""
+"""Losses outside the vocabulary of the truths, for which the model has an equal formula."""
 QUICK = (
     "fastai_focal", "keras_categorical_focal", "paddleseg_cross_entropy", "softmax_twice", "monai_softmax_focal",
     "nemo_smoothed_cross_entropy", "espnet_label_smoothing", "autocast_head", "distillation_kl", "liger_z_loss",
@@ -154,11 +154,11 @@ def test_every_part_of_the_truth_is_named_and_no_other(m: Miniature) -> None:
         assert found.model is None, f"it is explained now, remove it from the list: {found.sentence}"
         return
     assert found.model is not None, found.sentence
-    said, true = of_model(found.model), of_truth(m.truth)
+    named, true = of_model(found.model), of_truth(m.truth)
     if m.name in OTHER_WORDS:
-        assert said["inputs"] == true["inputs"]
+        assert named["inputs"] == true["inputs"]
         return
-    wrong = {name: (said[name], true[name]) for name in true if not _same(said[name], true[name])}
+    wrong = {name: (named[name], true[name]) for name in true if not _same(named[name], true[name])}
     assert not wrong, found.sentence
     assert not found.alternatives
     assert not found.model.gradient or "gradient_of_another_rule" in m.truth.mechanisms, found.sentence
@@ -167,8 +167,8 @@ def test_every_part_of_the_truth_is_named_and_no_other(m: Miniature) -> None:
 
 
 @each(explainable=False)
-def test_what_has_no_words_is_not_explained_by_others(m: Miniature) -> None:
-    """Nothing, or a model of single rows that says it does not know what is made of several."""
+def test_losses_outside_the_vocabulary_are_not_explained(m: Miniature) -> None:
+    """Nothing, or a model of single rows that leaves the reduction of several rows unexplained."""
     found = explained(m)
     if m.name in EQUAL:
         return

@@ -173,7 +173,7 @@ def imported(original: Original) -> Callable[..., Any]:
 
 
 @EACH
-def test_the_miniature_does_what_its_original_does(original: Original) -> None:
+def test_the_miniature_agrees_with_its_original(original: Original) -> None:
     m = next(m for m in CORPUS if m.name == original.miniature)
     public = replace(m, function=imported(original))
     if not m.truth.explainable:

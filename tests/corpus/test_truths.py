@@ -1,4 +1,4 @@
-"""Every miniature does what its truth says (loss, gradient, dtypes, axes, limits, mechanisms), and no word is idle."""
+"""Every miniature computes its truth (loss, gradient, dtypes, axes, limits, mechanisms), and no word is idle."""
 
 from __future__ import annotations
 
@@ -164,9 +164,9 @@ def disagreement(truth: Truth, question: Question, loss: np.ndarray, gradient: n
 
 @each(EXPLAINABLE)
 def test_the_truth_predicts_losses_and_gradients(m: Miniature) -> None:
-    asked = questions(m.name)
-    assert sum(len(question.logits) for question in asked) > 300
-    for question in asked:
+    sample = questions(m.name)
+    assert sum(len(question.logits) for question in sample) > 300
+    for question in sample:
         assert not (message := misses(m, m.truth, question)), message
 
 
@@ -174,7 +174,7 @@ def test_the_truth_predicts_losses_and_gradients(m: Miniature) -> None:
 def test_no_word_of_a_truth_can_be_left_out(m: Miniature) -> None:
     for name in m.truth.parameters:
         if name in ("first_class_factor", "other_classes_factor", "target_factor", "others_factor"):
-            continue  # one of a pair has no neutral value
+            continue  # half of a pair has no neutral value
         shorter = replace(m.truth, parameters={k: v for k, v in m.truth.parameters.items() if k != name})
         assert _refuted(m, shorter), f"parameter {name}"
     for name in set(m.truth.convention) & FORMULA_FIELDS:
@@ -193,7 +193,7 @@ def _refuted(m: Miniature, truth: Truth) -> bool:
 
 
 @each([m for m in CORPUS if not m.truth.explainable])
-def test_what_is_outside_the_vocabulary_has_a_formula_too(m: Miniature) -> None:
+def test_losses_outside_the_vocabulary_have_a_formula(m: Miniature) -> None:
     rng = np.random.default_rng(14)
     for K, N in ((2, 9), (5, 24), (9, 13)):
         x = rng.normal(0, 2, (N, K))
@@ -238,7 +238,7 @@ def test_the_dtypes_are_as_stated(m: Miniature) -> None:
 
 
 @each([m for m in EXPLAINABLE if "spatial axes" not in m.truth.limits and "position" not in m.truth.parameters])
-def test_the_classes_lie_where_it_says(m: Miniature) -> None:
+def test_the_class_axis_is_that_of_the_truth(m: Miniature) -> None:
     first = questions(m.name)[0]
     N, K = 12, first.logits.shape[1]
     axis = {"1": 1, "last": -1}[m.truth.convention.get("class_axis", PORTABLE.class_axis)]
@@ -262,7 +262,7 @@ def takes_masked_classes(m: Miniature) -> bool:
 
 
 @each([m for m in EXPLAINABLE if takes_masked_classes(m)])
-def test_masked_classes_give_nan_where_it_says(m: Miniature) -> None:
+def test_masked_classes_give_nan_where_the_truth_declares_it(m: Miniature) -> None:
     logits = np.array([[0.0, -np.inf, 1.0], [1.0, 0.0, -np.inf]])
     target = np.array([2, 1]) if m.targets == "labels" else np.array([[0.5, 0, 0.5], [1, 0, 0]])
     with np.errstate(all="ignore"):
@@ -271,22 +271,22 @@ def test_masked_classes_give_nan_where_it_says(m: Miniature) -> None:
 
 
 @each(list(CORPUS))
-def test_it_refuses_what_it_says(m: Miniature) -> None:
+def test_every_declared_limit_raises(m: Miniature) -> None:
     labels = m.targets == "labels"
-    one = lambda *shape: np.linspace(0.1, 0.9, int(np.prod(shape))).reshape(shape)  # noqa: E731
-    target = lambda *shape: np.ones(shape, int) if labels else one(*shape, 3)  # noqa: E731
-    asked = {
-        "one row without a batch axis": (one(3), target()),
-        "spatial axes": (one(2, 3, 3, 3), target(2, 3, 3) if labels else one(2, 3, 3, 3)),
-        "no rows": (one(0, 3), target(0)),
-        "label_smoothing = 1": (one(4, 3), target(4)),
-        "labels only": (one(4, 3), one(4, 3)),
+    logits = lambda *shape: np.linspace(0.1, 0.9, int(np.prod(shape))).reshape(shape)  # noqa: E731
+    target = lambda *shape: np.ones(shape, int) if labels else logits(*shape, 3)  # noqa: E731
+    inputs = {
+        "one row without a batch axis": (logits(3), target()),
+        "spatial axes": (logits(2, 3, 3, 3), target(2, 3, 3) if labels else logits(2, 3, 3, 3)),
+        "no rows": (logits(0, 3), target(0)),
+        "label_smoothing = 1": (logits(4, 3), target(4)),
+        "labels only": (logits(4, 3), logits(4, 3)),
     }
-    assert set(asked) == set(LIMITS)
+    assert set(inputs) == set(LIMITS)
     for limit in m.truth.limits:
         options = {"label_smoothing": 1.0} if limit == "label_smoothing = 1" else {}
         with pytest.raises(Exception):  # noqa: B017, PT011
-            call(m, *asked[limit], **options)
+            call(m, *inputs[limit], **options)
 
 
 @each([m for m in CORPUS if m.truth.mechanisms])

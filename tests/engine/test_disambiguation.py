@@ -29,7 +29,7 @@ DECLARED = PORTABLE.but(default_reduction="mean", ignore_default="-100")
 
 
 def doubtful() -> Problem:
-    """A weighted mean with no row ignored: divided by 4, nobody can tell whether by all rows or by the kept ones."""
+    """A weighted mean with no row ignored: divided by 4, which is the number of all rows and of the kept rows."""
     return Problem(
         logits=np.array([[0.0, 1.0], [2.0, 0.5], [1.0, 1.5], [0.25, 0.5]], np.float32),
         targets=np.array([0, 1, 1, 0]),
@@ -145,7 +145,7 @@ def test_a_doubt_is_settled_by_problems_that_the_run_adds(tmp_path, truth: str) 
     assert {e.problem.id for e in resumed if isinstance(e, Judged)} == {e.problem.id for e in again}
 
 
-def test_what_a_subject_cannot_be_asked_stays_open_and_is_said(tmp_path) -> None:
+def test_a_doubt_that_no_supported_problem_settles_stays_open_and_is_reported(tmp_path) -> None:
     pool = OneSubject(DECLARED.but(mean_denominator="rows"), options=frozenset({"weight"}))
     pool.subject = replace(pool.subject, convention=PORTABLE)  # it ignores no label, so that every row is kept
     pool.truth = PORTABLE.but(mean_denominator="rows")

@@ -1,4 +1,4 @@
-"""Exploring: what it finds that the fixed suite does not, how it steers, and what of it a file holds."""
+"""Exploration: its findings beyond the fixed suite, its steering, and its events in a file."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ KEYS_BY_HAND = """
 from logitmus.cases.generation.mutation import bred, drawn, forms
 form = forms("labels")[0]
 parents = drawn(form, "float32", 3, 0, 0)
-print(*(one.id for one in (*parents, bred(parents, form, "float32", 0, 0))))
+print(*(problem.id for problem in (*parents, bred(parents, form, "float32", 0, 0))))
 """
 
 
@@ -199,7 +199,7 @@ def test_problems_are_of_the_form_that_is_asked_for(targets: Any, dtype: str) ->
         assert [misfit(problem, form, dtype) for problem in made] == [""] * len(made), form
 
 
-def test_the_key_says_all() -> None:
+def test_the_key_determines_the_problem() -> None:
     form = forms("labels")[0]
     some = drawn(form, "float32", 6, 0, 1)
     assert len({*ids(some)}) == 6
@@ -239,18 +239,18 @@ def test_another_process_draws_the_same() -> None:
     ],
 )
 @pytest.mark.parametrize("targets", ["labels", "probabilities"])
-def test_what_is_not_offered_is_in_no_form(targets: Any, offered: tuple[str, ...], reductions: tuple[str, ...]) -> None:
+def test_forms_have_offered_options_only(targets: Any, offered: tuple[str, ...], reductions: tuple[str, ...]) -> None:
     found = forms(targets, offered, reductions=reductions)
     assert len({*found}) == len(found) > 0
     named = {option for form in found for option in form.options}
     assert named == {*offered} - ({"ignore_index"} if targets == "probabilities" else set())
     assert {form.reduction for form in found} <= {*reductions}
-    # Rows hide behind one another in a sum: of those who give nothing else most are asked one by one.
+    # Rows hide one another in a sum: without the reduction "none" the first form has a single row.
     assert found[0].rows == (8 if "none" in reductions else 1)
 
 
-def test_nothing_is_found_in_what_is_right() -> None:
-    assert [finding.cause for one in judged(right) for finding in one.judgement.findings] == []
+def test_nothing_is_found_in_a_right_function() -> None:
+    assert [finding.cause for event in judged(right) for finding in event.judgement.findings] == []
     progress, tried = explored(right, 8)
     assert len(progress) == 8
     assert progress[-1].new == ()
@@ -263,8 +263,8 @@ def test_nothing_is_found_in_what_is_right() -> None:
 
 
 @pytest.mark.parametrize("rows", [at_one_magnitude, near_one_gap])
-def test_what_the_suite_does_not_show_is_found(rows: Rows) -> None:
-    assert [finding.cause for one in judged(rows) for finding in one.judgement.findings] == []
+def test_faults_that_the_suite_misses_are_found(rows: Rows) -> None:
+    assert [finding.cause for event in judged(rows) for finding in event.judgement.findings] == []
     progress, tried = explored(rows, until_new=True)
     assert progress[-1].new, progress[-1]
     by_id = {problem.id: problem for problem in tried}
@@ -286,7 +286,7 @@ def test_steering_comes_where_drawing_alone_does_not() -> None:
     assert steered[1] > 2 * alone, (steered, alone)  # one of four may have little luck
 
 
-def test_what_is_known_is_not_new_and_what_is_new_is_told_once() -> None:
+def test_known_findings_are_not_new_and_new_findings_are_reported_once() -> None:
     new, _ = explored(shifted, before=judged(right), until_new=True)
     known, _ = explored(shifted, len(new))
     assert known[-1].new == ()
@@ -295,7 +295,7 @@ def test_what_is_known_is_not_new_and_what_is_new_is_told_once() -> None:
     assert len({finding.key for finding in new[-1].new}) == len(causes)
 
 
-def test_a_seed_gives_a_sequence_whatever_was_judged_first() -> None:
+def test_a_seed_gives_a_sequence_in_any_order_of_earlier_judgements() -> None:
     _, tried = explored(right, 3)
     _, again = explored(right, 3, before=reversed(judged(right)))
     assert ids(again) == ids(tried)
@@ -303,7 +303,7 @@ def test_a_seed_gives_a_sequence_whatever_was_judged_first() -> None:
     assert len({*ids(other)} & {*ids(tried)}) < len(tried) / 10
 
 
-def test_it_ends_when_it_is_told_to_or_its_time_is_up() -> None:
+def test_exploration_ends_when_enough_is_found_or_its_time_is_up() -> None:
     short = RunSettings(explore=Exploration(minutes=1e-9))
     assert [*Explorer(short).explore(Answering(right))] == []
     endless = Explorer(RunSettings(explore=Exploration(minutes=10), dtypes=("float32",)))
@@ -320,7 +320,7 @@ def some() -> list[Problem]:
     return plain_suite()[::4]
 
 
-def told_live(store: Store, pool: FakePool) -> list[Event]:
+def run_live(store: Store, pool: FakePool) -> list[Event]:
     return list(run(some(), specs("test"), store, pool=pool, judge=Judge()))
 
 
@@ -333,11 +333,11 @@ def explored_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[lis
     """A run that explored and found."""
     pool = answering(at_one_magnitude)
     with Store.create(tmp_path_factory.mktemp("explored") / "run", settings=SETTINGS) as store:
-        yield told_live(store, pool), store, pool
+        yield run_live(store, pool), store, pool
 
 
 def of_exploring(events: Iterable[Event]) -> tuple[Explored, list[Judged], list[Examined]]:
-    """What was said at last, what showed something new, and to what that was reduced."""
+    """The last progress, the results with new findings, and the reductions of these findings."""
     every = list(events)
     return (
         [event for event in every if isinstance(event, Explored)][-1],
@@ -346,11 +346,11 @@ def of_exploring(events: Iterable[Event]) -> tuple[Explored, list[Judged], list[
     )
 
 
-def test_the_file_tells_the_same_without_asking(explored_run) -> None:
+def test_the_file_gives_the_same_without_asking(explored_run) -> None:
     events, store, pool = explored_run
-    asked = len(pool.asked)
+    calls = len(pool.asked)
     again = list(judge_run(store, judge=Judge()))
-    assert len(pool.asked) == asked
+    assert len(pool.asked) == calls
     assert of_exploring(again) == of_exploring(events)
     assert [e.problems for e in (*events, *again) if isinstance(e, RunStarted)] == [len(some())] * 2
 
@@ -359,9 +359,9 @@ def test_a_finding_is_reduced_and_its_problems_are_in_the_file(explored_run) -> 
     events, store, _ = explored_run
     last, shown, examined = of_exploring(events)
     assert last.new
-    assert {f.id for f in last.new} <= {f.id for one in shown for f in one.judgement.findings}
+    assert {f.id for f in last.new} <= {f.id for event in shown for f in event.judgement.findings}
     held = {*store.problem_ids()}
-    by_of = {one.of.key: one for one in examined}
+    by_of = {event.of.key: event for event in examined}
     for finding in last.new:
         assert finding.problem in held
         assert store.problem(finding.problem).purpose is Purpose.EXPLORATION
@@ -369,11 +369,11 @@ def test_a_finding_is_reduced_and_its_problems_are_in_the_file(explored_run) -> 
         assert smallest.problem.rows == 1
         assert smallest.problem.classes < store.problem(finding.problem).classes
         shown_by: list[tuple[Finding, str]] = [(finding, finding.problem), (smallest.finding, smallest.problem.id)]
-        for one, where in shown_by:
-            assert one.problem == where in held
+        for reported, where in shown_by:
+            assert reported.problem == where in held
             problem = store.problem(where)
             replayed = Judge().judge(problem, SUBJECT, observe(at_one_magnitude, problem))
-            assert one.id in {other.id for other in replayed.findings}
+            assert reported.id in {other.id for other in replayed.findings}
 
 
 def test_rounds_give_the_length_and_a_seed_the_same_run(explored_run, tmp_path: Path) -> None:
@@ -381,7 +381,7 @@ def test_rounds_give_the_length_and_a_seed_the_same_run(explored_run, tmp_path: 
     assert len([e for e in events if isinstance(e, Explored)]) == SETTINGS.explore.rounds
     with Store.create(tmp_path / "again", settings=SETTINGS) as other:
         second = answering(at_one_magnitude)
-        assert of_exploring(told_live(other, second)) == of_exploring(events)
+        assert of_exploring(run_live(other, second)) == of_exploring(events)
         assert second.asked == pool.asked
         assert other.problem_ids() == store.problem_ids()
 
@@ -390,10 +390,10 @@ def test_an_interrupted_exploration_goes_on(explored_run, tmp_path: Path) -> Non
     events, _, pool = explored_run
     with Store.create(tmp_path / "run", settings=SETTINGS) as store:
         first = answering(at_one_magnitude, interrupt=len(some()) + 40)
-        stopped = told_live(store, first)
+        stopped = run_live(store, first)
         assert [e.interrupted for e in stopped if isinstance(e, RunFinished)] == [True]
         second = answering(at_one_magnitude)
-        assert of_exploring(told_live(store, second)) == of_exploring(events)
+        assert of_exploring(run_live(store, second)) == of_exploring(events)
     assert [*first.asked, *second.asked] == pool.asked
 
 
@@ -434,7 +434,7 @@ def losses(tmp_path: Path) -> Path:
     return path
 
 
-def test_check_says_what_exploring_came_to(losses: Path) -> None:
+def test_check_reports_the_exploration(losses: Path) -> None:
     result = CliRunner().invoke(app, ["check", f"{losses}:right", *COMMAND, "--explore", "0.01"])
     assert result.exit_code == 0, result.output
     (line,) = [line for line in result.stdout.splitlines() if "beyond the suite" in line]
@@ -442,7 +442,7 @@ def test_check_says_what_exploring_came_to(losses: Path) -> None:
     assert "float32: up to " in result.stdout
 
 
-def test_check_fails_on_what_only_exploring_shows(losses: Path, tmp_path: Path) -> None:
+def test_check_fails_on_a_fault_that_only_exploration_finds(losses: Path, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"like": "numpy:textbook", "dtypes": ["float32"], "profile": "quick"}
     function = f"{losses}:at_one_magnitude"
     assert check(function, "numpy", **settings).conforms
@@ -467,7 +467,7 @@ def test_check_fails_on_what_only_exploring_shows(losses: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf"])
 @pytest.mark.parametrize("verb", ["check", "run"])
-def test_no_time_is_told_in_words(verb: str, minutes: str, losses: Path) -> None:
+def test_a_wrong_duration_is_a_usage_error(verb: str, minutes: str, losses: Path) -> None:
     result = CliRunner().invoke(
         app,
         ["check", f"{losses}:right", *COMMAND, "--explore", minutes]

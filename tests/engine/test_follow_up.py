@@ -70,11 +70,11 @@ def test_a_dialogue_goes_on_before_another_is_answered(store: Store) -> None:
     assert judging.log == ["asked 0", "asked 1", "judged 1", "asked 2", "judged 2", "judged 0"]
 
 
-def test_what_two_ask_is_judged_once(store: Store) -> None:
+def test_a_problem_of_two_dialogues_is_judged_once(store: Store) -> None:
     judging = OneByOne(store)
     assert len(FileResponder(store, judging).run_all([about(0, 1), about(1, 0)])) == 2
     assert sorted(judging.log) == ["asked 0", "asked 1", "judged 0", "judged 1"]
 
 
-def test_what_nobody_answers_is_told_as_not_run(store: Store) -> None:
+def test_a_missing_answer_is_reported_as_not_run(store: Store) -> None:
     assert FileResponder(store, OneByOne(store)).run_all([about(3, 0)])[0][0] == f"3 {Verdict.NOT_RUN.value}"

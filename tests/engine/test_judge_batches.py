@@ -1,4 +1,4 @@
-"""Many at a time gives what one by one gives; and so does the judge in a process of its own."""
+"""Judging batches gives the same as judging single calls, and so does the judge in its own process."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def problems() -> list[Problem]:
 
 
 @pytest.mark.parametrize("name", [*RIGHT, *WRONG])
-def test_batches_say_what_the_judge_says_of_each_alone(name: str, problems: list[Problem]) -> None:
-    function, one = {**RIGHT, **WRONG}[name], implemented(options=frozenset(), reductions=("none",))
-    accepted = [p for p in problems if one.why_not(p) is None and len(p.batch) == 1 and p.rows and p.classes]
+def test_batches_are_judged_like_single_calls(name: str, problems: list[Problem]) -> None:
+    function, tested = {**RIGHT, **WRONG}[name], implemented(options=frozenset(), reductions=("none",))
+    accepted = [p for p in problems if tested.why_not(p) is None and len(p.batch) == 1 and p.rows and p.classes]
     valid = [p for p in accepted if ((p.targets >= 0) & (p.targets < p.classes)).all()]
-    calls = [Call(problem, one, observe(function, problem)) for problem in valid]
+    calls = [Call(problem, tested, observe(function, problem)) for problem in valid]
     batched = batches(calls)
     assert len(batched) > len(calls) / 2
     together = Judge().judge_all(calls)
@@ -80,7 +80,7 @@ def _judged(store: Store, **more: object) -> set[tuple[str, object]]:
     return {(e.problem.id, e.judgement) for e in events if isinstance(e, Judged)}
 
 
-def test_the_judge_in_a_process_of_its_own_says_the_same(tmp_path) -> None:
+def test_the_judge_in_its_own_process_gives_the_same_judgements(tmp_path) -> None:
     with Store.create(tmp_path / "here") as store:
         here = _judged(store, judge=Judge())
     with Store.create(tmp_path / "beside") as store:

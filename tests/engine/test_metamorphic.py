@@ -62,7 +62,7 @@ def test_an_image_has_the_very_same_exact_answer() -> None:
         ours, theirs = reference(problem, bits=53).answer, reference(image.problem, bits=53).answer
         gradient = ours.grad_logits.mid[np.ix_(image.rows, image.kept)]
         changed = theirs.grad_logits.mid[:, image.classes]
-        # Two enclosures of one number overlap.
+        # Two enclosures of the same number overlap.
         radius = ours.grad_logits.radius[np.ix_(image.rows, image.kept)] + theirs.grad_logits.radius[:, image.classes]
         assert (np.abs(gradient - changed) <= radius).all(), (name, problem)
         row = ours.loss.mid[image.rows] if ours.loss.shape else ours.loss.mid
@@ -81,14 +81,14 @@ BY_PROBABILITY = replace(BY_LABEL, function="g", offer=Offer(targets="probabilit
 
 
 def checked(tmp_path: Path, *subjects: tuple[Subject, Callable[[Problem], Outcome]]) -> dict[tuple[str, str], Related]:
-    """The relations of these functions, from a run of the plain problems; the file tells the same."""
-    answers = {one.id: answer for one, answer in subjects}
-    pool = FakePool({"test": [one for one, _ in subjects]}, answer=lambda problem, name: answers[name](problem))
+    """The relations of these functions, from a run of the plain problems and, the same, from its file."""
+    answers = {subject.id: answer for subject, answer in subjects}
+    pool = FakePool({"test": [subject for subject, _ in subjects]}, answer=lambda problem, name: answers[name](problem))
     with Store.create(tmp_path / "r.logitmus", environment={}) as store:
         live = [e for e in run(PLAIN, specs("test"), store, pool=pool) if isinstance(e, Related)]
         later = [e for e in judge_run(store) if isinstance(e, Related)]
     assert live == later
-    return {(one.subject, one.relation): one for one in live}
+    return {(event.subject, event.relation): event for event in live}
 
 
 def rowwise(name: str) -> Callable[[Problem], Outcome]:
@@ -111,8 +111,8 @@ def rowwise(name: str) -> Callable[[Problem], Outcome]:
 def test_right_functions_keep_every_relation(name: str, tmp_path: Path) -> None:
     kept = checked(tmp_path, (BY_LABEL, rowwise(name)))
     assert {relation for _, relation in kept} == {"shift", "classes", "rows", "alone", "padding", "gradient_sum"}
-    assert not any(one.broken or one.by_convention for one in kept.values())
-    assert all(0 <= one.share <= 1 and one.pairs for one in kept.values())
+    assert not any(result.broken or result.by_convention for result in kept.values())
+    assert all(0 <= result.share <= 1 and result.pairs for result in kept.values())
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,13 @@ def test_right_functions_keep_every_relation(name: str, tmp_path: Path) -> None:
 )
 def test_wrong_functions_break_those_that_they_must(name: str, broken: set[str], tmp_path: Path) -> None:
     kept = checked(tmp_path, (BY_LABEL, rowwise(name)))
-    assert {relation for (_, relation), one in kept.items() if one.broken} >= broken
-    for one in kept.values():
-        assert bool(one.example) == bool(one.broken)
-        assert not one.broken or (one.share > 1 and one.why)
+    assert {relation for (_, relation), result in kept.items() if result.broken} >= broken
+    for result in kept.values():
+        assert bool(result.example) == bool(result.broken)
+        assert not result.broken or (result.share > 1 and result.why)
 
 
-def test_what_the_convention_says_is_not_broken(tmp_path: Path) -> None:
+def test_declared_differences_do_not_break_a_relation(tmp_path: Path) -> None:
     def dense(problem: Problem) -> Outcome:
         """As TensorFlow has it: softmax - q; these targets need not sum to 1."""
         x, q = problem.logits.astype(np.float64), problem.targets.astype(np.float64)
@@ -145,7 +145,7 @@ def test_what_the_convention_says_is_not_broken(tmp_path: Path) -> None:
 
     own = PORTABLE.but(zero_times_infinity="nan", soft_target_gradient="plain")
     kept = checked(tmp_path, (BY_LABEL, rowwise("in_float64")), (replace(BY_PROBABILITY, convention=own), dense))
-    assert not any(one.broken for one in kept.values())
+    assert not any(result.broken for result in kept.values())
     padding = kept[BY_PROBABILITY.id, "padding"]
     assert (padding.by_convention, padding.why) == (padding.pairs, ("convention:zero_times_infinity=nan",))
     assert kept[BY_LABEL.id, "one_hot"].pairs == 1
@@ -188,7 +188,7 @@ MANY = [
 ]
 
 
-def test_a_relation_is_told_by_who_keeps_it_who_breaks_it_and_whose_convention_is_another() -> None:
+def test_a_relation_lists_functions_that_keep_it_break_it_or_differ_by_convention() -> None:
     (line,) = lines(MANY)
     for words in (
         "a number added to all logits changes nothing",
@@ -207,8 +207,8 @@ def test_a_relation_is_told_by_who_keeps_it_who_breaks_it_and_whose_convention_i
 
 def test_every_report_shows_them_and_json_has_no_infinity() -> None:
     summary = Summary()
-    for one in MANY:
-        summary.add(one)
+    for event in MANY:
+        summary.add(event)
     assert json.loads(json.dumps(serialize.as_dict(summary), allow_nan=False))["relations"][1]["ulps"] == "infinite"
     assert "a number added to all logits changes nothing" in report.render(summary)
     assert "a number added to all logits changes nothing" in markdown.text(summary)

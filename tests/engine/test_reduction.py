@@ -88,7 +88,7 @@ def examined(tmp_path: Path):
     return call
 
 
-def test_what_is_right_is_not_examined(examined) -> None:
+def test_a_right_function_is_not_examined(examined) -> None:
     assert [result for result in examined("right") if result.finding.severity.value == "bug"] == []
 
 
@@ -117,7 +117,7 @@ def test_one_row_of_many_stands_alone(examined) -> None:
         ("by_chance", "chance", None),
     ],
 )
-def test_what_it_depends_on_is_named(examined, name: str, fault: str, rows: int | None) -> None:
+def test_dependences_are_named(examined, name: str, fault: str, rows: int | None) -> None:
     results = examined(name)
     hits = [result for result in results if fault in result.dependences]
     assert hits, [(result.finding.cause, result.dependences, result.problem) for result in results]
@@ -129,7 +129,7 @@ def test_what_it_depends_on_is_named(examined, name: str, fault: str, rows: int 
 
 
 @pytest.mark.parametrize("name", ["no_shift", "shared_maximum", "contiguous_only"])
-def test_the_file_alone_tells_the_same_and_so_does_another_run(examined, tmp_path: Path, name: str) -> None:
+def test_the_file_alone_gives_the_same_and_so_does_another_run(examined, tmp_path: Path, name: str) -> None:
     results = examined(name)
     assert results
     with Store.open(tmp_path / "a.logitmus") as store:

@@ -68,7 +68,7 @@ FALSE = {
 
 
 @pytest.mark.parametrize("claim", FALSE)
-def test_what_shows_on_one_result_of_many_is_no_property_of_the_function(claim: str) -> None:
+def test_a_claim_from_one_result_of_many_is_refuted(claim: str) -> None:
     dtype, faulty, instead = FALSE[claim]
     problems = plain(dtype)
     with_claim = [
@@ -87,7 +87,7 @@ def test_what_shows_on_one_result_of_many_is_no_property_of_the_function(claim: 
 
 
 @pytest.mark.parametrize("claim", FALSE)
-def test_what_shows_on_all_results_stands(claim: str) -> None:
+def test_a_claim_from_all_results_stands(claim: str) -> None:
     dtype, faulty, _ = FALSE[claim]
     found = events(lambda _: faulty, plain(dtype))
     assert not [event for event in found if isinstance(event, Settled) and event.of.cause == claim]

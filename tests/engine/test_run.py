@@ -42,7 +42,7 @@ def undisturbed(tmp_path):
         yield events(store, FakePool(SUBJECTS)), store
 
 
-def test_every_pair_is_judged_once_and_what_is_not_offered_was_not_run(undisturbed):
+def test_every_pair_is_judged_once_and_unsupported_pairs_are_not_run(undisturbed):
     found, _ = undisturbed
     pairs = [(e.problem.id, e.judgement.subject) for e in found if isinstance(e, Judged)]
     assert len(pairs) == len(set(pairs)) == 8 * 3
@@ -51,7 +51,7 @@ def test_every_pair_is_judged_once_and_what_is_not_offered_was_not_run(undisturb
     assert {e.judgement.reason for e in not_run} == {"takes probabilities", "does not offer reduction='sum'"}
 
 
-def test_the_stream_opens_with_what_is_asked_and_ends_once(undisturbed):
+def test_the_stream_opens_with_the_plan_and_ends_once(undisturbed):
     found, _ = undisturbed
     assert isinstance(found[0], RunStarted)
     assert found[0].problems == 8
@@ -117,7 +117,7 @@ def test_equal_bits_under_equal_declarations_are_judged_once(tmp_path):
     assert [f.subject for f in findings] == ["one:f@cpu", "one:h@cpu", "one:k@cpu"]
 
 
-def test_what_a_worker_could_not_be_asked_is_asked_when_the_run_resumes(tmp_path):
+def test_problems_without_an_answer_are_asked_when_the_run_resumes(tmp_path):
     def sulking(*_):
         return NotRun("gave up")
 

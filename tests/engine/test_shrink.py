@@ -1,4 +1,4 @@
-"""Shrinking: does it really reach the minimum, within its calls, and always the same one?"""
+"""Shrinking reaches the minimum within its calls, and always the same minimum."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def shrink(
 
 def shrunk(problem: Problem, fails: Predicate, *, row: int | None = None, calls: int = 2000) -> Problem:
     assert fails(problem)
-    found = shrink(problem, row, lambda several: [fails(one) for one in several], calls)
+    found = shrink(problem, row, lambda several: [fails(candidate) for candidate in several], calls)
     assert fails(found)
     return found
 
 
-def test_what_always_fails_becomes_a_single_zero() -> None:
+def test_an_always_failing_problem_shrinks_to_a_single_zero() -> None:
     found = shrunk(large(), lambda _: True)
     assert found.logits.shape == (1, 1)
     assert size(found) == (1, 1, 0, 0)
@@ -84,8 +84,8 @@ def test_the_row_concerned_is_kept() -> None:
 
 def test_two_rows_that_need_each_other_are_both_kept() -> None:
     problem = large(reduction="none", cotangent=None)
-    one, other = problem.logits[2].max(), problem.logits[7].max()
-    found = shrunk(problem, lambda p: bool((p.logits == one).any() and (p.logits == other).any()), row=2)
+    first, second = problem.logits[2].max(), problem.logits[7].max()
+    found = shrunk(problem, lambda p: bool((p.logits == first).any() and (p.logits == second).any()), row=2)
     assert found.rows == 2
 
 
@@ -119,7 +119,7 @@ def test_it_is_bounded_in_calls(calls: int) -> None:
 
     def fails(several: list[Problem]) -> list[bool]:
         tried.extend(candidate.id for candidate in several)
-        return [one.rows >= 2 and one.classes >= 3 for one in several]
+        return [candidate.rows >= 2 and candidate.classes >= 3 for candidate in several]
 
     shrink(large(), None, fails, calls)
     assert len(tried) <= calls

@@ -42,7 +42,7 @@ def questions(count: int = 9, guilty: tuple[int, ...] = (4,)) -> list[Problem]:
 
 
 def run(spec: registry.BackendSpec, problems: list[Problem], limits: Limits = QUICK) -> list[Outcome]:
-    """The outcomes in the order of the problems; every problem has exactly one."""
+    """The outcomes in the order of the problems; every problem has exactly one outcome."""
     with Pool([spec], limits, jobs=1) as pool:
         events = list(pool.run(lambda _: (Ask(p, (SUBJECT,)) for p in problems)))
     observed = [event for event in events if isinstance(event, Observed)]
@@ -68,10 +68,10 @@ def test_a_good_worker_answers_everything_exactly() -> None:
         assert outcome.grad_logits.shape == (2, 3)
 
 
-def test_who_asks_can_do_something_else_while_a_call_takes_long() -> None:
+def test_the_caller_can_do_other_work_during_a_long_call() -> None:
     with Pool([worker("hangs")], replace(QUICK, compile_seconds=1.0, call_seconds=1.0), jobs=1) as pool:
         events = list(pool.run(lambda _: (Ask(p, (SUBJECT,)) for p in questions(2, guilty=(1,)))))
-    (lost,) = [n for n, one in enumerate(events) if isinstance(one, Observed) and one.problem == problem(666.0)]
+    (lost,) = [n for n, event in enumerate(events) if isinstance(event, Observed) and event.problem == problem(666.0)]
     assert any(isinstance(event, Waiting) for event in events[:lost])
     assert isinstance(events[lost].observation.outcome, TimedOut)
 
@@ -240,7 +240,7 @@ def test_two_backends_under_names_of_their_own_side_by_side() -> None:
     assert sum(isinstance(event, BatchEnded) for event in events) == 2
 
 
-def test_two_backends_that_offer_one_subject_are_told_apart_or_refused() -> None:
+def test_two_backends_that_offer_the_same_subject_are_refused() -> None:
     with Pool([worker("good"), worker("good", "again")]) as pool:
         answers = list(pool.describe())
     assert isinstance(answers[0], Ready)
@@ -376,5 +376,5 @@ def test_hangs_are_waited_for_only_so_long_in_all() -> None:
 
 def test_a_first_call_is_waited_for_no_longer_than_others_took() -> None:
     limits = Limits(compile_seconds=20.0, call_seconds=0.4, patience=2.0)
-    asked = [problem(1.0, rows=1), problem(1.0, rows=2), problem(666.0, rows=5)]
-    assert run(worker("hangs"), asked, limits)[2] == TimedOut(0.4)
+    problems = [problem(1.0, rows=1), problem(1.0, rows=2), problem(666.0, rows=5)]
+    assert run(worker("hangs"), problems, limits)[2] == TimedOut(0.4)

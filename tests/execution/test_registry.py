@@ -41,7 +41,7 @@ def test_every_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("tourch", "did you mean 'torch'?"),
         ("caffe", "unknown backend 'caffe'; choose from: "),
@@ -53,10 +53,10 @@ def test_every_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("", "unknown backend ''"),
     ],
 )
-def test_what_cannot_be_meant(text: str, says: str) -> None:
+def test_wrong_specs_are_errors(text: str, message: str) -> None:
     with pytest.raises(registry.RegistryError) as refused:
         registry.parse(text)
-    assert says in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_a_command_is_never_given_to_a_shell(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_a_command_is_never_given_to_a_shell(tmp_path: Path) -> None:
     assert spec.command == (sys.executable, ";", "touch", f"{tmp_path}/made")
 
 
-def test_two_of_one_name_need_names_of_their_own() -> None:
+def test_two_backends_of_the_same_name_need_distinct_names() -> None:
     here, there = registry.parse("torch"), registry.parse(f"torch@{sys.executable}")
     assert registry.distinct([here, here]) == (here,)
     with pytest.raises(registry.RegistryError, match="two backends are called 'torch'; name one of them"):

@@ -34,8 +34,8 @@ def ask(*functions: str, place: str = "@cpu", limits: Limits | None = None) -> l
     with Pool([fake()], limits) as pool:
         events = list(pool.run(lambda mine: [Ask(PROBLEM, subjects)] if subjects[0] in {s.id for s in mine} else []))
     observed = [event.observation for event in events if isinstance(event, Observed)]
-    assert tuple(one.subject for one in observed) == subjects
-    return [one.outcome for one in observed]
+    assert tuple(observation.subject for observation in observed) == subjects
+    return [observation.outcome for observation in observed]
 
 
 def test_one_problem_for_several_subjects() -> None:
@@ -65,7 +65,7 @@ def test_writing_into_an_input_is_seen_and_harms_no_later_call() -> None:
     assert later.loss.tobytes() == written.loss.tobytes()
 
 
-def test_what_it_raises_is_the_observation() -> None:
+def test_an_exception_is_the_observation() -> None:
     raised, memory, nonsense = ask("raises", "runs_out_of_memory", "returns_nonsense")
     assert isinstance(raised, Raised)
     assert raised.type == "IndexError"
@@ -112,7 +112,7 @@ def test_flush_to_zero_is_measured_before_and_after_each_batch(function: str) ->
     assert flushed == ([(False, True), (True, True)] if works_here else [(False, False)] * 2)
 
 
-def test_hello_tells_the_environment() -> None:
+def test_hello_contains_the_environment() -> None:
     with Pool([fake()]) as pool:
         (ready,) = pool.describe()
     assert isinstance(ready, Ready)
@@ -132,7 +132,7 @@ def test_hello_tells_the_environment() -> None:
         ("NO_BACKEND", "fakes:NO_BACKEND is a int; a backend is a logitmus.core.backend.Backend value", ""),
     ],
 )
-def test_a_backend_that_cannot_run_here_says_why(attribute: str, reason: str, hint: str) -> None:
+def test_a_backend_that_cannot_run_fails_with_a_reason(attribute: str, reason: str, hint: str) -> None:
     with Pool([fake(attribute)]) as pool:
         (failed,) = pool.describe()
     assert isinstance(failed, BackendFailed)
@@ -207,7 +207,7 @@ def test_every_worker_starts_the_same_way() -> None:
     assert Path(next(part for part in here if part.endswith("bootstrap.py"))).is_absolute()
 
 
-def test_a_worker_that_was_launched_ahead_is_taken_over_and_one_that_dies_replaced() -> None:
+def test_a_worker_that_was_launched_ahead_is_taken_over_or_replaced_if_dead() -> None:
     spec = fake()
     with launch.launched([spec]) as processes:
         pid = processes["fake"].pid
@@ -230,7 +230,7 @@ def test_no_worker_is_left_that_nobody_took() -> None:
     assert _gone(processes["fake"].pid)
 
 
-def test_what_cannot_be_run_is_for_the_pool_to_tell() -> None:
+def test_a_program_that_cannot_be_run_is_reported_by_the_pool() -> None:
     spec = registry.BackendSpec(name="absent", command=("/no/such/program",))
     with launch.launched([spec]) as processes, Pool([spec], launched=processes) as pool:
         assert processes == {}

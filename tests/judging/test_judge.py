@@ -80,7 +80,7 @@ def test_wrong_implementations_are_found_and_named_in_float32(name: str) -> None
     assert NAMED[name] in found
 
 
-def test_an_accurate_implementation_reaches_grade_a_on_confident_rows_and_an_ordinary_one_is_absorbed() -> None:
+def test_an_accurate_implementation_has_grade_a_on_confident_rows_and_an_ordinary_error_is_absorbed() -> None:
     problem = Problem(logits=float_array([[0, 20]], "float32"), targets=np.array([1]))
     accurate = judged(problem, observe(RIGHT["with_log1p"], problem))
     ordinary = judged(problem, observe(RIGHT["shifted"], problem))
@@ -88,7 +88,7 @@ def test_an_accurate_implementation_reaches_grade_a_on_confident_rows_and_an_ord
     assert (ordinary.grade, ordinary.verdict, ordinary.absorbed) == (Grade.B_PLUS, Verdict.ABSORBED, 1)
 
 
-def test_a_common_offset_tells_grade_c_from_b() -> None:
+def test_a_common_offset_distinguishes_grade_c_from_b() -> None:
     problem = Problem(logits=float_array([[1e6, 1e6, 1e6, 1e6 + 1]], "float32"), targets=np.array([3]))
     judgement = judged(problem, observe(WRONG["separate_logsumexp"], problem))
     assert judgement.grade is Grade.C
@@ -132,7 +132,7 @@ def test_a_mean_over_all_rows_is_named() -> None:
     assert judgement.findings[0].severity is Severity.DIFFERENCE
 
 
-def test_a_declared_difference_is_told_from_the_portable_convention() -> None:
+def test_a_declared_difference_from_the_portable_convention_is_reported() -> None:
     problem, outcome = masked_mean(0.31326166 / 2)
     judgement = judged(problem, outcome, PORTABLE.but(mean_denominator="rows"), gradients=frozenset())
     assert causes(judgement) == {"convention:mean_denominator=rows"}
@@ -166,7 +166,7 @@ def test_an_exception_on_a_valid_question_is_a_bug() -> None:
 
 
 @pytest.mark.parametrize(("outcome", "kind"), [(Crashed("SIGSEGV"), Kind.CRASH), (TimedOut(3.0), Kind.TIMEOUT)])
-def test_what_never_came_back_is_a_finding(outcome: Outcome, kind: Kind) -> None:
+def test_a_crash_or_timeout_is_a_finding(outcome: Outcome, kind: Kind) -> None:
     (finding,) = judged(rows_of("seed", "float32"), outcome).findings
     assert finding.kind is kind
 

@@ -100,7 +100,7 @@ def test_right_ones_pass_at_every_spread_and_label(name: str) -> None:
         ("wrong_sign", [-0.06, 0.0, -0.06, 0.19]),
     ],
 )
-def test_what_is_wrong_is_told_with_its_row(name: str, values: float | Array) -> None:
+def test_a_wrong_second_derivative_is_reported_with_its_row(name: str, values: float | Array) -> None:
     judgement = judged(SEED, but(answered(SEED, product), 0, values))
     (found,) = judgement.findings
     assert (found.cause, found.kind, found.severity) == (f"second_derivative:{name}", Kind.INTEGRITY, Severity.BUG)
@@ -127,7 +127,7 @@ def test_zeros_of_rows_that_hardly_have_a_second_derivative_are_none_of_it() -> 
     assert second(judged(problem, but(outcome, 1, np.nan))) == ["second_derivative:not_finite"]
 
 
-def test_nothing_is_said_beside_a_gradient_that_is_wrong_itself() -> None:
+def test_the_second_derivative_is_not_judged_beside_a_wrong_gradient() -> None:
     outcome = but(answered(SEED, product), 0, 0.0)
     assert outcome.grad_logits is not None
     for value in (0.0, np.nan):

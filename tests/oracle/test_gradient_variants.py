@@ -238,14 +238,14 @@ def test_a_right_backward_pass_has_no_finding(ask, dtype: str) -> None:
     assert not judged(ask(dtype), right).findings
 
 
-def test_what_fits_as_well_is_said() -> None:
+def test_other_variants_that_fit_are_alternatives() -> None:
     problem = problem_of("float32").but(cotangent=float_array([2, 0, 1, 1], "float32"))
     (finding,) = judged(problem, uses_the_mean_of_the_upstream).findings
     assert finding.cause == "gradient:upstream_ignored"
     assert finding.alternatives == ("gradient:upstream_mean",)
 
 
-def test_zeros_that_underflowed_are_not_said_not_to_flow() -> None:
+def test_underflowed_zeros_are_not_reported_as_a_zero_gradient() -> None:
     tiny = float_array([[-104, 0], [-103.5, 0]], "float32")
     problem = Problem(logits=tiny, targets=np.array([1, 1]))
     outcome = Answered(np.zeros(2, np.float32), np.zeros((2, 2), np.float32))
@@ -253,7 +253,7 @@ def test_zeros_that_underflowed_are_not_said_not_to_flow() -> None:
     assert not [f for f in judgement.findings if f.cause == "gradient:zero"]
 
 
-def test_a_wrong_loss_is_told_first() -> None:
+def test_a_wrong_loss_is_reported_before_its_gradient() -> None:
     problem = problem_of("float32")
     outcome = answered(problem, has_the_wrong_sign)
     wrong = Answered(outcome.loss + np.float32(1), outcome.grad_logits)
@@ -261,13 +261,13 @@ def test_a_wrong_loss_is_told_first() -> None:
     assert not any(cause.startswith("gradient") for cause in causes)
 
 
-def test_every_misreading_is_said_in_words() -> None:
+def test_every_variant_has_its_own_summary() -> None:
     summaries = {catalogue.summary(Cause.of("gradient", name)) for name in VARIANTS}
     assert len(summaries) == len(VARIANTS)
     assert not any("_" in text for text in summaries)
 
 
-def test_what_one_problem_leaves_open_another_settles() -> None:
+def test_another_problem_settles_an_ambiguous_variant() -> None:
     either = problem_of("float32").but(cotangent=float_array([2, 0, 1, 1], "float32"))
     summary, settlement = Summary(), Settlement()
     problems = (problem_of("float32"), either)
@@ -298,7 +298,7 @@ def scaled(factors: list[float]) -> list[list[float]]:
         ([3, 3], []),
     ],
 )
-def test_explain_says_what_a_gradient_is_right_for(factors: list[float], causes: list[str | None]) -> None:
+def test_explain_names_the_variants_of_a_gradient(factors: list[float], causes: list[str | None]) -> None:
     found = explain(**QUESTION, gradient=scaled(factors))
     assert found.gradient is not None
     assert [reading.cause for reading in found.gradient] == causes

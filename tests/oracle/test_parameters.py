@@ -72,7 +72,7 @@ def test_a_clip_of_any_size() -> None:
     assert float(answer.loss.mid[0]) == pytest.approx(-np.log(1e-3), rel=1e-15)
 
 
-def test_what_parameters_leave_open_is_not_judged() -> None:
+def test_rows_that_overflow_under_parameters_are_not_judged() -> None:
     x = np.array([[3e38, 0.0], [1e20, 0.0], [1.0, 0.0]], np.float32)
     problem = Problem(logits=x, targets=np.array([0, 0, 0]))
     assert resolve(problem, PORTABLE).unjudged.tolist() == [False, False, False]

@@ -45,7 +45,7 @@ def without_concern(problem: Problem, convention: Convention, draw: random.Rando
     reduction=st.sampled_from(("none", "sum", "mean", "default")),
     draw=st.randoms(use_true_random=False),
 )
-def test_what_a_problem_does_not_hang_on_changes_nothing(
+def test_irrelevant_fields_do_not_change_the_question(
     problem: Problem, convention: Convention, reduction: str, draw: random.Random
 ) -> None:
     problem = problem.but(reduction=reduction, cotangent=None)

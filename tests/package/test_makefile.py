@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-# Stands in for the command line: it writes each report as the real one does, into a folder that must exist.
+# Stands in for the command line: it writes each report as the real command does, into a folder that must exist.
 LOGITMUS = """#!/bin/sh
 while [ $# -gt 0 ]; do
     case "$1" in --out | --html) echo "written" > "$2" || exit 2; shift ;; esac

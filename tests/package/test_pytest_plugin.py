@@ -43,7 +43,7 @@ def test_wrong(logitmus):
 
 
 @pytest.mark.parametrize("arguments", [(), ("-n", "2")])
-def test_what_was_checked_is_in_the_summary(pytester: pytest.Pytester, arguments: tuple[str, ...]) -> None:
+def test_the_summary_lists_the_checks(pytester: pytest.Pytester, arguments: tuple[str, ...]) -> None:
     pytester.makepyfile(LOSSES + TESTS)
     ran = pytester.runpytest_subprocess("--strict-markers", *arguments)
     ran.assert_outcomes(passed=1, failed=1)
@@ -84,7 +84,7 @@ def test_a_framework_is_asked_for(pytester: pytest.Pytester) -> None:
     ran.stdout.fnmatch_lines(["*TypeError: which framework?*"])
 
 
-def test_the_plugin_costs_those_nothing_who_do_not_use_it() -> None:
+def test_the_plugin_imports_nothing_heavy_until_it_is_used() -> None:
     heavy = ["numpy", "hypothesis", "msgspec", "logitmus.engine.run"]
     code = f"import sys, pytest, logitmus.pytest_plugin; print([m for m in {heavy} if m in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())

@@ -1,4 +1,4 @@
-"""`logitmus port`: names, differences, ways that are proven and tried, and what is told."""
+"""`logitmus port`: names, differences, remedies that are proven and tried, and the output."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_a_name_may_be_shortened(text: str, expected: str) -> None:
         ("?", "there is "),
     ],
 )
-def test_a_name_that_means_nothing_or_several_things_is_told_with_candidates(text: str, message: str) -> None:
+def test_a_name_that_means_nothing_or_several_things_is_an_error_with_candidates(text: str, message: str) -> None:
     with pytest.raises(RegistryError, match=message):
         subject_lookup.chosen(text, subjects())
 
@@ -125,7 +125,7 @@ def test_an_argument_that_makes_another_function_of_it() -> None:
     assert named(back)["inputs"].remedy == ("from_logits=False",)
 
 
-def test_arguments_are_told_in_the_words_of_the_target() -> None:
+def test_remedies_name_the_arguments_of_the_target() -> None:
     found = named(declared(TORCH, KERAS))
     assert found["ignore_default"].remedy == ("ignore_class=-100",)
     assert found["class_axis"].remedy == ("logits = tf.experimental.numpy.moveaxis(logits, 1, -1)",)
@@ -149,7 +149,7 @@ def test_labels_are_encoded_and_encoded_labels_decoded() -> None:
     assert both.target.function == "cross_entropy.probabilities"
 
 
-def test_a_process_wide_setting_is_told_and_its_subject_tried() -> None:
+def test_a_process_wide_setting_is_a_remedy_and_its_subject_is_tried() -> None:
     found = declared(TORCH, OPTAX)
     wide = named(found)["wide_inputs"]
     assert wide.remedy == ('jax.config.update("jax_enable_x64", True)',)
@@ -164,20 +164,23 @@ def test_every_example_shows_its_difference_and_the_source_answers_as_itself() -
         found = declared(source, target)
         shown = [difference for difference in found.differences if difference.example is not None]
         assert shown
-        for one in shown:
-            example = one.example
+        for difference in shown:
+            example = difference.example
             assert example is not None
-            assert said(example.source) != said(example.as_it_stands) or one.name in ("targets", "soft_target_gradient")
-            if one.verdict == "agrees":
+            assert comparable(example.source) != comparable(example.as_it_stands) or difference.name in (
+                "targets",
+                "soft_target_gradient",
+            )
+            if difference.verdict == "agrees":
                 assert example.translated is not None
                 assert example.way is not None
 
 
-def said(outcome: object) -> object:
+def comparable(outcome: object) -> object:
     return outcome.loss.tolist() if isinstance(outcome, Answered) else type(outcome).__name__
 
 
-def test_what_cannot_be_had_is_said_and_not_claimed() -> None:
+def test_a_difference_without_a_remedy_is_reported_as_not_tried() -> None:
     found = named(declared("nn.softmax_cross_entropy_with_logits", "optax.softmax_cross_entropy"))
     plain = found["soft_target_gradient"]
     assert plain.verdict == "not tried"
@@ -191,8 +194,8 @@ def test_examples_ask_something_and_each_once() -> None:
         problems = [*examples(kind), plain_call(kind)]
         assert all(problem.target_kind == kind for problem in problems)
         assert all(problem.logits.size <= 8 for problem in problems)
-        asked = [problem for problem in problems if problem.rows]
-        assert len({problem.id for problem in asked}) >= len(asked) - 1  # the plain call is among them
+        nonempty = [problem for problem in problems if problem.rows]
+        assert len({problem.id for problem in nonempty}) >= len(nonempty) - 1  # the plain call is among them
 
 
 def made_up(function: str, **convention: str) -> Subject:
@@ -210,15 +213,15 @@ def made_up(function: str, **convention: str) -> Subject:
 
 
 def searched(source: Subject, target: Subject, put: Callable[[Subject, Any], Any] = predicted) -> list[Difference]:
-    evaluation = Evaluation((source, target), lambda asked: [put(*one) for one in asked], measured=True)
+    evaluation = Evaluation((source, target), lambda calls: [put(*call) for call in calls], measured=True)
     backend = registry.backend_of(registry.parse("torch"))
     assert backend is not None
     turn = Turn(target, backend.functions[0].usage)
     return Search(evaluation, source, target, target, (turn,)).all()
 
 
-def test_a_remedy_that_does_not_work_is_not_said_to_agree() -> None:
-    """The target declares a mean over the kept rows, and its rows lie when they are asked for one by one."""
+def test_a_remedy_that_does_not_work_differs() -> None:
+    """The target declares a mean over the kept rows, but its rows are wrong when no reduction is requested."""
     source, target = made_up("a", mean_denominator="rows"), made_up("b", mean_denominator="kept")
 
     def lying(subject: Subject, problem: Any) -> Any:
@@ -227,10 +230,10 @@ def test_a_remedy_that_does_not_work_is_not_said_to_agree() -> None:
             return Answered(np.nextafter(outcome.loss, np.float32(9)) + np.float32(2**-16))
         return outcome
 
-    honest = {one.name: one for one in searched(source, target)}
+    honest = {difference.name: difference for difference in searched(source, target)}
     assert honest["mean_denominator"].verdict == "agrees"
     assert "divide the sum of the rows by the number of all rows" in honest["mean_denominator"].remedy
-    assert {one.name: one for one in searched(source, target, lying)}["mean_denominator"].verdict == "differs"
+    assert {found.name: found for found in searched(source, target, lying)}["mean_denominator"].verdict == "differs"
 
 
 def test_the_classes_are_where_the_other_looks_for_them() -> None:
@@ -242,14 +245,14 @@ def test_the_classes_are_where_the_other_looks_for_them() -> None:
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_every_choice_of_every_field_can_be_ported_to_every_other(field: str) -> None:
-    """Nothing breaks, and what is said to agree has been proven; most is told."""
+    """Only this field differs, and every difference has a remedy."""
     plain = made_up("plain")
     for value in FIELDS[field].values:
         other = made_up("other", **{field: value})
         for source, target in ((plain, other), (other, plain)):
-            found = [one for one in searched(source, target) if one.name != "plain"]
-            assert {one.name for one in found} <= {field}
-            assert all(one.remedy and all(one.remedy) for one in found)
+            found = [difference for difference in searched(source, target) if difference.name != "plain"]
+            assert {difference.name for difference in found} <= {field}
+            assert all(difference.remedy and all(difference.remedy) for difference in found)
             if value == getattr(PORTABLE, field):
                 assert found == []
 
@@ -275,13 +278,13 @@ def cli(
     return call
 
 
-def test_what_is_measured_counts_more_than_what_is_declared(cli: Any) -> None:
+def test_measurements_take_precedence_over_declarations(cli: Any) -> None:
     code, out, err = cli("mine:mean", "numpy:textbook", "--backend", "mine:BACKEND", "--backend", "numpy", "--json")
     assert (code, err) == (0, "")
     found = json.loads(out)
     assert (found["schema"], found["from"], found["to"]) == (1, "mine:mean@cpu", "numpy:textbook@cpu")
     assert found["measured"] is True
-    differences = {one["name"]: one for one in found["differences"]}
+    differences = {difference["name"]: difference for difference in found["differences"]}
     ignoring = differences["ignore_default"]
     assert (ignoring["from"], ignoring["to"], ignoring["verdict"]) == ("-1", "none", "agrees")
     assert "divide the sum of the rows by the number of all rows" in ignoring["remedy"], "declared is: of the kept rows"
@@ -293,16 +296,16 @@ def test_what_is_measured_counts_more_than_what_is_declared(cli: Any) -> None:
 def test_a_person_reads_it(cli: Any) -> None:
     code, out, err = cli(TORCH, KERAS, "--declared")
     assert (code, err) == (0, "")
-    told = " ".join(out.split())
-    assert "torch:cross_entropy@cpu -> tensorflow:keras.losses.SparseCategoricalCrossentropy@cpu" in told
-    assert "before loss = torch.nn.functional.cross_entropy(logits, targets)" in told
-    assert f"after loss = {KERAS}(from_logits=True, ignore_class=-100)(targets, logits)" in told
-    assert "logits [[0, 0, 0, 1]], targets [3], reduction none source [0.7436684]" in told
-    assert "nothing was run" in told
+    text = " ".join(out.split())
+    assert "torch:cross_entropy@cpu -> tensorflow:keras.losses.SparseCategoricalCrossentropy@cpu" in text
+    assert "before loss = torch.nn.functional.cross_entropy(logits, targets)" in text
+    assert f"after loss = {KERAS}(from_logits=True, ignore_class=-100)(targets, logits)" in text
+    assert "logits [[0, 0, 0, 1]], targets [3], reduction none source [0.7436684]" in text
+    assert "nothing was run" in text
 
 
 @pytest.mark.parametrize(
-    ("args", "code", "says"),
+    ("args", "code", "message"),
     [
         ((TORCH,), 2, "Missing argument 'TO'"),
         ((TORCH, "keras.losses.Sparse", "--declared"), 2, "unknown function 'keras.losses.Sparse'; did you mean"),
@@ -312,11 +315,13 @@ def test_a_person_reads_it(cli: Any) -> None:
         (("numpy:textbook", TORCH, "--backend", "nump"), 2, "unknown backend 'nump'"),
     ],
 )
-def test_what_cannot_be_ported(cli: Any, args: tuple[str, ...], code: int, says: str) -> None:
+def test_a_port_that_fails_has_a_message_and_an_exit_status(
+    cli: Any, args: tuple[str, ...], code: int, message: str
+) -> None:
     ended, out, err = cli(*args)
     assert ended == code
     assert out == ""
-    assert says in " ".join(err.replace("│", " ").split())
+    assert message in " ".join(err.replace("│", " ").split())
     assert "Traceback" not in err
 
 
@@ -398,7 +403,7 @@ def _run(arrays: Arrays, *lines: str) -> float:
 
 
 @pytest.mark.parametrize("spec", registry.available(), ids=lambda spec: spec.name)
-def test_a_backend_that_says_how_it_is_called_says_so_of_all_it_offers(spec: registry.BackendSpec) -> None:
+def test_the_declared_usage_covers_every_offered_option(spec: registry.BackendSpec) -> None:
     backend = registry.backend_of(spec)
     assert backend is not None
     for function in backend.functions:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from fake_events import stream
 from golden import Golden
-from probe_run import asked
+from probe_run import record_probes
 from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
@@ -143,7 +143,7 @@ def test_junit_details(summary: Summary, golden: SnapshotAssertion) -> None:
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> list[Claims]:
-    with Store.open(asked(tmp_path_factory.mktemp("golden") / "probed.logitmus")) as store:
+    with Store.open(record_probes(tmp_path_factory.mktemp("golden") / "probed.logitmus")) as store:
         return list(claims(store))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from probe_run import asked
+from probe_run import record_probes
 from test_reports import events, gathered
 
 from logitmus.conventions.claims import Claims, claims
@@ -31,7 +31,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> list[Claims]:
-    with Store.open(asked(tmp_path_factory.mktemp("html") / "probed.logitmus")) as store:
+    with Store.open(record_probes(tmp_path_factory.mktemp("html") / "probed.logitmus")) as store:
         return list(claims(store))
 
 
@@ -53,7 +53,7 @@ def browser() -> Iterator[Any]:
 
 
 def opened(browser: Any, path: Path, **context: object) -> tuple[Any, list[str]]:
-    """The page, and everything that it complained about or asked the network for."""
+    """The page, and its console messages, errors, dialogs and network requests."""
     complaints: list[str] = []
     page = browser.new_context(offline=True, **context).new_page()
     page.on("console", lambda message: complaints.append(message.text))
@@ -82,7 +82,7 @@ def test_a_cell_of_the_matrix_shows_its_findings_only(browser: Any, page_file: P
     cell.focus()
     page.keyboard.press("Enter")
     assert shown(page) == len(numbers) < total
-    assert page.locator("details.finding:visible").evaluate_all("all => all.every(one => one.open)")
+    assert page.locator("details.finding:visible").evaluate_all("all => all.every(element => element.open)")
     assert cell.get_attribute("data-name") in page.inner_text("#chosen")
     assert page.evaluate("document.activeElement.id") == "chosen"  # a screen reader goes on reading there
     page.click("#chosen button")
@@ -103,7 +103,7 @@ def test_findings_are_narrowed_by_severity_and_framework(browser: Any, page_file
     assert complaints == []
 
 
-def test_what_is_folded_is_printed(browser: Any, page_file: Path) -> None:
+def test_folded_findings_are_printed(browser: Any, page_file: Path) -> None:
     page, _ = opened(browser, page_file)
     assert page.locator("details.finding:not([open])").count() > 0
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
@@ -128,7 +128,7 @@ def test_every_table_has_headers_and_every_region_a_name(browser: Any, page_file
 def test_it_fits_a_phone_and_a_desk(browser: Any, page_file: Path, scheme: str, width: int) -> None:
     page, complaints = opened(browser, page_file, viewport={"width": width, "height": 800}, color_scheme=scheme)
     page.click("#unfold")
-    page.locator("details").evaluate_all("all => all.forEach(one => { one.open = true; })")
+    page.locator("details").evaluate_all("all => all.forEach(element => { element.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     colours = page.evaluate("(s => [s.color, s.backgroundColor])(getComputedStyle(document.body))")
     ink, paper = (sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in colours)
@@ -147,7 +147,7 @@ def test_the_conventions_stay_named_while_their_table_scrolls(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     places = """e => { e.scrollTop = 300; e.scrollLeft = 60;
         const [of, head, name] = [e, e.querySelector("th[scope=col]"), e.querySelectorAll("th[scope=row]")[12]]
-            .map(one => one.getBoundingClientRect());
+            .map(element => element.getBoundingClientRect());
         return [head.top - of.top, name.left - of.left]; }"""
     down, right = page.locator(".scroll.tall").evaluate(places)
     assert 0 <= down <= 2, "the subjects' names went out of sight"
@@ -155,7 +155,7 @@ def test_the_conventions_stay_named_while_their_table_scrolls(
     wrong = page.locator("td.claim.bug")
     assert wrong.count() == 1
     wrong.locator("summary").click()
-    evidence = next(one for one in measured if "liar" in one.subject.id)["mean_denominator"].measured.evidence
+    evidence = next(result for result in measured if "liar" in result.subject.id)["mean_denominator"].measured.evidence
     assert evidence[0] in wrong.inner_text()
     assert page.locator("th:not([scope])").count() == 0
     assert complaints == []

@@ -54,11 +54,11 @@ def events() -> list[Event]:
         plain = problem.target_kind == "labels" and not problem.options and problem.reduction == "none"
         labels = problem.targets.astype(np.int64)
         askable = plain and problem.classes > 0 and bool(((labels >= 0) & (labels < problem.classes)).all())
-        for name, one in subjects.items():
+        for name, tested in subjects.items():
             outcome: Outcome = NotRun("takes labels")
             if askable and len(problem.batch) == 1 and problem.rows:
                 outcome = observe({**RIGHT, **WRONG}[name], problem)
-            made.append(Judged(problem, judge.judge(problem, one, outcome)))
+            made.append(Judged(problem, judge.judge(problem, tested, outcome)))
             if name == "separate_logsumexp":
                 made.append(Judged(problem, judge.judge(problem, twin, outcome)))
     evil = named(EVIL.replace("@", ""), backend="evil")
@@ -119,8 +119,8 @@ def summary(all_events: list[Event]) -> Summary:
 def test_the_order_of_events_does_not_matter(all_events: list[Event], summary: Summary) -> None:
     shuffled = list(all_events)
     random.Random(5).shuffle(shuffled)
-    told, again = (json.dumps(serialize.as_dict(one), sort_keys=True) for one in (summary, gathered(shuffled)))
-    assert told == again
+    first, second = (json.dumps(serialize.as_dict(item), sort_keys=True) for item in (summary, gathered(shuffled)))
+    assert first == second
 
 
 def test_findings_of_one_cause_are_one_entry_with_the_smallest_problem(summary: Summary) -> None:
@@ -133,10 +133,10 @@ def test_findings_of_one_cause_are_one_entry_with_the_smallest_problem(summary: 
 def test_a_finding_is_shown_on_valid_labels_where_it_can_be() -> None:
     def crashed(classes: int, label: int) -> Judged:
         problem = Problem(logits=np.zeros((1, classes), np.float32), targets=np.array([label]), family="ordinary")
-        told = {"subject": "test:f@cpu", "problem": problem.id, "family": problem.family, "dtype": problem.dtype}
+        fields = {"subject": "test:f@cpu", "problem": problem.id, "family": problem.family, "dtype": problem.dtype}
         cause = {"kind": Kind.CRASH, "severity": Severity.BUG, "cause": Cause("crashed:SIGSEGV"), "summary": "it died"}
-        finding = Finding(**told, **cause, part="")
-        return Judged(problem, Judgement(**told, verdict=Verdict.FINDING, findings=(finding,)))
+        finding = Finding(**fields, **cause, part="")
+        return Judged(problem, Judgement(**fields, verdict=Verdict.FINDING, findings=(finding,)))
 
     valid, invalid = crashed(4, 3), crashed(1, 7)
     for events in ([valid, invalid], [invalid, valid]):
@@ -150,7 +150,7 @@ def test_the_worst_come_first(summary: Summary) -> None:
     assert ranks[0] == Severity.BUG.rank
 
 
-def test_every_report_says_what_is_accepted_and_why_and_tells_it_last(all_events: list[Event], tmp_path: Path) -> None:
+def test_every_report_lists_accepted_findings_last_with_their_reason(all_events: list[Event], tmp_path: Path) -> None:
     why = "known <i>since</i> 2019"
     summary = Summary(reason=lambda finding: why if finding.cause == "separate_logsumexp" else "")
     for event in all_events:
@@ -162,12 +162,12 @@ def test_every_report_says_what_is_accepted_and_why_and_tells_it_last(all_events
     assert re.search(rf"accepted +{why} *\n", printed(summary, 200))
     assert f"accepted: {markdown.cell(why)}" in markdown.text(summary)
     assert "known &lt;i&gt;since" in report.render(summary)
-    told = {group["cause"]: group for group in serialize.as_dict(summary)["findings"]}
-    accepted = told["separate_logsumexp"]
+    groups = {group["cause"]: group for group in serialize.as_dict(summary)["findings"]}
+    accepted = groups["separate_logsumexp"]
     assert (accepted["accepted"], accepted["accepted_because"]) == (accepted["count"], [why])
 
 
-def test_what_is_accepted_in_part_says_of_how_many_results(all_events: list[Event]) -> None:
+def test_a_partly_accepted_group_counts_its_accepted_results(all_events: list[Event]) -> None:
     taken = iter([True])
     summary = Summary(reason=lambda f: "one" if f.cause == "separate_logsumexp" and next(taken, False) else "")
     for event in all_events:
@@ -274,8 +274,8 @@ def test_the_summary_holds_few_problems_however_many_there_were() -> None:
 
 
 @pytest.mark.parametrize("reader", ["html", "terminal", "markdown", "junit"])
-def test_every_reader_says_the_same_whatever_the_order(reader: str, tmp_path: Path) -> None:
-    def said(of: list[Event]) -> str:
+def test_every_report_is_the_same_in_any_order_of_events(reader: str, tmp_path: Path) -> None:
+    def rendered(of: list[Event]) -> str:
         summary = gathered(of)
         match reader:
             case "html":
@@ -290,18 +290,24 @@ def test_every_reader_says_the_same_whatever_the_order(reader: str, tmp_path: Pa
 
     ordered = list(stream(2_000))
     shuffled = random.Random(3).sample(ordered, len(ordered))
-    assert said(ordered) == said(shuffled)
+    assert rendered(ordered) == rendered(shuffled)
 
 
-def test_reasons_are_told_in_one_order() -> None:
-    one, problem = named("shifted"), Problem(logits=np.zeros((1, 2), np.float32), targets=np.array([0]), family="f")
-    about = {"subject": one.id, "problem": problem.id, "family": "f", "dtype": "float32", "verdict": Verdict.NOT_RUN}
+def test_reasons_have_the_same_order_in_any_order_of_events() -> None:
+    subject, problem = named("shifted"), Problem(logits=np.zeros((1, 2), np.float32), targets=np.array([0]), family="f")
+    about = {
+        "subject": subject.id,
+        "problem": problem.id,
+        "family": "f",
+        "dtype": "float32",
+        "verdict": Verdict.NOT_RUN,
+    }
 
-    def told(reasons: str) -> list[tuple[str, int]]:
+    def counted(reasons: str) -> list[tuple[str, int]]:
         made = [Judgement(**about, reason=reason) for reason in reasons]
         return gathered(Judged(problem, j) for j in made).why_not()
 
-    assert told("cbacb") == told("bcabc") == [("b", 2), ("c", 2), ("a", 1)]
+    assert counted("cbacb") == counted("bcabc") == [("b", 2), ("c", 2), ("a", 1)]
 
 
 def test_infinities_are_json(large: Summary) -> None:
@@ -312,24 +318,24 @@ def test_infinities_are_json(large: Summary) -> None:
     assert "infinite" in {f["example"]["ulps"] for f in read["findings"]}
 
 
-def test_what_could_not_be_decided_has_not_passed(tmp_path: Path) -> None:
-    one = named("shifted")
+def test_undecided_results_have_not_passed(tmp_path: Path) -> None:
+    subject = named("shifted")
     problem = Problem(logits=np.zeros((1, 2), np.float32), targets=np.array([0]), family="hard")
-    about = {"subject": one.id, "problem": problem.id, "family": "hard", "dtype": "float32"}
+    about = {"subject": subject.id, "problem": problem.id, "family": "hard", "dtype": "float32"}
     for verdict in (Verdict.UNDECIDED, Verdict.COARSE):
         judgement = Judgement(**about, verdict=verdict, grade=Grade.COARSE, rows=1)
         summary = gathered([Judged(problem, judgement)])
         junit.write(summary, tmp_path / "j.xml")
         assert JUnitXml.fromfile(str(tmp_path / "j.xml")).skipped == 1
-        assert summary.cell(one.id, "hard").tone == "open"
+        assert summary.cell(subject.id, "hard").tone == "open"
         assert 'class="cell open" title="test:shifted@cpu, hard' in report.render(summary)
         assert "🟢" not in markdown.text(summary)
         assert "nothing decided" in markdown.text(summary)
 
 
-def test_subjects_in_few_words_that_call_nobody() -> None:
-    told = wording.names(["t:f+jit@cpu", "t:f@cpu", "t:g@cpu", "t:f+jit+x64@cpu"])
-    assert told == "t: f (eager, jit, jit+x64), g on cpu"
+def test_subjects_in_few_words_and_without_mentions() -> None:
+    text = wording.names(["t:f+jit@cpu", "t:f@cpu", "t:g@cpu", "t:f+jit+x64@cpu"])
+    assert text == "t: f (eager, jit, jit+x64), g on cpu"
     assert "@c" not in markdown.cell("thanks to @cpu")
 
 
@@ -352,16 +358,16 @@ def test_a_row_is_written_so_that_it_can_be_put_again() -> None:
     assert (read == values).all()
 
 
-@pytest.mark.parametrize(("value", "said"), [(0.834, "0.834"), (7742.0, "7,740"), (2.5e7, "2.5e+07")])
-def test_amounts(value: float, said: str) -> None:
-    assert wording.amount(value) == said
+@pytest.mark.parametrize(("value", "text"), [(0.834, "0.834"), (7742.0, "7,740"), (2.5e7, "2.5e+07")])
+def test_amounts(value: float, text: str) -> None:
+    assert wording.amount(value) == text
 
 
 def test_a_page_links_to_https_and_nothing_else() -> None:
     docs = {"zero_times_infinity": "javascript:alert(1)", "infinite_logits": "https://docs.example/f"}
     convention = replace(PORTABLE, infinite_logits="nan", zero_times_infinity="nan")
-    one = replace(named("shifted"), convention=convention, docs=docs)
-    page = report.render(gathered([BackendReady("test", (one,), {}, 1)]))
+    subject = replace(named("shifted"), convention=convention, docs=docs)
+    page = report.render(gathered([BackendReady("test", (subject,), {}, 1)]))
     assert 'href="https://docs.example/f"' in page
     assert 'href="javascript' not in page
 
@@ -393,18 +399,18 @@ def test_a_comparison_is_json_that_has_no_infinity() -> None:
 def test_a_comparison_at_a_terminal() -> None:
     console = Console(width=80, file=io.StringIO(), record=True)
     run_diff.render(changed(), console)
-    said = console.export_text()
-    assert "NEW findings (1)" in said
-    assert "not judged -> F on 1 problem, e.g. p1" in said
-    assert "\x1b" not in said
+    text = console.export_text()
+    assert "NEW findings (1)" in text
+    assert "not judged -> F on 1 problem, e.g. p1" in text
+    assert "\x1b" not in text
 
 
 def test_a_comparison_in_markdown() -> None:
-    said = run_diff.to_markdown(changed())
-    tables = [line for line in said.splitlines() if line.startswith("|")]
+    text = run_diff.to_markdown(changed())
+    tables = [line for line in text.splitlines() if line.startswith("|")]
     assert {line.replace("\\|", "").count("|") for line in tables} == {5}
-    assert "<script" not in said
-    assert "3 ulps" in said
+    assert "<script" not in text
+    assert "3 ulps" in text
 
 
 def examined(summary: Summary, finding: Finding) -> Finding:
@@ -416,7 +422,7 @@ def examined(summary: Summary, finding: Finding) -> Finding:
     return found
 
 
-def test_every_report_shows_what_was_examined_and_how_to_have_a_script(tmp_path: Path) -> None:
+def test_every_report_shows_the_reduced_problem_and_the_command_for_a_script(tmp_path: Path) -> None:
     summary = gathered(stream(400))
     found = examined(summary, summary.groups()[0].finding)
     console = Console(file=io.StringIO(), width=200)
@@ -428,25 +434,25 @@ def test_every_report_shows_what_was_examined_and_how_to_have_a_script(tmp_path:
         "markdown": markdown.text(summary).replace("\\", ""),
         "junit": (tmp_path / "a.xml").read_text(),
     }
-    for name, said in reports.items():
-        assert found.id in said, name
-        assert "the other rows of the batch" in said, name
-        assert "float32[1x2], logits [0, 0], target 1" in said, name
-        assert "logitmus repro" in said, name
+    for name, text in reports.items():
+        assert found.id in text, name
+        assert "the other rows of the batch" in text, name
+        assert "float32[1x2], logits [0, 0], target 1" in text, name
+        assert "logitmus repro" in text, name
     assert "logitmus repro my.logitmus" in reports["terminal"]
-    told = next(one for one in serialize.as_dict(summary)["findings"] if one["id"] == found.id)
-    assert told["dependences"] == ["other_rows"]
-    assert told["example"]["problem"] == found.problem
-    assert told["example"]["question"].startswith("float32[1x2]")
+    group = next(group for group in serialize.as_dict(summary)["findings"] if group["id"] == found.id)
+    assert group["dependences"] == ["other_rows"]
+    assert group["example"]["problem"] == found.problem
+    assert group["example"]["question"].startswith("float32[1x2]")
 
 
-def test_groups_that_turn_out_to_be_the_same_thing_are_one() -> None:
+def test_groups_with_the_same_reduction_are_merged() -> None:
     summary = gathered(stream(400))
     before = summary.groups()
     bugs = [group.finding for group in before if group.finding.severity is Severity.BUG]
-    one, other = [finding for finding in bugs if finding.subject.startswith("alpha:")][:2]
-    examined(summary, one)
-    examined(summary, other)
+    first, second = [finding for finding in bugs if finding.subject.startswith("alpha:")][:2]
+    examined(summary, first)
+    examined(summary, second)
     after = summary.groups()
     assert len(after) == len(before) - 1
     assert sum(group.count for group in after) == sum(group.count for group in before)

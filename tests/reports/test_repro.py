@@ -32,7 +32,7 @@ NAN = float("nan")
 
 
 def ran(text: str, folder: Path, **more: object) -> tuple[int, str]:
-    """The exit status of a script, and what it says; it is run where no Logitmus can be imported by its folder."""
+    """The exit status of a script, and its output; it is run where no Logitmus can be imported by its folder."""
     file = folder / "repro.py"
     file.write_text(text, encoding="utf-8")
     done = subprocess.run(
@@ -96,8 +96,8 @@ def answered(loss: object, problem: Problem, gradient: object = None, dtype: str
 OVERFLOWING = probabilities([3e38, -3e38, 0, 1], [1, 0, 0, 0])
 TWO_ROWS = labels([[0, 0, 0, 1], [0, 0, 0, 1]], 3)
 
-# (subject, problem, the loss that is on record, what its script says): what the framework itself does is 1; what was
-# never so is 0.
+# (subject, problem, the loss on record, the exit status of its script): 1 for a loss that the framework itself gives,
+# 0 for a loss that it never gave.
 REAL = [
     ("torch:cross_entropy.probabilities@cpu", OVERFLOWING, [NAN], THERE),
     ("torch:nn.CrossEntropyLoss@cpu", TWO_ROWS.but(reduction="mean"), 0.8, GONE),
@@ -128,37 +128,37 @@ REAL = [
 
 
 @pytest.mark.frameworks
-@pytest.mark.parametrize(("name", "problem", "loss", "says"), REAL, ids=[f"{one[0]}={one[3]}" for one in REAL])
-def test_frameworks(name: str, problem: Problem, loss: object, says: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "problem", "loss", "expected"), REAL, ids=[f"{case[0]}={case[3]}" for case in REAL])
+def test_frameworks(name: str, problem: Problem, loss: object, expected: int, tmp_path: Path) -> None:
     subject = declared(name)
     dtype = subject.precision[problem.dtype].result
     found = recorded(tmp_path / "a.logitmus", problem, subject, Answered(float_array(loss, dtype)))
-    finding = next(one for one in found if one.part == "loss" and one.kind.value != "contract")
-    status, told = ran(written(tmp_path / "a.logitmus", finding.id), tmp_path)
-    assert status == says, told
-    assert "note:" not in told  # the very versions
-    assert ("still reproduces" if says else "does not reproduce any more") in told
+    finding = next(finding for finding in found if finding.part == "loss" and finding.kind.value != "contract")
+    status, output = ran(written(tmp_path / "a.logitmus", finding.id), tmp_path)
+    assert status == expected, output
+    assert "note:" not in output  # the very versions
+    assert ("still reproduces" if expected else "does not reproduce any more") in output
 
 
-def test_another_version_is_noted_and_a_framework_that_is_missing_tells_nothing(tmp_path: Path) -> None:
+def test_another_version_is_noted_and_a_missing_framework_is_inconclusive(tmp_path: Path) -> None:
     problem = labels([0, 0, 0, 1], 3)
     found = recorded(tmp_path / "a.logitmus", problem, declared("numpy:textbook@cpu"), answered([0.8], problem))
     text = written(tmp_path / "a.logitmus", found[0].id)
-    status, told = ran(text.replace(f"'{np.__version__}'", "'1.0.0'"), tmp_path)
+    status, output = ran(text.replace(f"'{np.__version__}'", "'1.0.0'"), tmp_path)
     assert status == GONE
-    assert f"note: found with numpy 1.0.0; this is {np.__version__}" in told
+    assert f"note: found with numpy 1.0.0; this is {np.__version__}" in output
     found = recorded(tmp_path / "b.logitmus", problem, declared("torch:cross_entropy@cpu"), answered([0.8], problem))
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")")
-    status, told = ran(written(tmp_path / "b.logitmus", found[0].id), tmp_path)
-    assert (status, "inconclusive: ModuleNotFoundError: No module named 'torch'" in told) == (UNKNOWN, True)
+    status, output = ran(written(tmp_path / "b.logitmus", found[0].id), tmp_path)
+    assert (status, "inconclusive: ModuleNotFoundError: No module named 'torch'" in output) == (UNKNOWN, True)
 
 
-def test_a_function_that_the_framework_no_longer_has_tells_nothing(tmp_path: Path) -> None:
+def test_a_function_that_the_framework_no_longer_has_is_inconclusive(tmp_path: Path) -> None:
     problem = labels([0, 0, 0, 1], 3)
     found = recorded(tmp_path / "a.logitmus", problem, declared("torch:cross_entropy@cpu"), answered([0.8], problem))
     (tmp_path / "torch.py").write_text("class nn:\n    class functional: pass\n")
-    status, told = ran(written(tmp_path / "a.logitmus", found[0].id), tmp_path)
-    assert (status, "has no attribute 'cross_entropy'" in told) == (UNKNOWN, True)
+    status, output = ran(written(tmp_path / "a.logitmus", found[0].id), tmp_path)
+    assert (status, "has no attribute 'cross_entropy'" in output) == (UNKNOWN, True)
 
 
 @pytest.mark.parametrize(
@@ -175,14 +175,14 @@ def test_a_function_that_the_framework_no_longer_has_tells_nothing(tmp_path: Pat
         (answered([NAN], labels([0, 0, 0, 1], 3)), "lost"),
         (answered([0.7436683], labels([0, 0, 0, 1], 3), [[NAN, 0.17, 0.17, -0.52]]), "lost"),
     ],
-    ids=lambda one: one if isinstance(one, str) else "",
+    ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_is_no_longer_so_is_gone(outcome: Outcome, cause: str, tmp_path: Path) -> None:
+def test_outcomes_that_do_not_recur_are_gone(outcome: Outcome, cause: str, tmp_path: Path) -> None:
     problem = labels([0, 0, 0, 1], 3)
     found = recorded(tmp_path / "a.logitmus", problem, declared("numpy:textbook@cpu"), outcome)
-    finding = next(one for one in found if one.cause == cause)
-    status, told = ran(written(tmp_path / "a.logitmus", finding.id), tmp_path)
-    assert status == GONE, told
+    finding = next(finding for finding in found if finding.cause == cause)
+    status, output = ran(written(tmp_path / "a.logitmus", finding.id), tmp_path)
+    assert status == GONE, output
 
 
 # --- a function of a user's own: there, gone once it is mended, unknown without it -------------------------------
@@ -226,7 +226,7 @@ def faulty(fault: str) -> str:
 
 
 @pytest.mark.parametrize("cause", FAULTS)
-def test_a_function_of_ones_own(cause: str, tmp_path: Path) -> None:
+def test_a_user_function(cause: str, tmp_path: Path) -> None:
     file, run = tmp_path / "losses.py", tmp_path / "a.logitmus"
     file.write_text(faulty(FAULTS[cause]))
     limits = replace(check.reference.LIMITS, compile_seconds=1.5, call_seconds=1.0, give_up_after=2)
@@ -242,17 +242,17 @@ def test_a_function_of_ones_own(cause: str, tmp_path: Path) -> None:
     )
     with Store.open(run) as store:
         examined = [event for event in judge_run(store) if isinstance(event, Examined)]
-    finding = next(one.finding for one in examined if one.finding.cause.startswith(cause))
+    finding = next(event.finding for event in examined if event.finding.cause.startswith(cause))
     assert not result.conforms
     text = written(run, finding.id)
-    status, told = ran(text, tmp_path)
-    assert status == THERE, told
+    status, output = ran(text, tmp_path)
+    assert status == THERE, output
     file.write_text(RIGHT)
-    status, told = ran(text, tmp_path)
-    assert status == GONE, told
+    status, output = ran(text, tmp_path)
+    assert status == GONE, output
     file.write_text("")
-    status, told = ran(text, tmp_path)
-    assert (status, "has no attribute 'loss'" in told) == (UNKNOWN, True)
+    status, output = ran(text, tmp_path)
+    assert (status, "has no attribute 'loss'" in output) == (UNKNOWN, True)
     file.unlink()
     assert ran(text, tmp_path)[0] == UNKNOWN
 
@@ -265,7 +265,7 @@ HARD = labels(MASKED, 3, manner="forward_mode")
 PIXELS = HARD.but(logits=HARD.logits[:, None].repeat(3, 1), targets=HARD.targets[:, None].repeat(3, 1))
 TWICE = HARD.but(manner="backward_twice", cotangent=float_array([0.75, -2], "float32"))
 
-# (subject, problem, what its script says): on record is NaN in the place of every derivative.
+# (subject, problem, the exit status of its script): on record is NaN in the place of every derivative.
 DERIVED = [
     ("jax:optax.safe_softmax_cross_entropy@cpu", SOFT, THERE),
     ("jax:optax.softmax_cross_entropy_with_integer_labels+jit@cpu", HARD, GONE),
@@ -293,14 +293,14 @@ def changed(problem: Problem, subject: Subject) -> Answered:
 
 
 @pytest.mark.frameworks
-@pytest.mark.parametrize(("name", "problem", "says"), DERIVED, ids=[f"{s}-{p.manner}={n}" for s, p, n in DERIVED])
-def test_derivatives_of_frameworks(name: str, problem: Problem, says: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "problem", "expected"), DERIVED, ids=[f"{s}-{p.manner}={n}" for s, p, n in DERIVED])
+def test_derivatives_of_frameworks(name: str, problem: Problem, expected: int, tmp_path: Path) -> None:
     subject = declared(name)
     found = recorded(tmp_path / "a.logitmus", problem, subject, changed(problem, subject))
-    finding = next(one for one in found if one.cause == f"changes:{problem.manner}")
-    status, told = ran(written(tmp_path / "a.logitmus", finding.id), tmp_path)
-    assert status == says, told
-    assert ("still reproduces" if says else "does not reproduce any more") in told
+    finding = next(finding for finding in found if finding.cause == f"changes:{problem.manner}")
+    status, output = ran(written(tmp_path / "a.logitmus", finding.id), tmp_path)
+    assert status == expected, output
+    assert ("still reproduces" if expected else "does not reproduce any more") in output
 
 
 @pytest.mark.frameworks
@@ -314,13 +314,13 @@ def test_derivatives_of_frameworks(name: str, problem: Problem, says: int, tmp_p
         (replace(changed(HARD, declared("torch:cross_entropy@cpu")), written=("logits",)), "wrote_into:logits"),
         (replace(changed(HARD, declared("torch:cross_entropy@cpu")), grad_logits=None), "no_gradient"),
     ],
-    ids=lambda one: one if isinstance(one, str) else "",
+    ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_else_happened_there_is_gone(outcome: Outcome, cause: str, tmp_path: Path) -> None:
+def test_outcomes_of_derivatives_that_do_not_recur_are_gone(outcome: Outcome, cause: str, tmp_path: Path) -> None:
     found = recorded(tmp_path / "a.logitmus", HARD, declared("torch:cross_entropy@cpu"), outcome)
-    finding = next(one for one in found if one.cause == cause)
-    status, told = ran(written(tmp_path / "a.logitmus", finding.id), tmp_path)
-    assert status == GONE, told
+    finding = next(finding for finding in found if finding.cause == cause)
+    status, output = ran(written(tmp_path / "a.logitmus", finding.id), tmp_path)
+    assert status == GONE, output
 
 
 # A function of a user's own whose gradient is made in forward, and saved; FAULTY is what its backward does with it.
@@ -378,7 +378,7 @@ loss.defvjp(
 RAISES = "torch.no_such_function"
 OF_TENSORFLOW = "tensorflow:nn.sparse_softmax_cross_entropy_with_logits@cpu"
 OF_JAX = "jax:optax.softmax_cross_entropy_with_integer_labels@cpu"
-# (the subject that it is taken for, the problem, the fault, what is right)
+# (the subject that it stands for, the problem, the fault, the right code)
 SAVED_FAULTS = [
     ("torch:cross_entropy@cpu", TWICE, "torch.Tensor.mul_", "torch.mul"),
     ("torch:cross_entropy@cpu", HARD, "(lambda one, two: one * two * torch.inf * 0)", "torch.mul"),
@@ -391,21 +391,19 @@ SAVED_FAULTS = [
 
 @pytest.mark.frameworks
 @pytest.mark.parametrize(("name", "problem", "fault", "right"), SAVED_FAULTS)
-def test_derivatives_of_a_function_of_ones_own(
-    name: str, problem: Problem, fault: str, right: str, tmp_path: Path
-) -> None:
+def test_derivatives_of_a_user_function(name: str, problem: Problem, fault: str, right: str, tmp_path: Path) -> None:
     framework = name.partition(":")[0]
     file, run, subject = tmp_path / "losses.py", tmp_path / "a.logitmus", declared(name)
     checked = CheckedFunction(framework=framework, target=f"{file}:loss")
     outcome = changed(problem, subject) if fault != RAISES else Raised("RuntimeError", "no", answered_before=True)
     file.write_text(SAVED[framework].replace("FAULTY", fault))
     found = recorded(run, problem, subject, outcome, backend="own", function=checked)
-    text = written(run, next(one.id for one in found if one.cause.endswith(problem.manner)))
-    status, told = ran(text, tmp_path)
-    assert status == THERE, told
+    text = written(run, next(finding.id for finding in found if finding.cause.endswith(problem.manner)))
+    status, output = ran(text, tmp_path)
+    assert status == THERE, output
     file.write_text(SAVED[framework].replace("FAULTY", right))
-    status, told = ran(text, tmp_path)
-    assert status == GONE, told
+    status, output = ran(text, tmp_path)
+    assert status == GONE, output
 
 
 def test_no_script_differentiates_numpy(tmp_path: Path) -> None:
@@ -420,7 +418,7 @@ def test_the_command(tmp_path: Path) -> None:
     run = tmp_path / "a.logitmus"
     wrong = answered([0.8, NAN], problem)
     found = recorded(run, problem, declared("numpy:textbook@cpu"), wrong)
-    finding = next(one for one in found if one.cause == "lost")
+    finding = next(finding for finding in found if finding.cause == "lost")
     calling = CliRunner()
     printed = calling.invoke(app, ["repro", str(run), finding.id[:5]])
     assert printed.exit_code == 0

@@ -64,7 +64,7 @@ def effective(storage: str, arithmetic: str, **changes: object) -> Finding:
         (finding(Cause("unexplained"), Kind.ACCURACY), False),
     ],
 )
-def test_what_is_declared_and_kept(found: Finding, characteristic: bool) -> None:
+def test_characteristics_of_a_declared_convention(found: Finding, characteristic: bool) -> None:
     assert is_characteristic(found, FUNCTION) is characteristic
 
 

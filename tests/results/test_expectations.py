@@ -1,4 +1,4 @@
-"""Accepted findings: what they cover, when they end, and that a useless one is told."""
+"""Accepted findings: what they cover, when they end, and the report of unused expectations."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EXPECT = '[[expect]]\nsubject = "torch:*"\ncause = "convention:*"\nreason = "we 
 
 def judged(tmp_path, text, *findings):
     acceptance = Acceptance(load(written(tmp_path, text)), today=TODAY)
-    return acceptance, [acceptance.add(one) is not None for one in findings]
+    return acceptance, [acceptance.add(finding) is not None for finding in findings]
 
 
 def test_an_expectation_covers_by_glob(tmp_path):
@@ -42,7 +42,7 @@ def test_an_expectation_covers_by_glob(tmp_path):
     assert acceptance.stale(["torch:f@cpu"]) == ()
 
 
-def test_what_fits_an_accepted_cause_as_well_is_accepted(tmp_path):
+def test_a_finding_with_an_accepted_alternative_is_accepted(tmp_path):
     other = finding(cause="convention:divisor=one", alternatives=(Cause("convention:mean_denominator=rows"),))
     text = EXPECT.replace("convention:*", "convention:mean_denominator=*")
     _, accepted = judged(tmp_path, text, other, finding(cause=other.cause))
@@ -79,7 +79,7 @@ def test_severities_below_the_limit_do_not_count(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("[[expect", "not a TOML file"),
         ('[[expect]]\nsubject = "a"\ncause = "b"\n', "missing required field `reason`.*takes subject, cause, reason"),
@@ -90,9 +90,9 @@ def test_severities_below_the_limit_do_not_count(tmp_path):
         ("[expectations]\n", "unknown field `expectations`"),
     ],
 )
-def test_a_wrong_file_says_what_is_wrong(tmp_path, text, told):
+def test_a_wrong_file_is_an_error_with_its_path_and_reason(tmp_path, text, message):
     path = written(tmp_path, text)
-    with pytest.raises(ExpectationsError, match=told) as caught:
+    with pytest.raises(ExpectationsError, match=message) as caught:
         load(path)
     assert str(caught.value).startswith(f"{path}: ")
 

@@ -1,4 +1,4 @@
-"""Comparing runs: only what both asked, to the ulp, grouped as a person would tell it."""
+"""Comparing runs: only the common calls, to the ulp, in groups."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def compared(tmp_path):
 
     def build(old=even, new=even, *, problems=(PROBLEMS, PROBLEMS), subjects=(("f",), ("f",)), version="1"):
         stores = []
-        for name, answers, asked, functions in zip("ab", (old, new), problems, subjects, strict=True):
+        for name, answers, requested, functions in zip("ab", (old, new), problems, subjects, strict=True):
             pool = FakePool({"fake": [subject(f) for f in functions]}, answer=answers)
             pool.environment = {"packages": {"fake": version if name == "b" else "1"}}
             stores.append(Store.create(tmp_path / f"{next(number)}-{name}"))
-            list(run(asked, specs("fake"), stores[-1], pool=pool, judge=FakeJudge()))
+            list(run(requested, specs("fake"), stores[-1], pool=pool, judge=FakeJudge()))
         result = compare(*stores, judge=FakeJudge())
         for store in stores:
             store.close()
@@ -46,15 +46,15 @@ def test_a_run_is_the_same_as_itself(compared):
     assert (result.problems, result.pairs, result.environment) == (4, 4, ())
 
 
-def test_versions_that_differ_are_told_and_are_no_difference_of_results(compared):
+def test_versions_that_differ_are_reported_and_are_no_difference_of_results(compared):
     result = compared(version="2")
     assert result.environment == (EnvironmentChange(where="fake", name="fake", before="1", after="2"),)
     assert result.same
 
 
 def test_bits_that_changed_are_counted_in_ulps_with_the_worst_problem(compared):
-    def later(asked, name):
-        steps = PROBLEMS.index(asked)  # the first problem stays as it was
+    def later(problem, name):
+        steps = PROBLEMS.index(problem)  # the first problem stays as it was
         loss = even().loss.copy()
         loss[1] = (loss[1:2].view(np.int32) + steps).view(np.float32)[0]
         return Answered(loss)
@@ -65,7 +65,7 @@ def test_bits_that_changed_are_counted_in_ulps_with_the_worst_problem(compared):
 
 
 @pytest.mark.parametrize(
-    ("later", "told"),
+    ("later", "change"),
     [
         (Raised("ValueError", "no"), "answered -> raised valueerror"),
         (Answered(np.array([2, 4, 6, np.nan], np.float32)), "number -> NaN"),
@@ -76,9 +76,9 @@ def test_bits_that_changed_are_counted_in_ulps_with_the_worst_problem(compared):
         (Answered(even().loss, written=("logits",)), "inputs written into"),
     ],
 )
-def test_changes_that_are_no_distance_are_named(compared, later, told):
+def test_changes_that_are_no_distance_are_named(compared, later, change):
     (bits,) = compared(new=lambda *_: later).bits
-    assert bits.other == {told: 4}
+    assert bits.other == {change: 4}
     assert bits.max_ulps == 0
 
 
@@ -93,7 +93,7 @@ def test_a_changed_warning_is_not_a_change_of_the_result(compared):
 
 
 def odd_on(*seeds):
-    return lambda asked, _: Answered(np.ones(4, np.float32)) if PROBLEMS.index(asked) in seeds else even()
+    return lambda problem, _: Answered(np.ones(4, np.float32)) if PROBLEMS.index(problem) in seeds else even()
 
 
 def test_new_gone_and_changed_findings(compared):
@@ -119,7 +119,7 @@ def test_grades_that_moved_the_worsened_first(compared):
     ]
 
 
-def test_only_what_both_asked_is_compared(compared):
+def test_only_common_problems_are_compared(compared):
     result = compared(even, odd_on(3), problems=(PROBLEMS[:3], PROBLEMS[1:]), subjects=(("f", "gone"), ("f", "added")))
     assert (result.problems, result.only_before, result.only_after, result.pairs) == (2, 1, 1, 2)
     assert (result.subjects_gone, result.subjects_new) == (("fake:gone@cpu",), ("fake:added@cpu",))

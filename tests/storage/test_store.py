@@ -1,4 +1,4 @@
-"""The store: what goes in comes out bit for bit, whatever kills the writer, and a bad file says what is wrong."""
+"""The store: what goes in comes out bit for bit, whatever kills the writer, and a bad file is an error."""
 
 from __future__ import annotations
 
@@ -76,13 +76,13 @@ def test_outcomes_come_back_bit_for_bit(path, outcome):
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
 def test_problems_come_back_in_order_with_their_ids(path, dtype):
     options = {"weight": np.ones(3, FLOAT_DTYPES[dtype]), "label_smoothing": 0.1, "ignore_index": -100}
-    asked = [problem(3, dtype), problem(1, dtype, **options), problem(2, dtype, reduction="mean", layout="sliced")]
+    problems = [problem(3, dtype), problem(1, dtype, **options), problem(2, dtype, reduction="mean", layout="sliced")]
     with Store.create(path) as store:
-        store.add_problems(asked)
-        store.add_problems(asked[1:])
+        store.add_problems(problems)
+        store.add_problems(problems[1:])
     with Store.open(path) as store:
         again = list(store.problems())
-    assert [p.id for p in again] == [p.id for p in asked]
+    assert [p.id for p in again] == [p.id for p in problems]
     assert [(p.family, p.idea, p.dtype) for p in again] == [("tests", "any", dtype)] * 3
 
 
@@ -134,7 +134,7 @@ def test_a_backend_that_fails_later_keeps_its_subjects(path):
     with Store.create(path) as store:
         store.add_backend(BackendReady("fake", (subject(),), {}, 0))
         store.add_backend(BackendFailed("fake", "gave up"))
-        assert [type(said) for said in store.backends()] == [BackendReady, BackendFailed]
+        assert [type(event) for event in store.backends()] == [BackendReady, BackendFailed]
         assert list(store.subjects()) == [subject().id]
 
 
@@ -144,8 +144,8 @@ def test_equal_bits_are_stored_once(path):
         subjects = tuple(subject(f"f{n}") for n in range(20))
         store.add_problems([problem()])
         store.add_backend(BackendReady("fake", subjects, {}, 0))
-        for one in subjects:
-            store.add(Observation(one.id, problem().id, Answered(loss)))
+        for tested in subjects:
+            store.add(Observation(tested.id, problem().id, Answered(loss)))
     assert path.stat().st_size < 3 * loss.nbytes
 
 
@@ -171,7 +171,7 @@ for seed, identity in enumerate(store.problem_ids()):
 """
 
 
-def test_a_killed_writer_leaves_what_it_committed(path):
+def test_a_killed_writer_leaves_its_committed_results(path):
     here = Path(__file__).parent
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parent / "support")])}
     command = [sys.executable, "-c", WRITER, str(path)]
@@ -282,7 +282,7 @@ def test_shards_that_contradict_each_other_do_not_merge(tmp_path, other, seen):
     assert not (tmp_path / "all").exists()
 
 
-def test_what_was_not_run_in_one_shard_yields_to_an_answer_in_another(tmp_path):
+def test_an_answer_in_a_shard_replaces_a_missing_answer_in_another(tmp_path):
     shards = [_shard(tmp_path / "a", range(4)), _shard(tmp_path / "b", range(0))]
     with Store.open(shards[1], write=True) as store:
         store.add(Observation(subject().id, problem(0).id, NotRun("gave up")))

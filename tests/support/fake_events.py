@@ -47,17 +47,17 @@ def subjects() -> list[Subject]:
 def stream(judgements: int, *, seed: int = 0) -> Iterator[Event]:
     """The events, made one by one; the same for the same seed."""
     chance = random.Random(seed)
-    asked = subjects()
+    tested = subjects()
     yield RunStarted(
-        judgements // len(asked), tuple(FRAMEWORKS), {"python": {"version": "3.13"}}, RunSettings(seed=seed)
+        judgements // len(tested), tuple(FRAMEWORKS), {"python": {"version": "3.13"}}, RunSettings(seed=seed)
     )
     for backend in FRAMEWORKS:
-        yield BackendReady(backend, tuple(s for s in asked if s.backend == backend), {"packages": {backend: "1"}}, 9)
+        yield BackendReady(backend, tuple(s for s in tested if s.backend == backend), {"packages": {backend: "1"}}, 9)
     yield BackendFailed("delta", "ModuleNotFoundError: No module named 'delta'", "pip install delta")
     for number in range(judgements):
-        if number % len(asked) == 0:
+        if number % len(tested) == 0:
             problem = _problem(chance, number)
-        yield _judged(chance, asked[number % len(asked)], problem)
+        yield _judged(chance, tested[number % len(tested)], problem)
         if number % 500 == 0:
             yield Progressed("alpha", number)
     yield RunFinished(seconds=12.5)
@@ -69,9 +69,9 @@ def _problem(chance: random.Random, number: int) -> Problem:
     return Problem(logits=logits, targets=np.zeros(rows, np.int64), family=chance.choice(FAMILIES))
 
 
-def _judged(chance: random.Random, one: Subject, problem: Problem) -> Judged:
+def _judged(chance: random.Random, subject: Subject, problem: Problem) -> Judged:
     verdict = chance.choices(list(Verdict), [60, 5, 20, 2, 1, 12])[0]
-    about = {"subject": one.id, "problem": problem.id, "family": problem.family, "dtype": problem.dtype}
+    about = {"subject": subject.id, "problem": problem.id, "family": problem.family, "dtype": problem.dtype}
     findings = (_finding(chance, about, problem),) if verdict is Verdict.FINDING else ()
     judgement = Judgement(
         **about,

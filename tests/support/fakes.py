@@ -29,9 +29,9 @@ def problem(seed: int = 0, dtype: str = "float32", **more) -> Problem:
     return Problem(logits=logits, **{**fields, **more})
 
 
-def answer(asked: Problem, subject_id: str) -> Answered:
+def answer(problem: Problem, subject_id: str) -> Answered:
     """Depends on both, deterministically."""
-    return Answered(np.full(4, len(subject_id) + int(asked.id[:4], 16), np.float32))
+    return Answered(np.full(4, len(subject_id) + int(problem.id[:4], 16), np.float32))
 
 
 class FakePool(AbstractPool):
@@ -73,7 +73,7 @@ def specs(*names: str) -> list[BackendSpec]:
 
 
 class FakeJudge:
-    """An even first value passes; an odd one is a finding of the severity given."""
+    """An even first value passes; an odd first value is a finding of the severity given."""
 
     def __init__(self, severity: Severity = Severity.BUG) -> None:
         self.severity = severity
@@ -82,9 +82,9 @@ class FakeJudge:
     def judge_all(self, calls) -> list[Judgement]:
         return [self.judge(*call) for call in calls]
 
-    def judge(self, asked: Problem, by: Subject, outcome) -> Judgement:
-        self.judged.append((asked.id, by.id))
-        about = {"subject": by.id, "problem": asked.id, "family": asked.family, "dtype": asked.dtype}
+    def judge(self, problem: Problem, subject: Subject, outcome) -> Judgement:
+        self.judged.append((problem.id, subject.id))
+        about = {"subject": subject.id, "problem": problem.id, "family": problem.family, "dtype": problem.dtype}
         if isinstance(outcome, NotRun):
             return Judgement(**about, verdict=Verdict.NOT_RUN, reason=outcome.reason)
         if isinstance(outcome, Answered) and outcome.loss.flat[0] % 2 == 0:

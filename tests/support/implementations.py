@@ -29,7 +29,7 @@ def _at(values: Array, labels: Array) -> Array:
 
 
 def shifted(x: Array, labels: Array) -> tuple[Array, Array]:
-    """log(sum e^(x - m)) - (x_t - m): the ordinary good one."""
+    """log(sum e^(x - m)) - (x_t - m): the ordinary stable form."""
     d = x - x.max(axis=1, keepdims=True)
     e = np.exp(d)
     total = e.sum(axis=1)

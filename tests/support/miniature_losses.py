@@ -1,7 +1,7 @@
-"""Small losses in NumPy, each with what it computes: miniatures of what people write, and of what no model says.
+"""Small losses in NumPy, each with what it computes: miniatures of what people write, and losses that no model covers.
 
 Every function takes logits (N, K) and labels (N,), and returns the losses of the rows or a number; some take further
-arguments. `explained` is what the model says of one.
+arguments. `explained` is the explanation of a loss.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Loss = Callable[..., Any]
 
 
 def explained(function: Loss, dtypes: Sequence[str] = ("float64", "float32", "float16")) -> FunctionExplanation:
-    """What is said of a function; it may return (loss, gradient)."""
-    return ask_and_explain(lambda problems: asked(function, problems), dtypes=dtypes)
+    """The explanation of a function; it may return (loss, gradient)."""
+    return ask_and_explain(lambda problems: outcomes(function, problems), dtypes=dtypes)
 
 
-def asked(function: Loss, problems: Iterable[Problem]) -> list[tuple[Problem, Outcome]]:
-    """What the function does with each problem."""
+def outcomes(function: Loss, problems: Iterable[Problem]) -> list[tuple[Problem, Outcome]]:
+    """Each problem with the outcome of the function."""
     return [(problem, outcome(function, problem)) for problem in problems]
 
 
@@ -198,7 +198,7 @@ def smoothed_without_weights(x: Array, t: Array, weight: Array | None = None, re
 
 
 def in_dtype(function: Loss, dtype: str) -> Loss:
-    """Logits rounded first; the result in the dtype that came."""
+    """Logits rounded first; the result in the dtype of the logits."""
     narrow = FLOAT_DTYPES[dtype]
     working = narrow if narrow.itemsize >= np.dtype(np.float32).itemsize else np.dtype(np.float32)
     return lambda x, t: np.asarray(function(x.astype(narrow).astype(working), t)).astype(x.dtype)

@@ -37,8 +37,8 @@ def made(name: str, declared: Convention, **more: object) -> Subject:
 
 
 SUBJECTS = {
-    one.id: one
-    for one in (
+    subject.id: subject
+    for subject in (
         made("honest", TRUTH),
         made("honest", TRUTH, mode="jit"),
         made("liar", TRUTH.but(mean_denominator="weights")),
@@ -53,7 +53,7 @@ def answer(problem: Problem, name: str) -> Outcome:
     return perfect(problem, truth, SUBJECTS[name])
 
 
-def asked(path: Path) -> Path:
+def record_probes(path: Path) -> Path:
     """A run of the probes."""
     with Store.create(path, settings=RunSettings(seed=0)) as store:
         pool = FakePool({"fake": list(SUBJECTS.values())}, answer=answer)

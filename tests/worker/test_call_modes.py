@@ -1,4 +1,4 @@
-"""Manners: what is kept of a problem that is asked more than once, and of whom."""
+"""Manners: the outcome that is kept of a problem that is asked more than once."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ PROBLEM = Problem(
 RIGHT = np.float32(0.75)
 
 
-def asked(manner: str, function: Callable[[Problem, str], Outcome]) -> tuple[Outcome, list[tuple[Problem, str]]]:
-    """What is kept, and what the function was asked."""
+def performed(manner: str, function: Callable[[Problem, str], Outcome]) -> tuple[Outcome, list[tuple[Problem, str]]]:
+    """The outcome that is kept, and the calls of the function."""
     calls: list[tuple[Problem, str]] = []
 
     def call(problem: Problem, how: str) -> Called:
@@ -40,8 +40,8 @@ def right(problem: Problem, _how: str) -> Answered:
 
 
 @pytest.mark.parametrize("manner", MANNERS)
-def test_one_that_is_always_the_same_changes_nothing(manner: str) -> None:
-    outcome, calls = asked(manner, right)
+def test_a_deterministic_function_has_no_changed_parts(manner: str) -> None:
+    outcome, calls = performed(manner, right)
     assert isinstance(outcome, Answered)
     assert outcome.changed == ()
     assert outcome.loss.tolist() == [RIGHT, RIGHT]
@@ -58,7 +58,7 @@ def test_the_call_that_differs_is_kept(at: int) -> None:
         answer = right(problem, how)
         return Answered(answer.loss * (2 if next(count) == at else 1), answer.grad_logits)
 
-    outcome, calls = asked("again", drifts)
+    outcome, calls = performed("again", drifts)
     assert isinstance(outcome, Answered)
     assert outcome.changed == ("loss",)
     assert outcome.loss.tolist() == [2 * RIGHT, 2 * RIGHT]
@@ -66,7 +66,7 @@ def test_the_call_that_differs_is_kept(at: int) -> None:
 
 
 def test_others_are_large_and_not_a_number_and_more() -> None:
-    _, calls = asked("after_others", right)
+    _, calls = performed("after_others", right)
     large, nan, more = (problem for problem, _ in calls[1:4])
     assert np.isfinite(large.logits).all()
     assert np.abs(large.logits).max() > 10000
@@ -75,16 +75,16 @@ def test_others_are_large_and_not_a_number_and_more() -> None:
     assert [problem for problem, _ in calls if problem == PROBLEM] == [PROBLEM] * 3
 
 
-def test_what_a_function_remembers_of_others_shows() -> None:
+def test_state_that_is_kept_from_other_calls_shows() -> None:
     seen = [0.0]
 
     def remembers(problem: Problem, how: str) -> Answered:
         seen[0] = max(seen[0], float(np.nan_to_num(problem.logits).max()))
         return Answered(right(problem, how).loss * np.float32(seen[0]))
 
-    assert isinstance(same := asked("again", remembers)[0], Answered)
+    assert isinstance(same := performed("again", remembers)[0], Answered)
     assert same.changed == ()
-    assert isinstance(other := asked("after_others", remembers)[0], Answered)
+    assert isinstance(other := performed("after_others", remembers)[0], Answered)
     assert other.changed == ("loss",)
 
 
@@ -97,7 +97,7 @@ def test_an_answer_that_later_calls_write_into_shows() -> None:
         buffer[...] = problem.logits.max(-1)
         return Answered(buffer)
 
-    outcome, _ = asked("after_others", hands_out_its_buffer)
+    outcome, _ = performed("after_others", hands_out_its_buffer)
     assert isinstance(outcome, Answered)
     assert outcome.changed == ("loss",)
 
@@ -108,37 +108,37 @@ def test_every_bit_counts_but_those_of_a_nan() -> None:
     def nan(_problem: Problem, _how: str) -> Answered:
         return Answered(np.array([next(payloads), 1.0], np.float32))
 
-    assert isinstance(outcome := asked("again", nan)[0], Answered)
+    assert isinstance(outcome := performed("again", nan)[0], Answered)
     assert outcome.changed == ()
     zeros = iter((0.0, 0.0, -0.0))
-    assert isinstance(outcome := asked("again", lambda *_: Answered(np.array(next(zeros))))[0], Answered)
+    assert isinstance(outcome := performed("again", lambda *_: Answered(np.array(next(zeros))))[0], Answered)
     assert outcome.changed == ("loss",)
 
 
-def test_what_comes_later_than_an_answer_is_told_so_over_the_wire() -> None:
+def test_a_failure_after_an_answer_is_marked_over_the_wire() -> None:
     count = iter(range(9))
 
     def fails(problem: Problem, how: str) -> Outcome:
         return right(problem, how) if next(count) == 0 else Raised("RuntimeError", "freed")
 
-    outcome, calls = asked("again", fails)
+    outcome, calls = performed("again", fails)
     assert outcome == Raised("RuntimeError", "freed", answered_before=True)
     assert len(calls) == 2
     for raised in (outcome, Raised("RuntimeError", "freed")):
         assert decode_outcome(to_line(encode_outcome(raised))) == raised
 
 
-def test_what_raises_at_once_is_not_asked_again() -> None:
-    outcome, calls = asked("again", lambda *_: Raised("ValueError", "no"))
+def test_a_function_that_raises_at_once_is_not_asked_again() -> None:
+    outcome, calls = performed("again", lambda *_: Raised("ValueError", "no"))
     assert outcome == Raised("ValueError", "no")
     assert len(calls) == 1
 
 
-def test_what_is_not_offered_is_not_run() -> None:
+def test_an_unsupported_manner_is_not_run() -> None:
     def reverse_only(problem: Problem, how: str) -> Outcome:
         return right(problem, how) if how == ONCE else NotRun("no forward mode")
 
-    assert asked("forward_mode", reverse_only)[0] == NotRun("no forward mode")
+    assert performed("forward_mode", reverse_only)[0] == NotRun("no forward mode")
 
 
 def test_forward_mode_is_not_asked_for_the_gradient_by_targets() -> None:
@@ -147,6 +147,6 @@ def test_forward_mode_is_not_asked_for_the_gradient_by_targets() -> None:
         return replace(answer, grad_targets=answer.grad_logits if how == ONCE else None)
 
     for manner, changed in (("forward_mode", ()), ("backward_twice", ("grad_targets",))):
-        outcome, _ = asked(manner, gives)
+        outcome, _ = performed(manner, gives)
         assert isinstance(outcome, Answered)
         assert outcome.changed == changed

@@ -44,16 +44,16 @@ def problem(batch=(5,), classes=4, *, dtype="float32", layout="contiguous", soft
 @pytest.mark.parametrize("class_axis", ["last", "1"])
 @pytest.mark.parametrize("soft", [False, True])
 def test_every_layout_holds_the_same_bits_and_comes_back(dtype, layout, class_axis, soft):
-    one = subject(class_axis)
+    declared = subject(class_axis)
     for batch in BATCHES:
-        asked = problem(batch, dtype=dtype, layout=layout, soft=soft)
-        inputs = present(asked, one)
-        back = canonical(Outputs(loss=inputs.targets, grad_logits=inputs.logits), asked, one)
-        assert inputs.logits.dtype == asked.logits.dtype
-        assert back.grad_logits.shape == asked.logits.shape
-        assert little_endian_bytes(back.grad_logits) == little_endian_bytes(asked.logits)
-        targets = canonical(Outputs(loss=inputs.targets, grad_logits=inputs.targets), asked, one).grad_logits
-        assert little_endian_bytes(targets) == little_endian_bytes(asked.targets)
+        original = problem(batch, dtype=dtype, layout=layout, soft=soft)
+        inputs = present(original, declared)
+        back = canonical(Outputs(loss=inputs.targets, grad_logits=inputs.logits), original, declared)
+        assert inputs.logits.dtype == original.logits.dtype
+        assert back.grad_logits.shape == original.logits.shape
+        assert little_endian_bytes(back.grad_logits) == little_endian_bytes(original.logits)
+        targets = canonical(Outputs(loss=inputs.targets, grad_logits=inputs.targets), original, declared).grad_logits
+        assert little_endian_bytes(targets) == little_endian_bytes(original.targets)
 
 
 def test_the_class_axis_is_where_the_subject_wants_it():
@@ -79,8 +79,8 @@ def test_the_class_axis_is_where_the_subject_wants_it():
 )
 def test_strides_are_exactly_those_of_the_layout(layout, strides):
     """A (2, 3) batch of 4 classes for class axis 1 is a (2, 4, 3) array of 4-byte floats."""
-    asked = problem((2, 3), layout=layout)
-    assert present(asked, subject("1")).logits.strides == strides
+    sample = problem((2, 3), layout=layout)
+    assert present(sample, subject("1")).logits.strides == strides
 
 
 def test_misaligned_arrays_start_one_element_behind_a_multiple_of_16_bytes():
@@ -99,27 +99,27 @@ def test_labels_are_laid_out_too_and_gaps_betray_a_reader():
 
 @pytest.mark.parametrize("layout", ALL_LAYOUTS)
 def test_writes_are_seen_in_the_inputs_and_never_reach_the_problem(layout):
-    asked = problem(layout=layout, soft=True, weight=np.ones(4, np.float32), cotangent=np.ones(5, np.float32))
-    bits = little_endian_bytes(asked.logits)
-    inputs = present(asked, subject())
+    original = problem(layout=layout, soft=True, weight=np.ones(4, np.float32), cotangent=np.ones(5, np.float32))
+    bits = little_endian_bytes(original.logits)
+    inputs = present(original, subject())
     for name in ("logits", "targets", "weight", "cotangent"):
         array = getattr(inputs, name)
         before = little_endian_bytes(array)
         array[...] = 77
         assert little_endian_bytes(array) != before, name
-    assert little_endian_bytes(asked.logits) == bits
-    assert (asked.targets < 1).all()
-    assert (asked.weight == 1).all()
-    assert (asked.cotangent == 1).all()
+    assert little_endian_bytes(original.logits) == bits
+    assert (original.targets < 1).all()
+    assert (original.weight == 1).all()
+    assert (original.cotangent == 1).all()
 
 
 @pytest.mark.parametrize("labels", LABEL_DTYPES)
 @pytest.mark.parametrize("layout", ALL_LAYOUTS)
 def test_label_dtypes_survive(labels, layout):
-    asked = problem(layout=layout, labels=labels)
-    targets = present(asked, subject()).targets
+    sample = problem(layout=layout, labels=labels)
+    targets = present(sample, subject()).targets
     assert targets.dtype == np.dtype(labels)
-    assert (targets == asked.targets).all()
+    assert (targets == sample.targets).all()
 
 
 def test_a_gradient_of_the_wrong_rank_is_left_for_the_judge():

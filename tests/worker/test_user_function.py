@@ -43,9 +43,9 @@ def right(logits: Array, targets: Array) -> Array:
 
 
 def here(function: Callable[..., Any], *problems: Problem, **how: Any) -> list[Outcome]:
-    """What it does with labels (or probabilities, as the problems have them), asked in this process."""
-    asked = ask_here(function, "numpy", problems or [DEFAULT], **how)
-    return [outcome for problem, subject, outcome in asked if subject.offer.targets == problem.target_kind]
+    """Its outcomes for labels (or probabilities, as the problems have them), in this process."""
+    results = ask_here(function, "numpy", problems or [DEFAULT], **how)
+    return [outcome for problem, subject, outcome in results if subject.offer.targets == problem.target_kind]
 
 
 def offers(function: Callable[..., Any], **names: str) -> tuple[set[str], bool]:
@@ -55,7 +55,7 @@ def offers(function: Callable[..., Any], **names: str) -> tuple[set[str], bool]:
 
 
 def passed(function: Callable[..., Any], problem: Problem, **names: str) -> Any:
-    """What the function, which returns what it was given, has been given."""
+    """The arguments of a call; the function returns its arguments."""
     seen: list[Any] = []
 
     def taking(call: Callable[..., Any]) -> Callable[..., object]:
@@ -103,7 +103,7 @@ def test_any_callable_will_do() -> None:
             return right(logits, targets)
 
     class Module:
-        """As PyTorch's: called through a wrapper that tells nothing."""
+        """As PyTorch's: called through a wrapper without a signature."""
 
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
             return self.forward(*args, **kwargs)
@@ -125,7 +125,7 @@ def test_any_callable_will_do() -> None:
         assert outcome.loss == pytest.approx(EXACT)
 
 
-def test_without_a_signature_only_what_is_said_is_given() -> None:
+def test_without_a_signature_only_named_arguments_are_passed() -> None:
     def silent(*args: Any, **kwargs: Any) -> Any:
         return args, kwargs
 
@@ -170,12 +170,12 @@ def test_targets_come_first_where_they_are_called_so(function: Callable[..., Any
     assert (logits.tolist(), targets.tolist()) == (ROWS.tolist(), [3, 1])
 
 
-def test_which_is_which_can_be_said() -> None:
+def test_logits_and_targets_can_be_named() -> None:
     logits, targets = passed(lambda gold, guess: (guess, gold), DEFAULT, targets="gold")
     assert (logits.tolist(), targets.tolist()) == (ROWS.tolist(), [3, 1])
 
 
-def test_what_must_be_given_is_given_as_nothing_or_not_asked_without() -> None:
+def test_required_options_get_neutral_values_or_the_problem_is_not_run() -> None:
     def strict(logits: Array, targets: Array, weight: Array | None, label_smoothing: float, reduction: str) -> Array:
         assert weight is None
         assert label_smoothing == 0
@@ -188,7 +188,7 @@ def test_what_must_be_given_is_given_as_nothing_or_not_asked_without() -> None:
 
 
 @pytest.mark.parametrize(
-    ("function", "names", "says"),
+    ("function", "names", "message"),
     [
         (lambda: 0, {}, "f takes nothing; a loss takes logits and targets"),
         (lambda logits: 0, {}, "f takes logits; a loss takes logits and targets"),
@@ -198,10 +198,12 @@ def test_what_must_be_given_is_given_as_nothing_or_not_asked_without() -> None:
         (lambda logits, targets: 0, {"wait": "w"}, "no option is called 'wait'; use logits, targets, weight"),
     ],
 )
-def test_what_cannot_be_called_is_told(function: Callable[..., Any], names: Mapping[str, str], says: str) -> None:
+def test_unsupported_signatures_are_errors(
+    function: Callable[..., Any], names: Mapping[str, str], message: str
+) -> None:
     with pytest.raises(TargetError) as refused:
         adopt(function, NUMPY, name="f", names=names)
-    assert says in str(refused.value)
+    assert message in str(refused.value)
 
 
 # --- what comes back ------------------------------------------------------------------------------------------
@@ -267,7 +269,7 @@ def test_classes_on_axis_1() -> None:
     assert outcome.grad_logits[1, 2].tolist() == [0, 5, 10, 15]
 
 
-def test_what_is_no_result_is_garbled_and_what_is_raised_is_raised() -> None:
+def test_invalid_results_are_garbled_and_exceptions_are_raised() -> None:
     def refuses(logits: Array, targets: Array) -> Array:
         raise IndexError("label 3")
 
@@ -285,7 +287,7 @@ def test_what_is_no_result_is_garbled_and_what_is_raised_is_raised() -> None:
     assert (number.loss.shape, number.loss.dtype) == ((), np.float64)
 
 
-def test_what_is_asked_here_is_observed_as_in_a_worker() -> None:
+def test_calls_in_this_process_are_observed_as_in_a_worker() -> None:
     def writes(logits: Array, targets: Array) -> Array:
         import warnings
 
@@ -369,12 +371,12 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def asked(target: str, *problems: Problem, options: tuple[str, ...] = (), **how: Any) -> list[Outcome]:
+def outcomes(target: str, *problems: Problem, options: tuple[str, ...] = (), **how: Any) -> list[Outcome]:
     spec = registry.adopting("numpy", target, options)
     problems = problems or (DEFAULT,)
     got = list(inquire(spec, problems, targets=("labels",), **how))
     order = {problem.id: n for n, problem in enumerate(problems)}
-    return [outcome for _, _, outcome in sorted(got, key=lambda one: order[one[0].id])]
+    return [outcome for _, _, outcome in sorted(got, key=lambda result: order[result[0].id])]
 
 
 def test_the_forms_of_a_name(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -386,7 +388,7 @@ def test_the_forms_of_a_name(file: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("losses.py", "'losses.py' names no function; use FILE.py:FUNCTION"),
         ("losses.py:", "names no function"),
@@ -397,15 +399,15 @@ def test_the_forms_of_a_name(file: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         ("my-losses:loss", "'my-losses' is no module's name"),
     ],
 )
-def test_a_name_that_means_nothing(text: str, says: str, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_means_nothing(text: str, message: str, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(file.parent)
     with pytest.raises(TargetError) as refused:
         parse(text)
-    assert says in str(refused.value)
+    assert message in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("attribute", "says"),
+    ("attribute", "message"),
     [
         ("los", "has no 'los'; did you mean 'loss'?"),
         ("Losses.plane", "has no 'Losses.plane'; did you mean 'plain'?"),
@@ -414,14 +416,14 @@ def test_a_name_that_means_nothing(text: str, says: str, file: Path, monkeypatch
         ("Losses", "is a class; name a function, or an object made of it"),
     ],
 )
-def test_a_function_that_is_not_there(attribute: str, says: str, file: Path) -> None:
+def test_a_function_that_is_not_there(attribute: str, message: str, file: Path) -> None:
     with pytest.raises(TargetError) as refused:
-        asked(f"{file}:{attribute}")
-    assert says in str(refused.value)
+        outcomes(f"{file}:{attribute}")
+    assert message in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("source", "says"),
+    ("source", "message"),
     [
         ("x = 1\n1 / 0\n", "cannot be imported: ZeroDivisionError: division by zero (line 2)"),
         ("def f(:\n", "cannot be imported: SyntaxError: "),
@@ -431,55 +433,55 @@ def test_a_function_that_is_not_there(attribute: str, says: str, file: Path) -> 
         ("import argparse\nargparse.ArgumentParser().parse_args()\n1 / 0", "division by zero (line 3)"),
     ],
 )
-def test_a_file_that_cannot_be_imported(source: str, says: str, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_imported(source: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text(source, encoding="utf-8")
     with pytest.raises(TargetError) as refused:
-        asked(f"{tmp_path / 'broken.py'}:f")
-    assert says in str(refused.value)
+        outcomes(f"{tmp_path / 'broken.py'}:f")
+    assert message in str(refused.value)
 
 
 def test_a_module_is_found_from_the_current_folder(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(file.parent)
-    (outcome,) = asked("losses:made")
+    (outcome,) = outcomes("losses:made")
     assert isinstance(outcome, Answered)
     with pytest.raises(TargetError, match="there is no module 'losess' here, and none is installed"):
-        asked("losess:loss")
+        outcomes("losess:loss")
 
 
 def test_a_file_may_have_the_name_of_a_module_that_is_in_use(file: Path) -> None:
     renamed = file.rename(file.with_name("json.py"))
-    (outcome,) = asked(f"{renamed}:loss")
+    (outcome,) = outcomes(f"{renamed}:loss")
     assert isinstance(outcome, Answered)
 
 
 def test_a_file_is_imported_as_python_would_run_it(file: Path) -> None:
-    answered, summed = asked(f"{file}:loss", DEFAULT, LABELS.but(reduction="sum"))
+    answered, summed = outcomes(f"{file}:loss", DEFAULT, LABELS.but(reduction="sum"))
     assert isinstance(answered, Answered)
     assert answered.loss == pytest.approx(EXACT)
     assert isinstance(summed, Answered), "its reduction is its own business"
-    (printed,) = asked(f"{file}:prints")
+    (printed,) = outcomes(f"{file}:prints")
     assert isinstance(printed, Answered)
 
 
 def test_a_function_that_crashes_or_hangs_is_an_outcome(file: Path) -> None:
-    (crashed,) = asked(f"{file}:aborts")
+    (crashed,) = outcomes(f"{file}:aborts")
     assert isinstance(crashed, Crashed)
     assert crashed.status == "SIGABRT"
-    (hung,) = asked(f"{file}:hangs", limits=Limits(compile_seconds=1.0, call_seconds=1.0))
+    (hung,) = outcomes(f"{file}:hangs", limits=Limits(compile_seconds=1.0, call_seconds=1.0))
     assert isinstance(hung, TimedOut)
 
 
 def test_its_own_names_reach_the_worker(file: Path) -> None:
     weighted = DEFAULT.but(weight=np.ones(4, np.float32))
-    assert asked(f"{file}:loss", weighted) == [NotRun("does not offer weight")]
-    (outcome,) = asked(f"{file}:loss", weighted, options=("weight=class_weights",))
+    assert outcomes(f"{file}:loss", weighted) == [NotRun("does not offer weight")]
+    (outcome,) = outcomes(f"{file}:loss", weighted, options=("weight=class_weights",))
     assert isinstance(outcome, Answered)
     with pytest.raises(TargetError, match="loss has no parameter 'wights' for weight"):
-        asked(f"{file}:loss", options=("weight=wights",))
+        outcomes(f"{file}:loss", options=("weight=wights",))
 
 
 @pytest.mark.parametrize(
-    ("framework", "options", "axis", "says"),
+    ("framework", "options", "axis", "message"),
     [
         ("pytorch", (), "last", "unknown backend 'pytorch'; did you mean 'torch'?"),
         ("cmd:cat", (), "last", "a program of its own takes no functions"),
@@ -489,13 +491,15 @@ def test_its_own_names_reach_the_worker(file: Path) -> None:
         ("numpy", (), "2", "--class-axis 2: use last or 1"),
     ],
 )
-def test_what_cannot_be_adopted(framework: str, options: tuple[str, ...], axis: str, says: str, file: Path) -> None:
+def test_wrong_adoptions_are_errors(
+    framework: str, options: tuple[str, ...], axis: str, message: str, file: Path
+) -> None:
     with pytest.raises(registry.RegistryError) as refused:
         registry.adopting(framework, f"{file}:loss", options, axis)
-    assert says in str(refused.value)
+    assert message in str(refused.value)
 
 
-def test_a_backend_that_takes_no_functions_says_so(file: Path) -> None:
+def test_a_backend_that_takes_no_functions_refuses_them(file: Path) -> None:
     spec = registry.BackendSpec(name="mini", target="mini_backend:BACKEND", path=str(SUPPORT), function=f"{file}:loss")
     with pytest.raises(TargetError, match="the backend mini takes no functions of your own"):
         list(inquire(spec, [DEFAULT]))
@@ -598,7 +602,7 @@ def test_in_the_frameworks(framework: str, tmp_path: Path) -> None:
     assert own["weighted"].loss == pytest.approx(EXACT * [4, 2], rel=1e-6)
     assert own["default"].loss == pytest.approx(EXACT, rel=1e-6)
 
-    scalar = ask("scalar")["labels"]  # another shape than that of the cotangent: told as it is, without a gradient
+    scalar = ask("scalar")["labels"]  # not the shape of the cotangent: observed as it is, without a gradient
     assert (scalar.loss.shape, scalar.grad_logits) == ((), None)
     detached = ask("detached")["default"]
     assert detached.loss == pytest.approx(EXACT, rel=1e-6)

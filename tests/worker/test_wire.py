@@ -65,10 +65,10 @@ def arrays(dtypes: Mapping[str, np.dtype[Any]] = wire.DTYPES) -> st.SearchStrate
     return draw_array()
 
 
-def same_bits(one: Array | None, other: Array | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
+def same_bits(array: Array | None, other: Array | None) -> bool:
+    if array is None or other is None:
+        return array is other
+    return (array.dtype, array.shape, array.tobytes()) == (other.dtype, other.shape, other.tobytes())
 
 
 @given(arrays())
@@ -149,16 +149,16 @@ def test_outcomes_arrive_whole(outcome: Outcome) -> None:
     back = messages.decode_outcome(wire.to_line(wire.encode_outcome(outcome)))
     assert type(back) is type(outcome)
     for name in outcome.__dataclass_fields__:
-        sent, came = getattr(outcome, name), getattr(back, name)
+        sent, received = getattr(outcome, name), getattr(back, name)
         match sent:
             case np.ndarray():
-                assert same_bits(came, sent)
+                assert same_bits(received, sent)
             case str():
-                assert came == wire.plain_text(sent)
+                assert received == wire.plain_text(sent)
             case _ if name == "warnings":
-                assert came == tuple(wire.plain_text(text) for text in sent)
+                assert received == tuple(wire.plain_text(text) for text in sent)
             case _:
-                assert came == sent
+                assert received == sent
 
 
 def test_text_that_is_too_long_or_not_unicode_is_made_fit() -> None:
@@ -179,14 +179,14 @@ def hello(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_subject_arrives_whole() -> None:
-    said = messages.read(wire.to_line(hello()))
-    assert isinstance(said, messages.Hello)
-    assert said.subjects == (SUBJECT,)
-    assert said.environment == {"packages": {"torch": "2.13.0"}}
+    message = messages.read(wire.to_line(hello()))
+    assert isinstance(message, messages.Hello)
+    assert message.subjects == (SUBJECT,)
+    assert message.environment == {"packages": {"torch": "2.13.0"}}
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "expected"),
     [
         ({"id": "torch:other@cpu"}, "its parts make the id 'torch:cross_entropy+compile+x64@cuda'"),
         ({"convention": {"class_axis": "middle"}}, "class_axis: 'middle'; choose from last, 1"),
@@ -199,15 +199,15 @@ def test_a_subject_arrives_whole() -> None:
         ({"device": 3}, "Expected `str`, got `int`"),
     ],
 )
-def test_a_subject_that_is_none_is_refused(change: dict[str, Any], says: str) -> None:
+def test_a_subject_that_is_none_is_refused(change: dict[str, Any], expected: str) -> None:
     subject = wire.encode_subject(SUBJECT) | change
     with pytest.raises(wire.WireError) as refused:
         messages.read(wire.to_line(hello(subjects=[subject])))
-    assert says in str(refused.value)
+    assert expected in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("message", "says"),
+    ("message", "expected"),
     [
         (hello(protocol=wire.PROTOCOL + 1), "update the older of the two"),
         (hello(subjects=[wire.encode_subject(SUBJECT)] * 2), "is offered twice"),
@@ -221,10 +221,10 @@ def test_a_subject_that_is_none_is_refused(change: dict[str, Any], says: str) ->
         ({"type": "done"}, "batch"),
     ],
 )
-def test_a_message_that_is_none_is_refused(message: dict[str, Any], says: str) -> None:
+def test_a_message_that_is_none_is_refused(message: dict[str, Any], expected: str) -> None:
     with pytest.raises(wire.WireError) as refused:
         messages.read(wire.to_line(message))
-    assert says in str(refused.value)
+    assert expected in str(refused.value)
 
 
 @settings(max_examples=300)
@@ -292,25 +292,25 @@ def test_other_messages_fit_the_schema(message: dict[str, Any]) -> None:
         {"type": "answer", "problem": "p", "subject": "s", "outcome": {"kind": "crashed", "status": "", "stderr": ""}},
     ],
 )
-def test_the_schema_refuses_what_the_harness_refuses(message: dict[str, Any]) -> None:
+def test_the_schema_refuses_messages_that_the_harness_refuses(message: dict[str, Any]) -> None:
     assert not schema_of("from_worker").is_valid(message)
     with pytest.raises(wire.WireError):
         messages.read(wire.to_line(message))
 
 
-def test_the_documented_session_is_what_the_minimal_worker_really_says() -> None:
+def test_the_documented_session_is_that_of_the_minimal_worker() -> None:
     root = Path(__file__).parents[2]
     blocks = re.findall(r"```json\n(.*?)```", (root / "docs" / "protocol.md").read_text(encoding="utf-8"), re.DOTALL)
     hello, batch, *answers = map(json.loads, blocks)
     schema_of("to_worker").validate(batch)
     assert wire.decode_problem(batch["items"][0]["problem"]).id == batch["items"][0]["problem"]["id"]
-    said = subprocess.run(
+    session = subprocess.run(
         [sys.executable, root / "tests" / "support" / "workers" / "minimal.py"],
         input=wire.to_line(batch),
         capture_output=True,
         check=True,
     )
-    assert [json.loads(line) for line in said.stdout.splitlines()] == [hello, *answers]
+    assert [json.loads(line) for line in session.stdout.splitlines()] == [hello, *answers]
     for message in (hello, *answers):
         schema_of("from_worker").validate(message)
 
