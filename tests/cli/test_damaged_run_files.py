@@ -36,24 +36,25 @@ def test_no_flipped_bit_ends_in_a_traceback(intact: Path, tmp_path: Path) -> Non
     used = [position for position, byte in enumerate(bits) if byte and position >= 16]
     chance = random.Random(7)
     refused = 0
-    for _ in range(FLIPS):
+    out = str(tmp_path / "out.json")
+    commands = (
+        ["report", str(damaged), "--json", out],
+        ["judge", str(damaged)],
+        ["compare", str(intact), str(damaged)],
+    )
+    for command in commands * (FLIPS // len(commands)):
         flipped = bytearray(bits)
         position = chance.choice(used)
         flipped[position] ^= 1 << chance.randrange(8)
         damaged.write_bytes(flipped)
-        for command in (
-            ["report", str(damaged), "--json", str(tmp_path / "out.json")],
-            ["judge", str(damaged)],
-            ["compare", str(intact), str(damaged)],
-        ):
-            outcome = CliRunner().invoke(app, command)
-            if isinstance(outcome.exception, LogitmusError):
-                refused += 1
-                assert str(damaged) in str(outcome.exception), position
-                assert outcome.exception.exit_code == 2, position
-            else:
-                assert outcome.exception is None or isinstance(outcome.exception, SystemExit), position
-    assert refused > FLIPS / 2  # the test damages what matters
+        outcome = CliRunner().invoke(app, command)
+        if isinstance(outcome.exception, LogitmusError):
+            refused += 1
+            assert str(damaged) in str(outcome.exception), position
+            assert outcome.exception.exit_code == 2, position
+        else:
+            assert outcome.exception is None or isinstance(outcome.exception, SystemExit), position
+    assert refused > FLIPS / 6  # the test damages what matters
 
 
 @pytest.mark.parametrize(

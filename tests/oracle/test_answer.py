@@ -63,7 +63,7 @@ def narrow(enclosure: Enclosure, scale: float) -> bool:
     return bool((enclosure.radius <= 2.0**-40 * np.maximum(np.abs(enclosure.mid), scale)).all())
 
 
-@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(finite_problems(), st.sampled_from([FAST, WIDE, ARB_BITS[0], ARB_BITS[1]]))
 def test_enclosures_contain_the_independent_value_and_are_narrow(problem: Problem, bits: int) -> None:
     answer = reference(problem, bits=bits)
