@@ -9,15 +9,14 @@ from typing import Final
 
 from logitmus.checking.refusals import Refusals, is_refusal, kinds_of_input, refuses_by_convention
 from logitmus.core.events import Event, Judged, RunFinished
-from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
+from logitmus.core.finding import Fault, Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.core.subject import Subject
 from logitmus.judging.consistency import NO_SECOND_ORDER
 from logitmus.results.expectations import Acceptance
 from logitmus.results.groups import Group
 from logitmus.results.summary import Summary
 
-_Key = tuple[Kind, str, str]
-_NONE: Final[Collection[_Key]] = frozenset()
+_NONE: Final[Collection[Fault]] = frozenset()
 
 
 class BaselineComparison:
@@ -63,8 +62,8 @@ class BaselineComparison:
         self._pending: list[Judged] = []
         self._strict = strict
         self._refusals = {key: Refusals() for key in self._subjects}
-        self._refused: list[tuple[Judged, Collection[_Key]]] = []
-        self._reference_does: dict[str, set[_Key]] = {}
+        self._refused: list[tuple[Judged, Collection[Fault]]] = []
+        self._reference_does: dict[str, set[Fault]] = {}
         self.grades: dict[str, Grade] = {}
         self.reference_grades: dict[str, Grade] = {}
         self.problems = 0
@@ -124,7 +123,7 @@ class BaselineComparison:
             if reference in by_subject:
                 other = by_subject[reference].judgement
                 _grade(self.reference_grades, other)
-                self._reference_does.setdefault(other.dtype, set()).update(map(_key, other.findings))
+                self._reference_does.setdefault(other.dtype, set()).update(finding.fault for finding in other.findings)
             if subject not in by_subject:
                 continue
             event = by_subject[subject]
@@ -144,10 +143,10 @@ class BaselineComparison:
             elif by_subject[reference].judgement.verdict is Verdict.NOT_RUN:
                 self._pending.append(event)
             else:
-                found |= self._count(event, set(map(_key, by_subject[reference].judgement.findings)))
+                found |= self._count(event, {finding.fault for finding in by_subject[reference].judgement.findings})
         return found
 
-    def _count(self, event: Judged, same: Collection[_Key]) -> bool:
+    def _count(self, event: Judged, same: Collection[Fault]) -> bool:
         """Sort the findings on one problem; an exception that may be a limit waits for the end of the run."""
         judgement = event.judgement
         if not self._strict and any(True for _ in kinds_of_input(event.problem)):
@@ -155,7 +154,7 @@ class BaselineComparison:
             if refusals:
                 self._refused.append((replace(event, judgement=replace(judgement, findings=refusals)), same))
                 judgement = replace(judgement, findings=tuple(f for f in judgement.findings if f not in refusals))
-        counts = [f for f in judgement.findings if self._counts(f, judgement) and _key(f) not in same]
+        counts = [f for f in judgement.findings if self._counts(f, judgement) and f.fault not in same]
         rest = [finding for finding in judgement.findings if finding not in counts]
         self._sort(event, counts, rest)
         below = self._below(judgement)
@@ -164,12 +163,12 @@ class BaselineComparison:
             self.below[judgement.dtype] = min(known, event, key=_smallness)
         return bool(counts) or below
 
-    def _count_refusal(self, event: Judged, same: Collection[_Key]) -> bool:
+    def _count_refusal(self, event: Judged, same: Collection[Fault]) -> bool:
         """Sort exceptions at the end of the run: they do not count where the function does not take such input."""
         judgement = event.judgement
         if self.answered and self._refusals[judgement.subject].covers(event.problem):
             return False
-        counts = [f for f in judgement.findings if self._counts(f, judgement) and _key(f) not in same]
+        counts = [f for f in judgement.findings if self._counts(f, judgement) and f.fault not in same]
         self._sort(event, counts, [finding for finding in judgement.findings if finding not in counts])
         return bool(counts)
 
@@ -194,10 +193,6 @@ class BaselineComparison:
 def _smallness(event: Judged) -> tuple[int, int, str, str]:
     problem = event.problem
     return problem.classes * problem.rows, len(problem.options), problem.id, event.judgement.subject
-
-
-def _key(finding: Finding) -> _Key:
-    return finding.kind, finding.cause, finding.part
 
 
 def _answers(judgement: Judgement) -> bool:

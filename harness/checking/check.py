@@ -208,7 +208,11 @@ def _run(
         dtypes=tuple(dtypes),
         check=session.label,
         function=session.location,
-        examine=Examination(calls=_CALLS, subjects=tuple(subject.id for subject in session.subjects.values())),
+        examine=Examination(
+            calls=_CALLS,
+            subjects=tuple(subject.id for subject in session.subjects.values()),
+            references={key: other.id for key, other in session.compared.items()},
+        ),
         explore=Exploration(minutes=explore),
     )
     summary = Summary(detection_power.known())

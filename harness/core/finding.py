@@ -73,6 +73,9 @@ def part_name(part: str) -> str:
     return PARTS.get(part, part)
 
 
+Fault = tuple[Kind, Cause, str]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """One judged difference.
@@ -113,6 +116,11 @@ class Finding:
         """8 hexadecimal digits that identify it permanently: a hash of its subject, kind, cause, part and problem."""
         text = "\n".join((self.subject, self.kind.value, self.cause, self.part, self.problem))
         return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+
+    @property
+    def fault(self) -> Fault:
+        """Kind, cause and part: what the findings of two subjects on one problem may have in common."""
+        return self.kind, self.cause, self.part
 
     @property
     def key(self) -> tuple[str, str, str, Cause]:

@@ -14,10 +14,13 @@ class Examination:
     calls: the most calls for a finding; 0: none is examined.
     subjects: the ids of the subjects whose findings are examined, each for itself; none: one subject of each backend
         stands for all subjects with the same finding.
+    references: by the id of a subject, the subject that it is compared with: what both show on a problem is not
+        examined.
     """
 
     calls: int = 0
     subjects: tuple[str, ...] = ()
+    references: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

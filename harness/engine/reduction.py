@@ -7,14 +7,14 @@ alone: the run's file gives the same result without a framework.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
 from logitmus.core import catalogue
 from logitmus.core.causes import Cause
 from logitmus.core.events import Examined, Judged
-from logitmus.core.finding import Finding, Judgement, Kind, Severity, Verdict, smallness
+from logitmus.core.finding import Fault, Finding, Judgement, Kind, Severity, Verdict, smallness
 from logitmus.core.problem import ONCE, Problem, Purpose
 from logitmus.core.run_settings import Examination
 from logitmus.core.subject import Subject, SubjectId
@@ -48,18 +48,35 @@ class Reductions:
 
     Args:
         settings: those of the run. They limit the calls for each finding, and may name subjects (ids) of which each is
-            reduced by itself; without names, a single subject of a backend stands for all that have the finding.
+            reduced by itself; without names, a single subject of a backend stands for all that have the finding. What a
+            subject shares with its reference is not reduced.
     """
 
     def __init__(self, settings: Examination) -> None:
         self.calls: int = settings.calls
         self._subjects = frozenset(settings.subjects)
+        self._references = settings.references
         self._smallest: dict[_Key, Example] = {}
+        self._problem: list[Judged] = []
 
     def observe(self, event: Judged) -> None:
-        """Take in the findings of a judgement; notes are not reduced."""
+        """Take in the findings of a judgement; those on a problem arrive together. Notes are not reduced."""
+        if self._problem and self._problem[0].problem.id != event.problem.id:
+            self._take_in()
+        self._problem.append(event)
+
+    def _take_in(self) -> None:
+        """Keep the findings on a problem that no reference shows, where they are the smallest of their kind."""
+        faults = {e.judgement.subject: {f.fault for f in e.judgement.findings} for e in self._problem}
+        for event in self._problem:
+            self._keep(event, faults.get(self._references.get(event.judgement.subject, ""), set()))
+        self._problem.clear()
+
+    def _keep(self, event: Judged, shared: Collection[Fault]) -> None:
         for finding in event.judgement.findings:
-            if finding.severity is Severity.NOTE or (self._subjects and finding.subject not in self._subjects):
+            if finding.severity is Severity.NOTE or finding.fault in shared:
+                continue
+            if self._subjects and finding.subject not in self._subjects:
                 continue
             affected = finding.subject if self._subjects else SubjectId.parse(finding.subject).backend
             key = (affected, finding.kind.value, finding.severity.value, finding.cause, finding.alternatives)
@@ -69,6 +86,7 @@ class Reductions:
 
     def worst_first(self) -> list[Example]:
         """The findings to reduce, in an order that does not depend on the order of the events."""
+        self._take_in()
         keys = sorted(self._smallest, key=lambda key: (self._smallest[key].finding.severity.rank, key))
         return [self._smallest[key] for key in keys]
 
