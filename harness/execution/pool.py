@@ -265,12 +265,10 @@ class Pool(AbstractPool):
     def _work_at(self, place: Place, plan: Plan, emit: Callable[[list[PoolEvent]], None]) -> None:
         asks = iter(plan(place.subjects))
         first = next(asks, None)
+        if first is None:  # a described worker is kept: the next run may have work for it
+            return
         described = place.variant == "" and place.device_argument == ""
         worker = self._described.pop(place.spec.label, None) if described else None
-        if first is None:
-            if worker is not None:
-                self._workers.retire(worker)
-            return
         here = (place.spec.label, place.variant, place.device)
         drive = self._drives.setdefault(here, Drive(place, self._workers, emit))
         drive.emit = emit
