@@ -246,6 +246,8 @@ def _beyond_parameters(x: Array, problem: Problem, own: Parameters) -> Array:
     logsumexp of +inf has none; and whether class weights apply to a z-loss is not defined.
     """
     out = np.zeros(problem.rows, bool)
+    if own.temperature == 1 and not own.z_loss:
+        return out
     largest = format_of(problem.dtype).largest / 4
     finite = np.where(np.isfinite(x), np.abs(x), 0.0).max(axis=1, initial=0.0)
     if own.temperature != 1:

@@ -240,6 +240,16 @@ def test_two_backends_under_names_of_their_own_side_by_side() -> None:
     assert sum(isinstance(event, BatchEnded) for event in events) == 2
 
 
+def test_a_worker_without_work_is_kept_for_the_next_run() -> None:
+    """A check runs its function alone first, and then beside its reference."""
+    with Pool([worker("good")], QUICK) as pool:
+        list(pool.describe())
+        (described,) = psutil.Process().children()
+        assert not [event for event in pool.run(lambda _: ()) if isinstance(event, Observed)]
+        assert [event for event in pool.ask([(problem(), SUBJECT)]) if isinstance(event, Observed)]
+        assert psutil.Process().children() == [described]
+
+
 def test_two_backends_that_offer_the_same_subject_are_refused() -> None:
     with Pool([worker("good"), worker("good", "again")]) as pool:
         answers = list(pool.describe())
