@@ -160,14 +160,19 @@ def _parts(row: RowModel) -> Iterator[tuple[str, str, str, RowModel | None, RowM
         without = replace(row, penalty="log", theta=own)
         yield f"penalty={row.penalty}", _PENALTIES[row.penalty], value, alone, without
     if row.smoothing is not None:
-        others = row.smoothing.law == "K/(K-1)"
-        name = f"label smoothing{', over the other classes' if others else ''}"
-        part = f"smoothing={'others' if others else 'uniform'}"
+        of_others = row.smoothing.law == "K/(K-1)"
+        name = f"label smoothing{', over the other classes' if of_others else ''}"
+        part = f"smoothing={'others' if of_others else 'uniform'}"
         value = sentence.number(row.smoothing)
         yield part, name, value, replace(PLAIN, smoothing=row.smoothing), replace(row, smoothing=None)
     if row.core and (row.factor.value != 1 or row.factor.law):
         value = sentence.number(row.factor)
         yield f"factor={value}", "factor", value, replace(PLAIN, factor=row.factor), replace(row, factor=ONE)
+    for label, factor in row.class_factors.items():
+        others = {other: p for other, p in row.class_factors.items() if other != label}
+        value, without = sentence.number(factor), replace(row, class_factors=others)
+        alone = replace(PLAIN, class_factors={label: factor})
+        yield f"class_{label}_factor={value}", f"factor of class {label}", value, alone, without
     for name, parameter in row.terms.items():
         rest = {other: p for other, p in row.terms.items() if other != name}
         value = sentence.number(parameter) if not parameter.law.startswith("entropy") else "minus the target's entropy"

@@ -22,6 +22,7 @@ import numpy as np
 
 from logitmus.cases import function_rows
 from logitmus.conventions import batch_law
+from logitmus.conventions.class_factor import with_class_factor
 from logitmus.conventions.components import Component, components
 from logitmus.conventions.gradient_rule import gradient_rule
 from logitmus.conventions.model_coverage import HARD_ROWS, Tally, limits_of, partly
@@ -52,6 +53,7 @@ from logitmus.oracle.row_model import MECHANISMS
 _FLOAT32_ONLY: Final = "from float32 logits; what it computes from float64 logits is not explained"
 _FLOAT64_ONLY: Final = "from float64 logits; what it computes from float32 logits differs"
 _FEW_ROWS: Final = 12  # of each kind, to see whether a model of float64 holds in float32
+_APART: Final = (0, 1)  # classes with a weight of their own: the background of detectors, the padding of texts
 _MISSED: Final = 0.02  # of the hard rows; a model that misses more is qualified
 
 Ask = Callable[[Sequence[Problem]], Iterable[tuple[Problem, Outcome]]]
@@ -225,7 +227,11 @@ def explain_function(observations: Iterable[tuple[Problem, Outcome]]) -> Functio
         return FunctionExplanation(model=None, sentence=nothing)
     limits = tuple(limits_of(seen, lead))
     for precisions in possible_precisions(observed):
-        models = _models(observed, precisions) or _partial_sums(observed, precisions)
+        models = (
+            _models(observed, precisions)
+            or _with_a_class_apart(observed, precisions)
+            or _partial_sums(observed, precisions)
+        )
         if models:
             return _explained(observed, _finest(observed, models), limits)
     return FunctionExplanation(
@@ -236,8 +242,8 @@ def explain_function(observations: Iterable[tuple[Problem, Outcome]]) -> Functio
     )
 
 
-def _models(observed: Observed, precisions: Precisions) -> list[tuple[Found, FunctionModel]]:
-    """The models of this arithmetic that predict every plain row, simplest first."""
+def _models(observed: Observed, precisions: Precisions, *, simple: bool = False) -> list[tuple[Found, FunctionModel]]:
+    """The models of this arithmetic that predict every plain row, simplest first; `simple`: as of `search`."""
     level = precisions.level(separate=True)
     # Of two equal rows: their mean, or their sum.
     laws = [1.0] if observed.copies == 1 else [1.0, 0.5]
@@ -246,11 +252,28 @@ def _models(observed: Observed, precisions: Precisions) -> list[tuple[Found, Fun
         by_classes, held_out = _to_fit(here)
         if function_rows.CLASSES not in by_classes:
             continue
-        found = search(by_classes, held_out, level, label_maps(here), function_rows.CLASSES)
+        found = search(by_classes, held_out, level, label_maps(here), function_rows.CLASSES, simple=simple)
         models = [(fit, FunctionModel(row=fit.model, precisions=precisions)) for fit in found]
         if models and observed.copies == 2:
             batches = here.batches(function_rows.BATCH)
             models = [(fit, m) for fit, m in models if batch_law.reduction_of(m, batches, here.ignored).reduction]
+        if models:
+            return models
+    return []
+
+
+def _with_a_class_apart(observed: Observed, precisions: Precisions) -> list[tuple[Found, FunctionModel]]:
+    """The models that predict all rows if those of one class count more or less than the others."""
+    if observed.ignored:
+        return []
+    level = precisions.level(separate=True)
+    rows = list(by_classes_of(observed.single(ROWS)).values())
+    for label in _APART:
+        models = []
+        for found, model in _models(replace(observed, ignored={label: "zero"}), precisions, simple=True):
+            weighted = with_class_factor(model.row, label, rows, level)
+            if weighted is not None:
+                models.append((replace(found, model=weighted), replace(model, row=weighted)))
         if models:
             return models
     return []

@@ -61,8 +61,13 @@ class _Measured:
     def parameter(self, *, exactly: bool = True) -> Parameter:
         if not exactly:
             return Parameter(self.interval.middle, self.law, f"about {self.simple.text}", simple=False)
-        text = self.simple.text if self.simple.exactly else f"about {self.simple.text}"
-        return Parameter(self.simple.value, self.law, text, self.simple.exactly)
+        return parameter_of(self.simple, self.law)
+
+
+def parameter_of(simple: Simple, law: str = "") -> Parameter:
+    """The number as a parameter of a model; "about" it where it is measured, and no number that a person writes."""
+    text = simple.text if simple.exactly else f"about {simple.text}"
+    return Parameter(simple.value, law, text, simple.exactly)
 
 
 def _best(quantity: _Quantity, name: str) -> _Measured | None:

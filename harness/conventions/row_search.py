@@ -108,6 +108,8 @@ _DOUBLE: Final = (
     ("scale_margin", "log"),
 )
 
+_TIERS: Final = ((_FREE, _GRIDS), (_SINGLE, _GRIDS), (_DOUBLE, _COARSE))
+
 
 @dataclass(frozen=True)
 class Found:
@@ -120,7 +122,13 @@ class Found:
 
 
 def search(
-    by_classes: Mapping[int, Sequence[Rows]], held_out: Sequence[Rows], level: Level, labels: Sequence[str], at: int
+    by_classes: Mapping[int, Sequence[Rows]],
+    held_out: Sequence[Rows],
+    level: Level,
+    labels: Sequence[str],
+    at: int,
+    *,
+    simple: bool = False,
 ) -> list[Found]:
     """The models that predict all rows, simplest first; empty: none does.
 
@@ -128,12 +136,13 @@ def search(
         by_classes: the rows to fit, by number of classes: those of logits, and those of probabilities.
         held_out: further rows to test. level: of the arithmetic. labels: of `LABELS`, which are tried in this order.
         at: the number of classes at which the form is looked for.
+        simple: only forms with at most one parameter, and nothing made of the loss: a tenth of the time.
     """
     found: list[Found] = []
-    for outer in row_model.OUTERS:
+    for outer in ("",) if simple else row_model.OUTERS:
         for label in labels:
             for family in _families(by_classes[at], outer):
-                for forms, grids in ((_FREE, _GRIDS), (_SINGLE, _GRIDS), (_DOUBLE, _COARSE)):
+                for forms, grids in _TIERS[:2] if simple else _TIERS:
                     if outer and forms is not _FREE:
                         continue
                     chosen = [f for f in forms if (f[0] in TAKES_PROBABILITIES) == family.of_probabilities]

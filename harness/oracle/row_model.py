@@ -139,6 +139,7 @@ class RowModel:
         theta: the parameters of inputs and penalty, by name.
         factor: multiplies the core. smoothing: eps, None for 0. core: whether there is a core.
         terms: the coefficients of further terms, by name. inside: whether the factor multiplies these, too.
+        class_factors: multiply the loss of the rows with this label.
     """
 
     label: str = "t"
@@ -151,6 +152,7 @@ class RowModel:
     terms: Mapping[str, Parameter] = field(default_factory=dict)
     inside: bool = False
     outer: str = ""
+    class_factors: Mapping[int, Parameter] = field(default_factory=dict)
 
     def coefficients(self, classes: int) -> dict[str, Number]:
         """The coefficient of each term, for so many classes."""
@@ -294,8 +296,12 @@ def _evaluate(model: RowModel, z: Number, classes: int, labels: Array, numbers: 
             term = terms[name] if coefficient == 1 else terms[name] * numbers.parameter(coefficient)
             result = term if result is None else result + term
         if model.outer == "exp":
-            return arithmetic.exp(result)
-        return result * result if model.outer == "square" else result
+            result = arithmetic.exp(result)
+        elif model.outer == "square":
+            result = result * result
+        for label, factor in model.class_factors.items():
+            result = arithmetic.where(labels == label, result * numbers.parameter(factor.at(classes)), result)
+        return result
 
 
 def _losses(

@@ -243,6 +243,8 @@ def _constant(parameter: Parameter, *, first: bool) -> str:
 def _labels(row: RowModel, batch: BatchLaw) -> Iterator[str]:
     if row.label != "t":
         yield _LABEL_WORDS[row.label]
+    for label, factor in row.class_factors.items():
+        yield f"a row labelled {label} counts {number(factor)} times"
     if batch.shifted:
         yield "each row is given the label of the next row"
     words = {

@@ -429,6 +429,29 @@ def test_a_class_whose_rows_are_nan() -> None:
     assert found.sentence == f"It computes {ROW}the cross-entropy; a row labelled 0 is NaN."
 
 
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        pytest.param(
+            lambda x, t: (ce(x, t) * np.where(t == 1, 0.1, 1)).mean(),
+            "the mean over the rows of the cross-entropy; a row labelled 1 counts 0.1 times",
+            id="mean",
+        ),
+        pytest.param(
+            lambda x, t: np.where(t == 0, 0.75, 0.25) * (1 - np.exp(-ce(x, t))) ** 2 * ce(x, t),
+            "for each row 0.25 times the focal cross-entropy with gamma = 2; a row labelled 0 counts 3 times",
+            id="focal",
+        ),
+    ],
+)
+def test_a_class_of_another_weight(function: Loss, words: str) -> None:
+    assert explained(function).sentence == f"It computes {words}."
+
+
+def test_a_class_with_another_loss_has_no_weight() -> None:
+    assert explained(lambda x, t: ce(x, t) + (t == 0)).model is None
+
+
 def test_rows_of_an_ignored_class() -> None:
     """A class that is padding: its rows are 0 each, and in the divisor of the mean or not."""
 
