@@ -7,7 +7,8 @@ from functools import partial
 from typing import Final
 
 from logitmus.checking.session import CheckSession
-from logitmus.conventions.explain_function import FunctionExplanation, ask_and_explain
+from logitmus.conventions.ask_function import ask_and_explain
+from logitmus.conventions.explain_function import FunctionExplanation
 from logitmus.conventions.row_results import LEADS
 from logitmus.core.causes import Cause
 from logitmus.core.observation import NotRun, Outcome

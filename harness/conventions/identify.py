@@ -9,14 +9,9 @@ from typing import Any, Final
 
 from logitmus.cases import function_rows
 from logitmus.cases.suite import suite
+from logitmus.conventions.ask_function import Ask, beside_float32, converse
 from logitmus.conventions.card import Card
-from logitmus.conventions.explain_function import (
-    Ask,
-    FunctionExplanation,
-    beside_float32,
-    converse,
-    explain_function,
-)
+from logitmus.conventions.explain_function import FunctionExplanation, explain_function
 from logitmus.conventions.measure import measure
 from logitmus.conventions.row_results import LEADS, NEVER_FINITE
 from logitmus.core.convention import FIELDS, PORTABLE

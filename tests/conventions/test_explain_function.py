@@ -44,7 +44,8 @@ from miniature_losses import (
 
 from logitmus.cases import function_rows
 from logitmus.cases.planted.catalogue import IN_NUMPY
-from logitmus.conventions.explain_function import converse, explain_function
+from logitmus.conventions.ask_function import converse
+from logitmus.conventions.explain_function import explain_function
 from logitmus.conventions.row_results import LEADS
 from logitmus.core.floats import FLOAT_DTYPES, Array
 from logitmus.core.observation import NotRun, Raised

@@ -12,7 +12,8 @@ torch = pytest.importorskip("torch")
 
 from corpus import CORPUS, Miniature, Truth  # noqa: E402
 from logitmus.cases import function_rows  # noqa: E402
-from logitmus.conventions.explain_function import FunctionExplanation, ask_and_explain  # noqa: E402
+from logitmus.conventions.ask_function import ask_and_explain  # noqa: E402
+from logitmus.conventions.explain_function import FunctionExplanation  # noqa: E402
 from logitmus.conventions.row_results import LEADS  # noqa: E402
 from logitmus.core.convention import PORTABLE  # noqa: E402
 from logitmus.core.observation import Outcome  # noqa: E402

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from logitmus.conventions.explain_function import FunctionExplanation, ask_and_explain
+from logitmus.conventions.ask_function import ask_and_explain
+from logitmus.conventions.explain_function import FunctionExplanation
 from logitmus.core.floats import FLOAT_DTYPES, Array
 from logitmus.core.observation import Answered, NotRun, Outcome, Raised
 from logitmus.core.problem import Problem
