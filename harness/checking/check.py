@@ -69,6 +69,7 @@ def check(
     profile: str = "default",
     seed: int = 0,
     explore: float = 0.0,
+    same: Mapping[str, Sequence[object]] | None = None,
     fail_fast: bool = False,
     compare: bool = True,
     isolated: bool | None = None,
@@ -100,6 +101,8 @@ def check(
         options: its own names for the arguments, by ours: {"weight": "class_weights"}; "": not to be given.
         profile, seed: as of `logitmus run`.
         explore: minutes to go on with problems beyond the suite (`logitmus.engine.exploration`).
+        same: parameters of the function that must not matter, such as the length of a chunk, with the values to try:
+            {"chunk": [1, 2, 7]}. With each value the function is tested as it is without.
         fail_fast: begin with the quick problems, and stop at the first finding that counts.
         compare: run the reference, too. Findings that it has on the same problem do not count against the function.
         isolated: run the function in a worker process, where a crash or a hang is a finding; None: if a worker can
@@ -142,6 +145,7 @@ def check(
         device=device,
         references=reference.references(framework, like, targets),
         intended=intended,
+        settings=registry.settings_of(same or {}),
         dtypes=dtypes or (_NUMPY_DTYPES if registry.backend_name(framework) == "numpy" else _DTYPES),
     )
     with ExitStack() as stack:
@@ -210,14 +214,14 @@ def _run(
         function=session.location,
         examine=Examination(
             calls=_CALLS,
-            subjects=tuple(subject.id for subject in session.subjects.values()),
+            subjects=tuple(subject.id for subject in session.judged),
             references={key: other.id for key, other in session.compared.items()},
         ),
         explore=Exploration(minutes=explore),
     )
     summary = Summary(detection_power.known())
     accepted = Acceptance(expectations)
-    comparison = BaselineComparison(session.subjects.values(), session.compared, require, accepted, strict=strict)
+    comparison = BaselineComparison(session.judged, session.compared, require, accepted, strict=strict)
     stopped = False
     with Store.create(path, environment=harness_environment(), settings=settings) as store:
         problems = islice(session.problems(profile, seed, dtypes), 0, None, every)
@@ -238,6 +242,7 @@ def _run(
     return CheckResult(
         function=session.label,
         subjects=session.subjects,
+        settings=tuple(dict.fromkeys(subject.mode for subject in session.with_settings)),
         references=session.references,
         require=require,
         groups=comparison.groups,

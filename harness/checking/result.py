@@ -13,7 +13,7 @@ from logitmus.conventions.model_parameters import parameters_of
 from logitmus.core.events import Judged
 from logitmus.core.finding import Finding, Grade, Severity
 from logitmus.core.problem import Option, TargetKind
-from logitmus.core.subject import Subject
+from logitmus.core.subject import Subject, SubjectId
 from logitmus.results import detection_power, exploration, metamorphic, serialize, wording
 from logitmus.results.expectations import Acceptance
 from logitmus.results.finding_view import FindingView
@@ -31,6 +31,7 @@ class CheckResult:
     Attributes:
         function: its name, as the user gave it.
         subjects: its subjects with the convention of their references, by the kind of targets.
+        settings: "chunk=7": the ways in which it was called, beside the default.
         references: the ids of the references.
         require: the required grade, if any.
         groups: the findings that count against it, by cause, worst first, each with the smallest problem that shows it.
@@ -51,6 +52,7 @@ class CheckResult:
 
     function: str
     subjects: Mapping[TargetKind, Subject]
+    settings: tuple[str, ...] = ()
     references: Mapping[TargetKind, str]
     require: Grade | None
     groups: tuple[Group, ...]
@@ -140,7 +142,7 @@ class CheckResult:
             lines += [*computes(self), ""]
         for number, group in enumerate(self.groups, 1):
             lines.append(f"{number}. {_head(group)}")
-            lines += [f"   {label + ':':<{_LABEL}}{text}" for label, text in fields(group)]
+            lines += [f"   {label + ':':<{_LABEL}}{text}" for label, text in fields(self, group)]
             lines.append("")
         lines += [*_grade_lines(self), *facts(self)]
         return wording.printable("\n".join(lines))
@@ -162,6 +164,7 @@ class CheckResult:
             "intentions": self.intentions,
             "excused": [_as_dict(group) for group in self.excused],
             "computes": {kind: explanation.as_dict() for kind, explanation in self.explanations.items()},
+            "settings": list(self.settings),
             "problems": self.problems,
             "calls": self.calls,
             "seconds": round(self.seconds, 3),
@@ -174,9 +177,20 @@ class CheckResult:
         }
 
 
-def fields(group: Group) -> list[tuple[str, str]]:
-    """What shows a group's cause: labels and texts. Whom it affects is clear."""
-    return [(label, text) for label, text in FindingView.of(group).fields() if label != "affects"]
+def fields(result: CheckResult, group: Group) -> list[tuple[str, str]]:
+    """What shows a group's cause: labels and texts. "affects" is there where the function has several settings."""
+    shown = FindingView.of(group).fields()
+    if not result.settings:
+        return [(label, text) for label, text in shown if label != "affects"]
+    return [(label, _affected(result, group) if label == "affects" else text) for label, text in shown]
+
+
+def _affected(result: CheckResult, group: Group) -> str:
+    """The settings of the function that have a finding."""
+    modes = {mode for subject in group.subjects for mode in SubjectId.parse(subject).modes or ("",)}
+    if modes >= {"", *result.settings}:
+        return "every setting"
+    return ", ".join(["the default"] * ("" in modes) + [setting for setting in result.settings if setting in modes])
 
 
 def computes(result: CheckResult) -> Iterator[str]:

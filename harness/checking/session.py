@@ -43,6 +43,7 @@ class CheckRequest:
         references: the functions whose convention it must follow, as their backends declare them.
         intended: what is intended to differ from the references.
         dtypes: of the logits.
+        settings: "chunk=7": further ways to call it, of which none may matter.
     """
 
     function: Callable[..., Any] | str
@@ -53,6 +54,7 @@ class CheckRequest:
     references: References
     intended: Intentions
     dtypes: tuple[str, ...]
+    settings: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -68,6 +70,7 @@ class CheckSession:
         specs: the backends; the first is the function's own.
         label: what a person calls the function.
         subjects: the function's subjects with the convention of their references, by the kind of targets.
+        with_settings: the same function with each of its settings.
         compared: the references that run, too, by the id of the function's subject.
         remarks: what the reader of the result must know.
     """
@@ -76,8 +79,14 @@ class CheckSession:
     specs: tuple[BackendSpec, ...]
     label: str
     subjects: Mapping[TargetKind, Subject]
+    with_settings: tuple[Subject, ...]
     compared: Mapping[str, Subject]
     remarks: tuple[str, ...] = ()
+
+    @property
+    def judged(self) -> tuple[Subject, ...]:
+        """All subjects of the function."""
+        return (*self.subjects.values(), *self.with_settings)
 
     def __enter__(self) -> Self:
         return self
@@ -106,7 +115,7 @@ class CheckSession:
     def problems(self, profile: str, seed: int, dtypes: Sequence[str]) -> Iterator[Problem]:
         """The problems of the check."""
         return reference.problems(
-            self.subjects.values(), compared=list(self.compared.values()), profile=profile, seed=seed, dtypes=dtypes
+            self.judged, compared=list(self.compared.values()), profile=profile, seed=seed, dtypes=dtypes
         )
 
 
@@ -154,7 +163,7 @@ def importable(function: Callable[..., Any]) -> str:
 
 def _in_worker(request: CheckRequest, name: str) -> BackendSpec:
     options = [f"{ours}={theirs}" for ours, theirs in request.names.items()]
-    return registry.adopting(request.framework, name, options, request.class_axis)
+    return registry.adopting(request.framework, name, options, request.class_axis, request.settings)
 
 
 def _in_this_process(request: CheckRequest) -> Here:
@@ -162,7 +171,12 @@ def _in_this_process(request: CheckRequest) -> Here:
         raise TypeError("a name is looked up by a worker")
     convention = PORTABLE.but(class_axis=request.class_axis)
     host = hosted(
-        request.function, request.framework, names=request.names, convention=convention, device=request.device
+        request.function,
+        request.framework,
+        names=request.names,
+        convention=convention,
+        device=request.device,
+        settings=request.settings,
     )
     return Here(BackendSpec(name=host.backend.name, function=request.label), host)
 
@@ -211,6 +225,7 @@ def _session(
             started.update(_described_references(ready[spec.label], request.references, described[0].device))
     reductions = _reductions(workers, described, request.dtypes)
     subjects: dict[TargetKind, Subject] = {}
+    with_settings: list[Subject] = []
     for subject in described:
         kind = subject.offer.targets
         judged = reference.with_reference(
@@ -220,21 +235,32 @@ def _session(
             intended=request.intended,
         )
         dtypes = tuple(dtype for dtype in judged.offer.dtypes if dtype in request.dtypes)
-        subjects[kind] = replace(judged, offer=replace(judged.offer, dtypes=dtypes))
+        judged = replace(judged, offer=replace(judged.offer, dtypes=dtypes))
+        if subject.mode:
+            with_settings.append(judged)
+            continue
+        subjects[kind] = judged
         if not subject.offer.reductions:
             remarks.append(
                 f"it has no reduction parameter; it returns {_REDUCTION_REMARKS[judged.offer.reductions[0]]}"
             )
     # A reference is its own reference: where it differs from the portable convention, that is no difference.
     references = {kind: replace(subject, held_to=subject.id) for kind, subject in started.items()}
-    presented = (*subjects.values(), *references.values())
+    presented = (*subjects.values(), *with_settings, *references.values())
+    if request.settings:
+        remarks.append(f"called as it is and with {', '.join(request.settings)}; all are judged alike")
     workers.present([replace(backend, subjects=_of(backend, presented)) for backend in ready.values()])
     return CheckSession(
         workers=workers,
         specs=(own_spec, *(spec for spec in reference_specs if spec.label in ready)),
         label=request.label,
         subjects=subjects,
-        compared={subjects[kind].id: subject for kind, subject in references.items()},
+        with_settings=tuple(with_settings),
+        compared={
+            subject.id: references[subject.offer.targets]
+            for subject in (*subjects.values(), *with_settings)
+            if subject.offer.targets in references
+        },
         remarks=tuple(dict.fromkeys(remarks)),
     )
 

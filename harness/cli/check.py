@@ -70,6 +70,14 @@ def check(
             "those that would apply. Repeatable.",
         ),
     ] = None,
+    same: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUES",
+            help="Parameter of the function that must not matter, and values to test it with, e.g. chunk=1,2,7. "
+            "Repeatable.",
+        ),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Count kinds of input that the function does not take as findings.")
     ] = False,
@@ -117,6 +125,7 @@ def check(
         class_axis=class_axis or "",
         require=require.value if require else "",
         but=dict(map(_choice, but or ())),
+        same=dict(map(_values, same or ())),
         strict=strict,
         device=device,
         dtypes=dtype or (),
@@ -149,6 +158,14 @@ def _choice(text: str) -> tuple[str, str]:
     if not (field and equals and value):
         raise typer.BadParameter(f"{text!r}: use NAME=VALUE, e.g. mean_denominator=rows", param_hint="--but")
     return field.strip(), value.strip()
+
+
+def _values(text: str) -> tuple[str, list[str]]:
+    """The name and the values of a `--same`."""
+    name, equals, values = text.partition("=")
+    if not (name and equals and values):
+        raise typer.BadParameter(f"{text!r}: use NAME=VALUE,VALUE,..., e.g. chunk=1,2,7", param_hint="--same")
+    return name.strip(), [value.strip() for value in values.split(",")]
 
 
 def _write(result: CheckResult, json: Path | None, html: Path | None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,7 @@ def hosted(
     names: Mapping[str, str] | None = None,
     convention: Convention = PORTABLE,
     device: str = "",
+    settings: Sequence[str] = (),
 ) -> Hosted:
     """`function`, once as taking labels and once as taking probabilities.
 
@@ -58,11 +59,14 @@ def hosted(
         names: the function's own names for the arguments, by ours.
         convention: what is held to be true of it; `class_axis` says how it gets its logits.
         device: a device of the framework; "": its first, the CPU.
+        settings: "chunk=7": further ways to call it, each a subject.
 
     Raises:
         RegistryError: for an unknown framework or device; TargetError: where the function takes no logits and targets.
     """
-    backend = adopt(function, _backend(framework), name=_name(function), names=names, convention=convention)
+    backend = adopt(
+        function, _backend(framework), name=_name(function), names=names, convention=convention, settings=settings
+    )
     devices = tuple(backend.devices())
     if device and device not in devices:
         raise registry.RegistryError(f"{framework} has no device {device!r} here; there is {', '.join(devices)}")

@@ -125,5 +125,6 @@ def command(spec: BackendSpec, variant: str = "", device: str = "") -> list[str]
         *(("--path", spec.path) if spec.path else ()),
         *(("--function", spec.function, "--class-axis", spec.class_axis) if spec.function else ()),
         *(part for ours, theirs in spec.options for part in ("--option", f"{ours}={theirs}")),
+        *(part for setting in spec.settings for part in ("--setting", setting)),
         *chosen,
     ]

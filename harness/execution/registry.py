@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module, metadata
@@ -29,6 +29,7 @@ from logitmus.worker import user_code
 GROUP = "logitmus.backends"
 DISTRIBUTION: Final = "logitmus"  # other people's backends may import anything; these import no framework
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_SETTING = re.compile(r"[\w.-]+", re.ASCII)
 _NAMED = re.compile(r"([A-Za-z0-9][\w.-]*)=(.+)", re.DOTALL)
 
 
@@ -50,6 +51,7 @@ class BackendSpec:
         function: FILE.py:FUNCTION or module:FUNCTION that replaces the backend's own functions.
         options: that function's own names for the arguments, by ours (`logitmus.worker.user_function.ARGUMENTS`).
         class_axis: where that function wants its classes, as in `Convention`.
+        settings: "chunk=7": further ways to call that function (`logitmus.worker.user_function`).
     """
 
     name: str
@@ -61,6 +63,7 @@ class BackendSpec:
     function: str = ""
     options: tuple[tuple[str, str], ...] = ()
     class_axis: str = "last"
+    settings: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -108,7 +111,13 @@ def parse(text: str) -> BackendSpec:
     return replace(spec, python=_interpreter(python, text)) if at else spec
 
 
-def adopting(framework: str, function: str, options: Sequence[str] = (), class_axis: str = "last") -> BackendSpec:
+def adopting(
+    framework: str,
+    function: str,
+    options: Sequence[str] = (),
+    class_axis: str = "last",
+    settings: Sequence[str] = (),
+) -> BackendSpec:
     """A user's own function, run in a framework: `identify FUNCTION --framework FRAMEWORK --option weight=w`.
 
     Raises:
@@ -124,7 +133,26 @@ def adopting(framework: str, function: str, options: Sequence[str] = (), class_a
         function=str(user_code.parse(function)),
         options=tuple(named_options(options).items()),
         class_axis=class_axis,
+        settings=tuple(settings),
     )
+
+
+def settings_of(same: Mapping[str, Sequence[object]]) -> tuple[str, ...]:
+    """The settings ("chunk=7") of parameters that must not matter, by their names with the values to try.
+
+    Raises:
+        RegistryError: for a name or a value that cannot stand in the id of a subject.
+    """
+    settings = []
+    for name, values in same.items():
+        for value in map(str, values):
+            if not name.isidentifier() or not _SETTING.fullmatch(value):
+                raise RegistryError(
+                    f"--same {name}={value}: use NAME=VALUE,VALUE,... where NAME is a parameter of the function and "
+                    "each VALUE consists of letters, digits, '.', '-' and '_', e.g. chunk=1,2,7"
+                )
+            settings.append(f"{name}={value}")
+    return tuple(dict.fromkeys(settings))
 
 
 def named_options(options: Sequence[str]) -> dict[str, str]:

@@ -119,6 +119,7 @@ def _adopted(backend: Backend, options: argparse.Namespace) -> Backend:
         backend,
         name=named.name,
         names=dict(option.split("=", 1) for option in options.option),
+        settings=options.setting,
         convention=PORTABLE.but(class_axis=options.class_axis),
     )
 
@@ -131,6 +132,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--option", action="append", default=[], help="weight=class_weights: a name of the function's own"
     )
+    parser.add_argument("--setting", action="append", default=[], help="chunk=7: a further way to call the function")
     parser.add_argument("--class-axis", default="last", help="where the function wants its classes: last or 1")
     parser.add_argument("--variant", default="", help="the process-wide setting to start with")
     parser.add_argument("--device", default="", help="device that its subjects run on")

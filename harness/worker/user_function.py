@@ -5,13 +5,16 @@
 takes and returns the framework's own arrays. Options that it does not name are not offered, and without `reduction` it
 is only ever called without it. It may be any callable: a method, a `functools.partial`, a module of PyTorch. Light
 (numpy): a worker imports it.
+
+Parameters that must not matter, such as the length of a chunk, can be given other values than their defaults: each such
+setting ("chunk=7") is a mode of its own, and so a subject of its own.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from inspect import Parameter
 from itertools import takewhile
 from types import MappingProxyType
@@ -41,6 +44,7 @@ def adopt(
     name: str,
     names: Mapping[str, str] | None = None,
     convention: Convention = PORTABLE,
+    settings: Sequence[str] = (),
 ) -> Backend:
     """A backend of two functions, `name` taking labels and `name`.probabilities, evaluated as `backend` does.
 
@@ -51,6 +55,7 @@ def adopt(
         name: what its subjects are called.
         names: its own names for `ARGUMENTS`, where they differ; "" for an option that is not to be given.
         convention: what is held to be true of it; its `class_axis` says how logits are handed over.
+        settings: "chunk=7": a parameter of its own and its value, one for each further mode.
 
     Raises:
         TargetError: where the function cannot be called with logits and targets, or lacks a parameter that is named.
@@ -59,11 +64,53 @@ def adopt(
         raise TargetError(f"the backend {backend.name} takes no functions of your own: it has no `adopt`")
     caller = _caller(function, name, dict(names or {}))
     call = backend.adopt(caller)
+    functions = (_function(name, kind, call, caller, backend, convention) for kind in TargetKind)
+    adopted = replace(backend, variants=("",))
+    if not settings:
+        return replace(adopted, functions=tuple(functions))
+    calls = {mode: backend.adopt(replace(caller, fixed=_fixed(mode, name, caller))) for mode in settings}
     return replace(
-        backend,
-        functions=tuple(_function(name, kind, call, caller, backend, convention) for kind in TargetKind),
-        variants=("",),
+        adopted,
+        functions=tuple(replace(function, modes=("", *settings)) for function in functions),
+        evaluate=_with_settings(backend.evaluate, calls),
+        differentiate=backend.differentiate and _with_settings(backend.differentiate, calls),
     )
+
+
+def _with_settings(evaluate: Callable[..., Any], calls: Mapping[str, Callable[..., object]]) -> Callable[..., Any]:
+    """`Backend.evaluate` or `Backend.differentiate` in which a setting is a mode."""
+
+    def evaluated(function: Function, mode: str, *arguments: Any) -> Any:
+        return evaluate(replace(function, call=calls[mode]) if mode else function, "", *arguments)
+
+    return evaluated
+
+
+def _fixed(setting: str, name: str, caller: Caller) -> Mapping[str, Any]:
+    """The argument of a setting.
+
+    Raises:
+        TargetError: where the function has no such parameter, or gets it otherwise.
+    """
+    parameter, _, text = setting.partition("=")
+    known = {p.name for p in _parameters(caller.function) or () if p.kind in _NAMED} - {*caller.parameters.values()}
+    if parameter in caller.parameters.values():
+        raise TargetError(f"{parameter} is an argument of a cross-entropy, which the problems give; it is no setting")
+    if parameter not in known:
+        raise TargetError(f"{name} has no parameter {parameter!r}; {suggest(parameter, known)}")
+    return {parameter: value_of(text)}
+
+
+def value_of(text: str) -> bool | int | float | str:
+    """The value of a setting: a truth value or a number where it is written as one, otherwise the text."""
+    if text in ("True", "False"):
+        return text == "True"
+    for kind in (int, float) if any(map(str.isdigit, text)) else ():  # "inf" is a text, as "fast" is
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def _function(
@@ -113,6 +160,7 @@ class Caller:
         parameters: its own names, by ours.
         positional: the parameters that are given by position, in order.
         required: the options that it cannot be called without.
+        fixed: further arguments, by its own names.
     """
 
     function: Callable[..., Any]
@@ -120,6 +168,7 @@ class Caller:
     parameters: Mapping[str, str]
     positional: tuple[Parameter, ...]
     required: frozenset[str] = frozenset()
+    fixed: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, logits: Any, targets: Any, options: Mapping[str, Any]) -> Any:
         """What the function returns.
@@ -137,7 +186,7 @@ class Caller:
             given[option] = _NOTHING[option]
         theirs = {self.parameters[ours]: value for ours, value in given.items()}
         positional = [theirs.pop(parameter.name, parameter.default) for parameter in self.positional]
-        return self.function(*positional, **theirs)
+        return self.function(*positional, **theirs, **self.fixed)
 
 
 def _caller(function: Callable[..., Any], name: str, names: dict[str, str]) -> Caller:

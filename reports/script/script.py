@@ -26,6 +26,7 @@ from logitmus.reports.script.calls import call_values, scenario
 from logitmus.reports.script.literals import WRITTEN_OUT, Code, exact, literal
 from logitmus.results import wording
 from logitmus.results.reproduction import OwnFunction, Reproduction, ReproError
+from logitmus.worker.user_function import value_of
 
 FRAMEWORKS: Final = ("torch", "tensorflow", "jax", "numpy")
 _CRASH_SECONDS: Final = 300.0
@@ -167,7 +168,7 @@ def _problem_values(reproduction: Reproduction) -> dict[str, Any]:
         "device": _device(reproduction),
         "device_check": _device_check(reproduction.framework, subject.device),
         "x64": subject.variant == "x64",
-        "compiled": bool(subject.mode),
+        "compiled": bool(subject.mode) and reproduction.own is None,
         "ml_dtypes": problem.dtype == "bfloat16" and not in_torch,
         "bfloat16": Code(".view(torch.bfloat16)" if problem.dtype == "bfloat16" else ""),
         "packed": any(array is not None and array.size > WRITTEN_OUT for array in arrays),
@@ -226,7 +227,7 @@ def _moved(reproduction: Reproduction) -> bool:
 def _call(reproduction: Reproduction) -> Code:
     options = _options(reproduction.problem)
     if reproduction.own is not None:
-        return _own_call(reproduction.own, options)
+        return _own_call(reproduction.own, options, reproduction.subject.mode)
     if reproduction.framework == "numpy" or reproduction.function is None:
         return Code("function(logits, targets)")
     usage = reproduction.function.usage
@@ -249,8 +250,8 @@ def _options(problem: Problem) -> dict[str, str]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _own_call(own: OwnFunction, options: dict[str, str]) -> Code:
-    """`function(logits, targets, weight=weight)`, under the function's own names."""
+def _own_call(own: OwnFunction, options: dict[str, str], setting: str) -> Code:
+    """`function(logits, targets, weight=weight)`, under the function's own names; its setting is "chunk=7", or ""."""
     if not own.takes_reduction:
         options.pop("reduction", None)
     elif "reduction" in options:
@@ -261,6 +262,9 @@ def _own_call(own: OwnFunction, options: dict[str, str]) -> Code:
     given = [f"{own.options[name]}={name}" if own.options.get(name) else name for name in pair]
     given.sort(key=lambda name: "=" in name)
     given += [f"{own.options.get(name) or name}={value}" for name, value in options.items()]
+    if setting:
+        name, _, value = setting.partition("=")
+        given.append(f"{name}={value_of(value)!a}")
     return Code(f"function({', '.join(given)})")
 
 

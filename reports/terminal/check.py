@@ -37,7 +37,7 @@ def render(result: CheckResult, console: Console) -> None:
         head.append_text(text(finding.summary, "bold"))
         head.append(f"  {finding.id}", style="dim")
         console.print(head)
-        console.print(Padding(field_table(fields(group)), (0, 0, 1, 2)))
+        console.print(Padding(field_table(fields(result, group)), (0, 0, 1, 2)))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("grade", overflow="fold")
     for dtype in result.grades:
