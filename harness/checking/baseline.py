@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
 from logitmus.checking.refusals import Refusals, is_refusal, kinds_of_input, refuses_by_convention
+from logitmus.core.causes import Cause
 from logitmus.core.events import Event, Judged, RunFinished
 from logitmus.core.finding import Fault, Finding, Grade, Judgement, Kind, Severity, Verdict
+from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
 from logitmus.judging.consistency import NO_SECOND_ORDER
 from logitmus.results.expectations import Acceptance
 from logitmus.results.groups import Group
 from logitmus.results.summary import Summary
 
+_UNNAMED: Final = ("unexplained", "lost")  # causes that say what is wrong, and not why
 _NONE: Final[Collection[Fault]] = frozenset()
 
 
@@ -33,6 +36,7 @@ class BaselineComparison:
         grades, reference_grades: the worst grade by dtype.
         limits: how many problems of each kind of input the function refused, of the kinds that it does not take.
         only_raises: whether every finding is about an exception: there was no crash, no hang and nothing unreadable.
+        combined: how many results only several conventions together explain, each of which is a finding by itself.
         problems: how many problems the function got. not_asked: how many it did not get, by reason.
 
     Args:
@@ -41,6 +45,8 @@ class BaselineComparison:
         require: the required grade; None: every finding of the judge counts.
         accepted: the findings that the user has accepted.
         strict: count exceptions on kinds of input that the function does not take.
+        judge_again: judges the result of a problem under the convention that the subject has here; None: no result is
+            judged again.
     """
 
     def __init__(
@@ -51,6 +57,7 @@ class BaselineComparison:
         accepted: Acceptance | None = None,
         *,
         strict: bool = False,
+        judge_again: Callable[[Problem, Subject], Judgement] | None = None,
     ) -> None:
         self._subjects = {subject.id: subject for subject in subjects}
         self._references = {key: references[key].id if key in references else "" for key in self._subjects}
@@ -61,6 +68,9 @@ class BaselineComparison:
         self._problem_id = ""
         self._pending: list[Judged] = []
         self._strict = strict
+        self._judge_again = judge_again
+        self._unnamed: list[Judged] = []
+        self.combined = 0
         self._refusals = {key: Refusals() for key in self._subjects}
         self._refused: list[tuple[Judged, Collection[Fault]]] = []
         self._reference_does: dict[str, set[Fault]] = {}
@@ -85,7 +95,8 @@ class BaselineComparison:
                 found |= self._count(late, self._reference_does.get(late.judgement.dtype, _NONE))
             for refused, same in self._refused:
                 found |= self._count_refusal(refused, same)
-            self._pending, self._refused = [], []
+            self._count_unnamed()
+            self._pending, self._refused, self._unnamed = [], [], []
         self._counted.add(event)
         self._excused.add(event)
         return found
@@ -156,7 +167,10 @@ class BaselineComparison:
                 judgement = replace(judgement, findings=tuple(f for f in judgement.findings if f not in refusals))
         counts = [f for f in judgement.findings if self._counts(f, judgement) and f.fault not in same]
         rest = [finding for finding in judgement.findings if finding not in counts]
-        self._sort(event, counts, rest)
+        unnamed = [f for f in counts if f.cause.name in _UNNAMED] if self._judge_again is not None else []
+        if unnamed:
+            self._unnamed.append(replace(event, judgement=replace(judgement, findings=tuple(unnamed))))
+        self._sort(event, [f for f in counts if f not in unnamed], rest)
         below = self._below(judgement)
         if below and not counts:
             known = self.below.setdefault(judgement.dtype, event)
@@ -171,6 +185,36 @@ class BaselineComparison:
         counts = [f for f in judgement.findings if self._counts(f, judgement) and f.fault not in same]
         self._sort(event, counts, [finding for finding in judgement.findings if finding not in counts])
         return bool(counts)
+
+    def _count_unnamed(self) -> None:
+        """Sort findings that no cause explains: they do not count where the conventions of other findings together do.
+
+        A neighbouring convention is looked for in one field at a time. Where a mean is divided by the wrong number and
+        a NaN leaks out of an ignored row, each shows by itself on some problems, and on others both do. What such a
+        result still has under both must be known from other problems, too.
+        """
+        causes: dict[str, set[Cause]] = {}
+        for group in self._counted.groups() if self._unnamed else ():
+            for identity in group.subjects:
+                causes.setdefault(identity, set()).add(group.finding.cause)
+        combined = {key: self._under_conventions(self._subjects[key], found) for key, found in causes.items()}
+        for event in self._unnamed:
+            findings = event.judgement.findings
+            subject = combined.get(event.judgement.subject)
+            if subject is not None and self._judge_again is not None:
+                again = {finding.cause for finding in self._judge_again(event.problem, subject).findings}
+                if again <= causes[subject.id] and not any(cause.startswith("unexplained") for cause in again):
+                    self.combined += 1
+                    continue
+            self._sort(event, findings, ())
+
+    def _under_conventions(self, subject: Subject, causes: Iterable[Cause]) -> Subject | None:
+        """The subject with all conventions that its findings name, if they are several and agree."""
+        choices = {cause.choice for cause in causes if cause.is_convention}
+        fields = dict(choices)
+        if len(fields) < 2 or len(fields) < len(choices):
+            return None
+        return replace(subject, convention=subject.convention.but(**fields))
 
     def _sort(self, event: Judged, counted: Iterable[Finding], excused: Iterable[Finding]) -> None:
         for summary, findings in ((self._counted, counted), (self._excused, excused)):

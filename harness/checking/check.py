@@ -27,10 +27,11 @@ from logitmus.checking.reference import IntentionError, Intentions
 from logitmus.checking.result import CheckResult
 from logitmus.checking.session import CheckRequest, CheckSession, start
 from logitmus.core.events import Event, RunFinished
-from logitmus.core.finding import Grade, Kind
+from logitmus.core.finding import Grade, Judgement, Kind
 from logitmus.core.floats import FLOAT_DTYPES
-from logitmus.core.problem import TargetKind
+from logitmus.core.problem import Problem, TargetKind
 from logitmus.core.run_settings import Examination, Exploration, RunSettings
+from logitmus.core.subject import Subject
 from logitmus.engine import run as engine
 from logitmus.execution import registry
 from logitmus.execution.limits import Limits
@@ -221,9 +222,16 @@ def _run(
     )
     summary = Summary(detection_power.known())
     accepted = Acceptance(expectations)
-    comparison = BaselineComparison(session.judged, session.compared, require, accepted, strict=strict)
     stopped = False
     with Store.create(path, environment=harness_environment(), settings=settings) as store:
+        again = judge or Judge()
+
+        def judge_again(problem: Problem, subject: Subject) -> Judgement:
+            return again.judge(problem, subject, store.outcomes(problem.id)[subject.id])
+
+        comparison = BaselineComparison(
+            session.judged, session.compared, require, accepted, strict=strict, judge_again=judge_again
+        )
         problems = islice(session.problems(profile, seed, dtypes), 0, None, every)
         events = engine.run(
             problems, session.specs, store, judge=judge, pool=lambda *_: session.workers, enough=lambda: stopped
@@ -246,6 +254,7 @@ def _run(
         references=session.references,
         require=require,
         groups=comparison.groups,
+        combined=comparison.combined,
         below=comparison.below,
         excused=comparison.excused,
         limits=comparison.limits,

@@ -36,6 +36,7 @@ class CheckResult:
         require: the required grade, if any.
         groups: the findings that count against it, by cause, worst first, each with the smallest problem that shows it.
         excused: the findings that do not count (see `BaselineComparison`). accepted: the expectations of the user.
+        combined: how many results only several of the conventions in the findings explain together.
         limits: how many problems it refused, by the kind of input that it does not take; these do not count.
         grades, reference_grades: the worst grade by dtype.
         below: by dtype, the smallest problem without a finding on which the required grade is not reached.
@@ -57,6 +58,7 @@ class CheckResult:
     require: Grade | None
     groups: tuple[Group, ...]
     excused: tuple[Group, ...]
+    combined: int = 0
     limits: Mapping[str, int] = field(default_factory=dict)
     accepted: Acceptance = field(default_factory=lambda: Acceptance(()), repr=False)
     grades: Mapping[str, Grade]
@@ -211,10 +213,7 @@ def facts(result: CheckResult) -> Iterator[str]:
     if result.intentions:
         options = " ".join(f"--but {field}={value}" for field, value in result.intentions.items())
         yield f"if this is intended, check it with: {options}"
-    for group in result.excused:
-        reason = result.accepted.reason(group.finding)
-        because = f"; accepted: {reason}" if reason else ""
-        yield f"not held against it: {group.finding.summary} ({wording.plural(group.count, 'result')}){because}"
+    yield from _not_counted(result)
     own_ids = [subject.id for subject in result.subjects.values()]
     for words, expectations in (
         ("stale expectation, matched nothing", result.accepted.stale(own_ids)),
@@ -259,6 +258,16 @@ def facts(result: CheckResult) -> Iterator[str]:
 def _head(group: Group) -> str:
     finding = group.finding
     return f"{finding.severity.value.upper()} ({finding.kind.value}, {finding.id}): {finding.summary}"
+
+
+def _not_counted(result: CheckResult) -> Iterator[str]:
+    if result.combined:
+        several = wording.plural(result.combined, "more result")
+        yield f"{several}: explained by several of the conventions in the findings together"
+    for group in result.excused:
+        reason = result.accepted.reason(group.finding)
+        because = f"; accepted: {reason}" if reason else ""
+        yield f"not held against it: {group.finding.summary} ({wording.plural(group.count, 'result')}){because}"
 
 
 def grade_rows(result: CheckResult) -> Iterator[tuple[str, ...]]:

@@ -1,0 +1,60 @@
+"""Checks: results that only several conventions together explain, each of which is a finding by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from logitmus.checking.check import check
+from logitmus.checking.result import CheckResult
+
+Array = Any
+
+
+def loss(logits: Array, labels: Array, ignore_index: int, reduction: str) -> tuple[Array, Array]:
+    """The loss and its gradient, with a mean over all rows; a NaN in an ignored row is multiplied by 0, and stays."""
+    if labels.size and not ((labels == ignore_index) | ((labels >= 0) & (labels < logits.shape[-1]))).all():
+        raise IndexError("no such class")
+    kept = labels != ignore_index
+    d = logits - logits.max(axis=-1, keepdims=True)
+    at = np.where(kept, labels, 0).astype(int)[..., None]
+    total = np.exp(d).sum(axis=-1, keepdims=True)
+    rows = (np.log(total) - np.take_along_axis(d, at, axis=-1))[..., 0] * kept
+    gradient = (np.exp(d) / total - (np.arange(logits.shape[-1]) == at)) * kept[..., None]
+    if reduction == "mean":
+        return rows.sum() / labels.size, gradient / labels.size
+    return (rows if reduction == "none" else rows.sum()), gradient
+
+
+def leaks_into_a_mean_over_all_rows(
+    logits: Array, labels: Array, ignore_index: int = -100, reduction: str = "mean"
+) -> tuple[Array, Array]:
+    return loss(logits, labels, ignore_index, reduction)
+
+
+def wrong_where_both_show(
+    logits: Array, labels: Array, ignore_index: int = -100, reduction: str = "mean"
+) -> tuple[Array, Array]:
+    """Beside the two conventions it has a fault of its own, which only such means have in which both show."""
+    value, gradient = loss(logits, labels, ignore_index, reduction)
+    both = reduction == "mean" and np.isnan(value) and (labels == ignore_index).any()
+    return value, gradient * (3 if both else 1)
+
+
+def checked(function: Any) -> CheckResult:
+    return check(function, "numpy", like="torch:cross_entropy", dtypes=["float32"], compare=False)
+
+
+def test_two_conventions_explain_what_neither_does() -> None:
+    result = checked(leaks_into_a_mean_over_all_rows)
+    causes = {group.finding.cause for group in result.groups}
+    assert {"convention:mean_denominator=rows", "convention:ignored_row=nan_leaks"} <= causes
+    assert not causes & {"unexplained", "lost"}
+    assert result.combined > 0
+    assert "explained by several of the conventions in the findings together" in str(result)
+
+
+def test_a_fault_beside_them_is_not_hidden() -> None:
+    causes = {group.finding.cause for group in checked(wrong_where_both_show).groups}
+    assert "unexplained" in causes
