@@ -71,7 +71,9 @@ class BaselineComparison:
         self._judge_again = judge_again
         self._unnamed: list[Judged] = []
         self.combined = 0
-        self._refusals = {key: Refusals() for key in self._subjects}
+        # Shared by the settings of a function: an exception for one setting is no limit where another returns a result.
+        by_targets = {subject.offer.targets: Refusals() for subject in self._subjects.values()}
+        self._refusals = {key: by_targets[subject.offer.targets] for key, subject in self._subjects.items()}
         self._refused: list[tuple[Judged, Collection[Fault]]] = []
         self._reference_does: dict[str, set[Fault]] = {}
         self.grades: dict[str, Grade] = {}
@@ -116,7 +118,7 @@ class BaselineComparison:
         if self._strict or not self.answered:
             return {}
         by_kind: Counter[str] = Counter()
-        for refusals in self._refusals.values():
+        for refusals in {id(refusals): refusals for refusals in self._refusals.values()}.values():
             by_kind.update(refusals.limits)
         return dict(by_kind)
 

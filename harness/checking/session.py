@@ -223,7 +223,8 @@ def _session(
             remarks.append(f"{spec.label} could not be run for comparison: {failed[spec.label].reason}")
         else:
             started.update(_described_references(ready[spec.label], request.references, described[0].device))
-    reductions = _reductions(workers, described, request.dtypes)
+    # Those of the function as it is hold for its settings, too: a setting with another reduction is wrong.
+    reductions = _reductions(workers, [subject for subject in described if not subject.mode], request.dtypes)
     subjects: dict[TargetKind, Subject] = {}
     with_settings: list[Subject] = []
     for subject in described:
@@ -231,7 +232,7 @@ def _session(
         judged = reference.with_reference(
             subject,
             started.get(kind, request.references[kind]),
-            reductions.get(subject.id, "mean"),
+            reductions.get(kind, "mean"),
             intended=request.intended,
         )
         dtypes = tuple(dtype for dtype in judged.offer.dtypes if dtype in request.dtypes)
@@ -290,16 +291,17 @@ def _described_references(backend: Ready, references: References, device: str) -
     return found
 
 
-def _reductions(workers: Stage, subjects: Sequence[Subject], dtypes: Sequence[str]) -> dict[str, Reduction]:
+def _reductions(workers: Stage, subjects: Sequence[Subject], dtypes: Sequence[str]) -> dict[TargetKind, Reduction]:
     """What subjects without a reduction parameter do with the rows, measured by one call of each."""
     unknown = {subject.id: subject for subject in subjects if not subject.offer.reductions}
     probes = {s.offer.targets: reference.reduction_probe(s.offer.targets, dtypes[0]) for s in unknown.values()}
 
     pairs = [(probes[subject.offer.targets], subject.id) for subject in unknown.values()]
-    reductions: dict[str, Reduction] = {}
+    reductions: dict[TargetKind, Reduction] = {}
     for event in workers.ask(pairs) if pairs else ():
         if isinstance(event, Observed) and isinstance(event.observation.outcome, Answered):
-            reductions[event.observation.subject] = reference.reduction_of(event.observation.outcome.loss)
+            kind = unknown[event.observation.subject].offer.targets
+            reductions[kind] = reference.reduction_of(event.observation.outcome.loss)
     return reductions
 
 

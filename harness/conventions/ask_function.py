@@ -1,4 +1,4 @@
-"""The questions from which a function is explained: what is asked first, in which dtype, and what float32 adds."""
+"""Give a function the problems from which its model is found: in the first dtype that it takes, and some in float32."""
 
 from __future__ import annotations
 

@@ -49,6 +49,10 @@ def chunked(logits, labels, chunk=4, fast=False):
     return losses
 
 
+def averages_on_request(logits, labels, average=False):
+    return right(logits, labels).mean() if average else right(logits, labels)
+
+
 def only_the_default_is_wrong(logits, labels, chunk=4):
     return right(logits, labels) * (2 if chunk == 4 else 1)
 """
@@ -79,6 +83,21 @@ def test_the_default_is_a_setting_too(losses: Path) -> None:
     result = check(f"{losses}:only_the_default_is_wrong", same={"chunk": [2, 3]}, **SETTINGS)
     assert result.groups
     assert {dict(fields(result, group))["affects"] for group in result.groups} == {"the default"}
+
+
+def test_a_setting_that_always_raises_is_no_limit(losses: Path) -> None:
+    result = check(f"{losses}:chunked", same={"chunk": [0]}, **SETTINGS)
+    assert not result.conforms
+    raised = [group for group in result.groups if group.finding.cause == "raised:ValueError"]
+    assert raised
+    assert all(dict(fields(result, group))["affects"] == "chunk=0" for group in raised)
+    assert not result.limits
+
+
+def test_a_setting_with_another_reduction_is_wrong(losses: Path) -> None:
+    result = check(f"{losses}:averages_on_request", same={"average": [True]}, **SETTINGS)
+    assert {group.finding.cause for group in result.groups} >= {"shape:loss"}
+    assert {dict(fields(result, group))["affects"] for group in result.groups} == {"average=True"}
 
 
 def test_a_closure_has_settings_too() -> None:
