@@ -48,11 +48,12 @@ for subject in backend.subjects(("cpu",)):
         problem, outputs = ask(subject, dtype, cotangent=cotangent)
         reductions = [r for r in subject.offer.reductions if r != "none"] if dtype in ("float64", "bfloat16") else []
         reduced = {r: float(ask(subject, dtype, reduction=r)[1].loss) for r in reductions}
-        default = subject.convention.default_reduction
-        explicit, implicit = (ask(subject, dtype, reduction=r)[1] for r in (default, "default"))
-        assert implicit.loss.tobytes() == explicit.loss.tobytes(), (subject.id, "default reduction")
-        assert implicit.loss.shape == explicit.loss.shape, (subject.id, "default reduction")
-        assert implicit.grad_logits.tobytes() == explicit.grad_logits.tobytes(), (subject.id, "default reduction")
+        if dtype == subject.offer.dtypes[0]:  # no dtype has a default of its own, and each call is compiled
+            default = subject.convention.default_reduction
+            explicit, implicit = (ask(subject, dtype, reduction=r)[1] for r in (default, "default"))
+            assert implicit.loss.tobytes() == explicit.loss.tobytes(), (subject.id, "default reduction")
+            assert implicit.loss.shape == explicit.loss.shape, (subject.id, "default reduction")
+            assert implicit.grad_logits.tobytes() == explicit.grad_logits.tobytes(), (subject.id, "default reduction")
         print(json.dumps({
             "subject": subject.id, "inputs": subject.convention.inputs, "dtype": dtype,
             "result": subject.precision[dtype].result,

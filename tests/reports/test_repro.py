@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
+from warm_python import MODULES, WarmPython
 
 from logitmus.checking import check
 from logitmus.cli import app
@@ -31,15 +33,40 @@ THERE, GONE, UNKNOWN = 1, 0, 2
 NAN = float("nan")
 
 
-def ran(text: str, folder: Path, **more: object) -> tuple[int, str]:
-    """The exit status of a script, and its output; it is run where no Logitmus can be imported by its folder."""
-    file = folder / "repro.py"
-    file.write_text(text, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, file], capture_output=True, text=True, check=False, timeout=200, cwd=folder, **more
-    )
-    assert done.returncode != UNKNOWN or "inconclusive" in done.stdout, done.stderr
-    return done.returncode, done.stdout + done.stderr
+class Scripts:
+    """Runs scripts in processes that have a framework already, a process for each framework."""
+
+    def __init__(self) -> None:
+        self._warm: dict[str, WarmPython] = {}
+
+    def run(self, text: str, folder: Path, framework: str = "numpy", *, fresh: bool = False) -> tuple[int, str]:
+        """The exit status of a script, and its output; `fresh`: as a user runs it, in a process of its own."""
+        file = folder / "repro.py"
+        file.write_text(text, encoding="utf-8")
+        if fresh:
+            done = subprocess.run(
+                [sys.executable, file], capture_output=True, text=True, check=False, timeout=200, cwd=folder
+            )
+            status, output = done.returncode, done.stdout + done.stderr
+        else:
+            if framework not in self._warm:
+                self._warm[framework] = WarmPython(framework)
+            status, output = self._warm[framework].run(file)
+        assert status != UNKNOWN or "inconclusive" in output, output
+        return status, output
+
+    def close(self) -> None:
+        """End the processes."""
+        for process in self._warm.values():
+            process.close()
+
+
+@pytest.fixture(scope="session")
+def scripts() -> Iterator[Scripts]:
+    """Scripts of all tests share the processes."""
+    scripts = Scripts()
+    yield scripts
+    scripts.close()
 
 
 def declared(name: str) -> Subject:
@@ -127,37 +154,43 @@ REAL = [
 ]
 
 
+# The first of each framework runs as a user runs it.
+FRESH = [next(case[0] for case in REAL if case[0].startswith(framework)) for framework in MODULES]
+
+
 @pytest.mark.frameworks
 @pytest.mark.parametrize(("name", "problem", "loss", "expected"), REAL, ids=[f"{case[0]}={case[3]}" for case in REAL])
-def test_frameworks(name: str, problem: Problem, loss: object, expected: int, tmp_path: Path) -> None:
+def test_frameworks(name: str, problem: Problem, loss: object, expected: int, tmp_path: Path, scripts: Scripts) -> None:
     subject = declared(name)
     dtype = subject.precision[problem.dtype].result
     found = recorded(tmp_path / "a.logitmus", problem, subject, Answered(float_array(loss, dtype)))
     finding = next(finding for finding in found if finding.part == "loss" and finding.kind.value != "contract")
-    status, output = ran(written(tmp_path / "a.logitmus", finding.id), tmp_path)
+    status, output = scripts.run(
+        written(tmp_path / "a.logitmus", finding.id), tmp_path, subject.backend, fresh=name in FRESH
+    )
     assert status == expected, output
     assert "note:" not in output  # the very versions
     assert ("still reproduces" if expected else "does not reproduce any more") in output
 
 
-def test_another_version_is_noted_and_a_missing_framework_is_inconclusive(tmp_path: Path) -> None:
+def test_another_version_is_noted_and_a_missing_framework_is_inconclusive(tmp_path: Path, scripts: Scripts) -> None:
     problem = labels([0, 0, 0, 1], 3)
     found = recorded(tmp_path / "a.logitmus", problem, declared("numpy:textbook@cpu"), answered([0.8], problem))
     text = written(tmp_path / "a.logitmus", found[0].id)
-    status, output = ran(text.replace(f"'{np.__version__}'", "'1.0.0'"), tmp_path)
+    status, output = scripts.run(text.replace(f"'{np.__version__}'", "'1.0.0'"), tmp_path)
     assert status == GONE
     assert f"note: found with numpy 1.0.0; this is {np.__version__}" in output
     found = recorded(tmp_path / "b.logitmus", problem, declared("torch:cross_entropy@cpu"), answered([0.8], problem))
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")")
-    status, output = ran(written(tmp_path / "b.logitmus", found[0].id), tmp_path)
+    status, output = scripts.run(written(tmp_path / "b.logitmus", found[0].id), tmp_path)
     assert (status, "inconclusive: ModuleNotFoundError: No module named 'torch'" in output) == (UNKNOWN, True)
 
 
-def test_a_function_that_the_framework_no_longer_has_is_inconclusive(tmp_path: Path) -> None:
+def test_a_function_that_the_framework_no_longer_has_is_inconclusive(tmp_path: Path, scripts: Scripts) -> None:
     problem = labels([0, 0, 0, 1], 3)
     found = recorded(tmp_path / "a.logitmus", problem, declared("torch:cross_entropy@cpu"), answered([0.8], problem))
     (tmp_path / "torch.py").write_text("class nn:\n    class functional: pass\n")
-    status, output = ran(written(tmp_path / "a.logitmus", found[0].id), tmp_path)
+    status, output = scripts.run(written(tmp_path / "a.logitmus", found[0].id), tmp_path)
     assert (status, "has no attribute 'cross_entropy'" in output) == (UNKNOWN, True)
 
 
@@ -177,11 +210,11 @@ def test_a_function_that_the_framework_no_longer_has_is_inconclusive(tmp_path: P
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_outcomes_that_do_not_recur_are_gone(outcome: Outcome, cause: str, tmp_path: Path) -> None:
+def test_outcomes_that_do_not_recur_are_gone(outcome: Outcome, cause: str, tmp_path: Path, scripts: Scripts) -> None:
     problem = labels([0, 0, 0, 1], 3)
     found = recorded(tmp_path / "a.logitmus", problem, declared("numpy:textbook@cpu"), outcome)
     finding = next(finding for finding in found if finding.cause == cause)
-    status, output = ran(written(tmp_path / "a.logitmus", finding.id), tmp_path)
+    status, output = scripts.run(written(tmp_path / "a.logitmus", finding.id), tmp_path)
     assert status == GONE, output
 
 
@@ -226,7 +259,7 @@ def faulty(fault: str) -> str:
 
 
 @pytest.mark.parametrize("cause", FAULTS)
-def test_a_user_function(cause: str, tmp_path: Path) -> None:
+def test_a_user_function(cause: str, tmp_path: Path, scripts: Scripts) -> None:
     file, run = tmp_path / "losses.py", tmp_path / "a.logitmus"
     file.write_text(faulty(FAULTS[cause]))
     limits = replace(check.reference.LIMITS, compile_seconds=1.5, call_seconds=1.0, give_up_after=2)
@@ -245,16 +278,16 @@ def test_a_user_function(cause: str, tmp_path: Path) -> None:
     finding = next(event.finding for event in examined if event.finding.cause.startswith(cause))
     assert not result.conforms
     text = written(run, finding.id)
-    status, output = ran(text, tmp_path)
+    status, output = scripts.run(text, tmp_path)
     assert status == THERE, output
     file.write_text(RIGHT)
-    status, output = ran(text, tmp_path)
+    status, output = scripts.run(text, tmp_path)
     assert status == GONE, output
     file.write_text("")
-    status, output = ran(text, tmp_path)
+    status, output = scripts.run(text, tmp_path)
     assert (status, "has no attribute 'loss'" in output) == (UNKNOWN, True)
     file.unlink()
-    assert ran(text, tmp_path)[0] == UNKNOWN
+    assert scripts.run(text, tmp_path)[0] == UNKNOWN
 
 
 # --- differentiated otherwise -----------------------------------------------------------------------------------
@@ -294,11 +327,13 @@ def changed(problem: Problem, subject: Subject) -> Answered:
 
 @pytest.mark.frameworks
 @pytest.mark.parametrize(("name", "problem", "expected"), DERIVED, ids=[f"{s}-{p.manner}={n}" for s, p, n in DERIVED])
-def test_derivatives_of_frameworks(name: str, problem: Problem, expected: int, tmp_path: Path) -> None:
+def test_derivatives_of_frameworks(
+    name: str, problem: Problem, expected: int, tmp_path: Path, scripts: Scripts
+) -> None:
     subject = declared(name)
     found = recorded(tmp_path / "a.logitmus", problem, subject, changed(problem, subject))
     finding = next(finding for finding in found if finding.cause == f"changes:{problem.manner}")
-    status, output = ran(written(tmp_path / "a.logitmus", finding.id), tmp_path)
+    status, output = scripts.run(written(tmp_path / "a.logitmus", finding.id), tmp_path, subject.backend)
     assert status == expected, output
     assert ("still reproduces" if expected else "does not reproduce any more") in output
 
@@ -316,10 +351,12 @@ def test_derivatives_of_frameworks(name: str, problem: Problem, expected: int, t
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_outcomes_of_derivatives_that_do_not_recur_are_gone(outcome: Outcome, cause: str, tmp_path: Path) -> None:
+def test_outcomes_of_derivatives_that_do_not_recur_are_gone(
+    outcome: Outcome, cause: str, tmp_path: Path, scripts: Scripts
+) -> None:
     found = recorded(tmp_path / "a.logitmus", HARD, declared("torch:cross_entropy@cpu"), outcome)
     finding = next(finding for finding in found if finding.cause == cause)
-    status, output = ran(written(tmp_path / "a.logitmus", finding.id), tmp_path)
+    status, output = scripts.run(written(tmp_path / "a.logitmus", finding.id), tmp_path, "torch")
     assert status == GONE, output
 
 
@@ -391,7 +428,9 @@ SAVED_FAULTS = [
 
 @pytest.mark.frameworks
 @pytest.mark.parametrize(("name", "problem", "fault", "right"), SAVED_FAULTS)
-def test_derivatives_of_a_user_function(name: str, problem: Problem, fault: str, right: str, tmp_path: Path) -> None:
+def test_derivatives_of_a_user_function(
+    name: str, problem: Problem, fault: str, right: str, tmp_path: Path, scripts: Scripts
+) -> None:
     framework = name.partition(":")[0]
     file, run, subject = tmp_path / "losses.py", tmp_path / "a.logitmus", declared(name)
     checked = CheckedFunction(framework=framework, target=f"{file}:loss")
@@ -399,10 +438,10 @@ def test_derivatives_of_a_user_function(name: str, problem: Problem, fault: str,
     file.write_text(SAVED[framework].replace("FAULTY", fault))
     found = recorded(run, problem, subject, outcome, backend="own", function=checked)
     text = written(run, next(finding.id for finding in found if finding.cause.endswith(problem.manner)))
-    status, output = ran(text, tmp_path)
+    status, output = scripts.run(text, tmp_path, framework)
     assert status == THERE, output
     file.write_text(SAVED[framework].replace("FAULTY", right))
-    status, output = ran(text, tmp_path)
+    status, output = scripts.run(text, tmp_path, framework)
     assert status == GONE, output
 
 
@@ -448,13 +487,13 @@ def test_a_backend_of_another_ones_making_has_no_script(tmp_path: Path) -> None:
         written(tmp_path / "a.logitmus", found[0].id)
 
 
-def test_a_backend_under_a_name_of_the_users(tmp_path: Path) -> None:
+def test_a_backend_under_a_name_of_the_users(tmp_path: Path, scripts: Scripts) -> None:
     problem = labels([0, 0, 0, 1], 3)
     other = replace(declared("numpy:textbook@cpu"), backend="old")
     found = recorded(
         tmp_path / "a.logitmus", problem, other, answered([0.8], problem), backends=("old=numpy@/some/python",)
     )
-    assert ran(written(tmp_path / "a.logitmus", found[0].id), tmp_path)[0] == GONE
+    assert scripts.run(written(tmp_path / "a.logitmus", found[0].id), tmp_path)[0] == GONE
 
 
 # --- what comes from a file is data -----------------------------------------------------------------------------
@@ -465,12 +504,12 @@ EVIL = (
 
 
 @pytest.mark.parametrize("outcome", [Raised(EVIL, EVIL), Garbled(EVIL), Crashed(EVIL, EVIL)])
-def test_text_from_a_file_is_never_code(outcome: Outcome, tmp_path: Path) -> None:
+def test_text_from_a_file_is_never_code(outcome: Outcome, tmp_path: Path, scripts: Scripts) -> None:
     problem = labels([0, 0, 0, 1], 3)
     found = recorded(tmp_path / "a.logitmus", problem, declared("numpy:textbook@cpu"), outcome)
     text = written(tmp_path / "a.logitmus", found[0].id)
     assert text.isascii()
-    assert ran(text, tmp_path)[0] == GONE
+    assert scripts.run(text, tmp_path)[0] == GONE
 
 
 @pytest.mark.parametrize("target", ["/a/b.py:f(); raise SystemExit(77)", "os;x:f", "/a/b.py:class", "/a/b.py:f.__x y"])
