@@ -160,14 +160,13 @@ def refine(
     scale = size * max(level.v, 2.0**-53)
     coefficients, history, final = None, [], None
     for step in range(14):
-        columns = columns_of(rows.x, labels, form, names, theta)
+        columns, slopes = _with_slopes(rows.x, labels, form, names, theta)
         if not np.isfinite(columns).all():
             return None
         if coefficients is None or not theta:
             coefficients = _least_squares(columns, rows.r, scale)
         deviation = rows.r - columns @ coefficients
-        slopes = _slopes(rows.x, labels, form, names, theta, coefficients)
-        jacobian = np.concatenate([columns, slopes], axis=1)
+        jacobian = np.concatenate([columns, (slopes @ coefficients).T], axis=1)
         if not np.isfinite(jacobian).all():
             return None
         if not hasty and step >= 1:
@@ -211,24 +210,36 @@ def _moved(theta: Mapping[str, Any], shift: Array) -> dict[str, Any]:
     return out
 
 
-def columns_of(x: Array, labels: Array, form: Form, names: Sequence[str], theta: Mapping[str, Any]) -> Array:
+def columns_at(x: Array, labels: Array, form: Form, names: Sequence[str], points: Sequence[Mapping[str, Any]]) -> Array:
+    """The terms of these names at each point, that is, with these parameters: (G, R, n) long double.
+
+    All points are computed in one pass, as further rows: with so few rows, NumPy's cost is the number of calls.
+    """
     numbers = arithmetic.exact()
+    count = len(points)
+    theta = {name: np.repeat(np.array([point[name] for point in points], EXACT), len(x)) for name in points[0]}
+    rows, targets = np.tile(x, (count, 1)), np.tile(labels, count)
     with np.errstate(all="ignore"):
-        terms = row_model.terms_of(form.inputs, form.penalty, theta, numbers.array(x), labels, numbers, names=names)
-        return np.stack([terms[name] for name in names], axis=-1)
+        terms = row_model.terms_of(
+            form.inputs, form.penalty, row_model.by_row(theta), numbers.array(rows), targets, numbers, names=names
+        )
+    return np.stack([terms[name] for name in names], axis=-1).reshape(count, len(x), len(names))
 
 
-def _slopes(
-    x: Array, labels: Array, form: Form, names: Sequence[str], theta: Mapping[str, Any], coefficients: Array
-) -> Array:
-    """The derivatives of the prediction by the parameters, by central differences: good to 1e-9 in long double."""
-    out = []
+def _with_slopes(
+    x: Array, labels: Array, form: Form, names: Sequence[str], theta: Mapping[str, Any]
+) -> tuple[Array, Array]:
+    """The terms, (R, n), and their derivatives by the parameters, (P, R, n).
+
+    The derivatives are central differences: good to 1e-9 in long double.
+    """
+    points, steps = [theta], []
     for name, number in theta.items():
         h = EXACT(2) ** -22 * max(abs(number), EXACT(2) ** -110)
-        up, down = ({**theta, name: number + sign * h} for sign in (1, -1))
-        difference = columns_of(x, labels, form, names, up) - columns_of(x, labels, form, names, down)
-        out.append(difference @ coefficients / (2 * h))
-    return np.stack(out, axis=-1) if out else np.zeros((len(x), 0), EXACT)
+        points += [{**theta, name: number + h}, {**theta, name: number - h}]
+        steps.append(2 * h)
+    columns = columns_at(x, labels, form, names, points)
+    return columns[0], (columns[1::2] - columns[2::2]) / np.array(steps, EXACT)[:, None, None]
 
 
 def _allowed(

@@ -364,7 +364,7 @@ def power(a: Number, exponent: Number) -> Number:
         own = a.level.v * (_TRANSCENDENTAL + 2 * np.abs(g) * magnitude) * y + a.level.least
         return Running(y, np.maximum(upper, lower) + own, a.level)
     if isinstance(a, np.ndarray) and a.dtype != object:
-        return np.power(a, a.dtype.type(exponent))
+        return np.power(a, np.asarray(exponent, a.dtype))
     return a**exponent
 
 

@@ -230,7 +230,8 @@ def terms_of(
     """Terms of a model of this form, (R,) each.
 
     Args:
-        theta: its parameters, as numbers of the arithmetic. z: the inputs x, (R, K), also. labels: (R,).
+        theta: its parameters, as numbers of the arithmetic; in the exact arithmetic also `by_row`.
+        z: the inputs x, (R, K), as numbers of the arithmetic. labels: (R,).
         names: of the terms; empty: all.
     """
     K = z.shape[-1]
@@ -260,6 +261,11 @@ def terms_of(
         "one": lambda: ones,
     }
     return {name: made[name]() for name in (names or TERMS)}
+
+
+def by_row(theta: Mapping[str, Array]) -> dict[str, Number]:
+    """Parameters with a number for every row, (R,) each, as `terms_of` takes them."""
+    return {name: numbers if name == "n" else numbers[:, None] for name, numbers in theta.items()}
 
 
 def _one_minus_p(losses: Number, z: Number, labels: Array) -> Number:
