@@ -18,11 +18,11 @@ from logitmus.results.summary import Summary
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write(summary: Summary, path: Path, fails: Callable[[Finding], str] = lambda _: "") -> None:
+def write(summary: Summary, path: Path, fails: Callable[[Finding, str], str] = lambda *_: "") -> None:
     """Write the file. A note is no failure; a backend that could not run is an error.
 
     Args:
-        fails: the reason why a finding is no failure, such as an expectation; "": it is a failure.
+        fails: the reason why a finding is no failure on the problems of a family, such as an expectation; "": it is.
     """
     xml = JUnitXml("logitmus")
     failures: dict[tuple[str, str], list[Group]] = {}
@@ -43,11 +43,18 @@ def write(summary: Summary, path: Path, fails: Callable[[Finding], str] = lambda
             case.result = [Error(_clean(backend.failed), "BackendFailed")]
             suite.add_testcase(case)
             xml.add_testsuite(suite)
+    if summary.notices:
+        suite = TestSuite("expectations")
+        for notice in summary.notices:
+            case = TestCase(_clean(notice.text), classname="expectations")
+            case.result = [Failure(_clean(notice.text)) if notice.counts else Skipped(_clean(notice.text))]
+            suite.add_testcase(case)
+        xml.add_testsuite(suite)
     xml.write(str(path), pretty=True)
 
 
 def _case(
-    summary: Summary, subject: str, family: str, groups: list[Group], fails: Callable[[Finding], str]
+    summary: Summary, subject: str, family: str, groups: list[Group], fails: Callable[[Finding, str], str]
 ) -> TestCase:
     case = TestCase(_clean(family), classname=_clean(subject))
     cell = summary.cell(subject, family)
@@ -55,7 +62,7 @@ def _case(
     if not cell.requested:
         case.result = [Skipped("not run: the subject does not offer what these problems need")]
         return case
-    spared = [(group, fails(replace(group.finding, subject=subject))) for group in groups]
+    spared = [(group, fails(replace(group.finding, subject=subject), family)) for group in groups]
     failing = [group for group, why in spared if not why]
     if failing:
         case.result = [_failure(failing)]

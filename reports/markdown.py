@@ -35,6 +35,8 @@ def text(summary: Summary) -> str:
             lines += [f"⚠️ {code(backend.name)} could not run: {cell(f'{backend.failed} {backend.hint}')}", ""]
     if summary.finished and summary.finished.interrupted:
         lines += ["⚠️ The run was interrupted; this is the part that was done.", ""]
+    for notice in summary.notices:
+        lines += [f"⚠️ {cell(notice.text)}", ""]
     lines += _findings(summary)
     lines += _relations(summary)
     lines += _explored(summary)

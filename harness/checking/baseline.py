@@ -14,7 +14,7 @@ from logitmus.core.finding import Fault, Finding, Grade, Judgement, Kind, Severi
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
 from logitmus.judging.consistency import NO_SECOND_ORDER
-from logitmus.results.expectations import Acceptance
+from logitmus.results.acceptance import Acceptance
 from logitmus.results.groups import Group
 from logitmus.results.summary import Summary
 

@@ -37,7 +37,8 @@ from logitmus.execution import registry
 from logitmus.execution.limits import Limits
 from logitmus.judging.judge import Judge
 from logitmus.results import detection_power
-from logitmus.results.expectations import Acceptance, Expectation, load, load_intentions
+from logitmus.results.acceptance import Acceptance
+from logitmus.results.expectations import Expectation, load, load_intentions
 from logitmus.results.summary import Summary
 from logitmus.storage.store import SUFFIX, Store
 from logitmus.worker.environment import harness_environment
@@ -237,6 +238,7 @@ def _run(
             problems, session.specs, store, judge=judge, pool=lambda *_: session.workers, enough=lambda: stopped
         )
         for event in watch(events):
+            accepted.observe(event)
             summary.add(event)
             if comparison.add(event) and fail_fast and not (stopped or isinstance(event, RunFinished)):
                 session.workers.halt()

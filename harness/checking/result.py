@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from logitmus.core.finding import Finding, Grade, Severity
 from logitmus.core.problem import Option, TargetKind
 from logitmus.core.subject import Subject, SubjectId
 from logitmus.results import detection_power, exploration, metamorphic, serialize, wording
-from logitmus.results.expectations import Acceptance
+from logitmus.results.acceptance import Acceptance
 from logitmus.results.finding_view import FindingView
 from logitmus.results.groups import Group
 from logitmus.results.summary import Summary
@@ -216,11 +215,11 @@ def facts(result: CheckResult) -> Iterator[str]:
     yield from _not_counted(result)
     own_ids = [subject.id for subject in result.subjects.values()]
     for words, expectations in (
-        ("stale expectation, matched nothing", result.accepted.stale(own_ids)),
+        ("stale expectation, matched nothing", () if result.stopped else result.accepted.stale),
         ("expired expectation", result.accepted.expired),
     ):
         for expectation in expectations:
-            if any(fnmatchcase(identity, expectation.subject) for identity in own_ids):
+            if any(expectation.includes(identity) for identity in own_ids):
                 yield f"{words}: {expectation}"
     if result.unnamed:
         names = ", ".join(result.unnamed)

@@ -13,6 +13,7 @@ from typing import Annotated, Final
 import typer
 
 from logitmus import __version__
+from logitmus.cli.accept import accept
 from logitmus.cli.backends import backends
 from logitmus.cli.check import check
 from logitmus.cli.compare import compare
@@ -52,6 +53,7 @@ VERBS: Final[Mapping[str, Mapping[Callable[..., None], str]]] = {
         repro: "Write a script that reproduces a finding",
         compare: "Compare two runs",
         judge: "Re-evaluate a run file without any framework",
+        accept: "Accept findings of a run, with a reason",
         merge: "Merge run files",
     },
 }

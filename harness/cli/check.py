@@ -11,7 +11,6 @@ import typer
 
 from logitmus.cli.exits import Exit, ProfileChoice
 from logitmus.cli.options import (
-    EXPECTATIONS,
     STDOUT,
     Device,
     DTypes,
@@ -115,6 +114,7 @@ def check(
     from logitmus.cli.progress import shown
     from logitmus.execution.registry import named_options
     from logitmus.reports.terminal import check as report
+    from logitmus.results.expectations import default_file
 
     kinds = tuple(kind for kind in KINDS if targets is not None and targets.value in (kind, TargetsChoice.BOTH))
     result = check_function(
@@ -134,7 +134,7 @@ def check(
         seed=seed,
         explore=explore or 0.0,
         fail_fast=fail_fast,
-        expect=expect or (EXPECTATIONS if EXPECTATIONS.exists() else None),
+        expect=expect or default_file(),
         out=out,
         limits=replace(
             LIMITS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from logitmus.cli.exits import Exit, FailOn
-from logitmus.cli.options import EXPECTATIONS, STDOUT, Outputs
+from logitmus.cli.options import STDOUT, Outputs
 from logitmus.cli.output import stdout
-from logitmus.core.events import BackendFailed, BackendReady, Event, RunFinished, RunStarted
+from logitmus.core.events import BackendFailed, BackendReady, Event, RunFinished
 from logitmus.core.finding import Finding, Severity
 from logitmus.reports.terminal import run
+from logitmus.results.acceptance import Acceptance
 from logitmus.results.detection_power import known
-from logitmus.results.expectations import Acceptance, load
-from logitmus.results.summary import Summary
+from logitmus.results.expectations import default_file, load
+from logitmus.results.summary import Notice, Summary
+from logitmus.results.wording import plural
 
 if TYPE_CHECKING:
     from logitmus.conventions.claims import Claims
@@ -26,10 +28,9 @@ if TYPE_CHECKING:
 
 
 def acceptance(path: Path | None) -> Acceptance:
-    """The expectations of `path`, or of ./logitmus.toml if it exists."""
-    if path is None and not EXPECTATIONS.exists():
-        return Acceptance(())
-    return Acceptance(load(path or EXPECTATIONS))
+    """The expectations of `path`, or of the current folder."""
+    file = path or default_file()
+    return Acceptance(() if file is None else load(file))
 
 
 def deliver(
@@ -38,6 +39,7 @@ def deliver(
     *,
     outputs: Outputs,
     fail_on: FailOn,
+    strict: bool = False,
     requested: Collection[str] = (),
     quiet: bool = False,
     store: Store | None = None,
@@ -45,6 +47,7 @@ def deliver(
     """Consume the events, print the summary, write the reports, and return the exit code.
 
     Args:
+        strict: stale and expired expectations count as findings.
         requested: the backends that the user named: if any of them cannot run, that is the exit code.
         quiet: no summary on the terminal.
         store: the run file, for the reports that need more than the events.
@@ -52,12 +55,11 @@ def deliver(
     summary = Summary(known(), accepted.count)
     missing: set[str] = set()
     ready: set[str] = set()
-    interrupted = selected = False
+    interrupted = False
     for event in events:
+        accepted.observe(event)
         summary.add(event)
         match event:
-            case RunStarted(settings=settings):
-                selected = bool(settings.families or settings.dtypes)
             case BackendReady():
                 ready.add(event.backend)
             case BackendFailed():
@@ -66,10 +68,11 @@ def deliver(
                 interrupted = event.interrupted
             case _:
                 pass
+    summary.notices = tuple(_notices(accepted, whole=not interrupted, strict=strict))
     written = _write(summary, outputs, store, partial(_why_ignored, accepted=accepted, fail_on=fail_on))
     if not (quiet or outputs.on_stdout):
         run.render(summary, stdout(), "RUN" if store is None else str(store.path))
-    _print_notes(accepted, summary, written, selected=selected)
+    _print_notes(accepted, summary, written)
     if interrupted:
         return Exit.INTERRUPTED
     if missing.intersection(requested) or not ready:
@@ -79,12 +82,14 @@ def deliver(
         why = summary.lacks_module or reasons[0]
         Console(stderr=True).print(f"logitmus: nothing was tested: {why}", markup=False, highlight=False)
         return Exit.BACKEND if missing or summary.lacks_module else Exit.USAGE
+    if any(notice.counts for notice in summary.notices):
+        return Exit.FINDINGS
     if fail_on is FailOn.NEVER:
         return Exit.OK
     return Exit.FINDINGS if accepted.unaccepted(Severity(fail_on.value)) else Exit.OK
 
 
-def _write(summary: Summary, outputs: Outputs, store: Store | None, fails: Callable[[Finding], str]) -> list[Path]:
+def _write(summary: Summary, outputs: Outputs, store: Store | None, fails: Callable[[Finding, str], str]) -> list[Path]:
     """Write the requested report files; return their paths."""
     paths = {
         "html.report": outputs.html,
@@ -105,9 +110,9 @@ def _write(summary: Summary, outputs: Outputs, store: Store | None, fails: Calla
     return written
 
 
-def _why_ignored(finding: Finding, *, accepted: Acceptance, fail_on: FailOn) -> str:
-    """Why a finding does not affect the exit code; "" if it does."""
-    reason = accepted.reason(finding)
+def _why_ignored(finding: Finding, family: str, *, accepted: Acceptance, fail_on: FailOn) -> str:
+    """Why the findings of this class do not affect the exit code on the problems of a family; "" if they do."""
+    reason = accepted.reason(finding, family)
     if reason:
         return f"accepted: {reason}"
     if fail_on is FailOn.NEVER or finding.severity.rank > Severity(fail_on.value).rank:
@@ -122,27 +127,26 @@ def _measured(store: Store) -> Sequence[Claims]:
     return list(claims(store)) if probes(store) else ()
 
 
-def _print_notes(accepted: Acceptance, summary: Summary, written: Iterable[Path], *, selected: bool) -> None:
-    """Print which expectations were of use, and which files were written.
-
-    Args:
-        selected: only some of the problems were selected, so that an expectation may match the findings of others.
-    """
-    console = Console(stderr=True)
-    if accepted.expectations:
-        count = accepted.accepted
-        console.print(f"{count} result{'' if count == 1 else 's'} accepted by expectations", highlight=False)
-    stale = accepted.stale(summary.requested_subjects())
-    for expectation in accepted.unmatched:
-        if expectation not in stale:
-            text = "expectation not tested (no subject of this run matches)"
-        elif selected:
-            text = "expectation not tested (matches no finding on the selected problems)"
-        else:
-            text = "stale expectation (matches nothing)"
-        console.print(f"{text}: {expectation}", markup=False, highlight=False)
+def _notices(accepted: Acceptance, *, whole: bool, strict: bool) -> Iterator[Notice]:
+    """What is wrong with the expectations themselves; those of a run that was not completed may yet be needed."""
+    for expectation in accepted.stale if whole else ():
+        yield Notice(f"stale expectation (matches nothing): {expectation}", counts=strict)
     for expectation in accepted.expired:
-        console.print(f"expired expectation (until {expectation.until}): {expectation}", markup=False, highlight=False)
-    for path in written:
-        if path != STDOUT:
-            console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+        yield Notice(f"expired expectation (until {expectation.until}): {expectation}", counts=strict)
+
+
+def _print_notes(accepted: Acceptance, summary: Summary, written: Iterable[Path]) -> None:
+    """Print which expectations were of use, and which files were written."""
+    console = Console(stderr=True)
+    lines: list[str] = []
+    if accepted.expectations:
+        lines.append(f"{plural(accepted.accepted, 'result')} accepted by expectations")
+    lines += [
+        f"expectation not tested ({unused.why}): {unused.expectation}"
+        for unused in accepted.unused()
+        if not unused.stale
+    ]
+    lines += [notice.text for notice in summary.notices]
+    lines += [f"wrote {path}" for path in written if path != STDOUT]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

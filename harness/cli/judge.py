@@ -5,7 +5,18 @@ from __future__ import annotations
 import typer
 
 from logitmus.cli.exits import FailOn
-from logitmus.cli.options import Expect, FailOnOption, Html, Json, JUnit, Markdown, Outputs, RunFile
+from logitmus.cli.options import (
+    Expect,
+    FailOnOption,
+    Html,
+    Json,
+    JUnit,
+    Markdown,
+    Outputs,
+    RunFile,
+    StrictOption,
+    is_strict,
+)
 
 
 def judge(
@@ -16,6 +27,7 @@ def judge(
     markdown: Markdown = None,
     expect: Expect = None,
     fail_on: FailOnOption = FailOn.DIFFERENCE,
+    strict: StrictOption = None,
 ) -> None:
     """Re-evaluate a run file with this version of Logitmus. Needs no framework."""
     from logitmus.cli.delivery import acceptance, deliver
@@ -25,5 +37,7 @@ def judge(
     accepted = acceptance(expect)
     with Store.open(run) as store:
         outputs = Outputs(html=html, json=json, junit=junit, markdown=markdown)
-        code = deliver(judge_run(store), accepted, outputs=outputs, fail_on=fail_on, store=store)
+        code = deliver(
+            judge_run(store), accepted, outputs=outputs, fail_on=fail_on, strict=is_strict(strict), store=store
+        )
     raise typer.Exit(code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +14,6 @@ import typer
 from logitmus.cli.exits import FailOn
 
 STDOUT = Path("-")
-EXPECTATIONS = Path("logitmus.toml")
 
 RunFile = Annotated[Path, typer.Argument(metavar="RUN", help="Run file.", show_default=False)]
 FunctionName = Annotated[
@@ -44,8 +44,8 @@ class TargetsChoice(StrEnum):
     BOTH = "both"
 
 
-def _writable(path: Path | None) -> Path | None:
-    """Check before the run that the report can be written after it."""
+def writable(path: Path | None) -> Path | None:
+    """Check before the work that the file can be written after it."""
     if path is not None and path != STDOUT:
         if path.is_dir():
             raise typer.BadParameter(f"{path} is a folder; give a file in it")
@@ -57,7 +57,7 @@ def _writable(path: Path | None) -> Path | None:
 
 
 def _file(option: str, content: str) -> Any:
-    return typer.Option(option, metavar="FILE", callback=_writable, help=f"Write {content}.")
+    return typer.Option(option, metavar="FILE", callback=writable, help=f"Write {content}.")
 
 
 Html = Annotated[Path | None, _file("--html", "a self-contained HTML report")]
@@ -66,11 +66,30 @@ JUnit = Annotated[Path | None, _file("--junit", "JUnit XML, for CI")]
 Markdown = Annotated[Path | None, _file("--markdown", "a Markdown summary, for CI")]
 Expect = Annotated[
     Path | None,
-    typer.Option("--expect", metavar="FILE", help="File of accepted findings.  [default: logitmus.toml, if present]"),
+    typer.Option(
+        "--expect",
+        metavar="FILE",
+        help="File of accepted findings.  [default: logitmus.toml, or pyproject.toml with [tool.logitmus]]",
+    ),
 ]
 FailOnOption = Annotated[
     FailOn, typer.Option("--fail-on", help="Exit with 1 on unaccepted findings of at least this severity.")
 ]
+
+
+StrictOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--strict/--no-strict",
+        help="Exit with 1 on stale and expired expectations, too.  [default: --strict where CI is set]",
+        show_default=False,
+    ),
+]
+
+
+def is_strict(given: bool | None) -> bool:
+    """Whether stale and expired expectations count; without the option, in CI only."""
+    return os.environ.get("CI", "").lower() not in ("", "0", "false") if given is None else given
 
 
 def _minutes(value: float | None) -> float | None:

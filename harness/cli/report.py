@@ -12,7 +12,7 @@ def report(run: RunFile, html: Html = None, json: Json = None, junit: JUnit = No
     """Write reports from a run file: HTML beside it by default. Exits with 0 whatever the findings."""
     from logitmus.cli.delivery import deliver
     from logitmus.engine.run import judge_run
-    from logitmus.results.expectations import Acceptance
+    from logitmus.results.acceptance import Acceptance
     from logitmus.storage.store import Store
 
     if html is json is junit is markdown is None:

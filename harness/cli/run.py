@@ -13,7 +13,20 @@ import typer
 
 from logitmus.cli.choices import chosen_backends, chosen_problems
 from logitmus.cli.exits import Exit, FailOn, ProfileChoice
-from logitmus.cli.options import DTypes, Expect, Explore, FailOnOption, Html, Json, JUnit, Markdown, Outputs, Subjects
+from logitmus.cli.options import (
+    DTypes,
+    Expect,
+    Explore,
+    FailOnOption,
+    Html,
+    Json,
+    JUnit,
+    Markdown,
+    Outputs,
+    StrictOption,
+    Subjects,
+    is_strict,
+)
 from logitmus.core.run_settings import Examination, Exploration, RunSettings
 from logitmus.execution.limits import Limits
 
@@ -55,6 +68,7 @@ def run(
     markdown: Markdown = None,
     expect: Expect = None,
     fail_on: FailOnOption = FailOn.DIFFERENCE,
+    strict: StrictOption = None,
     jobs: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Parallel workers.  [default: number of CPUs]"),
@@ -113,6 +127,7 @@ def run(
                     accepted,
                     outputs=Outputs(html=html, json=json, junit=junit, markdown=markdown),
                     fail_on=fail_on,
+                    strict=is_strict(strict),
                     requested={spec.label for spec in specs} if settings.backends else (),
                     store=store,
                 )

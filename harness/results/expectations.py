@@ -1,59 +1,120 @@
-"""Expectations: findings that the user has accepted, with a reason, in `logitmus.toml`.
+"""Expectations: findings that the user has accepted, with a reason, in `logitmus.toml` or in `pyproject.toml`.
 
-    [[expect]]
-    subject = "tensorflow:*"                            # glob over subject ids
+    [[expect]]                                          # in pyproject.toml: [[tool.logitmus.expect]]
+    subject = "tensorflow:*"                            # glob over subject ids, or a list of globs
     cause = "convention:soft_target_gradient=plain"     # glob over causes
     reason = "documented; our targets always sum to 1"
     kind = "convention"                                 # optional
+    family = "probability-targets"                      # optional: glob over families, or a list of globs
+    problem = "0f3c"                                    # optional: the id of a problem, or how it begins
+    link = "https://example.org/issues/7"               # optional
     until = 2027-01-31                                  # optional: the last day on which it holds
+    profile = "quick"                                   # optional: the smallest profile that shows it ("default")
+    when.packages.keras = ">=3.5,<4"                    # optional conditions: all of them must hold
+    when.device = "cpu"                                 # glob over devices
+    when.dtype = "float16"                              # a dtype, or a list
+    when.mode = "jit"                                   # glob over modes; "eager" where there is none
+    when.platform = "linux*"                            # glob over platforms, in lower case
 
     [but]                                               # for `logitmus check`: what is intended (`check --but`)
     label_smoothing = 0.1
 
-An accepted finding is still reported, but no longer affects the exit code. An expectation that nothing matched is
-stale, and expired after its date: both are reported, because an obsolete exception hides the next fault.
+An entry accepts a class of findings, and never a looser tolerance. An accepted finding is still reported, but no longer
+affects the exit code. `results.acceptance` says which entries a run needs.
 """
 
 from __future__ import annotations
 
 import datetime
+import re
 import tomllib
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any, Final, Literal
 
 import msgspec
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
 
-from logitmus.core.errors import LogitmusError
-from logitmus.core.finding import Finding, Kind, Severity
+from logitmus.core.catalogue import CAUSES
+from logitmus.core.convention import FIELDS
+from logitmus.core.errors import LogitmusError, closest, suggest
+from logitmus.core.finding import Finding, Kind
+from logitmus.core.floats import FLOAT_DTYPES
+from logitmus.core.subject import SubjectId
+from logitmus.worker.environment import normalized
+
+Globs = str | tuple[str, ...]
+PROFILES: Final = ("quick", "default", "full")  # each has the problems of those before it
+EAGER: Final = "eager"
+_IN_PYPROJECT: Final = ("tool", "logitmus")
 
 
 class ExpectationsError(LogitmusError, ValueError):
-    """An invalid expectations file; the message names the file, the place and what is allowed."""
+    """An invalid expectations file; the message names the file, the line and what is allowed."""
 
 
-class Expectation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One accepted kind of finding; the module's docstring explains the fields."""
+class Conditions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where an expectation holds; the module's docstring explains the fields."""
 
-    subject: str
+    packages: dict[str, str] = {}
+    device: str | None = None
+    dtype: Globs | None = None
+    mode: str | None = None
+    platform: str | None = None
+
+    def holds_in(self, environment: Mapping[str, Any]) -> bool:
+        """Whether the packages and the platform of a backend's environment meet the conditions."""
+        installed = environment.get("packages", {})
+        return _matches(self.platform, str(environment.get("platform", "")).lower()) and all(
+            _is_within(installed.get(normalized(name)), versions) for name, versions in self.packages.items()
+        )
+
+
+class Expectation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One accepted class of findings; the module's docstring explains the fields."""
+
+    subject: Globs
     cause: str
     reason: str
     kind: Kind | None = None
+    family: Globs | None = None
+    problem: str | None = None
+    link: str = ""
     until: datetime.date | None = None
+    profile: Literal["quick", "default", "full"] = "default"
+    when: Conditions = Conditions()
 
     def covers(self, finding: Finding) -> bool:
-        """Whether it matches this finding, or a cause that explains it as well, whatever the date."""
+        """Whether it matches this finding, or a cause that explains it as well, whatever the date and the packages."""
         return (
-            fnmatchcase(finding.subject, self.subject)
+            self.concerns(finding.subject, finding.family, finding.dtype, finding.problem)
             and any(fnmatchcase(cause, self.cause) for cause in (finding.cause, *finding.alternatives))
             and self.kind in (None, finding.kind)
         )
 
+    def concerns(self, subject: str, family: str, dtype: str, problem: str) -> bool:
+        """Whether it is about the results of this subject (an id) on this problem (an id) of a family."""
+        return (
+            self.includes(subject)
+            and _matches(self.family, family)
+            and _matches(self.when.dtype, dtype)
+            and problem.startswith(self.problem or "")
+        )
+
+    def includes(self, subject: str) -> bool:
+        """Whether it is about this subject (an id)."""
+        if not _matches(self.subject, subject):
+            return False
+        named = SubjectId.parse(subject)
+        return _matches(self.when.device, named.device) and _matches(self.when.mode, "+".join(named.modes) or EAGER)
+
     def __str__(self) -> str:
+        subject = self.subject if isinstance(self.subject, str) else ", ".join(self.subject)
         kind = f" ({self.kind.value})" if self.kind else ""
-        return f"{self.subject} · {self.cause}{kind}"
+        return f"{subject} · {self.cause}{kind}"
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -61,18 +122,31 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     but: dict[str, str | float] = {}
 
 
+def _matches(globs: Globs | None, name: str) -> bool:
+    patterns = (globs,) if isinstance(globs, str) else globs
+    return patterns is None or any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _is_within(version: str | None, versions: str) -> bool:
+    """Whether an installed version is in a range; a package that is not installed is in none."""
+    try:
+        return version is not None and SpecifierSet(versions).contains(Version(version), prereleases=True)
+    except InvalidVersion:
+        return False
+
+
 def load(path: Path) -> tuple[Expectation, ...]:
     """The expectations in `path`.
 
     Raises:
-        ExpectationsError: not readable, not TOML, an unknown, missing or empty field.
+        ExpectationsError: not readable, not TOML, an unknown, missing or empty field, a cause that no finding has, or a
+            condition that nothing meets.
     """
-    expectations = _read(path).expect
-    for number, expectation in enumerate(expectations, start=1):
-        for name in ("subject", "cause", "reason"):
-            if not getattr(expectation, name).strip():
-                raise ExpectationsError(f"{path}: [[expect]] number {number}: {name} is empty")
-    return tuple(expectations)
+    source = _Source.of(path)
+    for number, expectation in enumerate(source.content.expect):
+        for name, message in _faults(expectation):
+            raise ExpectationsError(f"{path}, line {source.line(number, name)}: {message}")
+    return tuple(source.content.expect)
 
 
 def load_intentions(path: Path) -> dict[str, str | float]:
@@ -81,88 +155,128 @@ def load_intentions(path: Path) -> dict[str, str | float]:
     Raises:
         ExpectationsError: not readable, not TOML, or a value that is neither text nor a number.
     """
-    return _read(path).but
+    return _Source.of(path).content.but
 
 
-def _read(path: Path) -> _File:
+def default_file(folder: Path = Path()) -> Path | None:
+    """The file of a folder that holds expectations: logitmus.toml, or a pyproject.toml with [tool.logitmus]."""
+    own, project = folder / "logitmus.toml", folder / "pyproject.toml"
+    if own.exists():
+        return own
     try:
-        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File)
-    except OSError as error:
-        raise ExpectationsError(f"{path}: cannot be read ({error.strerror}); name a file with --expect") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ExpectationsError(f"{path}: not a TOML file: {error}") from error
-    except msgspec.ValidationError as error:
-        known = ", ".join(Expectation.__struct_fields__)
-        tables = f"An [[expect]] table takes {known}; [but] takes NAME = VALUE, text or a number"
-        raise ExpectationsError(f"{path}: {error}. {tables}") from error
+        holds = _IN_PYPROJECT[1] in tomllib.loads(project.read_text(encoding="utf-8")).get(_IN_PYPROJECT[0], {})
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return None  # not a project, or one whose file is for other tools to complain about
+    return project if holds else None
 
 
-@dataclass
-class Acceptance:
-    """Which findings of a run are accepted, and which expectations earned their place.
+def place(path: Path) -> tuple[str, ...]:
+    """The table of a file in which the expectations are."""
+    return _IN_PYPROJECT if path.name == "pyproject.toml" else ()
 
-    Args:
-        expectations: in the order of the file; the first that covers a finding takes it.
-        today: the day that `until` is held against.
-    """
 
-    expectations: Sequence[Expectation]
-    today: datetime.date = field(default_factory=datetime.date.today)
-    _unaccepted: Counter[Severity] = field(default_factory=Counter, init=False)
-    _accepted: int = field(default=0, init=False)
-    _taken: dict[tuple[object, ...], Expectation | None] = field(default_factory=dict, init=False)
-    _used: set[Expectation] = field(default_factory=set, init=False)
+@dataclass(frozen=True)
+class _Source:
+    """A file, and what it holds."""
 
-    def count(self, finding: Finding) -> str:
-        """Count a finding; why it is accepted, "" where it is not."""
-        taken = self.add(finding)
-        return "" if taken is None else taken.reason
+    text: str
+    header: str
+    content: _File
 
-    def add(self, finding: Finding) -> Expectation | None:
-        """Count a finding; return the expectation that accepts it, if any."""
-        key = (*finding.key, finding.alternatives)
-        if key not in self._taken:
-            self._taken[key] = self._accepting(finding)
-        accepted = self._taken[key]
-        if accepted is None:
-            self._unaccepted[finding.severity] += 1
-        else:
-            self._accepted += 1
-        return accepted
+    @classmethod
+    def of(cls, path: Path) -> _Source:
+        try:
+            text = path.read_text(encoding="utf-8")
+            table: Any = tomllib.loads(text)
+        except OSError as error:
+            raise ExpectationsError(f"{path}: cannot be read ({error.strerror}); name a file with --expect") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ExpectationsError(f"{path}: not a TOML file: {error}") from error
+        for name in place(path):
+            table = table.get(name, {})
+        header = ".".join((*place(path), "expect"))
+        try:
+            # An array of TOML is a list; the values are hashed, so that they hold tuples.
+            return cls(text, header, msgspec.convert(table, _File))
+        except msgspec.ValidationError as error:
+            raise ExpectationsError(_explained(path, text, header, str(error))) from error
 
-    def reason(self, finding: Finding) -> str:
-        """Why a finding that was counted is accepted; "" where it is not."""
-        taken = self._taken.get((*finding.key, finding.alternatives))
-        return "" if taken is None else taken.reason
+    def line(self, number: int, name: str) -> int:
+        """The line of a field of an expectation, from 1."""
+        return _line(self.text, self.header, number, name)
 
-    def unaccepted(self, fail_on: Severity) -> int:
-        """The number of findings at least as severe as `fail_on` that no expectation accepts."""
-        return sum(count for severity, count in self._unaccepted.items() if severity.rank <= fail_on.rank)
 
-    @property
-    def accepted(self) -> int:
-        """The number of findings that an expectation accepts."""
-        return self._accepted
+def _explained(path: Path, text: str, header: str, message: str) -> str:
+    """The message of a value of the wrong type or name, with its line and the names that are allowed."""
+    at = re.search(r"\$\.expect\[(\d+)\](?:\.([\w.]+))?", message)
+    unknown = re.search(r"unknown field `(\w+)`", message)
+    within = (at[2] or "") if at else ""
+    known = (Conditions if within.startswith("when") else Expectation).__struct_fields__
+    name = unknown[1] if unknown else within
+    where = path if at is None else f"{path}, line {_line(text, header, int(at[1]), name)}"
+    if within.startswith("when"):
+        allowed = f"`when` takes {', '.join(known)}"
+    else:
+        allowed = f"An [[{header}]] table takes {', '.join(known)}; [but] takes NAME = VALUE, text or a number"
+    close = f"; {suggest(name, known)}" if unknown and closest(name, known) else ""
+    return f"{where}: {message}{close}. {allowed}"
 
-    @property
-    def unmatched(self) -> tuple[Expectation, ...]:
-        """The expectations that no finding matched."""
-        return tuple(e for e in self.expectations if e not in self._used)
 
-    def stale(self, subjects: Iterable[str]) -> tuple[Expectation, ...]:
-        """The expectations that no finding matched, though one of these subjects (ids) was tested: remove them."""
-        tested = list(subjects)
-        return tuple(e for e in self.unmatched if any(fnmatchcase(subject, e.subject) for subject in tested))
+def _line(text: str, header: str, number: int, name: str) -> int:
+    """The line of a field in the table of this number; the line of its header where the field is not found."""
+    lines = text.splitlines()
+    starts = [n for n, line in enumerate(lines) if re.match(rf"\s*\[\[\s*{re.escape(header)}\s*\]\]", line)]
+    if number >= len(starts):  # written in another way: expect = [{...}]
+        return 1
+    for n in range(starts[number] + 1, len(lines)):
+        if lines[n].lstrip().startswith("[["):
+            break
+        if name and re.match(rf"\s*\[?(?:\w+\.)*{re.escape(name.rpartition('.')[2])}\b", lines[n]):
+            return n + 1
+    return starts[number] + 1
 
-    @property
-    def expired(self) -> tuple[Expectation, ...]:
-        """The expectations past their last day."""
-        return tuple(e for e in self.expectations if self._is_over(e))
 
-    def _accepting(self, finding: Finding) -> Expectation | None:
-        covering = [e for e in self.expectations if e.covers(finding)]
-        self._used.update(covering)
-        return next((e for e in covering if not self._is_over(e)), None)
+def _faults(expectation: Expectation) -> Iterator[tuple[str, str]]:
+    """The fields that can match nothing, and what is wrong with them."""
+    for name in ("subject", "cause", "reason", "family", "problem"):
+        value = getattr(expectation, name)
+        texts = () if value is None else (value,) if isinstance(value, str) else value
+        if value is not None and not (texts and all(text.strip() for text in texts)):
+            yield name, f"{name} is empty"
+    yield from (("cause", message) for message in _unknown_cause(expectation.cause))
+    when = expectation.when
+    dtypes = (when.dtype,) if isinstance(when.dtype, str) else when.dtype or ()
+    for dtype in dtypes:
+        if dtype not in FLOAT_DTYPES:
+            yield "dtype", f"unknown dtype {dtype!r}; {suggest(dtype, FLOAT_DTYPES)}"
+    for package, versions in when.packages.items():
+        yield from ((package, message) for message in _impossible(package, versions))
 
-    def _is_over(self, expectation: Expectation) -> bool:
-        return expectation.until is not None and expectation.until < self.today
+
+def _unknown_cause(pattern: str) -> Iterator[str]:
+    name, _, detail = pattern.partition(":")
+    if not any(fnmatchcase(known, name) for known in CAUSES):
+        yield f"unknown cause {name!r}; {suggest(name, CAUSES)}"
+    field = detail.partition("=")[0]
+    if name == "convention" and "=" in detail and not any(fnmatchcase(known, field) for known in FIELDS):
+        yield f"unknown field of a convention {field!r}; {suggest(field, FIELDS)}"
+
+
+def _impossible(package: str, versions: str) -> Iterator[str]:
+    try:
+        wanted = SpecifierSet(versions)
+    except InvalidSpecifier:
+        yield f"invalid version range {versions!r} of {package}; write one such as '>=2.1,<3'"
+        return
+    if not any(wanted.contains(version, prereleases=True) for version in _near(wanted)):
+        yield f"no version of {package} is in the range {versions!r}"
+
+
+def _near(wanted: SpecifierSet) -> Iterable[Version]:
+    """Versions below, at and above each bound: if none of them is in the range, the range is empty."""
+    yield Version("0")
+    for specifier in wanted:
+        bound = specifier.version.removesuffix(".*")
+        yield from map(Version, (bound, f"{Version(bound).public}.post999"))
+        yield Version(f"{Version(bound).base_version}.0.0.1")
+        yield Version(f"{Version(bound).base_version}.dev0")

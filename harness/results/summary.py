@@ -98,6 +98,17 @@ class Backend:
     hint: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a reader of the results should know and that is no finding.
+
+    counts: whether it decides the exit code, as a finding does.
+    """
+
+    text: str
+    counts: bool
+
+
 class Summary:
     """See the module. Feed it with `add`; read it when the events have ended.
 
@@ -122,6 +133,7 @@ class Summary:
         self.absorbed = 0
         self.undecided = 0
         self.not_run: Counter[str] = Counter()
+        self.notices: tuple[Notice, ...] = ()
         self.lacks_module = ""  # why calls were not made that lacked a module; "" if there are none
         self.verdicts: Counter[Verdict] = Counter()
         self._groups: dict[Key, Group] = {}

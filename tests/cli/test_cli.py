@@ -185,14 +185,16 @@ def test_a_backend_that_was_asked_for_and_cannot_run_exits_with_3(cli, mini):
     assert code == 3
 
 
-def test_findings_decide_the_exit_code_unless_accepted_or_too_slight(cli, old_run, tmp_path):
-    def zeros(problem, _):
-        import numpy as np
+def zeros(problem, _):
+    import numpy as np
 
-        from logitmus.core.observation import Answered
+    from logitmus.core.observation import Answered
 
-        return Answered(np.zeros(4, np.float32), np.zeros((4, 3), np.float32))
+    return Answered(np.zeros(4, np.float32), np.zeros((4, 3), np.float32))
 
+
+def test_findings_decide_the_exit_code_unless_accepted_or_too_slight(cli, old_run, tmp_path, monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
     path = old_run("wrong", answer=zeros)
     assert cli("judge", path)[0] == 1
     assert cli("judge", path, "--fail-on", "never", "--junit", "never.xml")[0] == 0
@@ -206,12 +208,57 @@ def test_findings_decide_the_exit_code_unless_accepted_or_too_slight(cli, old_ru
     xml = (tmp_path / "accepted.xml").read_text()
     assert "<failure" not in xml
     assert "(accepted: a fake)" in xml
-    more = '[[expect]]\nsubject = "{}"\ncause = "mended"\nreason = "long ago"\n'
+    more = '[[expect]]\nsubject = "{}"\ncause = "negative_zero"\nreason = "long ago"\n'
     expect.write_text(expect.read_text() + more.format("gone:*") + more.format("fake:*"))
     code, _, err = cli("judge", path)
     assert code == 0
     assert "expectation not tested (no subject of this run matches): gone:*" in err
     assert "stale expectation (matches nothing): fake:*" in err
+    assert cli("judge", path, "--strict", "--junit", "stale.xml", "--markdown", "stale.md")[0] == 1
+    assert "stale expectation" in (tmp_path / "stale.md").read_text()
+    assert '<failure message="stale expectation (matches nothing): fake:*' in (tmp_path / "stale.xml").read_text()
+    monkeypatch.setenv("CI", "true")
+    assert cli("judge", path)[0] == 1
+    assert cli("judge", path, "--no-strict")[0] == 0
+
+
+def test_accept_writes_what_makes_the_next_run_pass(cli, old_run, tmp_path):
+    path = old_run("wrong", answer=zeros)
+    file = tmp_path / "logitmus.toml"
+    code, out, err = cli("accept", path, "--reason", "a fake", "--dry-run")
+    assert (code, file.exists()) == (0, False)
+    assert '+reason = "a fake"' in out
+    assert "would write logitmus.toml: " in err
+    code, again, err = cli("accept", path, "--reason", "a fake", "--until", "2999-01-01")
+    assert code == 0
+    assert "wrote logitmus.toml: " in err
+    assert "until = 2999-01-01" in again
+    assert cli("judge", path, "--strict")[0] == 0
+    assert "nothing to accept" in cli("accept", path, "--reason", "a fake")[2]
+    file.write_text(file.read_text() + '\n[[expect]]\nsubject = "fake:*"\ncause = "negative_zero"\nreason = "old"\n')
+    code, out, err = cli("accept", path, "--prune")
+    assert (code, "negative_zero" in file.read_text()) == (0, False)
+    assert '-cause = "negative_zero"' in out
+    assert "wrote logitmus.toml: 0 added, 0 changed, 1 removed" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], 'needs a reason: give --reason "..."'),
+        (["--reason", "x", "--finding", "zz"], "this run has no finding 'zz' that counts and is not accepted yet"),
+        (["--reason", "x", "--fail-on", "never"], "use bug, hazard, difference or note"),
+        (["--reason", "x", "--until", "tomorrow"], "tomorrow"),
+        (["--reason", "x", "--file", "no/folder.toml"], "no/folder.toml: the folder no does not exist"),
+    ],
+)
+def test_accept_refuses_what_it_cannot_do(cli, old_run, tmp_path, arguments, message):
+    path = old_run("wrong", answer=zeros)
+    before = set(tmp_path.iterdir())
+    code, _, err = cli("accept", path, *arguments)
+    assert code == 2
+    assert message in err
+    assert set(tmp_path.iterdir()) == before
 
 
 def test_a_run_without_calls_and_a_comparison_without_common_calls_fail(cli, mini, old_run, tmp_path):

@@ -1,21 +1,32 @@
-"""Accepted findings: what they cover, when they end, and the report of unused expectations."""
+"""Expectations: what they cover and when they end; which are stale and which were not tested; mistakes in the file."""
 
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 
+import numpy as np
 import pytest
+from implementations import subject
 
 from logitmus.core.causes import Cause
-from logitmus.core.finding import Finding, Kind, Severity
-from logitmus.results.expectations import Acceptance, ExpectationsError, load
+from logitmus.core.convention import PORTABLE
+from logitmus.core.events import BackendReady, Judged, RunStarted
+from logitmus.core.finding import Finding, Judgement, Kind, Severity, Verdict
+from logitmus.core.problem import Problem
+from logitmus.core.run_settings import RunSettings
+from logitmus.core.subject import SubjectId
+from logitmus.results.acceptance import Acceptance
+from logitmus.results.expectations import ExpectationsError, default_file, load
 
 TODAY = datetime.date(2026, 6, 1)
+PROBLEM = Problem(logits=np.zeros((1, 3), np.float32), targets=np.array([2]))
 
 
 def finding(subject="torch:cross_entropy@cpu", cause="convention:mean_denominator=rows", **more) -> Finding:
-    fields = {"kind": Kind.CONVENTION, "severity": Severity.DIFFERENCE, "problem": "p", "family": "f", **more}
-    return Finding(subject=subject, cause=Cause(cause), dtype="float32", part="loss", summary="", **fields)
+    fields = {"kind": Kind.CONVENTION, "severity": Severity.DIFFERENCE, "problem": "p", "family": "f"}
+    fields = {**fields, "dtype": "float32", "part": "loss", "summary": "", **more}
+    return Finding(subject=subject, cause=Cause(cause), **fields)
 
 
 def written(tmp_path, text):
@@ -32,6 +43,27 @@ def judged(tmp_path, text, *findings):
     return acceptance, [acceptance.add(finding) is not None for finding in findings]
 
 
+def after_run(
+    acceptance, *subjects, family="f", dtype="float32", problem=PROBLEM, profile="default", families=(), **env
+):
+    """Tell it of a run with these subjects and problems."""
+    acceptance.observe(RunStarted(1, ("torch",), {}, RunSettings(profile=profile, families=families)))
+    for identity in subjects:
+        named = SubjectId.parse(identity)
+        ready = replace(
+            subject(PORTABLE), backend=named.backend, function=named.function, mode="+".join(named.modes),
+            device=named.device,
+        )  # fmt: skip
+        acceptance.observe(BackendReady(named.backend, (ready,), env, 1))
+        judgement = Judgement(subject=identity, problem=problem.id, family="f", dtype="float32", verdict=Verdict.PASS)
+        acceptance.observe(Judged(problem, judgement))
+    return acceptance
+
+
+def why(acceptance):
+    return [unused.why for unused in acceptance.unused()]
+
+
 def test_an_expectation_covers_by_glob(tmp_path):
     acceptance, accepted = judged(
         tmp_path, EXPECT, finding(), finding(subject="jax:f@cpu"), finding(cause="unexplained")
@@ -39,7 +71,7 @@ def test_an_expectation_covers_by_glob(tmp_path):
     assert accepted == [True, False, False]
     assert acceptance.accepted == 1
     assert acceptance.unaccepted(Severity.DIFFERENCE) == 2
-    assert acceptance.stale(["torch:f@cpu"]) == ()
+    assert list(acceptance.unused()) == []
 
 
 def test_a_finding_with_an_accepted_alternative_is_accepted(tmp_path):
@@ -49,9 +81,40 @@ def test_a_finding_with_an_accepted_alternative_is_accepted(tmp_path):
     assert accepted == [True, False]
 
 
-def test_a_kind_narrows_it(tmp_path):
-    _, accepted = judged(tmp_path, EXPECT + 'kind = "convention"\n', finding(), finding(kind=Kind.CLAIM))
+@pytest.mark.parametrize(
+    ("line", "inside", "outside"),
+    [
+        ('kind = "convention"', {}, {"kind": Kind.CLAIM}),
+        ('family = "class-*"', {"family": "class-weights"}, {"family": "ties"}),
+        ('family = ["ties", "f"]', {"family": "ties"}, {"family": "g"}),
+        ('problem = "ab"', {"problem": "abc"}, {"problem": "b"}),
+        ('when.device = "cuda*"', {"subject": "torch:f@cuda:1"}, {}),
+        ('when.dtype = ["float16", "float32"]', {"dtype": "float16"}, {"dtype": "float64"}),
+        ('when.mode = "eager"', {}, {"subject": "torch:f+compile@cpu"}),
+        ('when.mode = "*x64"', {"subject": "torch:f+jit+x64@cpu"}, {}),
+    ],
+)
+def test_a_field_narrows_it(tmp_path, line, inside, outside):
+    _, accepted = judged(tmp_path, f"{EXPECT}{line}\n", finding(**inside), finding(**outside))
     assert accepted == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        ('packages.torch = ">=2.10,<3"', True),
+        ('packages.torch = "<2.10"', False),
+        ('packages.PyTorch_Extras = ">0"', False),
+        ('platform = "linux*x86*"', True),
+        ('platform = "darwin*"', False),
+    ],
+)
+def test_packages_and_platform_of_the_backend_decide_whether_it_holds(tmp_path, condition, holds):
+    acceptance = Acceptance(load(written(tmp_path, f"{EXPECT}when.{condition}\n")), today=TODAY)
+    environment = {"packages": {"torch": "2.13.0+cpu"}, "platform": "Linux-6.1-x86_64-with-glibc2.36"}
+    after_run(acceptance, "torch:cross_entropy@cpu", **environment)
+    assert (acceptance.add(finding()) is not None) is holds
+    assert why(acceptance) == ([] if holds else ["its conditions do not hold here"])
 
 
 @pytest.mark.parametrize(("until", "holds"), [("2026-06-01", True), ("2026-05-31", False)])
@@ -59,18 +122,38 @@ def test_it_holds_to_its_last_day(tmp_path, until, holds):
     acceptance, accepted = judged(tmp_path, EXPECT + f"until = {until}\n", finding())
     assert accepted == [holds]
     assert bool(acceptance.expired) is not holds
-    assert acceptance.stale(["torch:f@cpu"]) == ()
+    assert list(acceptance.unused()) == []
 
 
-def test_one_that_nothing_matches_is_stale(tmp_path):
-    acceptance, _ = judged(tmp_path, EXPECT + EXPECT.replace("torch", "tensorflow"), finding())
-    assert [str(e) for e in acceptance.unmatched] == ["tensorflow:* · convention:*"]
-    assert acceptance.stale(["tensorflow:g@cpu", "torch:f@cpu"]) == acceptance.unmatched
+@pytest.mark.parametrize(
+    ("more", "run", "reason"),
+    [
+        ("", {}, "matches nothing"),
+        ("", {"subjects": ["jax:f@cpu"]}, "no subject of this run matches"),
+        ('family = "g"', {}, "none of its problems was used"),
+        ('when.dtype = "float64"', {}, "none of its problems was used"),
+        ("", {"families": ("f",)}, "matches no finding on the selected problems"),
+        ('family = "f"\nwhen.dtype = "float32"', {"families": ("f",)}, "matches nothing"),
+        ("", {"profile": "quick"}, "the profile quick may be too small to show it"),
+        ('profile = "quick"', {"profile": "quick"}, "matches nothing"),
+        ("", {"profile": "full"}, "matches nothing"),
+    ],
+)
+def test_an_expectation_is_stale_only_if_the_run_could_have_shown_it(tmp_path, more, run, reason):
+    acceptance = Acceptance(load(written(tmp_path, f"{EXPECT}{more}\n")), today=TODAY)
+    subjects = run.pop("subjects", ["torch:f@cpu"])
+    after_run(acceptance, *subjects, **run)
+    assert why(acceptance) == [reason]
+    assert bool(acceptance.stale) is (reason == "matches nothing")
 
 
-def test_an_expectation_whose_subjects_were_not_tested_is_not_stale(tmp_path):
-    acceptance, _ = judged(tmp_path, EXPECT + EXPECT.replace("torch", "tensorflow"), finding())
-    assert acceptance.stale(["torch:f@cpu"]) == ()
+def test_an_expectation_of_a_problem_is_stale_where_this_problem_was_used(tmp_path):
+    text = EXPECT + f'problem = "{PROBLEM.id}"\n'
+    used = after_run(Acceptance(load(written(tmp_path, text)), today=TODAY), "torch:f@cpu")
+    other = after_run(
+        Acceptance(used.expectations, today=TODAY), "torch:f@cpu", problem=PROBLEM.but(targets=np.array([0]))
+    )
+    assert (why(used), why(other)) == (["matches nothing"], ["none of its problems was used"])
 
 
 def test_severities_below_the_limit_do_not_count(tmp_path):
@@ -82,11 +165,22 @@ def test_severities_below_the_limit_do_not_count(tmp_path):
     ("text", "message"),
     [
         ("[[expect", "not a TOML file"),
-        ('[[expect]]\nsubject = "a"\ncause = "b"\n', "missing required field `reason`.*takes subject, cause, reason"),
-        (EXPECT + 'untill = "x"\n', "unknown field `untill`"),
-        (EXPECT + 'kind = "acuracy"\n', "Invalid enum value 'acuracy'"),
-        (EXPECT + "until = 7\n", "Expected `date.*got `int`"),
-        (EXPECT.replace("we know", " "), r"number 1: reason is empty"),
+        ('[[expect]]\nsubject = "a"\ncause = "lost"\n', "line 1: .*missing required field `reason`.*takes subject,"),
+        (EXPECT + 'untill = "x"\n', "line 5: .*unknown field `untill`.*did you mean 'until'"),
+        (EXPECT + 'kind = "acuracy"\n', "line 5: Invalid enum value 'acuracy'"),
+        (EXPECT + "until = 7\n", "line 5: Expected `date.*got `int`"),
+        (EXPECT + 'profile = "small"\n', "line 5: Invalid enum value 'small'"),
+        (EXPECT + EXPECT.replace("we know", " "), r"line 8: reason is empty"),
+        (EXPECT + "family = []\n", r"line 5: family is empty"),
+        (
+            EXPECT.replace("convention:*", "convension:*"),
+            "line 3: unknown cause .convension.; .*.convention.",
+        ),
+        (EXPECT.replace(':*"\nr', ':inptus=*"\nr'), "line 3: unknown field of a convention 'inptus'; .*'inputs'"),
+        (EXPECT + 'when.dtype = "float61"\n', "line 5: unknown dtype 'float61'; did you mean .float64."),
+        (EXPECT + 'when.devise = "cpu"\n', "line 5: .*`devise`.*did you mean 'device'.*`when` takes packages,"),
+        (EXPECT + 'when.packages.jax = "new"\n', "line 5: invalid version range 'new' of jax; write .*'>=2.1,<3'"),
+        (EXPECT + 'when.packages.jax = ">=3,<2"\n', "line 5: no version of jax is in the range '>=3,<2'"),
         ("[expectations]\n", "unknown field `expectations`"),
     ],
 )
@@ -94,7 +188,26 @@ def test_a_wrong_file_is_an_error_with_its_path_and_reason(tmp_path, text, messa
     path = written(tmp_path, text)
     with pytest.raises(ExpectationsError, match=message) as caught:
         load(path)
-    assert str(caught.value).startswith(f"{path}: ")
+    assert str(caught.value).startswith(str(path))
+
+
+@pytest.mark.parametrize("versions", [">2,<3", "==2.13.*", "~=2.1", "!=2.0", "<0.5", "==2.13.0"])
+def test_a_range_that_holds_a_version_is_not_refused(tmp_path, versions):
+    assert load(written(tmp_path, f'{EXPECT}when.packages.jax = "{versions}"\n'))
+
+
+def test_expectations_may_be_in_pyproject(tmp_path):
+    project = tmp_path / "pyproject.toml"
+    project.write_text('[project]\nname = "a"\n')
+    assert default_file(tmp_path) is None
+    project.write_text('[project]\nname = "a"\n\n' + EXPECT.replace("[[expect]]", "[[tool.logitmus.expect]]"))
+    assert default_file(tmp_path) == project
+    assert [str(expectation) for expectation in load(project)] == ["torch:* · convention:*"]
+    project.write_text(project.read_text() + "untill = 7\n")
+    with pytest.raises(ExpectationsError, match=r"pyproject.toml, line 8: .*\[\[tool.logitmus.expect\]\] table takes"):
+        load(project)
+    written(tmp_path, EXPECT)
+    assert default_file(tmp_path) == tmp_path / "logitmus.toml"
 
 
 def test_a_missing_file_is_named(tmp_path):
