@@ -31,6 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from logitmus.conventions.evidence import APART, LAST_RESORT, Notes
@@ -184,7 +185,7 @@ class Elimination:
         return [(w, observation.read(part, self.subject, self._convention(w), self.level)) for w in worlds]
 
     def _convention(self, world: World) -> Convention:
-        return Convention.from_dict({**world, "class_axis": self.subject.convention.class_axis})
+        return _convention(self.subject.convention.class_axis, tuple(world.items()))
 
     def _eliminate(self, observation: Observed, part: str, *, plainly: bool) -> bool:
         """Rule out what an observation refutes. False: it refutes everything, or (plainly) what is left is silent."""
@@ -259,6 +260,11 @@ class Elimination:
             if all(world[name] == LAST_RESORT for world in own):
                 self.notes.settle(name, [LAST_RESORT], observation.problem)
         return True
+
+
+@lru_cache(maxsize=1 << 16)  # every problem is read under the same conventions
+def _convention(class_axis: str, choices: tuple[tuple[str, str], ...]) -> Convention:
+    return Convention.from_dict({**dict(choices), "class_axis": class_axis})
 
 
 def _explains(world: World, reading: Reading) -> bool:
