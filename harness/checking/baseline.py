@@ -9,7 +9,7 @@ from typing import Final
 
 from logitmus.checking.refusals import Refusals, is_refusal, kinds_of_input, refuses_by_convention
 from logitmus.core.causes import Cause
-from logitmus.core.events import Event, Judged, RunFinished
+from logitmus.core.events import Event, Examined, Judged, RunFinished
 from logitmus.core.finding import Fault, Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
@@ -70,6 +70,7 @@ class BaselineComparison:
         self._strict = strict
         self._judge_again = judge_again
         self._unnamed: list[Judged] = []
+        self._examined: list[Examined] = []
         self.combined = 0
         # Shared by the settings of a function: an exception for one setting is no limit where another returns a result.
         by_targets = {subject.offer.targets: Refusals() for subject in self._subjects.values()}
@@ -98,9 +99,14 @@ class BaselineComparison:
             for refused, same in self._refused:
                 found |= self._count_refusal(refused, same)
             self._count_unnamed()
-            self._pending, self._refused, self._unnamed = [], [], []
-        self._counted.add(event)
-        self._excused.add(event)
+            for examined in self._examined:
+                self._show(examined)
+            self._pending, self._refused, self._unnamed, self._examined = [], [], [], []
+        if isinstance(event, Examined):
+            self._examined.append(event)  # it may be about something that the function does not take
+        else:
+            self._counted.add(event)
+            self._excused.add(event)
         return found
 
     @property
@@ -187,6 +193,14 @@ class BaselineComparison:
         counts = [f for f in judgement.findings if self._counts(f, judgement) and f.fault not in same]
         self._sort(event, counts, [finding for finding in judgement.findings if finding not in counts])
         return bool(counts)
+
+    def _show(self, examined: Examined) -> None:
+        """Show a finding on its simplest problem, if that problem counts, too."""
+        refusals = self._refusals.get(examined.of.subject)
+        limit = self.answered and refusals is not None and refusals.covers(examined.problem)
+        if not (limit and is_refusal(examined.of)) or self._strict:
+            self._counted.add(examined)
+        self._excused.add(examined)
 
     def _count_unnamed(self) -> None:
         """Sort findings that no cause explains: they do not count where the conventions of other findings together do.

@@ -43,6 +43,12 @@ def at_most_100_classes(logits, labels, reduction="none"):
     return right(logits, labels, reduction)
 
 
+def at_most_100_classes_in_a_batch(logits, labels, reduction="none"):
+    if logits.ndim == 1 or logits.shape[-1] > 100:
+        raise ValueError("not a batch of at most 100 classes")
+    return right(logits, labels, reduction)
+
+
 def some_of_float64(logits, labels, reduction="none"):
     if logits.dtype == np.float64 and (logits < -1000).any():
         raise ValueError("too low")
@@ -113,6 +119,16 @@ def test_an_exception_on_inputs_that_a_function_otherwise_takes_is_a_finding(che
     result = checked(name)
     assert causes(result) == {"raised:ValueError"}
     assert not result.limits
+
+
+def test_a_finding_is_shown_on_a_problem_that_the_function_should_take(checked) -> None:
+    """It raises the same exception for logits of shape (K,), which is a limit, and on smaller problems."""
+    result = checked("at_most_100_classes_in_a_batch", dtypes=["float32"])
+    assert result.limits.keys() == {"logits of shape (K,)"}
+    (group,) = result.groups
+    assert group.finding.cause == "raised:ValueError"
+    assert group.problem.batch
+    assert group.problem.classes > 100
 
 
 def test_a_limit_covers_no_more_than_was_tested(checked) -> None:
