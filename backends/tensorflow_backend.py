@@ -87,9 +87,9 @@ def _start(switch: str) -> None:
     tf.get_logger().setLevel("ERROR")  # it warns of many signatures, which are what a suite is made of
     if switch == "deterministic":
         tf.config.experimental.enable_op_determinism()
-    elif switch == "threads-1":
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
+    elif switch == "threads-2":
+        tf.config.threading.set_intra_op_parallelism_threads(2)
+        tf.config.threading.set_inter_op_parallelism_threads(2)
 
 
 def _devices() -> Sequence[str]:
@@ -254,14 +254,14 @@ _HELPERS = {
 
 
 _CONFIG = "https://www.tensorflow.org/api_docs/python/tf/config/"
-# Each is a worker of its own: neither can be set after the first call, or unset.
+# Each is a worker of its own: neither can be set after the first call, or unset. Otherwise workers have one thread.
 _SWITCHES = {
     "deterministic": Switch(
         statement="tf.config.experimental.enable_op_determinism()", docs=_CONFIG + "experimental/enable_op_determinism"
     ),
-    "threads-1": Switch(
-        statement="tf.config.threading.set_intra_op_parallelism_threads(1); "
-        "tf.config.threading.set_inter_op_parallelism_threads(1)",
+    "threads-2": Switch(
+        statement="tf.config.threading.set_intra_op_parallelism_threads(2); "
+        "tf.config.threading.set_inter_op_parallelism_threads(2)",
         docs=_CONFIG + "threading/set_intra_op_parallelism_threads",
     ),
 }

@@ -187,7 +187,7 @@ def _switched(name: str) -> Iterator[None]:
             turn[name](False)
     else:
         default = torch.get_num_threads()
-        torch.set_num_threads(int(name.removeprefix("threads-")))
+        torch.set_num_threads(2)
         try:
             yield
         finally:
@@ -252,12 +252,8 @@ _AUTOCAST_PAGE = "https://docs.pytorch.org/docs/stable/amp.html#cpu-ops-that-can
 def _switches(autocast: Mapping[str, Precision]) -> Mapping[str, Switch]:
     """The switches of a function, whose precisions under autocast are given."""
     return {
-        **{
-            f"threads-{count}": Switch(
-                statement=f"torch.set_num_threads({count})", docs=_API + "torch.set_num_threads.html"
-            )
-            for count in (1, 2)  # the default depends on the machine
-        },
+        # Without it, a worker has a single thread (`execution.launch`).
+        "threads-2": Switch(statement="torch.set_num_threads(2)", docs=_API + "torch.set_num_threads.html"),
         "deterministic": Switch(
             statement="torch.use_deterministic_algorithms(True)",
             docs=_API + "torch.use_deterministic_algorithms.html",
