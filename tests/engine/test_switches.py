@@ -18,8 +18,11 @@ from logitmus.core.run_settings import Examination, RunSettings
 from logitmus.engine.run import judge_run, run
 from logitmus.execution import registry
 from logitmus.execution.pool import BatchEnded, Pool
+from logitmus.reports import markdown
+from logitmus.reports.html import report
 from logitmus.results.finding_view import FindingView
 from logitmus.results.run_diff import compare
+from logitmus.results.serialize import as_dict
 from logitmus.results.summary import Summary
 from logitmus.storage.store import Store
 
@@ -79,10 +82,15 @@ def test_a_switch_that_changes_a_result_is_a_finding(found: list[Event], switch:
     assert all(finding.without for finding in changed)
 
 
-def test_both_results_are_shown_on_a_reduced_problem(found: list[Event]) -> None:
+def summary_of(found: list[Event]) -> Summary:
     summary = Summary()
     for event in found:
         summary.add(event)
+    return summary
+
+
+def test_both_results_are_shown_on_a_reduced_problem(found: list[Event]) -> None:
+    summary = summary_of(found)
     groups = {group.finding.cause: group for group in summary.groups()}
     view = FindingView.of(groups["switch:faulty"])
     with_it, without = float(view.got), float(view.without_it)
@@ -91,6 +99,18 @@ def test_both_results_are_shown_on_a_reduced_problem(found: list[Event]) -> None
     assert low - 1e-6 < without < high + 1e-6
     reduced = [event.problem for event in found if isinstance(event, Examined) and event.of.cause == "switch:faulty"]
     assert [problem.rows for problem in reduced] == [1]
+
+
+def test_every_report_shows_both_results(found: list[Event]) -> None:
+    summary = summary_of(found)
+    groups = {group.finding.cause: group for group in summary.groups()}
+    finding = groups["switch:faulty"].finding
+    for text in (markdown.text(summary), report.render(summary)):
+        assert finding.observed in text
+        assert f"{finding.without}" in text
+    (entry,) = (entry for entry in as_dict(summary)["findings"] if entry["cause"] == "switch:faulty")
+    assert entry["example"]["without"] == finding.without
+    assert entry["example"]["effect"] == finding.effect
 
 
 def test_a_refusal_without_the_switch_is_shown(found: list[Event]) -> None:
