@@ -8,7 +8,17 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, Final
 
-from logitmus.core.backend import ALL_MANNERS, Backend, Function, Inputs, Outputs, Usage, computed_from, differentiated
+from logitmus.core.backend import (
+    ALL_MANNERS,
+    Backend,
+    Function,
+    Inputs,
+    Outputs,
+    Switch,
+    Usage,
+    computed_from,
+    differentiated,
+)
 from logitmus.core.computed_logits import COMPUTED, SCALED
 from logitmus.core.convention import Convention
 from logitmus.core.floats import Array
@@ -68,13 +78,18 @@ def _keras_dense_logits(logits: Any, targets: Any, options: _Options) -> Any:
     return _keras_dense(logits, targets, options, from_logits=True)
 
 
-def _start(_variant: str) -> None:
+def _start(switch: str) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # these subjects are Keras on TensorFlow, whatever the user's default
     import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")  # it warns of many signatures, which are what a suite is made of
+    if switch == "deterministic":
+        tf.config.experimental.enable_op_determinism()
+    elif switch == "threads-2":
+        tf.config.threading.set_intra_op_parallelism_threads(2)
+        tf.config.threading.set_inter_op_parallelism_threads(2)
 
 
 def _devices() -> Sequence[str]:
@@ -238,6 +253,20 @@ _HELPERS = {
 }
 
 
+_CONFIG = "https://www.tensorflow.org/api_docs/python/tf/config/"
+# Each is a worker of its own: neither can be set after the first call, or unset. Otherwise workers have one thread.
+_SWITCHES = {
+    "deterministic": Switch(
+        statement="tf.config.experimental.enable_op_determinism()", docs=_CONFIG + "experimental/enable_op_determinism"
+    ),
+    "threads-2": Switch(
+        statement="tf.config.threading.set_intra_op_parallelism_threads(2); "
+        "tf.config.threading.set_inter_op_parallelism_threads(2)",
+        docs=_CONFIG + "threading/set_intra_op_parallelism_threads",
+    ),
+}
+
+
 def _keras_usage(name: str, offer: Offer) -> Usage:
     """`NAME.from_logits` is NAME with that argument."""
     plain, given, _ = name.partition(".from_logits")
@@ -278,6 +307,7 @@ def _keras(
         mode_conventions={"xla": xla},
         device_conventions={"cuda": cuda},
         usage=_keras_usage(name, offer),
+        switches=_SWITCHES,
     )
 
 
@@ -317,6 +347,7 @@ BACKEND = Backend(
                 call="tf.nn.sparse_softmax_cross_entropy_with_logits(labels={targets}, logits={logits})",
                 helpers=_HELPERS,
             ),
+            switches=_SWITCHES,
         ),
         Function(
             name="nn.softmax_cross_entropy_with_logits",
@@ -331,6 +362,7 @@ BACKEND = Backend(
             usage=Usage(
                 call="tf.nn.softmax_cross_entropy_with_logits(labels={targets}, logits={logits})", helpers=_HELPERS
             ),
+            switches=_SWITCHES,
         ),
         _keras(
             "keras.losses.SparseCategoricalCrossentropy",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -15,13 +16,14 @@ from logitmus.core.backend import (
     Inputs,
     NotAskedError,
     Outputs,
+    Switch,
     Usage,
     differentiated,
 )
 from logitmus.core.convention import Convention
 from logitmus.core.floats import FLOAT_DTYPES, Array
 from logitmus.core.problem import ONCE, TargetKind
-from logitmus.core.subject import Offer, same_precision
+from logitmus.core.subject import Offer, Precision, same_precision
 
 
 def _functional(logits: Any, targets: Any, options: Mapping[str, Any]) -> Any:
@@ -166,6 +168,32 @@ def _write_back(array: Array, now: Array) -> None:
         array[...] = now
 
 
+@contextmanager
+def _switched(name: str) -> Iterator[None]:
+    """A context in which calls have this switch. Flush-to-zero and autocast are settings of this thread."""
+    import torch
+
+    turn: dict[str, Callable[[bool], object]] = {
+        # As torch.use_deterministic_algorithms, which also loads the compiler; that takes seconds.
+        "deterministic": lambda on: torch.set_deterministic_debug_mode("error" if on else "default"),
+        "flush-subnormals": torch.set_flush_denormal,
+        "autocast": partial(torch.set_autocast_enabled, "cpu"),
+    }
+    if name in turn:
+        turn[name](True)
+        try:
+            yield
+        finally:
+            turn[name](False)
+    else:
+        default = torch.get_num_threads()
+        torch.set_num_threads(2)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(default)
+
+
 def _devices() -> Sequence[str]:
     import torch
 
@@ -213,6 +241,34 @@ _REDUCTIONS = ("none", "sum", "mean")
 _LAYOUTS = ("contiguous", "transposed", "sliced", "expanded", "misaligned", "moved")  # PyTorch has no negative strides
 _LABEL_DTYPES = ("int64", "uint8")
 
+# Left out, because none of these functions reads them: the precision of matrix products (there is none), and the dtype
+# of autocast, which has float32 for all of them; only log_softmax keeps the dtype of its logits on the CPU.
+_NO_SWITCHES: Mapping[str, Switch] = {}  # of the modules, which call the functions
+_NO_HALF_RESULTS = {dtype: Precision("float32", "float32", "float32") for dtype in ("bfloat16", "float16")}
+_NO_HALF_LOSSES = {dtype: Precision("float32", dtype, "float32") for dtype in ("bfloat16", "float16")}
+_AUTOCAST_PAGE = "https://docs.pytorch.org/docs/stable/amp.html#cpu-ops-that-can-autocast-to-float32"
+
+
+def _switches(autocast: Mapping[str, Precision]) -> Mapping[str, Switch]:
+    """The switches of a function, whose precisions under autocast are given."""
+    return {
+        # Without it, a worker has a single thread (`execution.launch`).
+        "threads-2": Switch(statement="torch.set_num_threads(2)", docs=_API + "torch.set_num_threads.html"),
+        "deterministic": Switch(
+            statement="torch.use_deterministic_algorithms(True)",
+            docs=_API + "torch.use_deterministic_algorithms.html",
+        ),
+        "flush-subnormals": Switch(
+            statement="torch.set_flush_denormal(True)",
+            docs=_API + "torch.set_flush_denormal.html",
+            flushes_subnormals=True,
+        ),
+        "autocast": Switch(
+            statement='torch.set_autocast_enabled("cpu", True)', docs=_AUTOCAST_PAGE, precision=autocast
+        ),
+    }
+
+
 _MORE = {
     "weight": "weight={}",
     "ignore_index": "ignore_index={}",
@@ -241,7 +297,14 @@ _TWO_STEPS = Usage(
 )
 
 
-def _of_labels(name: str, page: str, call: Callable[..., Any], usage: Usage, *options: str) -> Function:
+def _of_labels(
+    name: str,
+    page: str,
+    call: Callable[..., Any],
+    usage: Usage,
+    *options: str,
+    switches: Mapping[str, Switch] = _NO_SWITCHES,
+) -> Function:
     return Function(
         name=name,
         call=call,
@@ -258,10 +321,13 @@ def _of_labels(name: str, page: str, call: Callable[..., Any], usage: Usage, *op
         precision=same_precision(half_storage="result"),
         docs={**_DOCS, "": _API + page},
         usage=usage,
+        switches=switches,
     )
 
 
-def _of_probabilities(name: str, page: str, call: Callable[..., Any], usage: Usage) -> Function:
+def _of_probabilities(
+    name: str, page: str, call: Callable[..., Any], usage: Usage, *, switches: Mapping[str, Switch] = _NO_SWITCHES
+) -> Function:
     return Function(
         name=name,
         call=call,
@@ -276,6 +342,7 @@ def _of_probabilities(name: str, page: str, call: Callable[..., Any], usage: Usa
         precision=same_precision(half_storage="result"),
         docs={**_DOCS, "": _API + page},
         usage=usage,
+        switches=switches,
     )
 
 
@@ -286,11 +353,31 @@ BACKEND = Backend(
     differentiate=_differentiate,
     devices=_devices,
     adopt=lambda call: call,
+    switched=_switched,
     functions=(
-        _of_labels("cross_entropy", _FUNCTIONAL_PAGE, _functional, _FUNCTIONAL, "label_smoothing"),
-        _of_probabilities("cross_entropy.probabilities", _FUNCTIONAL_PAGE, _functional, _FUNCTIONAL),
+        _of_labels(
+            "cross_entropy",
+            _FUNCTIONAL_PAGE,
+            _functional,
+            _FUNCTIONAL,
+            "label_smoothing",
+            switches=_switches(_NO_HALF_RESULTS),
+        ),
+        _of_probabilities(
+            "cross_entropy.probabilities",
+            _FUNCTIONAL_PAGE,
+            _functional,
+            _FUNCTIONAL,
+            switches=_switches(_NO_HALF_RESULTS),
+        ),
         _of_labels("nn.CrossEntropyLoss", "torch.nn.CrossEntropyLoss.html", _module, _MODULE, "label_smoothing"),
         _of_probabilities("nn.CrossEntropyLoss.probabilities", "torch.nn.CrossEntropyLoss.html", _module, _MODULE),
-        _of_labels("log_softmax-nll_loss", "torch.nn.functional.nll_loss.html", _two_steps, _TWO_STEPS),
+        _of_labels(
+            "log_softmax-nll_loss",
+            "torch.nn.functional.nll_loss.html",
+            _two_steps,
+            _TWO_STEPS,
+            switches=_switches(_NO_HALF_LOSSES),
+        ),
     ),
 )

@@ -34,6 +34,7 @@ from logitmus.cases.families import (
     overflowing_differences,
     probability_inputs,
     probability_targets,
+    process_switches,
     reductions,
     relations,
     row_counts,
@@ -86,6 +87,7 @@ FAMILIES: Final[tuple[Family, ...]] = tuple(
         degenerate,
         asked_again,
         computed_logits,
+        process_switches,
         relations,
         convention_probes,
     )

@@ -33,7 +33,9 @@ def write(summary: Summary, path: Path, fails: Callable[[Finding, str], str] = l
     for subject in summary.subject_ids():
         suite = TestSuite(_clean(subject))
         suite.add_property("logitmus", _clean(detection_power.headline(summary.power)))
-        for family in summary.family_names():
+        judged = {family for name, family in summary.cells if name == subject}
+        few = summary.subjects[subject].has_switch if subject in summary.subjects else False
+        for family in (name for name in summary.family_names() if name in judged or not few):
             suite.add_testcase(_case(summary, subject, family, failures.get((subject, family), []), fails))
         xml.add_testsuite(suite)
     for name, backend in sorted(summary.backends.items()):

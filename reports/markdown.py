@@ -96,7 +96,10 @@ _ORDER = (
 
 def _group(group: Group) -> str:
     finding, view = group.finding, FindingView.of(group)
-    more = [f"{label}: {words}" for label, words in view.fields("depends_on", "alternatives", "accepted")]
+    more = [
+        f"{label}: {words}"
+        for label, words in view.fields("without_it", "effect", "depends_on", "alternatives", "accepted")
+    ]
     mark = "☑️" if group.is_accepted else _MARKS[finding.severity]
     texts = dict(view.fields())
     columns = (

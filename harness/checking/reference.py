@@ -18,7 +18,7 @@ from logitmus.core.convention import FIELDS, Convention
 from logitmus.core.errors import LogitmusError, closest, suggest
 from logitmus.core.floats import Array, float_array
 from logitmus.core.parameters import NO_PARAMETERS, PARAMETERS, ParameterError, Parameters
-from logitmus.core.problem import DEFAULT_REDUCTION, Problem, Reduction, TargetKind
+from logitmus.core.problem import DEFAULT_REDUCTION, SWITCHES, Problem, Reduction, TargetKind
 from logitmus.core.subject import Subject, SubjectId
 from logitmus.execution import registry
 from logitmus.execution.limits import Limits
@@ -225,6 +225,8 @@ def problems(
             # A function without autodiff returns the gradient of the loss alone.
             problem = suite_problem if gradients else suite_problem.but(cotangent=None)
             takers = by_kind.get(problem.target_kind, [])
+            if problem.family == SWITCHES:  # nothing is compared with a switch here
+                continue
             if not takers or any(_leaves_open(problem, subject) for subject in tested):
                 continue
             reductions = _fixed_reductions(takers) if problem.reduction == "none" else []

@@ -118,8 +118,11 @@ def _claims(store: Store, selection: Selection) -> list[Claims]:
 
     from logitmus.conventions.claims import claims, selected
 
+    of_device = replace(selection, subjects=())
     subjects = {
-        identity for identity, subject in store.subjects().items() if replace(selection, subjects=()).includes(subject)
+        identity
+        for identity, subject in store.subjects().items()
+        if of_device.includes(subject) and not subject.has_switch
     }
     chosen = selected(subjects, selection.subjects)
     progress = Console(stderr=True)

@@ -71,12 +71,14 @@ def claims(store: Store, subjects: Collection[str] | None = None) -> Iterator[Cl
 
     Args:
         store: a run that holds the family "convention-probes".
-        subjects: ids; None: all that the file has.
+        subjects: ids; None: all that the file has, but for those with a switch, which get no probes.
 
     Raises:
         StoreError: where the run does not hold the family.
     """
-    chosen = {name: subject for name, subject in store.subjects().items() if subjects is None or name in subjects}
+    described = store.subjects()
+    chosen = described if subjects is None else {name: described[name] for name in sorted(subjects)}
+    chosen = {name: subject for name, subject in chosen.items() if not subject.has_switch}
     problems = probes(store)
     if not problems:
         hint = "Make a run that does: logitmus conventions --out FILE, or logitmus run with the profile default or full"

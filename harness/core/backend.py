@@ -7,6 +7,7 @@ A framework author writes a module with a `Backend` value and names it in the en
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from logitmus.core.computed_logits import COMPUTED, Operands, operands
 from logitmus.core.convention import Convention
 from logitmus.core.floats import Array
 from logitmus.core.problem import DEFAULT_REDUCTION, LAYOUTS, MANNERS, ONCE
-from logitmus.core.subject import Offer, Precision, Subject, same_precision
+from logitmus.core.subject import BY_CALL, BY_START, OFF, Offer, Precision, Subject, same_precision
 
 # (logits, targets, options that are given) -> what a function returns, all in the framework's own arrays.
 Call = Callable[[Any, Any, Mapping[str, Any]], Any]
@@ -100,6 +101,30 @@ class Usage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Switch:
+    """A setting of the process that must not change an answer, but for what is declared here.
+
+    A function is asked the few problems of the family `process-switches` with it and without it. A result with the
+    switch that has a fault which the result without it lacks is a finding, with both results.
+
+    Attributes:
+        statement: how a person sets it, as a Python statement; for scripts that reproduce a finding.
+        docs: the link to its documentation.
+        convention: the fields that it changes.
+        precision: the precisions that it changes, by input dtype.
+        flushes_subnormals: it has subnormals flushed to zero.
+        modes: the modes of the function that are asked with it.
+    """
+
+    statement: str = ""
+    docs: str = ""
+    convention: Mapping[str, str] = field(default_factory=dict)
+    precision: Mapping[str, Precision] = field(default_factory=dict)
+    flushes_subnormals: bool = False
+    modes: tuple[str, ...] = ("",)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Function:
     """One public function of a framework, with its declared properties.
 
@@ -112,6 +137,7 @@ class Function:
         docs: a link for the function ("") and for fields of its convention.
         mode_conventions, device_conventions: the fields that a mode or a device changes, by its name.
         usage: how a person calls it.
+        switches: by name, the settings of the process under which it is asked, too.
     """
 
     name: str
@@ -125,6 +151,7 @@ class Function:
     mode_conventions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     device_conventions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
+    switches: Mapping[str, Switch] = field(default_factory=dict)
 
 
 def _cpu_only() -> Sequence[str]:
@@ -146,9 +173,10 @@ class Backend:
         evaluate: (function, mode, device, inputs) -> outputs; runs the call and the framework's own autodiff. May
             raise anything: what it raises is the observation. What is no array of the framework goes back as the
             loss unchanged; gradients are left out where the loss has none, or has not the shape of the cotangent.
-        start: called once with the variant, before anything else; process-wide switches go here.
+        start: called once with the variant, or with the name of a switch, before anything else.
         devices: the devices that the framework reports, called after `start`.
-        variants: process-wide settings, each run in a worker of its own; "" is the framework's default.
+        variants: process-wide settings, each run in a worker of its own with all problems; "" is the framework's
+            default. A setting that must not change an answer is a `Switch` of each function instead.
         variant_conventions: the fields that a variant changes, by variant.
         variant_dtypes: the logits dtypes that a variant is run with; left out: those of the function.
         variant_precision: the precisions that a variant changes, by variant and input dtype.
@@ -158,6 +186,8 @@ class Backend:
         differentiate: (function, mode, device, inputs, manner) -> outputs, as `evaluate`, with the gradients of one of
             `problem.DERIVATIVES`; raises NotAskedError, with the reason, where that is not to be had. `differentiated`
             makes it from a call. What of a gradient does not depend on the logits has the derivative 0.
+        switched: (name of a switch) -> a context in which a call has it, for switches that can be set and unset in a
+            running process: a single worker serves all of them. None: each has a worker, which is started with it.
     """
 
     name: str
@@ -173,16 +203,26 @@ class Backend:
     adopt: Callable[[Call], Callable[..., object]] | None = None
     autodiff: bool = True
     differentiate: Callable[[Function, str, str, Inputs, str], Outputs] | None = None
+    switched: Callable[[str], AbstractContextManager[object]] | None = None
 
     def subjects(self, devices: Sequence[str]) -> list[Subject]:
-        """Every function in every mode and variant on these devices."""
-        return [
+        """Every function in every mode and variant on these devices, and then with its switches."""
+        plain = [
             self._subject(function, mode, variant, device)
             for device in devices
             for variant in self.variants
             for function in self.functions
             for mode in function.modes
         ]
+        switched = [
+            self._with_switch(self._subject(function, mode, "", device), name, switch)
+            for device in devices
+            for function in self.functions
+            for name, switch in function.switches.items()
+            for mode in function.modes
+            if mode in switch.modes
+        ]
+        return plain + switched
 
     def _subject(self, function: Function, mode: str, variant: str, device: str) -> Subject:
         changes = {
@@ -205,6 +245,18 @@ class Backend:
             precision={**function.precision, **self.variant_precision.get(variant, {})},
             flushes_subnormals=function.flushes_subnormals,
             docs=function.docs,
+            switch=OFF if not variant and any(mode in switch.modes for switch in function.switches.values()) else "",
+        )
+
+    def _with_switch(self, subject: Subject, name: str, switch: Switch) -> Subject:
+        return replace(
+            subject,
+            variant=name,
+            switch=BY_START if self.switched is None else BY_CALL,
+            convention=subject.convention.but(**switch.convention),
+            precision={**subject.precision, **switch.precision},
+            flushes_subnormals=subject.flushes_subnormals or switch.flushes_subnormals,
+            docs={**subject.docs, **({name: switch.docs for name in switch.convention if switch.docs})},
         )
 
 

@@ -243,6 +243,11 @@ CAUSES: Final[Mapping[str, Row]] = MappingProxyType(
             impact="training works until it does not",
             impacts=_CALL_MODE_IMPACTS,
         ),
+        "switch": Row(
+            summary="the result changes with the switch {}",
+            details=None,
+            impact="a setting made elsewhere in the program, or by another machine, changes the numbers",
+        ),
         "depends_on": Row(
             summary="depends on {}",
             details=_DEPENDENCES,

@@ -14,7 +14,7 @@ from logitmus.core.convention import FIELDS
 from logitmus.core.errors import Exit, LogitmusError
 from logitmus.core.floats import FLOAT_DTYPES, LABEL_DTYPES
 from logitmus.core.problem import LAYOUTS, MANNERS, REDUCTIONS, Option, TargetKind
-from logitmus.core.subject import Subject
+from logitmus.core.subject import BY_CALL, BY_START, OFF, Subject
 
 _GRADIENTS: Final = ("logits", "targets")
 
@@ -65,12 +65,15 @@ def _check(subject: Subject) -> None:
         ("precision", precision, FLOAT_DTYPES),
         *((f"precision.{d}", (p.result, p.storage, p.arithmetic), FLOAT_DTYPES) for d, p in precision.items()),
         ("docs", subject.docs, ("", *FIELDS)),
+        ("switch", (subject.switch,), ("", OFF, BY_START, BY_CALL)),
     ):
         unknown = sorted(set(names) - set(known))
         if unknown:
             raise DeclarationError(
                 f"subject {subject.id}: {what}: {unknown[0]!r}; use {', '.join(filter(None, known))}"
             )
+    if subject.has_switch and (not subject.variant or set(subject.variant) & set("+@: ")):
+        raise DeclarationError(f"subject {subject.id}: switch {subject.variant!r}; a name has none of '+@: '")
     missing = sorted(set(offer.dtypes) - set(precision))
     if missing:
         raise DeclarationError(f"subject {subject.id}: precision: nothing for {missing[0]}, which it takes")

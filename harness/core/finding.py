@@ -90,6 +90,9 @@ class Finding:
         expected: the exact value as "[lo, hi]" or words; observed: the result.
         row, index: where: the row, and the class for a gradient.
         alternatives: other causes that explain it equally well.
+        effect: of a change that a switch makes, the cause that the result with the switch has by itself; None: it is
+            uncertain.
+        without: the result without the switch.
         ulps: |r - y| in ulps of the result (None: not a number). share: of the B+ budget used.
     """
 
@@ -110,6 +113,8 @@ class Finding:
     index: int | None = None
     ulps: float | None = None
     share: float | None = None
+    effect: Cause | None = None
+    without: str = ""
 
     @property
     def id(self) -> str:

@@ -86,6 +86,9 @@ MANNERS: Final = MappingProxyType(
 # The call modes for which `Backend.differentiate` is used.
 DERIVATIVES: Final = ("backward_twice", "forward_mode", "second_order", *COMPUTED)
 
+# The family of the problems that a function is asked with and without a switch (`core.backend.Switch`).
+SWITCHES: Final = "process-switches"
+
 _PURPOSES: Final = MappingProxyType({purpose.value: purpose for purpose in Purpose})
 
 

@@ -8,12 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from typing import Final
 
 import numpy as np
 
 from logitmus.core.convention import Convention
 from logitmus.core.floats import FLOAT_DTYPES, LABEL_DTYPES, dtype_name
-from logitmus.core.problem import DEFAULT_REDUCTION, ONCE, Problem, TargetKind
+from logitmus.core.problem import DEFAULT_REDUCTION, ONCE, SWITCHES, Problem, Purpose, TargetKind
+
+# How a switch is set (`Subject.switch`): its worker is started with it; or around each call, in a worker that such
+# switches share, which is started with the variant SHARED. OFF: not set; the same function is asked with a switch.
+BY_START: Final = "start"
+BY_CALL: Final = "call"
+OFF: Final = "off"
+SHARED: Final = "switches"
 
 
 @dataclass(frozen=True)
@@ -115,6 +123,9 @@ class Subject:
 
     held_to: the id of the subject whose convention, precision and documentation it is given as its own, as
         `logitmus check` does with a user's function; "": they are its own.
+    switch: BY_START or BY_CALL: the variant is a switch (`core.backend.Switch`), which is set in this way. With it few
+        problems are asked, and the results are compared with those of the subject for which it is OFF. "": the
+        function is asked with no switch.
     """
 
     backend: str
@@ -128,6 +139,7 @@ class Subject:
     docs: Mapping[str, str] = field(default_factory=dict)
     variant: str = ""
     held_to: str = ""
+    switch: str = ""
 
     @cached_property
     def id(self) -> str:
@@ -144,8 +156,34 @@ class Subject:
         """`torch:cross_entropy`."""
         return f"{self.backend}:{self.function}"
 
+    @property
+    def without_switch(self) -> str:
+        """The id of the same function, in the same mode and on the same device, without its switch."""
+        return str(SubjectId(self.backend, self.function, (self.mode,) if self.mode else (), self.device))
+
+    @property
+    def started_with(self) -> str:
+        """The variant with which its worker is started."""
+        return SHARED if self.switch == BY_CALL else self.variant
+
+    @property
+    def has_switch(self) -> bool:
+        """Whether its variant is a switch."""
+        return self.switch in (BY_START, BY_CALL)
+
+    def is_asked(self, problem: Problem) -> bool:
+        """Whether problems of this family are meant for it at all; else they are not even counted as not run.
+
+        With a switch these are one family of the suite, and the problems to which its findings are reduced.
+        """
+        if problem.family == SWITCHES:
+            return bool(self.switch)
+        return not self.has_switch or problem.purpose is Purpose.REDUCTION
+
     def why_not(self, problem: Problem) -> str | None:
         """Why the subject cannot be called with this problem without emulation; None: it can."""
+        if not self.is_asked(problem):
+            return f"is asked problems of the family {SWITCHES} only with a switch, and no others"
         offer = self.offer
         missing = sorted(problem.options - offer.options)
         if missing:

@@ -6,7 +6,7 @@ together, so that the judge can assess them in stacks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple, Protocol
 
@@ -16,6 +16,7 @@ from logitmus.core.observation import Outcome
 from logitmus.core.problem import Problem, Purpose
 from logitmus.core.subject import Subject
 from logitmus.judging.batching import Call
+from logitmus.judging.switches import Result, beside_default
 from logitmus.storage.store import Store
 
 TOGETHER: Final = 96  # problems in a batch: enough to make the overhead of NumPy calls negligible
@@ -70,11 +71,15 @@ class Judgements(NamedTuple):
 
 
 class _Case(NamedTuple):
-    """A problem with its subjects (ids): by the index of their call in the batch, and by the reason for no result."""
+    """A problem with its subjects (ids): by the index of their call in the batch, and by the reason for no result.
+
+    switched: the subjects with a switch, with the index of their call and of that without the switch.
+    """
 
     problem: Problem
     by_call: dict[int, list[str]]
     not_run: dict[str, list[str]]
+    switched: list[tuple[Subject, int, int]]
 
 
 def judged_subjects(store: Store) -> tuple[JudgedSubject, ...]:
@@ -109,19 +114,18 @@ def judge_requests(
     store: Store, requests: Iterable[JudgeRequest], subjects: Iterable[JudgedSubject], judge: SupportsJudge
 ) -> Iterator[tuple[Problem, Judgements]]:
     """Answer the requests; each distinct judgement is made once."""
-    subjects = tuple(subjects)
+    by_id = {entry.subject.id: entry for entry in subjects}
     cases: list[_Case] = []
     calls: list[Call] = []
     values = 0
     for identity, only in requests:
-        requested = tuple(entry for entry in subjects if not only or entry.subject.id in only)
-        case = _gather(store, identity, requested, calls)
+        case = _gather(store, identity, [name for name in by_id if not only or name in only], by_id, calls)
         cases.append(case)
         values += case.problem.logits.size
         if len(cases) >= TOGETHER or values >= _VALUES:
-            yield from _distribute(cases, _judge_all(judge, calls))
+            yield from _distribute(cases, calls, _judge_all(judge, calls))
             cases, calls, values = [], [], 0
-    yield from _distribute(cases, _judge_all(judge, calls))
+    yield from _distribute(cases, calls, _judge_all(judge, calls))
 
 
 def _judge_all(judge: SupportsJudge, calls: list[Call]) -> list[Judgement]:
@@ -138,25 +142,29 @@ def _judge_all(judge: SupportsJudge, calls: list[Call]) -> list[Judgement]:
     return judgements + judge.judge_all(piece)
 
 
-def _distribute(cases: Iterable[_Case], judgements: list[Judgement]) -> Iterator[tuple[Problem, Judgements]]:
-    for problem, by_call, not_run in cases:
+def _distribute(
+    cases: Iterable[_Case], calls: Sequence[Call], judgements: Sequence[Judgement]
+) -> Iterator[tuple[Problem, Judgements]]:
+    results = [Result(call.outcome, judgement) for call, judgement in zip(calls, judgements, strict=True)]
+    for problem, by_call, not_run, switched in cases:
         distinct = [(judgements[n], subjects) for n, subjects in by_call.items()]
         distinct += [(_not_run(problem, subjects[0], reason), subjects) for reason, subjects in not_run.items()]
+        distinct += [(beside_default(problem, s, results[n], results[m]), [s.id]) for s, n, m in switched]
         yield problem, Judgements(problem.id, distinct)
 
 
-def _gather(store: Store, identity: str, subjects: tuple[JudgedSubject, ...], calls: list[Call]) -> _Case:
-    """Read a problem and its results from the file; append its distinct calls to `calls`."""
-    case = _Case(store.problem(identity), {}, {})
+def _gather(
+    store: Store, identity: str, requested: Iterable[str], subjects: Mapping[str, JudgedSubject], calls: list[Call]
+) -> _Case:
+    """Read a problem and the results of `requested` (ids) from the file; append its distinct calls to `calls`."""
+    case = _Case(store.problem(identity), {}, {}, [])
     raw_outcomes = store.raw_outcomes(identity)
     decoded: dict[tuple[str, bytes], Outcome] = {}
     known: dict[tuple[str, bytes, str], int] = {}
-    for subject, declaration in subjects:
-        raw = raw_outcomes.get(subject.id)
-        if raw is None:
-            absent = _NOT_AMBIGUOUS if case.problem.purpose is Purpose.DISAMBIGUATION else NO_RESULT
-            case.not_run.setdefault(subject.why_not(case.problem) or absent, []).append(subject.id)
-            continue
+
+    def call_of(name: str) -> int:
+        subject, declaration = subjects[name]
+        raw = raw_outcomes[name]
         # Equal bits under equal declarations are judged once: many subjects are the same kernel under several names.
         key = (*raw, declaration)
         if key not in known:
@@ -164,7 +172,20 @@ def _gather(store: Store, identity: str, subjects: tuple[JudgedSubject, ...], ca
                 decoded[raw] = store.outcome(*raw)
             known[key] = len(calls)
             calls.append(Call(case.problem, subject, decoded[raw]))
-        case.by_call.setdefault(known[key], []).append(subject.id)
+        return known[key]
+
+    for name in requested:
+        subject, plain = subjects[name].subject, subjects[name].subject.without_switch
+        if name not in raw_outcomes:
+            if subject.is_asked(case.problem):
+                absent = _NOT_AMBIGUOUS if case.problem.purpose is Purpose.DISAMBIGUATION else NO_RESULT
+                case.not_run.setdefault(subject.why_not(case.problem) or absent, []).append(name)
+            continue
+        call = call_of(name)
+        if subject.has_switch and plain in subjects and plain in raw_outcomes:
+            case.switched.append((subject, call, call_of(plain)))
+        else:
+            case.by_call.setdefault(call, []).append(name)
     return case
 
 

@@ -104,11 +104,12 @@ def reduce_findings(responder: Responder, examples: Iterable[Example], calls: in
 def same(finding: Finding, judgement: Judgement) -> Finding | None:
     """Return the finding of `judgement` that agrees with `finding`, or None."""
     for candidate in judgement.findings:
-        alike = (candidate.kind, candidate.severity, candidate.cause, candidate.part) == (
+        alike = (candidate.kind, candidate.severity, candidate.cause, candidate.part, candidate.effect) == (
             finding.kind,
             finding.severity,
             finding.cause,
             finding.part,
+            finding.effect,
         )
         if alike and set(candidate.alternatives) <= set(finding.alternatives):
             return candidate
@@ -120,8 +121,13 @@ async def _reduce(example: Example, subject: Subject, calls: int) -> Examined:
     if calls <= 0:
         return Examined(finding, finding, problem)
 
+    # A result with a switch is judged beside the result without it.
+    requested = (subject.id, subject.without_switch) if subject.has_switch else (subject.id,)
+
     async def judge(problems: Sequence[Problem]) -> list[Judgement]:
-        return await ask([(variant.but(family=Purpose.REDUCTION.value), subject.id) for variant in problems])
+        smaller = [problem.but(family=Purpose.REDUCTION.value) for problem in problems]
+        judgements = await ask([(problem, name) for problem in smaller for name in requested])
+        return judgements[:: len(requested)]
 
     if finding.kind is Kind.INTEGRITY and problem.manner in OWN_ARITHMETIC:
         plain = problem.but(manner=ONCE)

@@ -9,7 +9,8 @@
 From the outside in, four modules do this:
 
 - The pool (here) knows all backends. An *environment* is a backend with a variant on a device: the unit that
-  needs its own process, since frameworks set such things once per process. Environments share at most `jobs` threads.
+  needs its own process, since frameworks set such things once per process. (Switches that can be set around a call
+  share an environment.) Environments share at most `jobs` threads.
 - A session (`session`) does the work of one environment. It sends batches, a batch ahead of the worker, so that
   neither waits for the other; and it decides what becomes of the rest of a batch when a worker is lost.
 - The supervisor (`supervisor`) starts workers, and replaces the ones that crash, hang or exceed their memory.
@@ -289,7 +290,7 @@ def _named(spec: BackendSpec, hello: Hello) -> tuple[tuple[Subject, ...], dict[s
 def _places(ready: Ready, wire_ids: Mapping[str, str]) -> list[Place]:
     grouped: dict[tuple[str, str], list[Subject]] = {}
     for subject in ready.subjects:
-        grouped.setdefault((subject.variant, subject.device), []).append(subject)
+        grouped.setdefault((subject.started_with, subject.device), []).append(subject)
     return [
         Place(ready.spec, variant, device, tuple(subjects), {s.id: wire_ids[s.id] for s in subjects})
         for (variant, device), subjects in grouped.items()

@@ -61,7 +61,7 @@ def started(specs: Sequence[BackendSpec]) -> Iterator[Evaluation]:
         for event in pool.describe():
             if isinstance(event, BackendFailed):
                 raise InquiryError(f"{event.backend}: {event.reason}", event.hint)
-            subjects += event.subjects
+            subjects += (subject for subject in event.subjects if not subject.has_switch)
         yield Evaluation(tuple(subjects), lambda calls: _put(pool, calls), measured=True)
 
 
@@ -90,6 +90,7 @@ def as_declared(specs: Sequence[BackendSpec], devices: Sequence[str]) -> Evaluat
         for spec in specs
         if (backend := registry.backend_of(spec)) is not None
         for subject in backend.subjects(devices)
+        if not subject.has_switch
     )
     return Evaluation(subjects, lambda calls: [predicted(*call) for call in calls], measured=False)
 

@@ -21,6 +21,7 @@ class FindingView:
         minimal_input: the smallest problem that shows it, in a line.
         expected: the exact answer. place: which value of which part that is, or "".
         got: the result. error: its distance in ulps and in units of the error budget, or "".
+        without_it: of a result that a switch changes, the result without it. effect: what the switch does to it.
         depends_on: what the result depends on, where that was found out.
         alternatives: the other conventions that explain the finding as well.
         impact: why it matters. cause: in its text form, as expectations match it.
@@ -35,6 +36,8 @@ class FindingView:
     place: str
     got: str
     error: str
+    without_it: str
+    effect: str
     depends_on: str
     alternatives: str
     impact: str
@@ -55,6 +58,8 @@ class FindingView:
             place=wording.where(finding),
             got=finding.observed,
             error=wording.measure(finding),
+            without_it=finding.without,
+            effect=catalogue.summary(finding.effect) if finding.effect else "",
             depends_on=wording.depends(group.dependences),
             alternatives=wording.doubt(finding),
             impact=catalogue.impact(finding.cause),
@@ -70,6 +75,8 @@ class FindingView:
             "minimal input": self.minimal_input,
             "expected": _with(self.expected, self.place),
             "got": _with(self.got, self.error),
+            "without it": self.without_it,
+            "effect": self.effect,
             "depends on": self.depends_on,
             "alternatives": self.alternatives,
             "impact": self.impact,

@@ -166,9 +166,13 @@ def _rank(examined: Examined) -> tuple[object, ...]:
 
 
 def _expects_exception(problem: Problem, subject: Subject, finding: Finding) -> bool:
-    if finding.cause.name == "accepted":
+    cause = finding.effect or finding.cause
+    if cause.name == "accepted":
         return True
-    return finding.cause.name == "convention" and resolve(problem, portable_for(subject.convention)).refused is not None
+    return (
+        cause.name in ("convention", "switch")
+        and resolve(problem, portable_for(subject.convention)).refused is not None
+    )
 
 
 def _right(problem: Problem, subject: Subject, outcome: Outcome, finding: Finding) -> tuple[str, Criterion | None]:

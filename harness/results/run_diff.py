@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
 from logitmus.engine.judge_batches import SupportsJudge
 from logitmus.judging.judge import Judge
+from logitmus.judging.switches import Result, beside_default
 from logitmus.storage.store import Store
 from logitmus.worker.environment import normalized
 
@@ -133,8 +134,8 @@ def compare(before: Store, after: Store, *, judge: SupportsJudge | None = None) 
         old_raw, new_raw = before.raw_outcomes(identity), after.raw_outcomes(identity)
         problem = before.problem(identity)
         for name in sorted(old_raw.keys() & new_raw.keys()):
-            old = _Side(old_subjects[name], before, old_raw[name])
-            new = _Side(new_subjects[name], after, new_raw[name])
+            old = _Side.of(old_subjects, name, before, old_raw)
+            new = _Side.of(new_subjects, name, after, new_raw)
             changes.add(problem, old, new, judge)
     return Comparison(
         before=str(before.path),
@@ -154,14 +155,40 @@ def compare(before: Store, after: Store, *, judge: SupportsJudge | None = None) 
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """The result of a subject on a problem in a run."""
+    """The result of a subject on a problem in a run.
+
+    plain: of a subject with a switch, the result without it, if the run has it.
+    """
 
     subject: Subject
     store: Store
     raw: tuple[str, bytes]
+    plain: _Side | None = None
+
+    @classmethod
+    def of(cls, subjects: Mapping[str, Subject], name: str, store: Store, raw: Mapping[str, tuple[str, bytes]]) -> Self:
+        """The result of the subject of this name."""
+        subject = subjects[name]
+        has_plain = subject.has_switch and subject.without_switch in raw
+        plain = cls.of(subjects, subject.without_switch, store, raw) if has_plain else None
+        return cls(subject, store, raw[name], plain)
 
     def outcome(self) -> Outcome:
         return self.store.outcome(*self.raw)
+
+    def judgement(self, problem: Problem, judge: SupportsJudge) -> Judgement:
+        """As the report of the run has it."""
+        judgement = judge.judge(problem, self.subject, self.outcome())
+        if self.plain is None:
+            return judgement
+        plain = Result(self.plain.outcome(), self.plain.judgement(problem, judge))
+        return beside_default(problem, self.subject, Result(self.outcome(), judgement), plain)
+
+    def same(self, other: _Side) -> bool:
+        """Whether another run has this result, and the result without the switch, to the bit."""
+        if self.plain is None or other.plain is None:
+            return self.plain is other.plain and (self.raw, self.subject) == (other.raw, other.subject)
+        return (self.raw, self.subject) == (other.raw, other.subject) and self.plain.same(other.plain)
 
 
 @dataclass(slots=True)
@@ -178,12 +205,10 @@ class _Changes:
     def add(self, problem: Problem, old: _Side, new: _Side, judge: SupportsJudge) -> None:
         name = old.subject.id
         self.compared[name] += 1
-        same_bits = old.raw == new.raw
-        if not same_bits:
+        if old.raw != new.raw:
             self._add_bits(name, problem.id, old.outcome(), new.outcome())
-        after = judge.judge(problem, new.subject, new.outcome())
-        unchanged = same_bits and old.subject == new.subject
-        before = after if unchanged else judge.judge(problem, old.subject, old.outcome())
+        after = new.judgement(problem, judge)
+        before = after if old.same(new) else old.judgement(problem, judge)
         if before.grade is not after.grade:
             self.moved.setdefault((name, before.grade, after.grade), []).append(problem.id)
         self._add_findings(problem.id, before, after)

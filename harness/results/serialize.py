@@ -88,6 +88,7 @@ def _group(group: Group) -> dict[str, Any]:
             "observed": finding.observed,
             "ulps": finite(finding.ulps),
             "share": finite(finding.share),
+            **({"without": finding.without, "effect": finding.effect} if finding.without else {}),
             "detail": finding.detail,
             "alternatives": [_alternative(cause) for cause in finding.alternatives],
         },

@@ -204,8 +204,9 @@ class Summary:
         return sorted(self.not_run.items(), key=lambda item: (-item[1], item[0]))
 
     def subject_ids(self) -> list[str]:
-        """Every subject that was described or judged."""
-        return sorted({*self.subjects, *(subject for subject, _ in self.cells)})
+        """Every subject that was described or judged; those with a switch, which have few problems, only if judged."""
+        described = {identity for identity, subject in self.subjects.items() if not subject.has_switch}
+        return sorted(described | {subject for subject, _ in self.cells})
 
     def requested_subjects(self) -> list[str]:
         """The subjects to which any problem was put."""

@@ -26,7 +26,7 @@ from logitmus.core.declaration import DeclarationError, subjects_of
 from logitmus.core.floats import dtype_name, little_endian_bytes
 from logitmus.core.observation import Answered, Garbled, NotRun, Outcome, PartName, Raised
 from logitmus.core.problem import ONCE, Problem
-from logitmus.core.subject import Subject
+from logitmus.core.subject import BY_CALL, Subject
 from logitmus.worker import user_code
 from logitmus.worker.call_modes import Called, perform
 from logitmus.worker.environment import flushes_subnormals, process_environment
@@ -252,6 +252,13 @@ def _is_its_own(error: ModuleNotFoundError, backend: Backend) -> bool:
 
 
 def _evaluated(backend: Backend, function: Function, subject: Subject, inputs: Inputs, manner: str) -> Outputs:
+    if subject.switch == BY_CALL and backend.switched is not None:
+        with backend.switched(subject.variant):
+            return _in_manner(backend, function, subject, inputs, manner)
+    return _in_manner(backend, function, subject, inputs, manner)
+
+
+def _in_manner(backend: Backend, function: Function, subject: Subject, inputs: Inputs, manner: str) -> Outputs:
     if manner == ONCE:
         return backend.evaluate(function, subject.mode, subject.device, inputs)
     if backend.differentiate is None:

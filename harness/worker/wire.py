@@ -204,6 +204,7 @@ def encode_subject(subject: Subject) -> Message:
             for dtype, p in subject.precision.items()
         },
         "flushes_subnormals": subject.flushes_subnormals,
+        **({"switch": subject.switch} if subject.switch else {}),
         "docs": dict(subject.docs),
     }
 

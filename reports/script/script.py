@@ -77,7 +77,8 @@ def _template() -> Template:
 def _mode(reproduction: Reproduction) -> tuple[str, dict[str, Any]]:
     """The mode of the script, which decides how it recognises the fault, and the values that this needs."""
     finding, outcome = reproduction.finding, reproduction.outcome
-    head, tail = finding.cause.name, finding.cause.detail
+    cause = finding.effect or finding.cause
+    head, tail = cause.name, cause.detail
     if isinstance(outcome, Crashed | TimedOut | OutOfMemory):
         seconds = outcome.seconds if isinstance(outcome, TimedOut) else _CRASH_SECONDS
         return "dies", {"seconds": seconds, "memory": outcome.limit if isinstance(outcome, OutOfMemory) else None}
@@ -168,6 +169,7 @@ def _problem_values(reproduction: Reproduction) -> dict[str, Any]:
         "device": _device(reproduction),
         "device_check": _device_check(reproduction.framework, subject.device),
         "x64": subject.variant == "x64",
+        "switch": _switch(reproduction),
         "compiled": bool(subject.mode) and reproduction.own is None,
         "ml_dtypes": problem.dtype == "bfloat16" and not in_torch,
         "bfloat16": Code(".view(torch.bfloat16)" if problem.dtype == "bfloat16" else ""),
@@ -188,6 +190,21 @@ def _problem_values(reproduction: Reproduction) -> dict[str, Any]:
         "given": Code(_GIVEN if problem.weight is None else f'{_GIVEN[:-1]}, "weight": weight}}'),
         **_handed_over(reproduction),
     }
+
+
+def _switch(reproduction: Reproduction) -> Code | None:
+    """The statement that sets the switch of the subject.
+
+    Raises:
+        ReproError: its backend does not say how it is set.
+    """
+    subject = reproduction.subject
+    if not subject.has_switch:
+        return None
+    switches = {} if reproduction.function is None else reproduction.function.switches
+    if subject.variant not in switches or not switches[subject.variant].statement:
+        raise ReproError(f"{subject.id}: no script can be written, because its backend has no statement for the switch")
+    return Code(switches[subject.variant].statement)
 
 
 def _handed_over(reproduction: Reproduction) -> dict[str, Any]:

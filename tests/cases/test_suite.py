@@ -12,11 +12,12 @@ import pytest
 
 import logitmus.cases.families
 from logitmus.cases.build import soft_targets
+from logitmus.cases.families.process_switches import GAPS
 from logitmus.cases.family import PROFILES, Plan, Profile
 from logitmus.cases.generation.draws import Draws
 from logitmus.cases.suite import FAMILIES, SuiteError, select, signatures, suite
 from logitmus.core.floats import FLOAT_DTYPES, float_array, format_of
-from logitmus.core.problem import LAYOUTS, Problem
+from logitmus.core.problem import LAYOUTS, SWITCHES, Problem
 
 DIGEST = (
     "import hashlib; from logitmus.cases.suite import suite; "
@@ -55,7 +56,7 @@ def test_every_family_explains_itself(family) -> None:
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_every_family_asks_in_every_profile(family, profile) -> None:
     first = next(family.problems(Profile(profile)), None)
-    if profile == "quick" and family.name in ("many-rows", "computed-logits", "convention-probes"):
+    if profile == "quick" and family.name in ("many-rows", "computed-logits", "process-switches", "convention-probes"):
         assert first is None
     else:
         assert first is not None
@@ -67,8 +68,10 @@ def test_the_default_profile_is_large_and_cheap_to_compile(default) -> None:
     assert len(default) >= 1000
     assert sum(problem.rows for problem in default if problem.family != "many-rows") >= 20_000
     assert {problem.dtype for problem in default} == set(FLOAT_DTYPES)
-    counted = signatures(default)
-    plain = [problem for problem in default if not problem.options and problem.reduction == "none"]
+    # Functions with switches are not compiled.
+    compiled = [problem for problem in default if problem.family != SWITCHES]
+    counted = signatures(compiled)
+    plain = [problem for problem in compiled if not problem.options and problem.reduction == "none"]
     plain = [problem for problem in plain if problem.layout == "contiguous" and problem.family not in SMALL]
     for kind in ("labels", "probabilities"):
         shapes = {
@@ -246,6 +249,7 @@ def test_only_the_families_about_special_values_have_them(default) -> None:
         "log-probability-inputs",
         "ignored-rows",
         "class-weights",
+        "process-switches",
         "relations",
         "convention-probes",
     }
@@ -265,6 +269,8 @@ def test_only_bad_labels_are_bad(default) -> None:
                     found += 1
                 case "convention-probes":
                     pass
+                case "process-switches" if problem.idea.startswith("the label"):
+                    assert set(t[bad].tolist()) <= {problem.classes, -1}
                 case "ignored-rows" if problem.ignore_index is None:
                     assert set(t[bad].tolist()) <= {-1, -100}  # the labels that functions ignore by default
                 case _:
@@ -331,3 +337,9 @@ def test_draws_are_a_function_of_the_key() -> None:
     assert Draws("a", 1).integers(0, 1000, 5).tolist() != Draws("a", 2).integers(0, 1000, 5).tolist()
     assert sorted(Draws("p").permutations(2, 6)[1].tolist()) == list(range(6))
     assert np.abs(Draws("d").dyadic((1000,))).max() <= 4
+
+
+def test_the_gaps_for_switches_make_subnormal_probabilities() -> None:
+    for dtype, gap in GAPS.items():
+        form = format_of(dtype)
+        assert form.smallest_subnormal < np.exp(-gap) < form.smallest_normal

@@ -173,6 +173,32 @@ def test_frameworks(name: str, problem: Problem, loss: object, expected: int, tm
     assert ("still reproduces" if expected else "does not reproduce any more") in output
 
 
+# With each switch: a gradient that the framework gives only with the switch, and a loss that it never gives.
+SWITCHED = [
+    ("tensorflow:nn.softmax_cross_entropy_with_logits+deterministic@cpu", [[0.0]], THERE),
+    ("tensorflow:nn.softmax_cross_entropy_with_logits+threads-2@cpu", [[0.0]], GONE),
+    *(
+        (f"torch:cross_entropy.probabilities+{switch}@cpu", [[0.5]], GONE)
+        for switch in ("threads-2", "deterministic", "flush-subnormals", "autocast")
+    ),
+]
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize(("name", "gradient", "expected"), SWITCHED, ids=[case[0] for case in SWITCHED])
+def test_a_script_sets_the_switch_first(
+    name: str, gradient: object, expected: int, tmp_path: Path, scripts: Scripts
+) -> None:
+    """The targets sum to 0: TensorFlow's gradient is softmax - q = 1, and with determinism 0 softmax - q = 0."""
+    problem, subject = probabilities([5.0], [0.0]), declared(name)
+    found = recorded(tmp_path / "a.logitmus", problem, subject, answered([0.0], problem, gradient))
+    finding = next(finding for finding in found if finding.part == "grad_logits")
+    text = written(tmp_path / "a.logitmus", finding.id)
+    assert text.index("the setting that changes the result") < text.index("LOGITS")
+    status, output = scripts.run(text, tmp_path, subject.backend)
+    assert status == expected, output
+
+
 def test_another_version_is_noted_and_a_missing_framework_is_inconclusive(tmp_path: Path, scripts: Scripts) -> None:
     problem = labels([0, 0, 0, 1], 3)
     found = recorded(tmp_path / "a.logitmus", problem, declared("numpy:textbook@cpu"), answered([0.8], problem))
