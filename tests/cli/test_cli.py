@@ -214,8 +214,11 @@ def test_findings_decide_the_exit_code_unless_accepted_or_too_slight(cli, old_ru
     assert code == 0
     assert "expectation not tested (no subject of this run matches): gone:*" in err
     assert "stale expectation (matches nothing): fake:*" in err
-    assert cli("judge", path, "--strict", "--junit", "stale.xml", "--markdown", "stale.md")[0] == 1
+    assert (
+        cli("judge", path, "--strict", "--junit", "stale.xml", "--markdown", "stale.md", "--html", "stale.html")[0] == 1
+    )
     assert "stale expectation" in (tmp_path / "stale.md").read_text()
+    assert "stale expectation (matches nothing): fake:*" in (tmp_path / "stale.html").read_text()
     assert '<failure message="stale expectation (matches nothing): fake:*' in (tmp_path / "stale.xml").read_text()
     monkeypatch.setenv("CI", "true")
     assert cli("judge", path)[0] == 1
