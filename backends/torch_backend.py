@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from logitmus.core.convention import Convention
 from logitmus.core.floats import FLOAT_DTYPES, Array
 from logitmus.core.problem import ONCE, TargetKind
 from logitmus.core.subject import Offer, same_precision
+
+_LARGEST_PERMUTATION: Final = 4096  # 128 MiB in float64
 
 
 def _functional(logits: Any, targets: Any, options: Mapping[str, Any]) -> Any:
@@ -41,6 +44,44 @@ def _two_steps(logits: Any, targets: Any, options: Mapping[str, Any]) -> Any:
 
     log_probabilities = functional.log_softmax(logits, dim=min(1, logits.ndim - 1))
     return functional.nll_loss(log_probabilities, targets, **options)
+
+
+def _linear(logits: Any, targets: Any, options: Mapping[str, Any], *, chunked: bool = False) -> Any:
+    """The logits are the hidden states, in another order of the classes, which the weights undo."""
+    import torch
+
+    order = torch.eye(_size(logits, logits.shape[-1])).roll(1, 0).to(logits)
+    return _linear_cross_entropy(logits.roll(-1, -1), order, targets, options, chunked=chunked)
+
+
+def _linear_by_weight(logits: Any, targets: Any, options: Mapping[str, Any], *, chunked: bool = False) -> Any:
+    """The logits are the weights, in another order of the rows, which the hidden states undo."""
+    import torch
+
+    order = torch.eye(_size(logits, logits.shape[0])).roll(1, 0).to(logits)
+    return _linear_cross_entropy(order, logits.roll(-1, 0).T, targets, options, chunked=chunked)
+
+
+def _linear_cross_entropy(hidden: Any, weights: Any, targets: Any, options: Mapping[str, Any], *, chunked: bool) -> Any:
+    import torch
+
+    if not hasattr(torch.nn, "LinearCrossEntropyOptions"):
+        raise NotAskedError(f"torch {torch.__version__} has no linear_cross_entropy; it comes with torch 2.13")
+    how = torch.nn.LinearCrossEntropyOptions() if chunked else None
+    return torch.nn.functional.linear_cross_entropy(hidden, weights, targets, options=how, **options)
+
+
+def _size(logits: Any, size: int) -> int:
+    """The size of the permutation matrix.
+
+    Raises:
+        NotAskedError: where the product with it is not exactly the logits, or takes too long.
+    """
+    if not bool(logits.isfinite().all()):
+        raise NotAskedError("a matrix product with infinities or NaN has NaN in other places, too")
+    if not 0 < size <= _LARGEST_PERMUTATION:
+        raise NotAskedError(f"takes a permutation matrix of 1 to {_LARGEST_PERMUTATION} rows")
+    return size
 
 
 def _evaluate(function: Function, mode: str, device: str, inputs: Inputs) -> Outputs:
@@ -279,6 +320,61 @@ def _of_probabilities(name: str, page: str, call: Callable[..., Any], usage: Usa
     )
 
 
+# What `linear_cross_entropy` gets in place of hidden states and weights (`_linear`, `_linear_by_weight`).
+_BY_HIDDEN = "{logits}.roll(-1, -1), torch.eye({logits}.shape[-1]).roll(1, 0).to({logits})"
+_CHUNKED = "https://github.com/pytorch/pytorch/blob/main/torch/nn/modules/linear_cross_entropy.py"
+_BY_WEIGHT = "torch.eye({logits}.shape[0]).roll(1, 0).to({logits}), {logits}.roll(-1, 0).T"
+
+
+def _of_hidden(
+    suffix: str,
+    of: Function,
+    call: Callable[..., Any],
+    operands: str,
+    *,
+    chunked: bool = False,
+    single_row: bool = True,
+) -> Function:
+    """`linear_cross_entropy` with the arguments and the convention of `cross_entropy`, as its documentation has it.
+
+    Chunked it differentiates once, takes int64 labels without smoothing, and computes in float32 at least.
+    """
+    how = "options=torch.nn.LinearCrossEntropyOptions(), " if chunked else ""
+    offer = replace(of.offer, spatial=False, layouts=("contiguous",), single_row=single_row)
+    docs = {**of.docs, "": _API + "torch.nn.functional.linear_cross_entropy.html"}
+    convention = of.convention
+    if offer.targets is TargetKind.PROBABILITIES:  # it takes no ignore_index with them
+        offer = replace(offer, options=offer.options - {"ignore_index"})
+    if chunked:
+        convention, docs = convention.but(overflowing_shift="infinite_float32"), {**docs, "overflowing_shift": _CHUNKED}
+        offer = replace(
+            offer,
+            options=offer.options - {"label_smoothing"},
+            label_dtypes=("int64",),
+            manners=("again", "after_others"),
+        )
+    return replace(
+        of,
+        name=f"linear_cross_entropy{suffix}",
+        call=partial(call, chunked=chunked),
+        offer=offer,
+        convention=convention,
+        precision=same_precision() if chunked else of.precision,
+        # Without chunks it is `linear` and `cross_entropy`, one after the other.
+        least_profiles={"": "default" if chunked else "full"},
+        docs=docs,
+        usage=replace(
+            _FUNCTIONAL,
+            call=f"torch.nn.functional.linear_cross_entropy({operands}, {{targets}}, {how}{{more}})",
+        ),
+    )
+
+
+_CROSS_ENTROPY = _of_labels("cross_entropy", _FUNCTIONAL_PAGE, _functional, _FUNCTIONAL, "label_smoothing")
+_CROSS_ENTROPY_OF_PROBABILITIES = _of_probabilities(
+    "cross_entropy.probabilities", _FUNCTIONAL_PAGE, _functional, _FUNCTIONAL
+)
+
 BACKEND = Backend(
     name="torch",
     distributions=("torch",),
@@ -287,10 +383,14 @@ BACKEND = Backend(
     devices=_devices,
     adopt=lambda call: call,
     functions=(
-        _of_labels("cross_entropy", _FUNCTIONAL_PAGE, _functional, _FUNCTIONAL, "label_smoothing"),
-        _of_probabilities("cross_entropy.probabilities", _FUNCTIONAL_PAGE, _functional, _FUNCTIONAL),
+        _CROSS_ENTROPY,
+        _CROSS_ENTROPY_OF_PROBABILITIES,
         _of_labels("nn.CrossEntropyLoss", "torch.nn.CrossEntropyLoss.html", _module, _MODULE, "label_smoothing"),
         _of_probabilities("nn.CrossEntropyLoss.probabilities", "torch.nn.CrossEntropyLoss.html", _module, _MODULE),
         _of_labels("log_softmax-nll_loss", "torch.nn.functional.nll_loss.html", _two_steps, _TWO_STEPS),
+        _of_hidden("", _CROSS_ENTROPY, _linear, _BY_HIDDEN),
+        _of_hidden(".probabilities", _CROSS_ENTROPY_OF_PROBABILITIES, _linear, _BY_HIDDEN),
+        _of_hidden(".chunked", _CROSS_ENTROPY, _linear, _BY_HIDDEN, chunked=True),
+        _of_hidden(".chunked.by_weight", _CROSS_ENTROPY, _linear_by_weight, _BY_WEIGHT, chunked=True, single_row=False),
     ),
 )

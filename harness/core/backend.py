@@ -16,7 +16,7 @@ from logitmus.core.computed_logits import COMPUTED, Operands, operands
 from logitmus.core.convention import Convention
 from logitmus.core.floats import Array
 from logitmus.core.problem import DEFAULT_REDUCTION, LAYOUTS, MANNERS, ONCE
-from logitmus.core.subject import Offer, Precision, Subject, same_precision
+from logitmus.core.subject import LEAST_PROFILE, Offer, Precision, Subject, same_precision
 
 # (logits, targets, options that are given) -> what a function returns, all in the framework's own arrays.
 Call = Callable[[Any, Any, Mapping[str, Any]], Any]
@@ -111,6 +111,7 @@ class Function:
         precision: by input dtype.
         docs: a link for the function ("") and for fields of its convention.
         mode_conventions, device_conventions: the fields that a mode or a device changes, by its name.
+        least_profiles: by mode, the least profile that includes it, where that is not "quick", for what it costs.
         usage: how a person calls it.
     """
 
@@ -124,6 +125,7 @@ class Function:
     docs: Mapping[str, str] = field(default_factory=dict)
     mode_conventions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     device_conventions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    least_profiles: Mapping[str, str] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
 
 
@@ -205,6 +207,7 @@ class Backend:
             precision={**function.precision, **self.variant_precision.get(variant, {})},
             flushes_subnormals=function.flushes_subnormals,
             docs=function.docs,
+            least_profile=function.least_profiles.get(mode, LEAST_PROFILE),
         )
 
 

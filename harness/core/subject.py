@@ -8,12 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from typing import Final
 
 import numpy as np
 
 from logitmus.core.convention import Convention
 from logitmus.core.floats import FLOAT_DTYPES, LABEL_DTYPES, dtype_name
 from logitmus.core.problem import DEFAULT_REDUCTION, ONCE, Problem, TargetKind
+
+PROFILES: Final = ("quick", "default", "full")
+"""Of problems, each larger than the one before."""
+LEAST_PROFILE: Final = PROFILES[0]
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,7 @@ def _parsed(text: str) -> SubjectId:
 class Subject:
     """A function in a mode on a device, as described over the wire.
 
+    least_profile: of PROFILES; lesser ones leave it out, unless it is named.
     held_to: the id of the subject whose convention, precision and documentation it is given as its own, as
         `logitmus check` does with a user's function; "": they are its own.
     """
@@ -127,6 +133,7 @@ class Subject:
     flushes_subnormals: bool = False
     docs: Mapping[str, str] = field(default_factory=dict)
     variant: str = ""
+    least_profile: str = LEAST_PROFILE
     held_to: str = ""
 
     @cached_property

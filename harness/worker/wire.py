@@ -205,6 +205,7 @@ def encode_subject(subject: Subject) -> Message:
         },
         "flushes_subnormals": subject.flushes_subnormals,
         "docs": dict(subject.docs),
+        "least_profile": subject.least_profile,
     }
 
 

@@ -158,7 +158,8 @@ backend.start(variant)
 """
 OWN = """
 for subject in backend.subjects(("cpu",)):
-    for manner in ("backward_twice", "forward_mode", "second_order") if subject.variant == variant else ():
+    manners = {"backward_twice", "forward_mode", "second_order"} & {*subject.offer.manners}
+    for manner in sorted(manners) if subject.variant == variant else ():
         for dtype in {"float32", "bfloat16"} & {*subject.offer.dtypes} or {"float64"}:
             ask(backend, subject, manner, dtype)
 """
