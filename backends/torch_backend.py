@@ -1,10 +1,13 @@
-"""PyTorch: torch.nn.functional.cross_entropy and its relatives, eager, with gradients by autograd."""
+"""PyTorch: torch.nn.functional.cross_entropy and its relatives, eager and compiled, with gradients by autograd."""
 
 from __future__ import annotations
 
+import importlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -94,7 +97,6 @@ def _differentiate(function: Function, mode: str, device: str, inputs: Inputs, m
 
 def _ask(function: Function, mode: str, device: str, inputs: Inputs, manner: str, seed: Array | None) -> Outputs:
     """The loss, and what comes of `seed`: an upstream gradient, or in forward mode a direction."""
-    del mode  # there is only eager
     logits, targets = _tensor(inputs.logits, device), _tensor(inputs.targets, device)
     options = inputs.given
     if inputs.weight is not None:
@@ -102,8 +104,10 @@ def _ask(function: Function, mode: str, device: str, inputs: Inputs, manner: str
     along = None if seed is None else _tensor(seed, device)
     direction = _tensor(inputs.at_labels, device) if manner == "second_order" else None
 
+    run = _compiled(function.call) if mode == "compile" else function.call
+
     def call(x: Any) -> Any:
-        return function.call(x, targets, options)
+        return run(x, targets, options)
 
     if manner == "forward_mode":
         outputs = _forward(call, logits, along)
@@ -113,6 +117,35 @@ def _ask(function: Function, mode: str, device: str, inputs: Inputs, manner: str
         for array, tensor in ((inputs.logits, logits), (inputs.targets, targets)):
             _write_back(array, _array(tensor))
     return outputs
+
+
+_COMPILED_SIGNATURES: Final = 512  # PyTorch's own limit is 8; beyond it, it runs the eager code
+
+
+@cache
+def _compiled(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The call compiled by torch.compile, for all shapes at once: few sizes (0 and 1) are compiled for themselves."""
+    kept = os.environ.get("LOGITMUS_CACHE")
+    if kept:  # PyTorch separates its versions in it
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(kept) / "torchinductor"))
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # a worker starts no pool of processes
+    import torch
+
+    settings: Any = importlib.import_module("torch._dynamo.config")
+    for name in ("recompile_limit", "cache_size_limit", "accumulated_recompile_limit", "accumulated_cache_size_limit"):
+        if hasattr(settings, name):
+            setattr(settings, name, _COMPILED_SIGNATURES)
+    compiled = torch.compile(call, dynamic=True, fullgraph=True)
+
+    def run(*arguments: Any) -> Any:
+        try:
+            return compiled(*arguments)
+        except Exception as error:
+            if "InvalidCxxCompiler" in repr(error):
+                raise NotAskedError("torch.compile needs a C++ compiler, and finds none") from error
+            raise
+
+    return run
 
 
 def _reverse(
@@ -282,6 +315,30 @@ _TWO_STEPS = Usage(
 )
 
 
+# What is compiled for few signatures: shapes are free, and every dtype, reduction and option is compiled anew. Compiled
+# functions are differentiated once.
+_COMPILED = Offer(
+    targets=TargetKind.LABELS,
+    reductions=("none", "mean"),
+    dtypes=("float32", "bfloat16"),
+    label_dtypes=("int64",),  # of others the eager function takes uint8
+    manners=("again", "after_others"),
+    spatial=False,
+    single_row=False,
+    gradients=frozenset({"logits"}),
+)
+
+
+def _also_compiled(function: Function) -> Function:
+    kind, gradients = function.offer.targets, function.offer.gradients
+    return replace(
+        function,
+        modes=("", "compile"),
+        mode_offers={"compile": replace(_COMPILED, targets=kind, gradients=gradients)},
+        least_profiles={"compile": "full"},
+    )
+
+
 def _of_labels(name: str, page: str, call: Callable[..., Any], usage: Usage, *options: str) -> Function:
     return Function(
         name=name,
@@ -383,8 +440,8 @@ BACKEND = Backend(
     devices=_devices,
     adopt=lambda call: call,
     functions=(
-        _CROSS_ENTROPY,
-        _CROSS_ENTROPY_OF_PROBABILITIES,
+        _also_compiled(_CROSS_ENTROPY),
+        _also_compiled(_CROSS_ENTROPY_OF_PROBABILITIES),
         _of_labels("nn.CrossEntropyLoss", "torch.nn.CrossEntropyLoss.html", _module, _MODULE, "label_smoothing"),
         _of_probabilities("nn.CrossEntropyLoss.probabilities", "torch.nn.CrossEntropyLoss.html", _module, _MODULE),
         _of_labels("log_softmax-nll_loss", "torch.nn.functional.nll_loss.html", _two_steps, _TWO_STEPS),

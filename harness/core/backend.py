@@ -110,6 +110,7 @@ class Function:
         convention: what its documentation says it does; tested, like all else.
         precision: by input dtype.
         docs: a link for the function ("") and for fields of its convention.
+        mode_offers: the offer of a mode, where it is another.
         mode_conventions, device_conventions: the fields that a mode or a device changes, by its name.
         least_profiles: by mode, the least profile that includes it, where that is not "quick", for what it costs.
         usage: how a person calls it.
@@ -123,6 +124,7 @@ class Function:
     modes: tuple[str, ...] = ("",)
     flushes_subnormals: bool = False
     docs: Mapping[str, str] = field(default_factory=dict)
+    mode_offers: Mapping[str, Offer] = field(default_factory=dict)
     mode_conventions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     device_conventions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     least_profiles: Mapping[str, str] = field(default_factory=dict)
@@ -192,8 +194,8 @@ class Backend:
             **function.device_conventions.get(device, {}),
             **self.variant_conventions.get(variant, {}),
         }
-        dtypes = self.variant_dtypes.get(variant, function.offer.dtypes)
-        offer = function.offer
+        offer = function.mode_offers.get(mode, function.offer)
+        dtypes = self.variant_dtypes.get(variant, offer.dtypes)
         if dtypes != offer.dtypes:
             offer = replace(offer, dtypes=tuple(d for d in offer.dtypes if d in dtypes))
         return Subject(

@@ -41,7 +41,7 @@ def ask(subject, dtype, **changes):
     return problem, outputs
 
 for subject in backend.subjects(("cpu",)):
-    if subject.variant != variant:
+    if subject.variant != variant or subject.mode == "compile":  # which has tests of its own: every call is compiled
         continue
     for dtype in subject.offer.dtypes:
         cotangent = float_array([1, -2], dtype)
