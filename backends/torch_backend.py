@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from logitmus.backends import keras_losses
 from logitmus.core.backend import (
     EAGER_MANNERS,
     Backend,
@@ -410,8 +411,7 @@ def _of_hidden(
             label_dtypes=("int64",),
             manners=("again", "after_others"),
         )
-    return replace(
-        of,
+    return Function(
         name=f"linear_cross_entropy{suffix}",
         call=partial(call, chunked=chunked),
         offer=offer,
@@ -445,6 +445,15 @@ BACKEND = Backend(
         _of_labels("nn.CrossEntropyLoss", "torch.nn.CrossEntropyLoss.html", _module, _MODULE, "label_smoothing"),
         _of_probabilities("nn.CrossEntropyLoss.probabilities", "torch.nn.CrossEntropyLoss.html", _module, _MODULE),
         _of_labels("log_softmax-nll_loss", "torch.nn.functional.nll_loss.html", _two_steps, _TWO_STEPS),
+        *keras_losses.functions(
+            "torch",
+            {**_HELPERS, "softmax": "{logits}.softmax(dim=-1)", "log_softmax": "{logits}.log_softmax(dim=-1)"},
+            labels={},
+            probabilities={"zero_times_infinity": "nan"},
+            links={
+                "zero_times_infinity": "https://github.com/keras-team/keras/blob/master/keras/src/backend/torch/nn.py"
+            },
+        ),
         _of_hidden("", _CROSS_ENTROPY, _linear, _BY_HIDDEN),
         _of_hidden(".probabilities", _CROSS_ENTROPY_OF_PROBABILITIES, _linear, _BY_HIDDEN),
         _of_hidden(".chunked", _CROSS_ENTROPY, _linear, _BY_HIDDEN, chunked=True),

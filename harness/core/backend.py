@@ -179,13 +179,14 @@ class Backend:
     differentiate: Callable[[Function, str, str, Inputs, str], Outputs] | None = None
 
     def subjects(self, devices: Sequence[str]) -> list[Subject]:
-        """Every function in every mode and variant on these devices."""
+        """Every function in every mode and variant on these devices, but for variants with none of its dtypes."""
         return [
-            self._subject(function, mode, variant, device)
+            subject
             for device in devices
             for variant in self.variants
             for function in self.functions
             for mode in function.modes
+            if (subject := self._subject(function, mode, variant, device)).offer.dtypes
         ]
 
     def _subject(self, function: Function, mode: str, variant: str, device: str) -> Subject:

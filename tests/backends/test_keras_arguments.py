@@ -1,4 +1,4 @@
-"""Keras' losses with a class axis, with a dtype of their own and behind a softmax, where they are right."""
+"""Keras' losses on other frameworks, with a class axis, with a dtype of their own and behind a softmax."""
 
 from __future__ import annotations
 
@@ -44,3 +44,27 @@ def test_the_arguments_reach_the_loss() -> None:
     assert softmax.loss.tolist() == [100]
     assert softmax.grad_logits is not None
     assert softmax.grad_logits.tolist() == [[1, -1, 0]]
+
+
+@pytest.mark.parametrize("host", ["torch", "jax"])
+def test_keras_runs_on_the_framework_of_the_backend(host: str) -> None:
+    """By hand: log(3 + e) - 1 for label 3, log(3 + e) for label 0, and the gradient softmax - onehot."""
+    logits = np.array([[0, 0, 0, 1]] * 2, np.float32)
+    labels = Problem(logits=logits, targets=np.array([3, 0]), ignore_index=0, reduction="mean")
+    soft = Problem(logits=logits, targets=np.eye(4, dtype=np.float32)[[3, 0]], reduction="sum")
+    asked = [
+        (labels, f"{host}:keras.losses.SparseCategoricalCrossentropy-on_{host}@cpu"),
+        (soft, f"{host}:keras.losses.CategoricalCrossentropy-on_{host}@cpu"),
+    ]
+    with Pool([registry.parse(host)]) as pool:
+        found = [event.observation for event in pool.ask(asked) if isinstance(event, Observed)]
+    outcomes = {result.subject: result.outcome for result in found}
+    kept, total = (outcomes[subject] for _, subject in asked)
+    p = np.exp([0, 0, 0, 1]) / (3 + np.e)
+    assert isinstance(kept, Answered)
+    assert isinstance(total, Answered)
+    np.testing.assert_allclose(kept.loss, -np.log(p[3]), rtol=1e-6)
+    np.testing.assert_allclose(kept.grad_logits, [p - np.eye(4)[3], np.zeros(4)], atol=1e-6)
+    np.testing.assert_allclose(total.loss, -np.log(p[3]) - np.log(p[0]), rtol=1e-6)
+    np.testing.assert_allclose(total.grad_logits, p - np.eye(4)[[3, 0]], atol=1e-6)
+    np.testing.assert_allclose(total.grad_targets, [-np.log(p)] * 2, atol=1e-6)
