@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from logitmus.backends import keras_losses
 from logitmus.core.backend import ALL_MANNERS, Backend, Function, Inputs, Outputs, Usage, computed_from, differentiated
 from logitmus.core.computed_logits import COMPUTED, SCALED
 from logitmus.core.convention import Convention
@@ -233,6 +234,7 @@ _HELPERS = {
     "classes_last": "jnp.moveaxis({logits}, 1, -1)",
     "classes_1": "jnp.moveaxis({logits}, -1, 1)",
 }
+_KERAS_ON_JAX = "https://github.com/keras-team/keras/blob/master/keras/src/backend/jax/nn.py"
 _X64 = 'jax.config.update("jax_enable_x64", True)'
 
 
@@ -321,6 +323,13 @@ BACKEND = Backend(
             _LOG_SOFTMAX_FIELDS.but(**_LABELS),
             _LOG_SOFTMAX,
             "-jnp.take_along_axis(jax.nn.log_softmax({logits}), {targets}[..., None], axis=-1)[..., 0]",
+        ),
+        *keras_losses.functions(
+            "jax",
+            _HELPERS,
+            labels={"wide_labels": "narrowed"},
+            probabilities={"zero_times_infinity": "nan"},
+            links={"wide_labels": _DOCS["wide_labels"], "zero_times_infinity": _KERAS_ON_JAX},
         ),
     ),
 )

@@ -50,11 +50,16 @@ def _keras_reduction(options: _Options) -> dict[str, Any]:
     return {"reduction": _KERAS_REDUCTIONS[options["reduction"]]} if "reduction" in options else {}
 
 
-def _keras_sparse(logits: Any, targets: Any, options: _Options, *, from_logits: bool = False) -> Any:
+def _keras_sparse(
+    logits: Any, targets: Any, options: _Options, *, from_logits: bool = False, dtype: str | None = None
+) -> Any:
     import keras
 
     loss = keras.losses.SparseCategoricalCrossentropy(
-        from_logits=from_logits, ignore_class=options.get("ignore_index"), **_keras_reduction(options)
+        from_logits=from_logits,
+        ignore_class=options.get("ignore_index"),
+        dtype=dtype,
+        **_keras_reduction(options),
     )
     return loss(targets, logits)
 
@@ -63,12 +68,13 @@ def _keras_sparse_logits(logits: Any, targets: Any, options: _Options) -> Any:
     return _keras_sparse(logits, targets, options, from_logits=True)
 
 
-def _keras_dense(logits: Any, targets: Any, options: _Options, *, from_logits: bool = False) -> Any:
+def _keras_dense(logits: Any, targets: Any, options: _Options, *, from_logits: bool = False, axis: int = -1) -> Any:
     import keras
 
     loss = keras.losses.CategoricalCrossentropy(
         from_logits=from_logits,
         label_smoothing=options.get("label_smoothing", 0.0),
+        axis=axis,
         **_keras_reduction(options),
     )
     return loss(targets, logits)
@@ -76,6 +82,20 @@ def _keras_dense(logits: Any, targets: Any, options: _Options, *, from_logits: b
 
 def _keras_dense_logits(logits: Any, targets: Any, options: _Options) -> Any:
     return _keras_dense(logits, targets, options, from_logits=True)
+
+
+def _keras_sparse_softmax(logits: Any, targets: Any, options: _Options) -> Any:
+    import tensorflow as tf
+
+    return _keras_sparse(tf.nn.softmax(logits), targets, options)
+
+
+def _keras_sparse_own_dtype(logits: Any, targets: Any, options: _Options) -> Any:
+    return _keras_sparse(logits, targets, options, from_logits=True, dtype=logits.dtype.name)
+
+
+def _keras_dense_axis_1(logits: Any, targets: Any, options: _Options) -> Any:
+    return _keras_dense(logits, targets, options, from_logits=True, axis=min(1, logits.ndim - 1))
 
 
 def _start(switch: str) -> None:
@@ -120,8 +140,8 @@ def _ask(function: Function, mode: str, device: str, inputs: Inputs, manner: str
         if inputs.weight is not None:
             options["weight"] = tf.constant(inputs.weight)
         run = (
-            _compiled(function.call, tuple(options.items()), manner, (device, *inputs.signature))
-            if mode == "xla"
+            _compiled(function.call, tuple(options.items()), manner, (device, *inputs.signature), xla=mode == "xla")
+            if mode
             else _differentiated(function.call, options, manner)
         )
         loss, gradients = run(tf.constant(logits), targets, along, None if extra is None else tf.constant(extra))
@@ -196,12 +216,20 @@ def _differentiated(call: Callable[..., object], options: _Options, manner: str)
 
 @lru_cache(maxsize=256)
 def _compiled(
-    call: Callable[..., object], options: tuple[tuple[str, Any], ...], manner: str, _signature: tuple[object, ...]
+    call: Callable[..., object],
+    options: tuple[tuple[str, Any], ...],
+    manner: str,
+    _signature: tuple[object, ...],
+    *,
+    xla: bool,
 ) -> _Run:
-    """The same compiled by XLA. One tf.function a signature: it keeps every trace, and can only be dropped here."""
+    """The same as a graph, which XLA may compile.
+
+    One tf.function a signature: it keeps every trace, and can only be dropped here.
+    """
     import tensorflow as tf
 
-    compiled: _Run = tf.function(_differentiated(call, dict(options), manner), jit_compile=True, autograph=False)
+    compiled: _Run = tf.function(_differentiated(call, dict(options), manner), jit_compile=xla, autograph=False)
     return compiled
 
 
@@ -268,8 +296,8 @@ _SWITCHES = {
 
 
 def _keras_usage(name: str, offer: Offer) -> Usage:
-    """`NAME.from_logits` is NAME with that argument."""
-    plain, given, _ = name.partition(".from_logits")
+    """`NAME.from_logits` is NAME with that argument; what stands behind a hyphen is not a part of NAME."""
+    plain, given, _ = name.partition("-")[0].partition(".from_logits")
     options = {"ignore_index": "ignore_class={}", "label_smoothing": "label_smoothing={}"}
     return Usage(
         call=f"{plain}({'from_logits=True, ' if given else ''}{{more}})({{targets}}, {{logits}})",
@@ -291,6 +319,7 @@ def _keras(
     *,
     xla: Mapping[str, str],
     cuda: Mapping[str, str],
+    modes: tuple[str, ...] = _MODES,
 ) -> Function:
     return Function(
         name=name,
@@ -301,7 +330,7 @@ def _keras(
         precision=dict.fromkeys(
             ("float64", "float32", "bfloat16", "float16"), Precision("float32", "float32", "float32")
         ),
-        modes=_MODES,
+        modes=modes,
         flushes_subnormals=True,
         docs={**docs, **_KERAS_DOCS},
         mode_conventions={"xla": xla},
@@ -318,6 +347,65 @@ _KERAS_SPARSE_OFFER = replace(_SPARSE_OFFER, options=frozenset({"ignore_index"})
 _KERAS_DENSE_OFFER = replace(_DENSE_OFFER, options=frozenset({"label_smoothing"}), reductions=_REDUCTIONS)
 _KERAS_SPARSE = _SPARSE.but(**_KERAS_FIELDS, mean_denominator="kept")
 _KERAS_DENSE = _DENSE.but(**_KERAS_FIELDS, mean_denominator="rows")
+
+
+def _special(function: Function, call: str, *, least_profile: str = "default") -> Function:
+    """A way to call a Keras loss that is not the usual one; `call` is how it is written."""
+    arguments = {name: text for name, text in function.usage.arguments.items() if not name.startswith("inputs=")}
+    return replace(
+        function,
+        usage=replace(function.usage, call=call, arguments=arguments),
+        least_profiles=dict.fromkeys(function.modes, least_profile),
+        switches={},
+    )
+
+
+_SPECIAL: Final = (
+    _special(
+        _keras(
+            "keras.losses.SparseCategoricalCrossentropy-nn.softmax",
+            _keras_sparse_softmax,
+            replace(_KERAS_SPARSE_OFFER, dtypes=("float32",), manners=("again",), spatial=False),
+            _KERAS_SPARSE,
+            _SPARSE_DOCS,
+            xla={},
+            cuda=_NO_REFUSAL,
+            modes=("", "graph"),
+        ),
+        "keras.losses.SparseCategoricalCrossentropy({more})({targets}, tf.nn.softmax({logits}))",
+        least_profile="full",  # eagerly it has so many findings that to judge them takes long
+    ),
+    _special(
+        replace(
+            _keras(
+                "keras.losses.SparseCategoricalCrossentropy-dtype",
+                _keras_sparse_own_dtype,
+                replace(_KERAS_SPARSE_OFFER, dtypes=("bfloat16", "float16"), manners=("again",)),
+                _KERAS_SPARSE.but(result_dtype="as_input", overflowing_shift="infinite"),
+                _SPARSE_DOCS,
+                xla={},
+                cuda=_NO_REFUSAL,
+                modes=("",),
+            ),
+            precision=same_precision(half_storage="result"),
+        ),
+        "keras.losses.SparseCategoricalCrossentropy(from_logits=True, dtype={logits}.dtype.name, {more})"
+        "({targets}, {logits})",
+    ),
+    _special(
+        _keras(
+            "keras.losses.CategoricalCrossentropy-axis_1",
+            _keras_dense_axis_1,
+            replace(_KERAS_DENSE_OFFER, dtypes=("float32",), manners=("again",), single_row=False),
+            _KERAS_DENSE.but(class_axis="1"),
+            {**_DENSE_DOCS, "class_axis": _KERAS},
+            xla={},
+            cuda={},
+            modes=("",),
+        ),
+        "keras.losses.CategoricalCrossentropy(from_logits=True, axis=1, {more})({targets}, {logits})",
+    ),
+)
 
 BACKEND = Backend(
     name="tensorflow",
@@ -400,5 +488,6 @@ BACKEND = Backend(
             xla={"zero_times_infinity": "zero"},
             cuda={},
         ),
+        *_SPECIAL,
     ),
 )

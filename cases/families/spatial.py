@@ -38,6 +38,7 @@ def with_options(canvas: Canvas) -> Iterator[Problem]:
     yield mean(ignoring, ignore_index=-100, idea="two spatial axes: ignored places, mean")
     yield mean(targets, weight=weight, idea="two spatial axes: weights, mean")
     yield mean(targets, label_smoothing=0.1, idea="two spatial axes: smoothing, mean")
+    yield mean(soft, label_smoothing=0.1, idea="two spatial axes: soft targets, smoothing, mean")
     flat = rows.reshape(2, 16, canvas.classes)
     yield canvas.problem(flat, targets.reshape(2, 16), idea="one spatial axis: labels")
     volume = partial(canvas.problem, rows.reshape(2, 2, 4, 2, canvas.classes))
@@ -64,6 +65,7 @@ FAMILY = Family(
     incidents=(
         issue("tensorflow/tensorflow", 32231),
         issue("tensorflow/tensorflow", 39329),
+        issue("keras-team/keras", 23451),
         issue("google-deepmind/optax", 1162),
         issue("PaddlePaddle/Paddle", 27311),
     ),

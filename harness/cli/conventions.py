@@ -49,7 +49,7 @@ def conventions(
         known_field(field)
     if run is not None:
         _reject_with_run_file({"--backend": backend, "--out": out})
-    selection = Selection(subjects=tuple(subject or ()), devices=tuple(device or ()))
+    selection = Selection(subjects=tuple(subject or ()), devices=tuple(device or ()), profile="default")
     with _opened(run) if run is not None else _measured_now(backend or (), selection, out) as (store, code):
         table = _claims(store, selection)
         if html is not None:

@@ -118,7 +118,7 @@ def run(
             memory_bytes=int(memory * _GIB),
         )
         with _file(out, settings, resume=resume) as store:
-            selection = Selection(subjects=settings.subjects, devices=settings.devices)
+            selection = Selection(subjects=settings.subjects, devices=settings.devices, profile=settings.profile)
             pool = partial(Pool, launched=processes)
             events = run_problems(problems, specs, store, selection=selection, limits=limits, jobs=jobs, pool=pool)
             try:

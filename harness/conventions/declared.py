@@ -16,7 +16,7 @@ from logitmus.conventions.hypotheses.arithmetic import FLOAT32
 from logitmus.conventions.hypotheses.evaluate import Evaluator
 from logitmus.core.floats import Array, float_array
 from logitmus.core.problem import DEFAULT_REDUCTION, Problem, TargetKind
-from logitmus.core.subject import Subject, outside_domain
+from logitmus.core.subject import LEAST_PROFILE, Subject, outside_domain
 from logitmus.execution import registry
 from logitmus.oracle.answer import answer
 from logitmus.oracle.enclosure import Enclosure
@@ -76,7 +76,9 @@ def _subjects() -> Iterator[Subject]:
         backend = registry.backend_of(spec)
         if backend is None:
             continue
-        yield from (s for s in backend.subjects(["cpu"]) if not s.mode and not s.variant)
+        # What the profile quick leaves out only repeats another function.
+        own = (s for s in backend.subjects(["cpu"]) if not (s.mode or s.variant))
+        yield from (s for s in own if s.least_profile == LEAST_PROFILE)
 
 
 def _saying(problem: Problem, subject: Subject) -> Saying:

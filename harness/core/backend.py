@@ -17,7 +17,7 @@ from logitmus.core.computed_logits import COMPUTED, Operands, operands
 from logitmus.core.convention import Convention
 from logitmus.core.floats import Array
 from logitmus.core.problem import DEFAULT_REDUCTION, LAYOUTS, MANNERS, ONCE
-from logitmus.core.subject import BY_CALL, BY_START, OFF, Offer, Precision, Subject, same_precision
+from logitmus.core.subject import BY_CALL, BY_START, LEAST_PROFILE, OFF, Offer, Precision, Subject, same_precision
 
 # (logits, targets, options that are given) -> what a function returns, all in the framework's own arrays.
 Call = Callable[[Any, Any, Mapping[str, Any]], Any]
@@ -135,7 +135,9 @@ class Function:
         convention: what its documentation says it does; tested, like all else.
         precision: by input dtype.
         docs: a link for the function ("") and for fields of its convention.
+        mode_offers: the offer of a mode, where it is another.
         mode_conventions, device_conventions: the fields that a mode or a device changes, by its name.
+        least_profiles: by mode, the least profile that includes it, where that is not "quick", for what it costs.
         usage: how a person calls it.
         switches: by name, the settings of the process under which it is asked, too.
     """
@@ -148,8 +150,10 @@ class Function:
     modes: tuple[str, ...] = ("",)
     flushes_subnormals: bool = False
     docs: Mapping[str, str] = field(default_factory=dict)
+    mode_offers: Mapping[str, Offer] = field(default_factory=dict)
     mode_conventions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     device_conventions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    least_profiles: Mapping[str, str] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
     switches: Mapping[str, Switch] = field(default_factory=dict)
 
@@ -206,13 +210,17 @@ class Backend:
     switched: Callable[[str], AbstractContextManager[object]] | None = None
 
     def subjects(self, devices: Sequence[str]) -> list[Subject]:
-        """Every function in every mode and variant on these devices, and then with its switches."""
+        """Every function in every mode and variant on these devices, and then with its switches.
+
+        Variants with none of the dtypes of a function are left out.
+        """
         plain = [
-            self._subject(function, mode, variant, device)
+            subject
             for device in devices
             for variant in self.variants
             for function in self.functions
             for mode in function.modes
+            if (subject := self._subject(function, mode, variant, device)).offer.dtypes
         ]
         switched = [
             self._with_switch(self._subject(function, mode, "", device), name, switch)
@@ -230,8 +238,8 @@ class Backend:
             **function.device_conventions.get(device, {}),
             **self.variant_conventions.get(variant, {}),
         }
-        dtypes = self.variant_dtypes.get(variant, function.offer.dtypes)
-        offer = function.offer
+        offer = function.mode_offers.get(mode, function.offer)
+        dtypes = self.variant_dtypes.get(variant, offer.dtypes)
         if dtypes != offer.dtypes:
             offer = replace(offer, dtypes=tuple(d for d in offer.dtypes if d in dtypes))
         return Subject(
@@ -246,6 +254,7 @@ class Backend:
             flushes_subnormals=function.flushes_subnormals,
             docs=function.docs,
             switch=OFF if not variant and any(mode in switch.modes for switch in function.switches.values()) else "",
+            least_profile=function.least_profiles.get(mode, LEAST_PROFILE),
         )
 
     def _with_switch(self, subject: Subject, name: str, switch: Switch) -> Subject:

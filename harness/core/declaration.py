@@ -14,7 +14,7 @@ from logitmus.core.convention import FIELDS
 from logitmus.core.errors import Exit, LogitmusError
 from logitmus.core.floats import FLOAT_DTYPES, LABEL_DTYPES
 from logitmus.core.problem import LAYOUTS, MANNERS, REDUCTIONS, Option, TargetKind
-from logitmus.core.subject import BY_CALL, BY_START, OFF, Subject
+from logitmus.core.subject import BY_CALL, BY_START, OFF, PROFILES, Subject
 
 _GRADIENTS: Final = ("logits", "targets")
 
@@ -64,6 +64,7 @@ def _check(subject: Subject) -> None:
         ("offer.gradients", offer.gradients, _GRADIENTS),
         ("precision", precision, FLOAT_DTYPES),
         *((f"precision.{d}", (p.result, p.storage, p.arithmetic), FLOAT_DTYPES) for d, p in precision.items()),
+        ("least_profile", (subject.least_profile,), PROFILES),
         ("docs", subject.docs, ("", *FIELDS)),
         ("switch", (subject.switch,), ("", OFF, BY_START, BY_CALL)),
     ):

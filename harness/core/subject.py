@@ -23,6 +23,10 @@ BY_CALL: Final = "call"
 OFF: Final = "off"
 SHARED: Final = "switches"
 
+PROFILES: Final = ("quick", "default", "full")
+"""Of problems, each larger than the one before."""
+LEAST_PROFILE: Final = PROFILES[0]
+
 
 @dataclass(frozen=True)
 class Precision:
@@ -121,6 +125,7 @@ def _parsed(text: str) -> SubjectId:
 class Subject:
     """A function in a mode on a device, as described over the wire.
 
+    least_profile: of PROFILES; lesser ones leave it out, unless it is named.
     held_to: the id of the subject whose convention, precision and documentation it is given as its own, as
         `logitmus check` does with a user's function; "": they are its own.
     switch: BY_START or BY_CALL: the variant is a switch (`core.backend.Switch`), which is set in this way. With it few
@@ -138,6 +143,7 @@ class Subject:
     flushes_subnormals: bool = False
     docs: Mapping[str, str] = field(default_factory=dict)
     variant: str = ""
+    least_profile: str = LEAST_PROFILE
     held_to: str = ""
     switch: str = ""
 

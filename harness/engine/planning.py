@@ -11,7 +11,7 @@ from typing import Any
 
 from logitmus.core.events import BackendReady
 from logitmus.core.problem import ONCE, Problem, Purpose
-from logitmus.core.subject import Subject
+from logitmus.core.subject import PROFILES, Subject
 from logitmus.engine.added_problems import without_follow_ups
 from logitmus.execution.pool import Ask, Ready
 from logitmus.storage.store import Store, StoreError
@@ -20,16 +20,22 @@ from logitmus.worker.environment import normalized
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
-    """The subjects to test: those that match any of the globs, on any of the devices; empty: no restriction."""
+    """The subjects to test: those that match any of the globs, on any of the devices; empty: no restriction.
+
+    profile: leaves out the subjects that declare a larger one, unless globs name subjects; "": none.
+    """
 
     subjects: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
+    profile: str = ""
 
     def includes(self, subject: Subject) -> bool:
         """Whether `subject` is tested."""
-        return (not self.subjects or any(fnmatchcase(subject.id, glob) for glob in self.subjects)) and (
-            not self.devices or any(fnmatchcase(subject.device, glob) for glob in self.devices)
-        )
+        if self.devices and not any(fnmatchcase(subject.device, glob) for glob in self.devices):
+            return False
+        if self.subjects:
+            return any(fnmatchcase(subject.id, glob) for glob in self.subjects)
+        return not self.profile or PROFILES.index(subject.least_profile) <= PROFILES.index(self.profile)
 
 
 @dataclass(slots=True)

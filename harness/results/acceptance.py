@@ -17,7 +17,8 @@ from typing import Any
 from logitmus.core.events import BackendReady, Event, Judged, RunStarted
 from logitmus.core.finding import Finding, Severity, Verdict
 from logitmus.core.run_settings import RunSettings
-from logitmus.results.expectations import PROFILES, Expectation
+from logitmus.core.subject import PROFILES
+from logitmus.results.expectations import Expectation
 
 _Class = tuple[object, ...]
 _Place = tuple[str, str, str]  # the family, the dtype, and the problem (an id) where an expectation names one

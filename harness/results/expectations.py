@@ -47,7 +47,6 @@ from logitmus.core.subject import SubjectId
 from logitmus.worker.environment import normalized
 
 Globs = str | tuple[str, ...]
-PROFILES: Final = ("quick", "default", "full")  # each has the problems of those before it
 EAGER: Final = "eager"
 _IN_PYPROJECT: Final = ("tool", "logitmus")
 

@@ -206,6 +206,7 @@ def encode_subject(subject: Subject) -> Message:
         "flushes_subnormals": subject.flushes_subnormals,
         **({"switch": subject.switch} if subject.switch else {}),
         "docs": dict(subject.docs),
+        "least_profile": subject.least_profile,
     }
 
 

@@ -92,6 +92,15 @@ def test_variants_and_modes_declare_their_changes_of_convention():
     assert refusals == ["error", "nan", "nan"]
 
 
+def test_a_mode_can_have_an_offer_of_its_own_and_a_least_profile():
+    by_id = {subject.id: subject for subject in subjects("torch")}
+    eager, compiled = by_id["torch:cross_entropy@cpu"], by_id["torch:cross_entropy+compile@cpu"]
+    assert (eager.least_profile, compiled.least_profile) == ("quick", "full")
+    assert "weight" in eager.offer.options
+    assert compiled.offer.options == frozenset()
+    assert compiled.convention == eager.convention
+
+
 def question(dtype, targets):
     logits = np.array([[0, 0, 0, 1], [3, -1, 2, 0]], FLOAT_DTYPES[dtype])
     return Inputs(

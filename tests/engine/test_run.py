@@ -19,6 +19,9 @@ SUBJECTS = {
     "one": [subject("f", "one"), subject("g", "one", offer=Offer(targets="labels", reductions=("none", "sum")))],
     "two": [subject("f", "two", offer=Offer(targets="probabilities"))],
 }
+COSTLY = {
+    "one": [subject("f", "one"), subject("g", "one", least_profile="default")],
+}
 ASKED = 8 + 4  # g takes both reductions, f only "none", two:f takes no labels
 
 
@@ -155,6 +158,21 @@ def test_a_backend_that_cannot_start_does_not_stop_the_others(tmp_path):
 def test_a_selection_narrows_the_subjects(tmp_path, selection, subjects):
     with Store.create(tmp_path / "run") as store:
         found = events(store, FakePool(SUBJECTS), selection=selection)
+    assert {e.judgement.subject for e in found if isinstance(e, Judged)} == subjects
+
+
+@pytest.mark.parametrize(
+    ("selection", "subjects"),
+    [
+        (Selection(), {"one:f@cpu", "one:g@cpu"}),
+        (Selection(profile="quick"), {"one:f@cpu"}),
+        (Selection(profile="full"), {"one:f@cpu", "one:g@cpu"}),
+        (Selection(subjects=("one:*",), profile="quick"), {"one:f@cpu", "one:g@cpu"}),
+    ],
+)
+def test_a_profile_leaves_out_what_needs_a_larger_one_unless_it_is_named(tmp_path, selection, subjects):
+    with Store.create(tmp_path / "run") as store:
+        found = events(store, FakePool(COSTLY), names=("one",), selection=selection)
     assert {e.judgement.subject for e in found if isinstance(e, Judged)} == subjects
 
 

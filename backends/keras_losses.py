@@ -1,0 +1,114 @@
+"""Keras' losses of logits on PyTorch and on JAX, which Keras implements for each anew: `functions`.
+
+They are functions of the backend of that framework, called in its arrays and differentiated by it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+from logitmus.core.backend import Function, NotAskedError, Usage
+from logitmus.core.convention import Convention
+from logitmus.core.problem import TargetKind
+from logitmus.core.subject import Offer, Precision
+
+REDUCTIONS: Final = {"none": "none", "sum": "sum", "mean": "sum_over_batch_size"}
+"""Keras' names of the reductions, by ours; "sum_over_batch_size" is called so in every version of Keras 3."""
+
+_DOCS: Final = "https://keras.io/api/losses/probabilistic_losses/"
+_SOURCE: Final = "https://github.com/keras-team/keras/blob/master/keras/src/"
+_FIELDS: Final = Convention(
+    default_reduction="mean",
+    all_ignored_mean="zero",
+    empty_batch_mean="zero",
+    result_dtype="always_float32",
+    wide_inputs="narrowed",
+    infinite_logits="nan",
+    overflowing_shift="infinite",
+)
+_MORE: Final = {f"reduction={ours}": f'reduction="{theirs}"' for ours, theirs in REDUCTIONS.items()}
+
+
+def _loss(
+    logits: Any, targets: Any, options: Mapping[str, Any], *, host: str, name: str, arguments: Mapping[str, str]
+) -> Any:
+    os.environ["KERAS_BACKEND"] = host  # it is read once, when Keras is imported
+    try:
+        import keras
+    except ImportError as error:
+        raise NotAskedError(f"Keras is not installed: {error}") from error
+    given = {arguments[option]: value for option, value in options.items() if option in arguments}
+    if "reduction" in options:
+        given["reduction"] = REDUCTIONS[options["reduction"]]
+    return getattr(keras.losses, name)(from_logits=True, **given)(targets, logits)
+
+
+def functions(
+    host: str,
+    helpers: Mapping[str, str],
+    *,
+    labels: Mapping[str, str],
+    probabilities: Mapping[str, str],
+    links: Mapping[str, str],
+) -> tuple[Function, ...]:
+    """The losses of labels and of probabilities.
+
+    Args:
+        host: "torch" or "jax".
+        helpers: as in `Usage`.
+        labels, probabilities: the fields in which their conventions are those of the host.
+        links: the documentation of these fields.
+    """
+
+    def function(kind: TargetKind, name: str, convention: Convention, arguments: Mapping[str, str]) -> Function:
+        call: Callable[..., object] = partial(_loss, host=host, name=name, arguments=arguments)
+        return Function(
+            name=f"keras.losses.{name}-on_{host}",
+            call=call,
+            offer=Offer(
+                targets=kind,
+                options=frozenset(arguments),
+                reductions=tuple(REDUCTIONS),
+                dtypes=("float32", "bfloat16", "float16"),
+                label_dtypes=("int32", "int64"),
+                manners=("again",),
+                gradients=frozenset({"logits"} | ({"targets"} if kind is TargetKind.PROBABILITIES else set())),
+            ),
+            convention=convention,
+            # It converts whatever it gets to keras.config.floatx().
+            precision=dict.fromkeys(("float32", "bfloat16", "float16"), Precision("float32", "float32", "float32")),
+            flushes_subnormals=host == "jax",
+            docs={
+                **dict.fromkeys(("", "default_reduction", "result_dtype", "wide_inputs"), _DOCS),
+                **dict.fromkeys(
+                    ("mean_denominator", "all_ignored_mean", "empty_batch_mean"), _SOURCE + "losses/loss.py"
+                ),
+                **dict.fromkeys(("infinite_logits", "overflowing_shift"), _SOURCE + f"backend/{host}/nn.py"),
+                **links,
+            },
+            # JAX compiles each of its operations for each shape, and on PyTorch they are slow as well.
+            least_profiles={"": "full"},
+            usage=Usage(
+                call=f"keras.losses.{name}(from_logits=True, {{more}})({{targets}}, {{logits}})",
+                arguments={**{option: f"{theirs}={{}}" for option, theirs in arguments.items()}, **_MORE},
+                helpers=helpers,
+            ),
+        )
+
+    return (
+        function(
+            TargetKind.LABELS,
+            "SparseCategoricalCrossentropy",
+            _FIELDS.but(mean_denominator="kept", **labels),
+            {"ignore_index": "ignore_class"},
+        ),
+        function(
+            TargetKind.PROBABILITIES,
+            "CategoricalCrossentropy",
+            _FIELDS.but(mean_denominator="rows", **probabilities),
+            {"label_smoothing": "label_smoothing"},
+        ),
+    )
