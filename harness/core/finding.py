@@ -90,6 +90,7 @@ class Finding:
         expected: the exact value as "[lo, hi]" or words; observed: the result.
         row, index: where: the row, and the class for a gradient.
         alternatives: other causes that explain it equally well.
+        instead: the cause if other results of the subject refute `cause`; None: it is then unexplained.
         effect: of a change that a switch makes, the cause that the result with the switch has by itself; None: it is
             uncertain.
         without: the result without the switch.
@@ -113,6 +114,7 @@ class Finding:
     index: int | None = None
     ulps: float | None = None
     share: float | None = None
+    instead: Cause | None = None
     effect: Cause | None = None
     without: str = ""
 

@@ -6,6 +6,9 @@ allows for so much holds any small fault. So the claimed computation is emulated
 given. Where the emulation misses the budget of the declared computation, the claim should show; if nearly all of the
 function's results there are accurate, the claim is false. Nor is a precision the cause where more results of that dtype
 lie outside its own budget than it accounts for.
+
+A function that refuses to average nothing refuses it always. If it averaged nothing once and returned a result, the
+exception has another cause: the ignored label, say, was used as an index.
 """
 
 from __future__ import annotations
@@ -20,13 +23,16 @@ from typing import Final
 import numpy as np
 
 from logitmus.core.causes import Cause
-from logitmus.core.finding import Grade, Judgement, Verdict
+from logitmus.core.convention import Occasion
+from logitmus.core.finding import Grade, Judgement, Kind, Verdict
 from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.problem import ONCE, Problem, Purpose
+from logitmus.core.relevance import occasions
 from logitmus.core.subject import Precision, Subject
 from logitmus.judging import mechanisms
 from logitmus.judging.assessment import assess_part
 from logitmus.judging.bench import Bench
+from logitmus.oracle.resolve import resolve
 
 _LARGEST: Final = 512  # elements of the logits; larger problems cost more and decide no better
 _SAMPLE: Final = 200  # problems on which a claim is emulated at most
@@ -36,6 +42,9 @@ _SHOWN: Final = 0.1  # of the problems on which it must show; a claim that shows
 _ACCURATE: Final = (Grade.A, Grade.B_PLUS)
 _NO_CAUSE: Final = Cause("unexplained")
 _NARROWED: Final = Cause.convention("wide_inputs", "narrowed")
+# The input is valid, and a function that refuses it does so whatever its labels are.
+_REFUSALS: Final = frozenset(Cause.convention(name, "error") for name in ("all_ignored_mean", "empty_batch_mean"))
+_MEANS_OF_NOTHING: Final = frozenset({Occasion.EMPTY_MEAN, Occasion.MEAN_OF_NOTHING})
 # What is reported in place of a refuted claim, by the worst grade of its findings.
 _UNEXPLAINED: Final[Mapping[Grade | None, Cause]] = MappingProxyType(
     {Grade.B: Cause("unexplained_within_b"), Grade.C: Cause("unexplained_within_c")}
@@ -54,8 +63,8 @@ class _Claim:
 
 
 def is_claim(cause: Cause) -> bool:
-    """Whether the cause is a claim about every result in a dtype."""
-    return cause.name in ("separate_logsumexp", "effective_precision") or cause == _NARROWED
+    """Whether the cause is a claim about every result in a dtype, or about every mean of nothing."""
+    return cause.name in ("separate_logsumexp", "effective_precision") or cause == _NARROWED or cause in _REFUSALS
 
 
 def in_place_of(worst: Grade | None) -> Cause:
@@ -71,9 +80,12 @@ class Refutations:
         self._causes: dict[tuple[str, str], Counter[Cause]] = {}
         self._problems: dict[str, Problem] = {}
         self._due: dict[tuple[object, ...], bool] = {}
+        self._averaged: dict[str, dict[str, Problem]] = {}
 
     def add(self, problem: Problem, judgement: Judgement) -> None:
         """Take in a judgement."""
+        if _is_result(judgement) and not occasions(problem).isdisjoint(_MEANS_OF_NOTHING):
+            self._averaged.setdefault(judgement.subject, {})[problem.id] = problem
         decided = judgement.verdict in (Verdict.PASS, Verdict.ABSORBED, Verdict.FINDING) and judgement.grade is not None
         reduced = problem.purpose is Purpose.REDUCTION  # made from a finding: it would count that finding again
         if not decided or reduced or problem.manner != ONCE or problem.logits.size > _LARGEST:
@@ -86,6 +98,10 @@ class Refutations:
 
     def refuted(self, subject: Subject, dtype: str, cause: Cause) -> bool:
         """Whether the claim is absent from nearly all results in which it should show, or accounts for the fewer."""
+        if cause in _REFUSALS:
+            refusing = subject.convention.but(**dict([cause.choice]))
+            averaged = self._averaged.get(subject.id, {}).values()
+            return any(resolve(problem, refusing).refused is not None for problem in averaged)
         causes = self._causes.get((subject.id, dtype), Counter())
         unexplained = sum(count for other, count in causes.items() if other.startswith(_NO_CAUSE))
         if cause.name == "effective_precision" and unexplained > causes[cause]:
@@ -101,6 +117,15 @@ class Refutations:
         if key not in self._due:
             self._due[key] = _is_due(problem, subject, claim)
         return self._due[key]
+
+
+def _is_result(judgement: Judgement) -> bool:
+    """Whether the call returned a result."""
+    no_result = (Kind.CRASH, Kind.TIMEOUT)
+    return judgement.verdict is not Verdict.NOT_RUN and not any(
+        finding.kind in no_result or finding.cause.name == "raised" or finding.instead is not None
+        for finding in judgement.findings
+    )
 
 
 def _claim(subject: Subject, dtype: str, cause: Cause) -> _Claim:

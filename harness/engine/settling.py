@@ -114,6 +114,8 @@ class Settlement:
     def _without_its_cause(self, key: _Key, examined: Examined) -> Finding:
         """The finding, as examined, with the first alternative of its refuted cause, or unexplained."""
         finding = examined.finding
+        if finding.instead is not None:
+            return _renamed(finding, Kind.CONTRACT, finding.instead)
         if finding.alternatives:
             cause, *others = finding.alternatives
             field, value = cause.choice
@@ -122,14 +124,12 @@ class Settlement:
             return replace(
                 finding, kind=kind, severity=weight, cause=cause, summary=summary, alternatives=tuple(others)
             )
-        cause = refutation.in_place_of(reduce(_worse, self._claimed[key].values()))
-        return replace(
-            finding,
-            kind=Kind.ACCURACY,
-            severity=catalogue.severity(cause),
-            cause=cause,
-            summary=catalogue.summary(cause),
-        )
+        return _renamed(finding, Kind.ACCURACY, refutation.in_place_of(reduce(_worse, self._claimed[key].values())))
+
+
+def _renamed(finding: Finding, kind: Kind, cause: Cause) -> Finding:
+    severity = catalogue.severity(cause)
+    return replace(finding, kind=kind, severity=severity, cause=cause, summary=catalogue.summary(cause))
 
 
 def _worse(first: Grade | None, second: Grade | None) -> Grade | None:

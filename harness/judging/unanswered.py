@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from logitmus.core.causes import Cause
@@ -32,7 +34,8 @@ def unexpected_exception(case: Case, outcome: Raised) -> Finding | None:
     if subject.held_to and getattr(PORTABLE, name) == "error":  # it refuses what its reference lets pass
         weight = Severity.NOTE
     cause, expected = Cause.convention(name, "error"), convention.describe(name)
-    return case.finding(kind, weight, cause, expected=expected, observed=observed)
+    finding = case.finding(kind, weight, cause, expected=expected, observed=observed)
+    return replace(finding, instead=Cause.of("raised", outcome.type))
 
 
 def no_response(case: Case, outcome: Crashed | TimedOut | OutOfMemory | Garbled) -> Finding:

@@ -13,6 +13,7 @@ from logitmus.core.causes import Cause
 from logitmus.core.convention import PORTABLE
 from logitmus.core.events import BackendReady, Event, Judged, Settled
 from logitmus.core.floats import Array
+from logitmus.core.observation import Answered, Raised
 from logitmus.core.problem import ONCE, Problem
 from logitmus.engine.settling import Settlement
 from logitmus.judging.judge import Judge
@@ -92,3 +93,25 @@ def test_a_claim_from_all_results_stands(claim: str) -> None:
     found = events(lambda _: faulty, plain(dtype))
     assert not [event for event in found if isinstance(event, Settled) and event.of.cause == claim]
     assert claim in causes(found)
+
+
+def nothing_kept(ignored: int) -> Problem:
+    targets = np.array([ignored] * 2)
+    return Problem(
+        logits=np.zeros((2, 3), np.float32), targets=targets, ignore_index=ignored, reduction="mean", family="f"
+    )
+
+
+@pytest.mark.parametrize(
+    ("refused", "cause"), [([2, 7], "convention:all_ignored_mean=error"), ([7], "raised:IndexError")]
+)
+def test_a_refused_mean_of_nothing_is_a_convention_only_if_all_are_refused(refused: list[int], cause: str) -> None:
+    judge, judged = Judge(), []
+    for problem in map(nothing_kept, (2, 7)):
+        raises = problem.ignore_index in refused
+        zeros = np.zeros((2, 3), np.float32)
+        outcome = Raised("IndexError", "7 is out of bounds") if raises else Answered(np.float32("nan"), zeros)
+        judged.append(Judged(problem, judge.judge(problem, SUBJECT, outcome)))
+    settlement = Settlement()
+    seen = [*settlement.watching([BackendReady("test", (SUBJECT,), {}, 0), *judged])]
+    assert causes([*seen, *settlement.settled()]) == {cause: len(refused)}
