@@ -36,6 +36,7 @@ MINIATURES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "iree #24228": ("numpy:ignore_index_dropped",),
         "jax #40409": ("numpy:sum_in_bfloat16", "numpy:rows_counted_in_float16"),
         "keras #15012": ("numpy:labels_of_8_bits", "numpy:labels_in_the_dtype_of_the_logits"),
+        "keras #23451": ("numpy:classes_counted_on_axis_1",),
         "ml-cross-entropy #52": ("numpy:tail_padded_with_zeros",),
         "ml-cross-entropy #59": ("numpy:tail_block_left_out",),
         "ml_dtypes #63": ("numpy:sum_in_bfloat16",),

@@ -302,7 +302,7 @@ def smoothing_of_ignored_rows(
 
 @ZOO.fault(
     "convention",
-    "tensorflow #32231: what needs the number of classes reads it from axis 1",
+    "tensorflow #32231, keras #23451: what needs the number of classes reads it from another axis",
     card=card("inputs"),
 )
 def classes_counted_on_axis_1(
