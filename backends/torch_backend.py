@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import cache, partial
-from pathlib import Path
-from typing import Any, Final
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from logitmus.backends import keras_losses
+from logitmus.backends import keras_losses, torch_compile, torch_linear
 from logitmus.core.backend import (
     EAGER_MANNERS,
     Backend,
@@ -29,8 +25,6 @@ from logitmus.core.convention import Convention
 from logitmus.core.floats import FLOAT_DTYPES, Array
 from logitmus.core.problem import ONCE, TargetKind
 from logitmus.core.subject import Offer, Precision, same_precision
-
-_LARGEST_PERMUTATION: Final = 4096  # 128 MiB in float64
 
 
 def _functional(logits: Any, targets: Any, options: Mapping[str, Any]) -> Any:
@@ -52,44 +46,6 @@ def _two_steps(logits: Any, targets: Any, options: Mapping[str, Any]) -> Any:
     return functional.nll_loss(log_probabilities, targets, **options)
 
 
-def _linear(logits: Any, targets: Any, options: Mapping[str, Any], *, chunked: bool = False) -> Any:
-    """The logits are the hidden states, in another order of the classes, which the weights undo."""
-    import torch
-
-    order = torch.eye(_size(logits, logits.shape[-1])).roll(1, 0).to(logits)
-    return _linear_cross_entropy(logits.roll(-1, -1), order, targets, options, chunked=chunked)
-
-
-def _linear_by_weight(logits: Any, targets: Any, options: Mapping[str, Any], *, chunked: bool = False) -> Any:
-    """The logits are the weights, in another order of the rows, which the hidden states undo."""
-    import torch
-
-    order = torch.eye(_size(logits, logits.shape[0])).roll(1, 0).to(logits)
-    return _linear_cross_entropy(order, logits.roll(-1, 0).T, targets, options, chunked=chunked)
-
-
-def _linear_cross_entropy(hidden: Any, weights: Any, targets: Any, options: Mapping[str, Any], *, chunked: bool) -> Any:
-    import torch
-
-    if not hasattr(torch.nn, "LinearCrossEntropyOptions"):
-        raise NotAskedError(f"torch {torch.__version__} has no linear_cross_entropy; it comes with torch 2.13")
-    how = torch.nn.LinearCrossEntropyOptions() if chunked else None
-    return torch.nn.functional.linear_cross_entropy(hidden, weights, targets, options=how, **options)
-
-
-def _size(logits: Any, size: int) -> int:
-    """The size of the permutation matrix.
-
-    Raises:
-        NotAskedError: where the product with it is not exactly the logits, or takes too long.
-    """
-    if not bool(logits.isfinite().all()):
-        raise NotAskedError("a matrix product with infinities or NaN has NaN in other places, too")
-    if not 0 < size <= _LARGEST_PERMUTATION:
-        raise NotAskedError(f"takes a permutation matrix of 1 to {_LARGEST_PERMUTATION} rows")
-    return size
-
-
 def _evaluate(function: Function, mode: str, device: str, inputs: Inputs) -> Outputs:
     return _ask(function, mode, device, inputs, ONCE, inputs.cotangent)
 
@@ -107,7 +63,7 @@ def _ask(function: Function, mode: str, device: str, inputs: Inputs, manner: str
     along = None if seed is None else _tensor(seed, device)
     direction = _tensor(inputs.at_labels, device) if manner == "second_order" else None
 
-    run = _compiled(function.call) if mode == "compile" else function.call
+    run = torch_compile.compiled(function.call) if mode == "compile" else function.call
 
     def call(x: Any) -> Any:
         return run(x, targets, options)
@@ -120,35 +76,6 @@ def _ask(function: Function, mode: str, device: str, inputs: Inputs, manner: str
         for array, tensor in ((inputs.logits, logits), (inputs.targets, targets)):
             _write_back(array, _array(tensor))
     return outputs
-
-
-_COMPILED_SIGNATURES: Final = 512  # PyTorch's own limit is 8; beyond it, it runs the eager code
-
-
-@cache
-def _compiled(call: Callable[..., Any]) -> Callable[..., Any]:
-    """The call compiled by torch.compile, for all shapes at once: few sizes (0 and 1) are compiled for themselves."""
-    kept = os.environ.get("LOGITMUS_CACHE")
-    if kept:  # PyTorch separates its versions in it
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(kept) / "torchinductor"))
-    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # a worker starts no pool of processes
-    import torch
-
-    settings: Any = importlib.import_module("torch._dynamo.config")
-    for name in ("recompile_limit", "cache_size_limit", "accumulated_recompile_limit", "accumulated_cache_size_limit"):
-        if hasattr(settings, name):
-            setattr(settings, name, _COMPILED_SIGNATURES)
-    compiled = torch.compile(call, dynamic=True, fullgraph=True)
-
-    def run(*arguments: Any) -> Any:
-        try:
-            return compiled(*arguments)
-        except Exception as error:
-            if "InvalidCxxCompiler" in repr(error):
-                raise NotAskedError("torch.compile needs a C++ compiler, and finds none") from error
-            raise
-
-    return run
 
 
 def _reverse(
@@ -372,30 +299,6 @@ _TWO_STEPS = Usage(
 )
 
 
-# What is compiled for few signatures: shapes are free, and every dtype, reduction and option is compiled anew. Compiled
-# functions are differentiated once.
-_COMPILED = Offer(
-    targets=TargetKind.LABELS,
-    reductions=("none", "mean"),
-    dtypes=("float32", "bfloat16"),
-    label_dtypes=("int64",),  # of others the eager function takes uint8
-    manners=("again", "after_others"),
-    spatial=False,
-    single_row=False,
-    gradients=frozenset({"logits"}),
-)
-
-
-def _also_compiled(function: Function) -> Function:
-    kind, gradients = function.offer.targets, function.offer.gradients
-    return replace(
-        function,
-        modes=("", "compile"),
-        mode_offers={"compile": replace(_COMPILED, targets=kind, gradients=gradients)},
-        least_profiles={"compile": "full"},
-    )
-
-
 def _of_labels(
     name: str,
     page: str,
@@ -445,56 +348,6 @@ def _of_probabilities(
     )
 
 
-# What `linear_cross_entropy` gets in place of hidden states and weights (`_linear`, `_linear_by_weight`).
-_BY_HIDDEN = "{logits}.roll(-1, -1), torch.eye({logits}.shape[-1]).roll(1, 0).to({logits})"
-_CHUNKED = "https://github.com/pytorch/pytorch/blob/main/torch/nn/modules/linear_cross_entropy.py"
-_BY_WEIGHT = "torch.eye({logits}.shape[0]).roll(1, 0).to({logits}), {logits}.roll(-1, 0).T"
-
-
-def _of_hidden(
-    suffix: str,
-    of: Function,
-    call: Callable[..., Any],
-    operands: str,
-    *,
-    chunked: bool = False,
-    single_row: bool = True,
-    default: bool = False,
-) -> Function:
-    """`linear_cross_entropy` with the arguments and the convention of `cross_entropy`, as its documentation has it.
-
-    Chunked it differentiates once, takes int64 labels without smoothing, and computes in float32 at least.
-    """
-    how = "options=torch.nn.LinearCrossEntropyOptions(), " if chunked else ""
-    offer = replace(of.offer, spatial=False, layouts=("contiguous",), single_row=single_row)
-    docs = {**of.docs, "": _API + "torch.nn.functional.linear_cross_entropy.html"}
-    convention = of.convention
-    if offer.targets is TargetKind.PROBABILITIES:  # it takes no ignore_index with them
-        offer = replace(offer, options=offer.options - {"ignore_index"})
-    if chunked:
-        convention, docs = convention.but(overflowing_shift="infinite_float32"), {**docs, "overflowing_shift": _CHUNKED}
-        offer = replace(
-            offer,
-            options=offer.options - {"label_smoothing"},
-            label_dtypes=("int64",),
-            manners=("again", "after_others"),
-        )
-    return Function(
-        name=f"linear_cross_entropy{suffix}",
-        call=partial(call, chunked=chunked),
-        offer=offer,
-        convention=convention,
-        precision=same_precision() if chunked else of.precision,
-        # Without chunks it is `linear` and `cross_entropy`, one after the other.
-        least_profiles={"": "default" if default else "full"},
-        docs=docs,
-        usage=replace(
-            _FUNCTIONAL,
-            call=f"torch.nn.functional.linear_cross_entropy({operands}, {{targets}}, {how}{{more}})",
-        ),
-    )
-
-
 _CROSS_ENTROPY = _of_labels(
     "cross_entropy",
     _FUNCTIONAL_PAGE,
@@ -520,8 +373,8 @@ BACKEND = Backend(
     adopt=lambda call: call,
     switched=_switched,
     functions=(
-        _also_compiled(_CROSS_ENTROPY),
-        _also_compiled(_CROSS_ENTROPY_OF_PROBABILITIES),
+        torch_compile.also_compiled(_CROSS_ENTROPY),
+        torch_compile.also_compiled(_CROSS_ENTROPY_OF_PROBABILITIES),
         _of_labels("nn.CrossEntropyLoss", "torch.nn.CrossEntropyLoss.html", _module, _MODULE, "label_smoothing"),
         _of_probabilities("nn.CrossEntropyLoss.probabilities", "torch.nn.CrossEntropyLoss.html", _module, _MODULE),
         _of_labels(
@@ -540,9 +393,6 @@ BACKEND = Backend(
                 "zero_times_infinity": "https://github.com/keras-team/keras/blob/master/keras/src/backend/torch/nn.py"
             },
         ),
-        _of_hidden("", _CROSS_ENTROPY, _linear, _BY_HIDDEN),
-        _of_hidden(".probabilities", _CROSS_ENTROPY_OF_PROBABILITIES, _linear, _BY_HIDDEN),
-        _of_hidden(".chunked", _CROSS_ENTROPY, _linear, _BY_HIDDEN, chunked=True, default=True),
-        _of_hidden(".chunked.by_weight", _CROSS_ENTROPY, _linear_by_weight, _BY_WEIGHT, chunked=True, single_row=False),
+        *torch_linear.functions(_CROSS_ENTROPY, _CROSS_ENTROPY_OF_PROBABILITIES),
     ),
 )

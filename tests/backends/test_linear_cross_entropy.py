@@ -1,4 +1,4 @@
-"""torch.nn.functional.linear_cross_entropy: its logits are exact, and what it cannot be asked is said."""
+"""torch.nn.functional.linear_cross_entropy: exact logits, and a reason for every problem that it cannot take."""
 
 from __future__ import annotations
 

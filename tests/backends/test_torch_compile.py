@@ -40,7 +40,7 @@ def problem(rows: int, classes: int) -> Problem:
 
 def test_two_shapes_are_compiled_once_and_answered_rightly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not any(map(shutil.which, COMPILERS)):
-        pytest.skip("there is no C++ compiler")
+        pytest.skip("needs a C++ compiler: apt-get install g++")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     small, large = problem(3, 4), problem(5, 7)
     outcomes = ask(small, large)
@@ -58,7 +58,7 @@ def test_two_shapes_are_compiled_once_and_answered_rightly(tmp_path: Path, monke
 
 def test_probabilities_have_both_gradients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not any(map(shutil.which, COMPILERS)):
-        pytest.skip("there is no C++ compiler")
+        pytest.skip("needs a C++ compiler: apt-get install g++")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     uniform = np.full((2, 4), 0.25, np.float32)
     asked = Problem(logits=np.array([[0, 0, 0, 1]] * 2, np.float32), targets=uniform, reduction="mean")

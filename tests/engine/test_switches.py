@@ -1,4 +1,4 @@
-"""Switches: a setting that changes a result is found, with both results; one that is declared, or harmless, is not."""
+"""Switches: an undeclared change of a result is a finding that shows both results; other changes are none."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ WORKER_MAY = {"numpy", "numpy.typing", "ml_dtypes"}
 
 
 # A backend imports no other.
-SHARED_BY_BACKENDS = ("logitmus.backends.keras_losses",)
+SHARED_BY_BACKENDS = tuple(f"logitmus.backends.{name}" for name in ("keras_losses", "torch_compile", "torch_linear"))
 
 
 @cache
