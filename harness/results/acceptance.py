@@ -142,6 +142,8 @@ class Acceptance:
         if not tested:
             return "none of its problems was used"
         chosen = self._settings
+        if (chosen.subjects or chosen.devices or chosen.check) and not expectation.names_subjects:
+            return "matches no finding of the selected subjects"
         whole = expectation.problem or (expectation.family and expectation.when.dtype)
         if not whole and (chosen.families or (chosen.dtypes and not expectation.when.dtype)):
             return "matches no finding on the selected problems"

@@ -103,6 +103,13 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             and problem.startswith(self.problem or "")
         )
 
+    @property
+    def names_subjects(self) -> bool:
+        """Whether it names its subjects one by one, and not by a glob."""
+        return not any(
+            set(glob) & set("*?[") for glob in ((self.subject,) if isinstance(self.subject, str) else self.subject)
+        )
+
     def includes(self, subject: str) -> bool:
         """Whether it is about this subject (an id)."""
         if not _matches(self.subject, subject):

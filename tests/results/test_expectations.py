@@ -147,6 +147,17 @@ def test_an_expectation_is_stale_only_if_the_run_could_have_shown_it(tmp_path, m
     assert bool(acceptance.stale) is (reason == "matches nothing")
 
 
+@pytest.mark.parametrize(
+    ("subject", "reason"),
+    [("torch:*", "matches no finding of the selected subjects"), ("torch:f@cpu", "matches nothing")],
+)
+def test_a_glob_is_not_stale_if_only_some_subjects_were_selected(tmp_path, subject, reason):
+    acceptance = Acceptance(load(written(tmp_path, EXPECT.replace("torch:*", subject))), today=TODAY)
+    after_run(acceptance, "torch:f@cpu")
+    acceptance.observe(RunStarted(1, ("torch",), {}, RunSettings(subjects=("torch:f*",))))
+    assert why(acceptance) == [reason]
+
+
 def test_an_expectation_of_a_problem_is_stale_where_this_problem_was_used(tmp_path):
     text = EXPECT + f'problem = "{PROBLEM.id}"\n'
     used = after_run(Acceptance(load(written(tmp_path, text)), today=TODAY), "torch:f@cpu")
