@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -92,6 +93,7 @@ def _options(
 def main() -> None:
     """Run the command line; report errors that the user can fix in one line, without a traceback."""
     keep_freed_memory()
+    signal.signal(signal.SIGTERM, _interrupt)  # how CI cancels a job: as Ctrl-C, which loses nothing
     try:
         app()
     except Exception as error:
@@ -102,6 +104,10 @@ def main() -> None:
         else:
             sys.stderr.write(f"logitmus: {error}\n")
         sys.exit(code)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _exit_code(error: Exception) -> Exit:

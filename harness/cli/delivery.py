@@ -77,7 +77,8 @@ def deliver(
         return Exit.INTERRUPTED
     if missing.intersection(requested) or not ready:
         return Exit.BACKEND
-    if not summary.calls and not interrupted:
+    shard = summary.started.settings.shard if summary.started else None
+    if not summary.calls and not interrupted and shard is None:  # a small selection has no problem in some shards
         reasons = [reason for reason, _ in summary.why_not()] or ["no subject matches; see `logitmus backends`"]
         why = summary.lacks_module or reasons[0]
         Console(stderr=True).print(f"logitmus: nothing was tested: {why}", markup=False, highlight=False)

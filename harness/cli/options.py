@@ -110,6 +110,24 @@ Explore = Annotated[
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
+def _shard(text: str | None) -> str | None:
+    number, slash, count = (text or "1/1").partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise typer.BadParameter(f"{text!r} is not a shard; use NUMBER/COUNT from 1/COUNT on, e.g. 2/5")
+    return text
+
+
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="N/COUNT",
+        callback=_shard,
+        help="Only this part of the problems, e.g. 2/5; see `logitmus merge`.",
+    ),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
     """The report files to write."""

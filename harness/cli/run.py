@@ -23,11 +23,12 @@ from logitmus.cli.options import (
     JUnit,
     Markdown,
     Outputs,
+    ShardOption,
     StrictOption,
     Subjects,
     is_strict,
 )
-from logitmus.core.run_settings import Examination, Exploration, RunSettings
+from logitmus.core.run_settings import Examination, Exploration, RunSettings, Shard
 from logitmus.execution.limits import Limits
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def run(
         ProfileChoice | None, typer.Option(help="Test profile.  [default: default]", show_default=False)
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Random seed.  [default: 0]")] = None,
+    shard: ShardOption = None,
     explore: Explore = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Run file to write.  [default: logitmus-TIME.logitmus]")
@@ -89,6 +91,8 @@ def run(
     """Run every problem on every backend, and judge the results against exact values."""
     from logitmus.execution.launch import launched
 
+    if shard and explore:
+        raise typer.BadParameter("explores the whole run; do it after merging the shards", param_hint="--explore")
     given = {
         "backends": backend and tuple(backend),
         "subjects": subject and tuple(subject),
@@ -98,6 +102,7 @@ def run(
         "profile": profile and profile.value,
         "seed": seed,
         "explore": Exploration(minutes=explore) if explore else None,
+        "shard": Shard.parse(shard) if shard else None,
     }
     settings = _settings(out, {name: value for name, value in given.items() if value is not None}, resume=resume)
     specs = chosen_backends(settings.backends)
@@ -149,15 +154,19 @@ def _settings(out: Path | None, given: dict[str, Any], *, resume: bool) -> RunSe
         raise typer.BadParameter("needs --out FILE, the run file to continue", param_hint="--resume")
     with Store.open(out) as started:
         settings = started.settings
-    requested, kept = replace(settings, **given).as_dict(), settings.as_dict()
+    requested, kept = _shown(replace(settings, **given)), _shown(settings)
     for name in given:
         if requested.get(name) != kept.get(name):
             raise typer.BadParameter(
-                f"{out} was started with {name} = {kept.get(name)!r}, not {requested[name]!r}; remove the option "
-                "(a resumed run keeps its settings), or start a new file",
+                f"{out} was started with {name} = {kept.get(name)!r}, not {requested[name]!r}; "
+                "remove the option (a resumed run keeps its settings), or start a new file",
                 param_hint="--resume",
             )
     return settings
+
+
+def _shown(settings: RunSettings) -> dict[str, Any]:
+    return {**settings.as_dict(), "shard": str(settings.shard) if settings.shard else None}
 
 
 def _file(out: Path | None, settings: RunSettings, *, resume: bool) -> Store:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
+
+if TYPE_CHECKING:
+    from logitmus.core.problem import Problem  # `--help` loads this module, and no NumPy
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +34,40 @@ class Exploration:
 
     minutes: float = 0.0
     rounds: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shard:
+    """One of `count` parts of a suite, numbered from 1.
+
+    Problems are divided by a hash of their signature: a problem stays in its shard when others are added to the suite,
+    and problems that share a compilation share a shard.
+    """
+
+    number: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.count:
+            raise ValueError(f"{self}: there are shards 1/{self.count} to {self.count}/{self.count}")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """NUMBER/COUNT.
+
+        Raises:
+            ValueError: for anything else.
+        """
+        number, _, count = text.partition("/")
+        return cls(number=int(number), count=int(count))
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    def includes(self, problem: Problem) -> bool:
+        """Whether `problem` belongs to this shard."""
+        digest = hashlib.blake2b(json.dumps(problem.signature).encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "big") % self.count == self.number - 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +97,8 @@ class RunSettings:
         examine, explore: what follows on the suite.
         check, function: the label and the location of the function that `logitmus check` checks.
         merged: the number of files that this file is the union of; not every subject was called with every problem.
+        shard: the part of the suite that this file holds; None: all of it. What follows on the suite depends on all
+            of its results, so a shard leaves it to the file into which all shards are merged.
     """
 
     backends: tuple[str, ...] = ()
@@ -72,6 +113,12 @@ class RunSettings:
     check: str = ""
     function: CheckedFunction | None = None
     merged: int = 0
+    shard: Shard | None = None
+
+    @property
+    def examination(self) -> Examination:
+        """How findings are examined: not at all in a shard."""
+        return self.examine if self.shard is None else Examination()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without what is not set beyond the selection of problems and the examination."""

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import chain
-from typing import Any
 
 from logitmus.core.events import BackendReady
 from logitmus.core.problem import ONCE, Problem, Purpose
@@ -15,7 +14,7 @@ from logitmus.core.subject import PROFILES, Subject
 from logitmus.engine.added_problems import without_follow_ups
 from logitmus.execution.pool import Ask, Ready
 from logitmus.storage.store import Store, StoreError
-from logitmus.worker.environment import normalized
+from logitmus.worker.environment import changed_version
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,32 +71,31 @@ class Work:
 
 
 def add_problems(problems: Iterable[Problem], store: Store) -> list[str]:
-    """Store the problems; return their ids in the order of the calls.
+    """Store the problems, or those of the file's shard; return their ids in the order of the calls.
 
     Raises:
         StoreError: if the file holds other problems.
     """
-    stored = store.problem_ids()
+    stored, shard = store.problem_ids(), store.settings.shard
     signatures: dict[tuple[object, ...], list[str]] = {}
-    given: list[str] = []
+    places: dict[str, int] = {}  # in the whole suite, by id
 
-    def listed() -> Iterator[Problem]:
+    def placed() -> Iterator[tuple[int, Problem]]:
         for problem in problems:
-            given.append(problem.id)
-            signatures.setdefault(problem.signature, []).append(problem.id)
-            yield problem
+            place = places.setdefault(problem.id, len(places) + 1)
+            if shard is None or shard.includes(problem):
+                signatures.setdefault(problem.signature, []).append(problem.id)
+                yield place, problem
 
     if stored:
-        for _ in listed():
-            pass
-        distinct = list(dict.fromkeys(given))
+        distinct = list(dict.fromkeys(problem.id for _, problem in placed()))
         same, added = stored[: len(distinct)] == distinct, stored[len(distinct) :]
         if not same or any(store.problem(identity).purpose is Purpose.SUITE for identity in added):
             hint = "Resume with the settings that the run was started with, or name another file"
-            message = f"holds {len(stored)} problems that differ from the {len(given)} requested"
+            message = f"holds {len(stored)} problems that differ from the {len(distinct)} requested"
             raise StoreError(store.path, message, hint)
     else:
-        store.add_problems(listed())
+        store.place_problems(placed())
     return by_signature(signatures, store)
 
 
@@ -173,13 +171,6 @@ def missing_calls(store: Store) -> int:
     return count
 
 
-def versions(environment: Mapping[str, Any]) -> dict[str, str]:
-    """The version of the interpreter and of every installed package."""
-    python = environment.get("python", {}).get("version")
-    packages = {normalized(name): version for name, version in environment.get("packages", {}).items()}
-    return {**packages, **({"python": python} if python else {})}
-
-
 def _check_versions(store: Store, ready: Ready) -> None:
     """Refuse to mix the results of two versions of a backend in the same file.
 
@@ -188,9 +179,8 @@ def _check_versions(store: Store, ready: Ready) -> None:
     """
     for before in store.backends():
         if isinstance(before, BackendReady) and before.backend == ready.spec.label:
-            old, new = versions(before.environment), versions(ready.environment)
-            changed = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+            changed = changed_version(before.environment, ready.environment)
             if changed:
-                name = changed[0]
-                message = f"was made with {name} {old.get(name, '(none)')}; now it is {new.get(name, '(none)')}"
+                name, old, new = changed
+                message = f"was made with {name} {old}; now it is {new}"
                 raise StoreError(store.path, message, "Start a new file, and compare both with `logitmus compare`")

@@ -9,6 +9,9 @@ A run has five steps, of which each works on what the file holds by then:
 4. *Exploration*, if requested: problems bred from the problems that were closest to their error budgets.
 5. *Reduction*: each kind of finding is reduced to the simplest problem that still shows it.
 
+A shard of a run ends with step 2: the other steps depend on the whole suite. The file into which all shards are merged
+is an interrupted run that lacks only these steps.
+
 Two rules make a run reproducible. First, *the file is the only memory*: every result goes through it, is never computed
 twice, and is judged as the file holds it, never as a worker has just sent it. So a run that was interrupted and
 resumed, an undisturbed run, and `judge_run` on the file alone (without any framework) give the same judgements; only
@@ -101,7 +104,7 @@ def run(
     with closing(JudgePool(store) if judge is None else LocalJudgeQueue(store, judge)) as judging:
         try:
             with pool(specs, limits, jobs) as workers:
-                reductions, explorer = Reductions(store.settings.examine), Explorer(store.settings)
+                reductions, explorer = Reductions(store.settings.examination), Explorer(store.settings)
                 ambiguities = Ambiguities()
                 events = _run_suite(problems, specs, store, workers, selection, judging, ambiguities)
                 yield from settlement.watching(_observed(events, ambiguities, explorer, reductions, relations))
@@ -125,7 +128,7 @@ def judge_run(store: Store, *, judge: SupportsJudge | None = None) -> Iterator[E
     yield RunStarted(len(identities), labels, store.environment, store.settings)
     settlement = Settlement()
     yield from settlement.watching(backends)
-    reductions, explorer, relations = Reductions(store.settings.examine), Explorer(store.settings), RelationChecks()
+    reductions, explorer, relations = Reductions(store.settings.examination), Explorer(store.settings), RelationChecks()
     signatures: dict[tuple[object, ...], list[str]] = {}
     for identity in identities:
         signatures.setdefault(store.problem(identity).signature, []).append(identity)
@@ -180,6 +183,8 @@ def _run_suite(
             yield stored
     judging.submit(JudgeRequest(identity) for identity in order if identity not in work.subjects)
     yield from chain(_run_work(workers, store, work, judging), judging.ready(wait=True))
+    if store.settings.shard is not None:
+        return
     pairs = ambiguities.problems({i: subject for i, subject in store.subjects().items() if i in backends})
     work, identities = disambiguation_work(pairs, store, backends)
     judging.submit(JudgeRequest(identity) for identity in identities if identity not in work.subjects)

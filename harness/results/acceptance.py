@@ -144,6 +144,8 @@ class Acceptance:
         chosen = self._settings
         if (chosen.subjects or chosen.devices or chosen.check) and not expectation.names_subjects:
             return "matches no finding of the selected subjects"
+        if chosen.shard and not expectation.problem:
+            return f"matches no finding of shard {chosen.shard}"
         whole = expectation.problem or (expectation.family and expectation.when.dtype)
         if not whole and (chosen.families or (chosen.dtypes and not expectation.when.dtype)):
             return "matches no finding on the selected problems"

@@ -20,13 +20,13 @@ from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import REDUCTIONS, Problem
 from logitmus.core.run_settings import CheckedFunction, RunSettings
 from logitmus.core.subject import Subject
-from logitmus.engine.planning import versions
 from logitmus.engine.run import judge_run
 from logitmus.execution import registry
 from logitmus.judging.acceptance import Criterion, criterion
 from logitmus.judging.portability import portable_for
 from logitmus.oracle.resolve import resolve
 from logitmus.storage.store import Store
+from logitmus.worker.environment import versions
 from logitmus.worker.user_function import ARGUMENTS, TARGET_NAMES
 
 _CANDIDATES: Final = 12

@@ -285,7 +285,8 @@ class Summary:
     def extent(self) -> str:
         """The size of the run."""
         subjects, problems = len(self.requested_subjects()), len(self.problems)
-        return (
+        shard = self.started.settings.shard if self.started else None
+        return (f"shard {shard}: " if shard else "") + (
             f"{wording.plural(subjects, 'subject')}; {wording.plural(problems, 'problem')}, "
             f"{wording.plural(self.rows, 'row')}, {wording.plural(self.calls, 'call')}"
         )

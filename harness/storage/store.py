@@ -154,21 +154,35 @@ class Store:
 
     def add_problems(self, problems: Iterable[Problem]) -> None:
         """Append problems in this order, all or (where making them is cut short) none; known ones keep their place."""
+        self.place_problems((None, problem) for problem in problems)
+
+    def place_problems(self, problems: Iterable[tuple[int | None, Problem]]) -> None:
+        """The same for problems with their positions in the file, from 1; None: after the last.
+
+        A shard keeps the positions of the whole suite, so that all shards together have its order.
+        """
         with self._explained():
             self._begin()
             try:
-                for problem in problems:
+                for position, problem in problems:
                     added = self._db.execute(
-                        "INSERT OR IGNORE INTO problems(id, value) VALUES (?, ?)",
-                        (problem.id, encoding.encode(problem, self._put)),
+                        "INSERT INTO problems VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                        (position, problem.id, encoding.encode(problem, self._put)),
                     )
                     if added.rowcount:
                         self._problems.keep(problem)
+                    elif position is not None and not self._is_at(position, problem.id):
+                        seen = f"another problem than {problem.id} has place {position} of the suite"
+                        raise StoreError(self.path, seen, "Merge shards that the same version of Logitmus made")
             except BaseException:
                 self._db.execute("ROLLBACK")
                 self._problems, self._blobs = Kept(), set()
                 raise
         self.commit()
+
+    def _is_at(self, position: int, identity: str) -> bool:
+        at = self._db.execute("SELECT position FROM problems WHERE id = ?", (identity,)).fetchone()
+        return at == (position,)
 
     def add_backend(self, backend: BackendReady | BackendFailed) -> None:
         """Record that a backend could run (subjects, environment), or that it failed, at its start or later on.
@@ -216,13 +230,13 @@ class Store:
         if self._pending >= _SLICE_OBSERVATIONS or time.monotonic() - self._committed >= _SLICE_SECONDS:
             self.commit()
 
-    def add_flushing(self, worker: str, *, before: bool, after: bool) -> None:
-        """Count a batch of `worker`, with whether subnormals were flushed to zero before and after it."""
+    def add_flushing(self, worker: str, *, before: bool, after: bool, count: int = 1) -> None:
+        """Count batches of `worker`, with whether subnormals were flushed to zero before and after each."""
         with self._explained():
             self._begin()
             self._db.execute(
-                "INSERT INTO batches VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1",
-                (worker, before, after),
+                "INSERT INTO batches VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
+                (worker, before, after, count),
             )
 
     def commit(self) -> None:
@@ -292,6 +306,25 @@ class Store:
     def problems(self) -> Iterator[Problem]:
         """Yield in the order of the run."""
         return map(self.problem, self.problem_ids())
+
+    def placed_problems(self) -> Iterator[tuple[int, Problem]]:
+        """The problems with their positions, for `place_problems`."""
+        with self._explained():
+            placed = self._db.execute("SELECT position, id FROM problems ORDER BY position").fetchall()
+        return ((position, self.problem(identity)) for position, identity in placed)
+
+    def calls(self, problem: str) -> Iterator[tuple[Observation, float, bool]]:
+        """The calls with this problem: the observation, its seconds, and whether these include compilation."""
+        query = (
+            "SELECT subjects.id, seconds, first FROM problems JOIN observations ON observations.problem = position "
+            "JOIN subjects ON subject = number WHERE problems.id = ?"
+        )
+        with self._explained():
+            rows = self._db.execute(query, (problem,)).fetchall()
+        outcomes = self.outcomes(problem)
+        return (
+            (Observation(subject, problem, outcomes[subject]), taken, bool(first)) for subject, taken, first in rows
+        )
 
     def raw_outcomes(self, problem: str) -> dict[str, tuple[str, bytes]]:
         """By subject id, sorted: (outcome's class, its JSON). Equal bytes are equal outcomes, bit for bit."""

@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -75,6 +76,22 @@ def packages() -> dict[str, str]:
 def normalized(name: str) -> str:
     """The normalized name of a distribution."""
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def versions(environment: Mapping[str, Any]) -> dict[str, str]:
+    """The version of the interpreter and of every installed distribution."""
+    python = environment.get("python", {}).get("version")
+    installed = {normalized(name): version for name, version in environment.get("packages", {}).items()}
+    return {**installed, **({"python": python} if python else {})}
+
+
+def changed_version(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """The first package whose version differs, with both versions; None where all are the same."""
+    old, new = versions(before), versions(after)
+    for name in sorted({*old, *new}):
+        if old.get(name) != new.get(name):
+            return name, old.get(name, "(none)"), new.get(name, "(none)")
+    return None
 
 
 def flushes_subnormals() -> bool:

@@ -334,6 +334,31 @@ def test_merge_reports_an_interrupted_shard(cli, old_run, tmp_path):
     assert "interrupted" not in err
 
 
+def test_a_shard_of_the_real_suite_merges_to_the_json_of_the_whole_run(cli, tmp_path):
+    selection = ("--backend", "numpy", "--family", "seed-question", "--family", "many-rows", "--fail-on", "never")
+    whole, merged = tmp_path / "whole.json", tmp_path / "merged.json"
+    cli("run", *selection, "--out", tmp_path / "w.logitmus", "--json", whole)
+    parts = []
+    for part in ("1/2", "2/2"):
+        parts.append(tmp_path / f"{part[0]}.logitmus")
+        code, out, _ = cli("run", *selection, "--shard", part, "--out", parts[-1])
+        assert code == 0
+        assert f"shard {part}: " in out
+    assert cli("merge", *parts, "--out", tmp_path / "m.logitmus")[0] == 0
+    resumed = ("run", "--resume", "--out", tmp_path / "m.logitmus", "--fail-on", "never", "--json", merged)
+    assert cli(*resumed)[0] == 0
+    first, second = json.loads(whole.read_text()), json.loads(merged.read_text())
+    first.pop("seconds", None), second.pop("seconds", None)
+    assert first == second
+
+
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "2", "a/b", "1/0", "-1/2"])
+def test_what_is_no_shard_is_refused(cli, shard):
+    code, _, err = cli("run", "--shard", shard)
+    assert code == 2
+    assert "not a shard" in err
+
+
 def test_conventions_of_a_backend_and_of_the_file_that_it_left(cli, tmp_path):
     code, out, _ = cli("conventions", "--backend", "numpy", "--out", "x.logitmus", "--json")
     assert code == 0
@@ -408,9 +433,10 @@ def answered(path: Path) -> int:
         return 0
 
 
-def test_ctrl_c_keeps_the_results_and_shows_how_to_resume(mini, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])  # Ctrl-C; how CI cancels a job
+def test_an_interrupt_keeps_the_results_and_shows_how_to_resume(mini, tmp_path, number):
     with started(tmp_path) as process:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "Resume with: logitmus run --resume --out x" in err
