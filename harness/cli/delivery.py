@@ -16,6 +16,7 @@ from logitmus.cli.output import stdout
 from logitmus.core.events import BackendFailed, BackendReady, Event, RunFinished
 from logitmus.core.finding import Finding, Severity
 from logitmus.reports.terminal import run
+from logitmus.results import repetition
 from logitmus.results.acceptance import Acceptance
 from logitmus.results.detection_power import known
 from logitmus.results.expectations import default_file, load
@@ -68,7 +69,10 @@ def deliver(
                 interrupted = event.interrupted
             case _:
                 pass
-    summary.notices = tuple(_notices(accepted, whole=not interrupted, strict=strict))
+    summary.notices = (
+        *_notices(accepted, whole=not interrupted, strict=strict),
+        *(Notice(line, counts=False) for line in repetition.lines(summary.repeated)),
+    )
     written = _write(summary, outputs, store, partial(_why_ignored, accepted=accepted, fail_on=fail_on))
     if not (quiet or outputs.on_stdout):
         run.render(summary, stdout(), "RUN" if store is None else str(store.path))

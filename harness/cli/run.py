@@ -58,6 +58,10 @@ def run(
         ProfileChoice | None, typer.Option(help="Test profile.  [default: default]", show_default=False)
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Random seed.  [default: 0]")] = None,
+    repeat: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Repeat all calls N times, in the same and in new processes."),
+    ] = None,
     shard: ShardOption = None,
     explore: Explore = None,
     out: Annotated[
@@ -102,6 +106,7 @@ def run(
         "profile": profile and profile.value,
         "seed": seed,
         "explore": Exploration(minutes=explore) if explore else None,
+        "repeat": repeat,
         "shard": Shard.parse(shard) if shard else None,
     }
     settings = _settings(out, {name: value for name, value in given.items() if value is not None}, resume=resume)

@@ -122,6 +122,27 @@ class Related:
 
 
 @dataclass(frozen=True)
+class Repeated:
+    """How a subject's results differ when its calls are repeated (`RunSettings.repeat`).
+
+    Attributes:
+        new_process: whether they were repeated in new workers; else in those that made the first calls.
+        calls: the number of repeated calls. changed: how many gave other bits, or another outcome.
+        ulps: the largest distance from the first result, in ulps of the result's dtype.
+        other: changes that are no distance, by kind ("answered -> raised", "number -> NaN"): the number of calls.
+        example: a problem (id) whose result changed: the one with the largest distance.
+    """
+
+    subject: str
+    new_process: bool
+    calls: int
+    changed: int = 0
+    ulps: int = 0
+    other: Mapping[str, int] = field(default_factory=dict)
+    example: str = ""
+
+
+@dataclass(frozen=True)
 class Reached:
     """The largest share of its error budget that a subject used while it was explored in a dtype.
 
@@ -178,6 +199,7 @@ Event = (
     | Examined
     | Settled
     | Related
+    | Repeated
     | Explored
     | RunFinished
 )

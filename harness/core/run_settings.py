@@ -97,6 +97,7 @@ class RunSettings:
         examine, explore: what follows on the suite.
         check, function: the label and the location of the function that `logitmus check` checks.
         merged: the number of files that this file is the union of; not every subject was called with every problem.
+        repeat: how many times all calls are repeated, each time in the same workers and in new ones.
         shard: the part of the suite that this file holds; None: all of it. What follows on the suite depends on all
             of its results, so a shard leaves it to the file into which all shards are merged.
     """
@@ -113,6 +114,7 @@ class RunSettings:
     check: str = ""
     function: CheckedFunction | None = None
     merged: int = 0
+    repeat: int = 0
     shard: Shard | None = None
 
     @property

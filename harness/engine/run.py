@@ -1,6 +1,6 @@
 """Run problems on subjects: a stream of events, from the first worker to the last judgement.
 
-A run has five steps, of which each works on what the file holds by then:
+A run has six steps, of which each works on what the file holds by then:
 
 1. *Start*: the pool starts the backends while the problems are generated and stored.
 2. *Suite*: every problem is run on every subject that accepts it. Workers fill the file; a problem is judged once the
@@ -8,6 +8,7 @@ A run has five steps, of which each works on what the file holds by then:
 3. *Disambiguation*: for a finding that several conventions explain, problems on which these conventions disagree.
 4. *Exploration*, if requested: problems bred from the problems that were closest to their error budgets.
 5. *Reduction*: each kind of finding is reduced to the simplest problem that still shows it.
+6. *Repetition*, if requested: the calls of the suite are repeated, and compared bit by bit.
 
 A shard of a run ends with step 2: the other steps depend on the whole suite. The file into which all shards are merged
 is an interrupted run that lacks only these steps.
@@ -31,6 +32,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from typing import Protocol
 
@@ -55,6 +57,7 @@ from logitmus.engine.planning import (
 )
 from logitmus.engine.recording import record
 from logitmus.engine.reduction import Reductions, reduce_findings
+from logitmus.engine.repetition import repeat_calls, repeated_results
 from logitmus.engine.settling import Settlement
 from logitmus.execution.limits import Limits
 from logitmus.execution.pool import AbstractPool, Observed, Pool, Ready, Waiting
@@ -110,12 +113,15 @@ def run(
                 yield from settlement.watching(_observed(events, ambiguities, explorer, reductions, relations))
                 follow_up = _follow_up(store, workers, reductions, explorer, selection, judging, enough)
                 yield from settlement.watching(follow_up)
+                again = partial(pool, specs, limits, jobs)
+                yield from repeat_calls(store, workers, again, _selected(store, selection))
         except KeyboardInterrupt:
             interrupted = True
         store.commit()
         yield from settlement.watching(judging.ready(wait=True))
     yield from settlement.settled()
     yield from relations.results(store)
+    yield from repeated_results(store)
     yield RunFinished(seconds=time.monotonic() - start, resumed=resumed, interrupted=interrupted)
 
 
@@ -141,6 +147,7 @@ def judge_run(store: Store, *, judge: SupportsJudge | None = None) -> Iterator[E
     yield from settlement.watching(reduce_findings(responder, reductions.worst_first(), reductions.calls))
     yield from settlement.settled()
     yield from relations.results(store)
+    yield from repeated_results(store)
     interrupted = missing_calls(store) > 0 or (not backends and not store.settings.merged)
     yield RunFinished(seconds=time.monotonic() - start, interrupted=interrupted, stored=True)
 
@@ -177,7 +184,8 @@ def _run_suite(
     work = suite_work(store, order, backends)
     for stored in store.backends():
         if isinstance(stored, BackendReady):
-            yield replace(stored, calls=work.calls[stored.backend] or stored.calls)
+            calls = work.calls[stored.backend] or stored.calls
+            yield replace(stored, calls=calls * (1 + 2 * store.settings.repeat))
             yield Progressed(stored.backend, work.done[stored.backend])
         else:
             yield stored
@@ -223,13 +231,19 @@ def _follow_up(
 ) -> Iterator[Event]:
     """Explore and reduce, while the workers live."""
     failures: list[BackendFailed] = []
-    selected = [subject.id for subject in store.subjects().values() if selection.includes(subject)]
+    selected = list(_selected(store, selection))
     if reductions.calls or explorer.minutes:
         responder = LiveResponder(store, judging, workers, selected, on_failure=failures.append)
         if explorer.minutes:
             yield from _observed(explorer.explore(responder, enough=enough), reductions)
         yield from reduce_findings(responder, reductions.worst_first(), reductions.calls)
     yield from failures
+
+
+def _selected(store: Store, selection: Selection) -> dict[str, str]:
+    """The label of the backend of each selected subject, by the subject's id."""
+    ready = (event for event in store.backends() if isinstance(event, BackendReady))
+    return {subject.id: of.backend for of in ready for subject in of.subjects if selection.includes(subject)}
 
 
 def _default_judge() -> SupportsJudge:

@@ -118,7 +118,7 @@ class Pool(AbstractPool):
     """Workers for these backends; at most `jobs` (default: the number of CPUs) environments work at once.
 
     Args:
-        launched: processes that run already, by the label of their spec (`launch.launched`): the first of each.
+        launched: processes that run already, by the label of their spec (`launch.launched`); each is taken over once.
 
     Raises:
         RegistryError: where two specs have the same label.
@@ -130,12 +130,12 @@ class Pool(AbstractPool):
         limits: Limits | None = None,
         jobs: int | None = None,
         *,
-        launched: Mapping[str, Process] | None = None,
+        launched: dict[str, Process] | None = None,
     ) -> None:
         self._specs = distinct(specs)
         self._jobs = jobs or os.cpu_count() or 1
         self._workers = Workers(limits or Limits())
-        self._launched = launched or {}
+        self._launched = {} if launched is None else launched
         self._places: list[Place] | None = None
         self._described: dict[str, WorkerProcess] = {}
         self._drives: dict[tuple[str, str, str], Drive] = {}
@@ -182,7 +182,7 @@ class Pool(AbstractPool):
     def _describe(self, spec: BackendSpec) -> tuple[Ready, Mapping[str, str]] | BackendFailed:
         began = time.monotonic()
         try:
-            worker, hello = self._workers.start(spec, launched=self._launched.get(spec.label))
+            worker, hello = self._workers.start(spec, launched=self._launched.pop(spec.label, None))
         except StartError as error:
             return BackendFailed(spec.label, error.message, error.hint)
         except StoppedError:

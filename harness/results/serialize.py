@@ -8,7 +8,7 @@ from logitmus.core.causes import Cause
 from logitmus.core.convention import PORTABLE
 from logitmus.core.finding import Verdict
 from logitmus.core.subject import Subject
-from logitmus.results import exploration, metamorphic, wording
+from logitmus.results import exploration, metamorphic, repetition, wording
 from logitmus.results.groups import Group
 from logitmus.results.summary import Cell, Summary
 from logitmus.results.wording import finite
@@ -42,6 +42,7 @@ def as_dict(summary: Summary) -> dict[str, Any]:
         ],
         "matrix": [_cell(key, summary.cells[key]) for key in sorted(summary.cells)],
         "relations": metamorphic.as_dicts(summary.related),
+        "repeated": repetition.as_dicts(summary.repeated),
         "detection": None if summary.power is None else summary.power.as_dict(),
         "explored": exploration.as_dict(summary.explored),
         "findings": [_group(group) for group in summary.groups()],

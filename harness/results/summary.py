@@ -19,6 +19,7 @@ from logitmus.core.events import (
     Explored,
     Judged,
     Related,
+    Repeated,
     RunFinished,
     RunStarted,
     Settled,
@@ -129,6 +130,7 @@ class Summary:
         self.problems: set[str] = set()
         self.rows = 0
         self.related: list[Related] = []
+        self.repeated: list[Repeated] = []
         self.explored: Explored | None = None
         self.absorbed = 0
         self.undecided = 0
@@ -159,6 +161,8 @@ class Summary:
                 self._settled[(*of.key, of.alternatives)] = event
             case Related():
                 self.related.append(event)
+            case Repeated():
+                self.repeated.append(event)
             case Explored():
                 self.explored = event
             case RunFinished():

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from logitmus.core.events import BackendReady
+from logitmus.core.observation import Observation
 from logitmus.core.run_settings import RunSettings
 from logitmus.storage.store import Store, StoreError
 from logitmus.worker.environment import changed_version
@@ -143,3 +144,5 @@ def _add(part: Store, merged: Store) -> None:
                 raise StoreError(part.path, seen, _HINT)
         for observation, seconds, first in part.calls(problem):
             merged.add(observation, seconds=seconds, first=first)
+        for identity, repetition, outcome in part.repeated(problem):
+            merged.add_repeat(Observation(identity, problem, outcome), repetition)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 import msgspec
 
@@ -54,10 +54,21 @@ CREATE TABLE observations (
     problem INTEGER NOT NULL REFERENCES problems, subject INTEGER NOT NULL REFERENCES subjects,
     outcome TEXT NOT NULL, value BLOB NOT NULL, seconds REAL NOT NULL, first INTEGER NOT NULL,
     PRIMARY KEY (problem, subject)) WITHOUT ROWID;
+CREATE TABLE repeats (
+    problem INTEGER NOT NULL REFERENCES problems, subject INTEGER NOT NULL REFERENCES subjects,
+    number INTEGER NOT NULL, new_process INTEGER NOT NULL, outcome TEXT NOT NULL, value BLOB NOT NULL,
+    PRIMARY KEY (problem, subject, number, new_process)) WITHOUT ROWID;
 CREATE TABLE batches (
     worker TEXT NOT NULL, flushes_before INTEGER NOT NULL, flushes_after INTEGER NOT NULL, count INTEGER NOT NULL,
     PRIMARY KEY (worker, flushes_before, flushes_after)) WITHOUT ROWID;
 """
+
+
+class Repetition(NamedTuple):
+    """Which repetition of all calls: its number, from 1; whether in new processes, or in those of the first calls."""
+
+    number: int
+    new_process: bool
 
 
 class Store:
@@ -226,9 +237,18 @@ class Store:
                 "seconds = excluded.seconds, first = excluded.first WHERE outcome = ?",
                 (self._number(observation.subject), name, value, seconds, first, observation.problem, _NOT_RUN),
             )
-        self._pending += 1
-        if self._pending >= _SLICE_OBSERVATIONS or time.monotonic() - self._committed >= _SLICE_SECONDS:
-            self.commit()
+        self._commit_in_slices()
+
+    def add_repeat(self, observation: Observation, repetition: Repetition) -> None:
+        """Append what was observed when a call of the file was repeated."""
+        with self._explained():
+            self._begin()
+            name, value = encoding.encode_outcome(observation.outcome, self._put)
+            self._db.execute(
+                "INSERT OR IGNORE INTO repeats SELECT position, ?, ?, ?, ?, ? FROM problems WHERE id = ?",
+                (self._number(observation.subject), *repetition, name, value, observation.problem),
+            )
+        self._commit_in_slices()
 
     def add_flushing(self, worker: str, *, before: bool, after: bool, count: int = 1) -> None:
         """Count batches of `worker`, with whether subnormals were flushed to zero before and after each."""
@@ -238,6 +258,11 @@ class Store:
                 "INSERT INTO batches VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
                 (worker, before, after, count),
             )
+
+    def _commit_in_slices(self) -> None:
+        self._pending += 1
+        if self._pending >= _SLICE_OBSERVATIONS or time.monotonic() - self._committed >= _SLICE_SECONDS:
+            self.commit()
 
     def commit(self) -> None:
         """What was recorded so far survives a kill from now on."""
@@ -362,6 +387,41 @@ class Store:
         query = f"{sums} FROM observations JOIN subjects ON subject = number GROUP BY id ORDER BY id"
         with self._explained():
             return {subject: (first, later) for subject, first, later in self._db.execute(query)}
+
+    def repeated(self, problem: str) -> Iterator[tuple[str, Repetition, Outcome]]:
+        """The repeated calls with a problem: subject id, which repetition, and its outcome."""
+        query = (
+            "SELECT subjects.id, repeats.number, new_process, outcome, repeats.value FROM problems "
+            "JOIN repeats ON repeats.problem = position JOIN subjects ON subject = subjects.number "
+            "WHERE problems.id = ? ORDER BY 1, 2, 3"
+        )
+        with self._explained():
+            rows = self._db.execute(query, (problem,)).fetchall() if self._has_repeats() else []
+        for subject, number, new_process, outcome, value in rows:
+            yield subject, Repetition(number, bool(new_process)), self.outcome(outcome, value)
+
+    def repeated_calls(self) -> dict[tuple[str, bool], int]:
+        """How many calls of each subject (id) were repeated in the same, in new processes (`new_process`)."""
+        query = "SELECT id, new_process, count(*) FROM repeats JOIN subjects ON subject = subjects.number GROUP BY 1, 2"
+        with self._explained():
+            rows = self._db.execute(query).fetchall() if self._has_repeats() else []
+        return {(subject, bool(new_process)): count for subject, new_process, count in rows}
+
+    def changed_repeats(self) -> list[tuple[str, bool, str]]:
+        """(subject id, new_process, problem id) of each repeated call whose record differs from that of the first."""
+        query = (
+            "SELECT DISTINCT subjects.id, new_process, problems.id FROM repeats "
+            "JOIN observations AS first ON first.problem = repeats.problem AND first.subject = repeats.subject "
+            "JOIN problems ON position = repeats.problem JOIN subjects ON repeats.subject = subjects.number "
+            "WHERE (repeats.outcome, repeats.value) <> (first.outcome, first.value) ORDER BY 1, 2, position"
+        )
+        with self._explained():
+            return self._db.execute(query).fetchall() if self._has_repeats() else []
+
+    def _has_repeats(self) -> bool:
+        """Whether the file can hold repeated calls; those of earlier versions cannot."""
+        known = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'repeats'"
+        return self._db.execute(known).fetchone() is not None
 
     def flushing(self) -> list[tuple[str, bool, bool, int]]:
         """(worker, before, after, batches), sorted: whether subnormals were flushed to zero around each batch."""

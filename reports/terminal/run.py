@@ -12,7 +12,7 @@ from rich.text import Text
 
 from logitmus.core.finding import Finding, Severity, Verdict
 from logitmus.core.subject import SubjectId
-from logitmus.results import detection_power, exploration, metamorphic, wording
+from logitmus.results import detection_power, exploration, metamorphic, repetition, wording
 from logitmus.results.finding_view import FindingView
 from logitmus.results.groups import Group
 from logitmus.results.summary import Cell, Summary
@@ -213,6 +213,9 @@ def _totals(summary: Summary, console: Console) -> None:
         f"{summary.verdicts[Verdict.NOT_RUN]:,} not run",
     ]
     console.print(Text(", ".join(verdicts)))
+    repeated = repetition.headline(summary.repeated)
+    if repeated:
+        console.print(text(repeated))
     for line in (detection_power.headline(summary.power), *detection_power.shortfalls(summary.power)):
         console.print(text(line, "dim"))
     reasons = summary.why_not()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import sqlite3
@@ -456,3 +457,17 @@ def test_a_killed_run_resumes_to_the_undisturbed_one(cli, mini, tmp_path):
     with Store.open(tmp_path / "x") as left, Store.open(tmp_path / "undisturbed") as right:
         assert left.problem_ids() == right.problem_ids()
         assert all(left.raw_outcomes(p) == right.raw_outcomes(p) for p in left.problem_ids())
+
+
+def test_repeat_names_what_is_not_reproducible_in_every_report(cli, mini, tmp_path):
+    one = ("--family", "seed-question", "--dtype", "float32", "--fail-on", "never", "--repeat", "2")
+    code, out, err = cli("run", "--backend", "mini_backend:FLAKY", *one, "--out", "x", "--markdown", "x.md")
+    assert code == 0
+    assert re.search(r"calls repeated: \d+ results not reproducible", out)
+    assert "not reproducible: mini_backend:cross_entropy@cpu" in err
+    assert "not reproducible: mini" in (tmp_path / "x.md").read_text()
+    _, out, err = cli("judge", "x", "--json", "x.json")
+    assert "not reproducible: mini_backend:cross_entropy@cpu" in err
+    assert {of["changed"] > 0 for of in json.loads((tmp_path / "x.json").read_text())["repeated"]} == {True}
+    code, out, err = cli("run", "--backend", "mini_backend:BACKEND", *one)
+    assert "calls repeated: no result differs" in out

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from dataclasses import replace
 
 import numpy as np
 
@@ -33,12 +35,20 @@ def evaluate_slowly(*call) -> Outputs:
     return evaluate(*call)
 
 
+def evaluate_by_chance(*call) -> Outputs:
+    """Every third result is two ulps larger."""
+    outputs = evaluate(*call)
+    return replace(outputs, loss=outputs.loss * np.float32(1 + 2.0**-22 * (next(_CALLS) % 3 == 0)))
+
+
 def absent(_variant: str) -> None:
     raise ImportError("no module named mini")
 
 
+_CALLS = itertools.count()
 OFFER = Offer(targets="labels", dtypes=("float32",), single_row=False, spatial=False, gradients=frozenset({"logits"}))
 FUNCTION = Function(name="cross_entropy", call=loss, offer=OFFER, convention=Convention())
 BACKEND = Backend(name="mini", distributions=("numpy",), functions=(FUNCTION,), evaluate=evaluate)
 ABSENT = Backend(name="absent", distributions=("none",), functions=(FUNCTION,), evaluate=evaluate, start=absent)
+FLAKY = Backend(name="mini", distributions=("numpy",), functions=(FUNCTION,), evaluate=evaluate_by_chance)
 SLOW = Backend(name="mini", distributions=("numpy",), functions=(FUNCTION,), evaluate=evaluate_slowly)

@@ -1,0 +1,95 @@
+"""Repetition: are the results those of the function, or of the moment?
+
+A result that differs when its call is repeated is no basis for an expectation, and a golden value taken from it breaks
+one day. Bits may depend on what a worker did before (caches, allocations, warm-up), on the process (hash seeds,
+autotuned kernels) or on chance (atomic additions, races). So each repetition makes every call of the suite twice more,
+in orders of its own: in the workers that made the first calls, and in new ones.
+
+The file keeps what was observed, and the comparison is made from the file.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from logitmus.core.events import BackendFailed, Event, Progressed, Repeated
+from logitmus.engine.added_problems import without_follow_ups
+from logitmus.engine.planning import Work
+from logitmus.engine.recording import record
+from logitmus.execution.pool import AbstractPool, Observed
+from logitmus.judging.outcome_difference import difference
+from logitmus.storage.store import Repetition, Store
+
+
+def repeat_calls(
+    store: Store, workers: AbstractPool, new_workers: Callable[[], AbstractPool], backends: Mapping[str, str]
+) -> Iterator[Event]:
+    """Repeat all calls as often as the settings of the run say, except for the repeated calls in the file.
+
+    Args:
+        workers: those that made the first calls. new_workers: makes others.
+        backends: the label of the backend of each subject to call, by the subject's id.
+    """
+    done: Counter[str] = Counter()
+    for number in range(1, store.settings.repeat + 1):
+        yield from _repeat(store, workers, Repetition(number, new_process=False), backends, done)
+        with new_workers() as others:
+            yield from _repeat(store, others, Repetition(number, new_process=True), backends, done)
+
+
+def _repeat(
+    store: Store, workers: AbstractPool, repetition: Repetition, backends: Mapping[str, str], done: Counter[str]
+) -> Iterator[Event]:
+    work = Work(backends)
+    identities = without_follow_ups(store)
+    random.Random(f"{repetition}").shuffle(identities)  # noqa: S311  (an order, no secret)
+    first_calls: Counter[str] = Counter()
+    for identity in identities:
+        answered = [subject for subject in sorted(store.answered(identity)) if subject in backends]
+        first_calls.update(backends[subject] for subject in answered)
+        known = {subject for subject, which, _ in store.repeated(identity) if which == repetition}
+        done.update(backends[subject] for subject in answered if subject in known)
+        work.add(identity, tuple(subject for subject in answered if subject not in known))
+    if not work.subjects:
+        return
+    for event in workers.run(lambda environment: work.asks(store, environment)):
+        match event:
+            case Observed(_, observation, _, _):
+                store.add_repeat(observation, repetition)
+                backend = backends[observation.subject]
+                done[backend] += 1
+                yield Progressed(backend, first_calls[backend] + done[backend])
+            case BackendFailed():
+                yield event
+            case _:
+                record(store, event)
+    store.commit()
+
+
+def repeated_results(store: Store) -> Iterator[Repeated]:
+    """Yield how the repeated calls in the file differ from the first, for each subject."""
+    changed: dict[tuple[str, bool], list[str]] = {}
+    for subject, new_process, problem in store.changed_repeats():
+        changed.setdefault((subject, bool(new_process)), []).append(problem)
+    for (subject, new_process), calls in sorted(store.repeated_calls().items()):
+        repeated = Repeated(subject, new_process, calls)
+        yield _compared(store, repeated, changed.get((subject, new_process), ()))
+
+
+def _compared(store: Store, repeated: Repeated, problems: Iterable[str]) -> Repeated:
+    count, worst, other, example = 0, 0, Counter[str](), ""
+    for problem in problems:
+        first = store.outcomes(problem)[repeated.subject]
+        for subject, repetition, outcome in store.repeated(problem):
+            if (subject, repetition.new_process) != (repeated.subject, repeated.new_process):
+                continue
+            ulps, kinds = difference(first, outcome)
+            if ulps or kinds:
+                count += 1
+                other.update(kinds)
+                example = problem if ulps > worst else example or problem
+                worst = max(worst, ulps)
+    return replace(repeated, changed=count, ulps=worst, other=dict(sorted(other.items())), example=example)

@@ -1,0 +1,84 @@
+"""Repetition: results that depend on the process, on earlier calls or on chance are told from those that do not."""
+
+from __future__ import annotations
+
+import numpy as np
+from fakes import FakeJudge, FakePool, answer, problem, specs, subject
+
+from logitmus.core.events import Repeated
+from logitmus.core.observation import Answered, Raised
+from logitmus.core.run_settings import RunSettings
+from logitmus.engine.run import judge_run, run
+from logitmus.storage.store import Store
+
+PROBLEMS = [problem(seed) for seed in range(6)]
+FLAKY = PROBLEMS[2].id
+
+
+class Processes:
+    """Makes pools, each of which stands for new processes; `answer` gets the number of the process, from 0."""
+
+    def __init__(self, answer, interrupt=None):
+        self.pools, self._answer, self._interrupt = [], answer, interrupt
+
+    def __call__(self, requested, limits, jobs):
+        number = len(self.pools)
+        interrupt = self._interrupt if number == 1 else None
+        pool = FakePool({"one": [subject("f", "one")]}, interrupt, lambda p, s: self._answer(number, p, s))
+        self.pools.append(pool)
+        return pool(requested, limits, jobs)
+
+
+def repeated(path, processes, *, times=1):
+    opened = Store.open(path, write=True) if path.exists() else Store.create(path, settings=RunSettings(repeat=times))
+    with opened as store:
+        found = list(run(PROBLEMS, specs("one"), store, pool=processes, judge=FakeJudge()))
+        again = list(judge_run(store, judge=FakeJudge()))
+    results = [event for event in found if isinstance(event, Repeated)]
+    assert results == [event for event in again if isinstance(event, Repeated)]  # the file says the same
+    return {event.new_process: event for event in results}
+
+
+def test_a_function_that_always_gives_the_same_bits_is_reproducible(tmp_path):
+    processes = Processes(lambda _, problem, name: answer(problem, name))
+    found = repeated(tmp_path / "run", processes, times=2)
+    assert [(event.calls, event.changed) for event in found.values()] == [(12, 0), (12, 0)]
+    assert len(processes.pools) == 3  # a new one for each repetition
+    first, again = (pool.asked for pool in processes.pools[:2])
+    assert sorted(first[:6]) == sorted(again)
+    assert first[:6] != again  # in another order
+
+
+def test_bits_that_depend_on_the_process_differ_in_a_new_process_only(tmp_path):
+    def by_process(number, problem, name):
+        loss = answer(problem, name).loss
+        return Answered(np.nextafter(loss, np.float32(np.inf)) if number and problem.id == FLAKY else loss)
+
+    found = repeated(tmp_path / "run", Processes(by_process))
+    assert found[False].changed == 0
+    assert (found[True].changed, found[True].ulps, found[True].example) == (1, 1, FLAKY)
+
+
+def test_an_exception_that_comes_and_goes_is_named(tmp_path):
+    calls: set[str] = set()
+
+    def at_first_only(_, problem, name):
+        if problem.id == FLAKY and problem.id in calls:
+            return Raised("RuntimeError", "busy")
+        calls.add(problem.id)
+        return answer(problem, name)
+
+    found = repeated(tmp_path / "run", Processes(at_first_only))
+    assert found[False].other == {"answered -> raised runtimeerror": 1}
+    assert (found[False].ulps, found[False].example) == (0, FLAKY)
+
+
+def test_an_interrupted_repetition_is_resumed(tmp_path):
+    def steady(_, problem, name):
+        return answer(problem, name)
+
+    repeated(tmp_path / "run", Processes(steady, interrupt=2))
+    resumed = Processes(steady)
+    found = repeated(tmp_path / "run", resumed)
+    assert [event.calls for event in found.values()] == [6, 6]
+    assert [len(pool.asked) for pool in resumed.pools] == [0, 4]
