@@ -65,12 +65,18 @@ def accept(
     globs = {"subject": subject, "cause": cause, "family": family}
     with Store.open(run) as store:
         proposed = proposals(judge_run(store), accepted, Severity(fail_on.value), partial(_is_chosen, globs=globs))
+    code = Exit.OK
     if prune:
         _prune(target, accepted)
     else:
         last = until.date() if until else None
         for proposal in _with_findings(proposed, finding or ()):
-            why = reason if reason is not None else _asked(proposal)
+            try:
+                why = reason if reason is not None else _asked(proposal)
+            except typer.Abort:  # Ctrl-C or Ctrl-D: the reasons that were given are not lost
+                code = Exit.INTERRUPTED
+                typer.echo("interrupted: the findings from here on are not accepted", err=True)
+                break
             if why.strip():
                 target.accept(with_reason(proposal, why.strip(), link=link, until=last), accepted.today)
     typer.echo(_difference(target), nl=False)
@@ -82,7 +88,7 @@ def accept(
     else:
         target.path.write_text(target.after, encoding="utf-8")
         typer.echo(f"wrote {target.path}: {changes}", err=True)
-    raise typer.Exit(Exit.OK)
+    raise typer.Exit(code)
 
 
 def _is_chosen(finding: Finding, *, globs: Mapping[str, Sequence[str] | None]) -> bool:
