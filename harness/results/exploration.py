@@ -91,7 +91,7 @@ def as_dict(explored: Explored | None) -> dict[str, Any] | None:
                 "suite": _number(r.suite),
                 "share": _number(r.share),
             }
-            for r in explored.reached
+            for r in sorted(explored.reached, key=lambda reached: (reached.subject, reached.dtype))
         ],
         "new": [
             {
@@ -103,7 +103,7 @@ def as_dict(explored: Explored | None) -> dict[str, Any] | None:
                 "dtype": f.dtype,
                 "problem": f.problem,
             }
-            for f in explored.new
+            for f in sorted(explored.new, key=lambda finding: (*finding.key, finding.id))
         ],
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
@@ -87,6 +88,13 @@ class Group:
         """How much of it is accepted, and why, in words; "" for nothing."""
         much = "" if self.is_accepted else f"{self.accepted} of {wording.plural(self.count, 'result')}: "
         return much + "; ".join(sorted(self.reasons)) if self.accepted else ""
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits, different for all groups of a run, and the same in every run that has the group."""
+        backend, kind, severity, cause, alternatives = fold(self.finding)
+        text = "\n".join((backend, kind, severity, cause, *alternatives))
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     @property
     def subjects(self) -> set[str]:

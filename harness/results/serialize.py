@@ -13,16 +13,18 @@ from logitmus.results.groups import Group
 from logitmus.results.summary import Cell, Summary
 from logitmus.results.wording import finite
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 
 
 def as_dict(summary: Summary) -> dict[str, Any]:
-    """The whole summary; `schema` is its version."""
+    """The whole summary, as `reports/schema` describes it; `schema` is its version.
+
+    Nothing in it depends on the time or on the order of the events: equal results have equal JSON.
+    """
     return {
         "schema": SCHEMA,
         "headline": summary.headline(),
         "settings": summary.started.settings.as_dict() if summary.started else {},
-        "seconds": summary.finished.seconds if summary.finished else None,
         "interrupted": summary.finished.interrupted if summary.finished else None,
         "problems": len(summary.problems),
         "rows": summary.rows,
@@ -65,6 +67,7 @@ def _group(group: Group) -> dict[str, Any]:
     finding = group.finding
     return {
         "id": finding.id,
+        "fingerprint": group.fingerprint,
         "kind": finding.kind.value,
         "severity": finding.severity.value,
         "cause": finding.cause,

@@ -202,7 +202,7 @@ def test_html_escapes_everything(summary: Summary) -> None:
     assert "<script>alert" not in page
     assert page.count("<script") == page.count("</script>") == 2
     embedded = page.split('id="logitmus-data">')[1].split("</script>")[0]
-    assert json.loads(embedded)["schema"] == 1
+    assert json.loads(embedded)["schema"] == serialize.SCHEMA
     assert 'http-equiv="Content-Security-Policy"' in page
     assert "src=" not in page.replace("script-src", "").replace("img-src", "").replace("style-src", "").replace(
         "default-src", ""
