@@ -22,7 +22,7 @@ from logitmus.cli.conventions import conventions
 from logitmus.cli.exits import Exit
 from logitmus.cli.explain import explain
 from logitmus.cli.families import families
-from logitmus.cli.grouped_help import GroupedVerbs
+from logitmus.cli.grouped_help import GroupedOptions, GroupedVerbs
 from logitmus.cli.identify import identify
 from logitmus.cli.judge import judge
 from logitmus.cli.merge import merge
@@ -72,7 +72,7 @@ app = typer.Typer(
 )
 for panel, verbs in VERBS.items():
     for verb, short_help in verbs.items():
-        app.command(short_help=short_help, rich_help_panel=panel)(verb)
+        app.command(cls=GroupedOptions, short_help=short_help, rich_help_panel=panel)(verb)
 
 
 def _version(requested: bool) -> None:

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
 
 from logitmus.cli.exits import Exit, FailOn
@@ -20,6 +21,8 @@ from logitmus.results import repetition
 from logitmus.results.acceptance import Acceptance
 from logitmus.results.detection_power import known
 from logitmus.results.expectations import default_file, load
+from logitmus.results.groups import Group
+from logitmus.results.source_location import SourceLocation, locator
 from logitmus.results.summary import Notice, Summary
 from logitmus.results.wording import plural
 
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 def acceptance(path: Path | None) -> Acceptance:
     """The expectations of `path`, or of the current folder."""
     file = path or default_file()
-    return Acceptance(() if file is None else load(file))
+    return Acceptance(() if file is None else load(file), file=file)
 
 
 def deliver(
@@ -73,9 +76,9 @@ def deliver(
         *_notices(accepted, whole=not interrupted, strict=strict),
         *(Notice(line, counts=False) for line in repetition.lines(summary.repeated)),
     )
-    written = _write(summary, outputs, store, partial(_why_ignored, accepted=accepted, fail_on=fail_on))
-    if not (quiet or outputs.on_stdout):
-        run.render(summary, stdout(), "RUN" if store is None else str(store.path))
+    locate = locator(summary, accepted.file)
+    written = _write(summary, outputs, store, partial(_why_ignored, accepted=accepted, fail_on=fail_on), locate)
+    _print(summary, outputs, store, locate, quiet=quiet)
     _print_notes(accepted, summary, written)
     if interrupted:
         return Exit.INTERRUPTED
@@ -94,25 +97,48 @@ def deliver(
     return Exit.FINDINGS if accepted.unaccepted(Severity(fail_on.value)) else Exit.OK
 
 
-def _write(summary: Summary, outputs: Outputs, store: Store | None, fails: Callable[[Finding, str], str]) -> list[Path]:
+def _write(
+    summary: Summary,
+    outputs: Outputs,
+    store: Store | None,
+    fails: Callable[[Finding, str], str],
+    locate: Callable[[Group], SourceLocation],
+) -> list[Path]:
     """Write the requested report files; return their paths."""
-    paths = {
-        "html.report": outputs.html,
-        "json_report": outputs.json,
-        "junit": outputs.junit,
-        "markdown": outputs.markdown,
+    located = {"locate": locate}
+    reports: dict[str, tuple[Path | None, dict[str, Any]]] = {
+        "html.report": (outputs.html, {"measured": _measured(store)} if outputs.html and store is not None else {}),
+        "json_report": (outputs.json, {}),
+        "junit": (outputs.junit, {"fails": fails}),
+        "markdown": (outputs.markdown, {}),
+        "sarif": (outputs.sarif, located),
+        "gitlab": (outputs.gitlab, located),
+        "badge": (outputs.badge, {}),
     }
-    written = [path for path in paths.values() if path is not None]
-    for name, path in paths.items():
+    written = []
+    for name, (path, more) in reports.items():
         if path is not None:
             write: Callable[..., None] = import_module(f"logitmus.reports.{name}").write
-            more: dict[str, Any] = {}
-            if name == "html.report" and store is not None:
-                more = {"measured": _measured(store)}
-            elif name == "junit":
-                more = {"fails": fails}
             write(summary, Path("/dev/stdout") if path == STDOUT else path, **more)
+            written.append(path)
     return written
+
+
+def _print(
+    summary: Summary, outputs: Outputs, store: Store | None, locate: Callable[[Group], SourceLocation], *, quiet: bool
+) -> None:
+    """Print the summary, or the line in its place, and the annotations."""
+    if outputs.line:
+        from logitmus.results import outcome
+
+        typer.echo(outcome.line(summary))
+    elif not (quiet or outputs.on_stdout):
+        run.render(summary, stdout(), "RUN" if store is None else str(store.path))
+    if outputs.github:
+        from logitmus.reports import github
+
+        for line in github.lines(summary, locate):
+            typer.echo(line)
 
 
 def _why_ignored(finding: Finding, family: str, *, accepted: Acceptance, fail_on: FailOn) -> str:

@@ -1,4 +1,4 @@
-"""The list of verbs in `logitmus --help`, in groups. Light: loaded by `--help`.
+"""The list of verbs in `logitmus --help`, and the options in the help of a verb, in groups. Light: loaded by `--help`.
 
 Typer itself draws groups only with Rich, whose import would double the time that `--help` takes.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 
 class GroupedVerbs(TyperGroup):
@@ -23,3 +23,21 @@ class GroupedVerbs(TyperGroup):
         for panel, rows in panels.items():
             with formatter.section(panel):
                 formatter.write_dl(rows)
+
+
+class GroupedOptions(TyperCommand):
+    """Lists the options of a verb under their panels; those without a panel come first, under "Options"."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments, the options without a panel, and a section per panel."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        parameters: list[Any] = self.get_params(ctx)
+        for parameter in parameters:
+            record = parameter.get_help_record(ctx)
+            usual = f"{parameter.param_type_name.capitalize()}s"
+            if record is not None:
+                sections.setdefault(getattr(parameter, "rich_help_panel", None) or usual, []).append(record)
+        for name, records in sections.items():
+            if records:
+                with formatter.section(name):
+                    formatter.write_dl(records)

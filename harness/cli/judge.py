@@ -8,23 +8,18 @@ from logitmus.cli.exits import FailOn
 from logitmus.cli.options import (
     Expect,
     FailOnOption,
-    Html,
-    Json,
-    JUnit,
-    Markdown,
     Outputs,
     RunFile,
     StrictOption,
     is_strict,
+    with_outputs,
 )
 
 
+@with_outputs
 def judge(
     run: RunFile,
-    html: Html = None,
-    json: Json = None,
-    junit: JUnit = None,
-    markdown: Markdown = None,
+    outputs: Outputs,
     expect: Expect = None,
     fail_on: FailOnOption = FailOn.DIFFERENCE,
     strict: StrictOption = None,
@@ -36,7 +31,6 @@ def judge(
 
     accepted = acceptance(expect)
     with Store.open(run) as store:
-        outputs = Outputs(html=html, json=json, junit=junit, markdown=markdown)
         code = deliver(
             judge_run(store), accepted, outputs=outputs, fail_on=fail_on, strict=is_strict(strict), store=store
         )

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from logitmus.cli.exits import FailOn
 
 STDOUT = Path("-")
+REPORTS: Final = "Reports"  # the section of these options in the help
+BADGE_SUFFIXES: Final = (".json", ".svg")
 
 RunFile = Annotated[Path, typer.Argument(metavar="RUN", help="Run file.", show_default=False)]
 FunctionName = Annotated[
@@ -56,14 +61,19 @@ def writable(path: Path | None) -> Path | None:
     return path
 
 
-def _file(option: str, content: str) -> Any:
-    return typer.Option(option, metavar="FILE", callback=writable, help=f"Write {content}.")
+def _badge(path: Path | None) -> Path | None:
+    if path is not None and path.suffix not in BADGE_SUFFIXES:
+        raise typer.BadParameter(f"{path}: a badge is a .svg file, or a .json file for shields.io; name one of these")
+    return writable(path)
+
+
+def _file(option: str, content: str, callback: Callable[[Path | None], Path | None] = writable) -> Any:
+    return typer.Option(option, metavar="FILE", callback=callback, help=f"Write {content}.", rich_help_panel=REPORTS)
 
 
 Html = Annotated[Path | None, _file("--html", "a self-contained HTML report")]
 Json = Annotated[Path | None, _file("--json", "the results as JSON (- for stdout)")]
-JUnit = Annotated[Path | None, _file("--junit", "JUnit XML, for CI")]
-Markdown = Annotated[Path | None, _file("--markdown", "a Markdown summary, for CI")]
+Markdown = Annotated[Path | None, _file("--markdown", "a Markdown summary")]
 Expect = Annotated[
     Path | None,
     typer.Option(
@@ -130,14 +140,55 @@ ShardOption = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """The report files to write."""
+    """The reports to write: files, and what is printed. Each field is an option of the commands that take `outputs`."""
 
-    html: Path | None = None
-    json: Path | None = None
-    junit: Path | None = None
-    markdown: Path | None = None
+    html: Html = None
+    json: Json = None
+    junit: Annotated[Path | None, _file("--junit", "JUnit XML")] = None
+    markdown: Markdown = None
+    sarif: Annotated[Path | None, _file("--sarif", "SARIF 2.1.0, for code scanning")] = None
+    gitlab: Annotated[Path | None, _file("--gitlab", "a GitLab Code Quality report")] = None
+    badge: Annotated[Path | None, _file("--badge", "a badge (.svg, or .json for shields.io)", _badge)] = None
+    github: Annotated[
+        bool, typer.Option("--github", help="Print GitHub annotations.", rich_help_panel=REPORTS, show_default=False)
+    ] = False
+    line: Annotated[
+        bool,
+        typer.Option("--line", help="Print one line, for a chat.", rich_help_panel=REPORTS, show_default=False),
+    ] = False
+
+    def __post_init__(self) -> None:
+        printed = [f"--{name}" for name in ("github", "line") if getattr(self, name)]
+        if self.on_stdout and printed:
+            raise typer.BadParameter(
+                f"{' and '.join(printed)} would be printed into the JSON on standard output; write it into a file",
+                param_hint="--json",
+            )
 
     @property
     def on_stdout(self) -> bool:
         """Whether JSON replaces the summary on standard output."""
         return self.json == STDOUT
+
+
+def with_outputs(verb: Callable[..., None]) -> Callable[..., None]:
+    """Replace the parameter `outputs` of a command by an option for each field of `Outputs`."""
+    signature = inspect.signature(verb, eval_str=True)
+    annotations = inspect.get_annotations(Outputs, eval_str=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    options = [
+        inspect.Parameter(field.name, keyword, default=field.default, annotation=annotations[field.name])
+        for field in fields(Outputs)
+    ]
+
+    @wraps(verb)
+    def command(**arguments: Any) -> None:
+        outputs = Outputs(**{option.name: arguments.pop(option.name) for option in options})
+        verb(outputs=outputs, **arguments)
+
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        own = [parameter.replace(kind=keyword)]
+        parameters += options if parameter.name == "outputs" else own
+    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return command

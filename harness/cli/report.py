@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Annotated
+
 import typer
 
 from logitmus.cli.exits import Exit, FailOn
-from logitmus.cli.options import Html, Json, JUnit, Markdown, Outputs, RunFile
+from logitmus.cli.options import REPORTS, Expect, Outputs, RunFile, with_outputs
 
 
-def report(run: RunFile, html: Html = None, json: Json = None, junit: JUnit = None, markdown: Markdown = None) -> None:
+def _json_schema(requested: bool) -> None:
+    if requested:
+        from logitmus.reports.json_report import schema
+
+        typer.echo(schema(), nl=False)
+        raise typer.Exit
+
+
+@with_outputs
+def report(
+    run: RunFile,
+    outputs: Outputs,
+    json_schema: Annotated[
+        bool,
+        typer.Option(
+            "--json-schema",
+            callback=_json_schema,
+            is_eager=True,
+            help="Print the schema of --json and exit.",
+            rich_help_panel=REPORTS,
+        ),
+    ] = False,
+    expect: Expect = None,
+) -> None:
     """Write reports from a run file: HTML beside it by default. Exits with 0 whatever the findings."""
-    from logitmus.cli.delivery import deliver
+    from logitmus.cli.delivery import acceptance, deliver
     from logitmus.engine.run import judge_run
-    from logitmus.results.acceptance import Acceptance
     from logitmus.storage.store import Store
 
-    if html is json is junit is markdown is None:
-        html = run.with_suffix(".html")
+    if outputs == Outputs():
+        outputs = replace(outputs, html=run.with_suffix(".html"))
+    accepted = acceptance(expect)
     with Store.open(run) as store:
-        outputs = Outputs(html=html, json=json, junit=junit, markdown=markdown)
-        deliver(judge_run(store), Acceptance(()), outputs=outputs, fail_on=FailOn.DIFFERENCE, quiet=True, store=store)
+        deliver(judge_run(store), accepted, outputs=outputs, fail_on=FailOn.DIFFERENCE, quiet=True, store=store)
     raise typer.Exit(Exit.OK)

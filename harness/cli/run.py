@@ -18,15 +18,12 @@ from logitmus.cli.options import (
     Expect,
     Explore,
     FailOnOption,
-    Html,
-    Json,
-    JUnit,
-    Markdown,
     Outputs,
     ShardOption,
     StrictOption,
     Subjects,
     is_strict,
+    with_outputs,
 )
 from logitmus.core.run_settings import Examination, Exploration, RunSettings, Shard
 from logitmus.execution.limits import Limits
@@ -38,7 +35,9 @@ _GIB = 1 << 30
 EXAMINATION: Final = Examination(calls=24)
 
 
+@with_outputs
 def run(
+    *,
     backend: Annotated[
         list[str] | None,
         typer.Option(
@@ -68,10 +67,7 @@ def run(
         Path | None, typer.Option(metavar="FILE", help="Run file to write.  [default: logitmus-TIME.logitmus]")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in --out.")] = False,
-    html: Html = None,
-    json: Json = None,
-    junit: JUnit = None,
-    markdown: Markdown = None,
+    outputs: Outputs,
     expect: Expect = None,
     fail_on: FailOnOption = FailOn.DIFFERENCE,
     strict: StrictOption = None,
@@ -135,7 +131,7 @@ def run(
                 code = deliver(
                     shown(events),
                     accepted,
-                    outputs=Outputs(html=html, json=json, junit=junit, markdown=markdown),
+                    outputs=outputs,
                     fail_on=fail_on,
                     strict=is_strict(strict),
                     requested={spec.label for spec in specs} if settings.backends else (),

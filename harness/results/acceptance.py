@@ -12,6 +12,7 @@ import datetime
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from logitmus.core.events import BackendReady, Event, Judged, RunStarted
@@ -48,10 +49,12 @@ class Acceptance:
     Args:
         expectations: in the order of the file; the first that covers a finding accepts it.
         today: the day with which `until` is compared.
+        file: the file that holds them; None: there is none.
     """
 
     expectations: Sequence[Expectation]
     today: datetime.date = field(default_factory=datetime.date.today)
+    file: Path | None = None
     _unaccepted: Counter[Severity] = field(default_factory=Counter, init=False)
     _accepted: int = field(default=0, init=False)
     _decided: dict[_Class, dict[_Place, Expectation | None]] = field(default_factory=dict, init=False)

@@ -10,6 +10,7 @@ from logitmus.results import wording
 from logitmus.results.groups import Group
 
 _MOST_FAMILIES = 6
+_IN_MESSAGE = ("without_it", "effect", "depends_on", "alternatives", "impact", "cause", "accepted")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +85,20 @@ class FindingView:
             "accepted": self.accepted,
         }
         return [(label, text) for label, text in texts.items() if text and (not names or _attribute(label) in names)]
+
+    @property
+    def message(self) -> str:
+        """The finding in a few sentences on one line, for a reader who sees nothing else of the report."""
+        finding = self.group.finding
+        numbers = [f"expected {_with(self.expected, self.place)}"] if self.expected else []
+        numbers += [f"got {_with(self.got, self.error)}"] if self.got else []
+        sentences = [
+            f"{self.affects}: {finding.summary}",
+            f"On {self.minimal_input}: {', '.join(numbers)}" if numbers else f"Shown by {self.minimal_input}",
+            *(f"{label.capitalize()}: {text}" for label, text in self.fields(*_IN_MESSAGE)),
+            f"Finding {finding.id}, found in {self.found_in}; reproduce it with `{wording.repro(finding)}`",
+        ]
+        return ". ".join(" ".join(wording.printable(sentence).split()) for sentence in sentences) + "."
 
     def also(self, others: Iterable[FindingView]) -> list[tuple[str, str]]:
         """The same finding in other frameworks, briefly: a labelled text for each."""

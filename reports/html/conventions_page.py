@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.core.events import BackendReady, Event
 from logitmus.reports.html.pages import templates
 from logitmus.reports.terminal.conventions import extent, headline, verdict
-from logitmus.results import wording
+from logitmus.results import versions, wording
 
 _PORTABLE: Final = PORTABLE.as_dict()
 
@@ -110,14 +109,10 @@ def _cell(claim: Claim) -> Cell:
 
 def _versions(found: Iterable[Claims], backends: Iterable[Event]) -> list[tuple[str, str]]:
     """Each backend with the versions of the packages that its functions are named after."""
-    named: dict[str, set[str]] = {}
-    for claims in found:
-        named.setdefault(claims.subject.backend, {claims.subject.backend}).add(claims.subject.function.split(".")[0])
-    versions = []
+    shown = {claims.subject.id for claims in found}
+    texts = []
     for ready in backends:
         if isinstance(ready, BackendReady):
-            names = {part for subject in ready.subjects for part in named.get(subject.backend, ())}
-            packages = ready.environment.get("packages", {})
-            of = [f"{name} {version}" for name, version in packages.items() if re.split("[-_]", name)[0] in names]
-            versions.append((ready.backend, ", ".join(of)))
-    return versions
+            packages = versions.tested((s for s in ready.subjects if s.id in shown), ready.environment)
+            texts.append((ready.backend, ", ".join(f"{name} {version}" for name, version in packages.items())))
+    return texts

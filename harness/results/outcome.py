@@ -1,0 +1,54 @@
+"""The outcome of a run in a few words, for a badge or a chat."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from logitmus import __version__
+from logitmus.core.finding import Severity
+from logitmus.results import versions, wording
+from logitmus.results.summary import Summary
+
+INTERRUPTED = "interrupted"
+NOT_TESTED = "nothing was tested"
+NO_FINDINGS = "no findings"
+
+
+def worst(summary: Summary) -> Severity | None:
+    """The worst severity of the findings that are not accepted, characteristics apart; None: there are none."""
+    return min(_open(summary), key=lambda severity: severity.rank, default=None)
+
+
+def in_words(summary: Summary) -> str:
+    """How many findings of each severity are not accepted, characteristics apart; or why that is unknown."""
+    if not summary.calls:
+        return NOT_TESTED
+    if is_partial(summary):
+        return INTERRUPTED
+    counts = _open(summary)
+    return ", ".join(wording.plural(counts[s], s.value) for s in Severity if counts[s]) or NO_FINDINGS
+
+
+def is_partial(summary: Summary) -> bool:
+    """Whether the run was interrupted."""
+    return summary.finished is not None and summary.finished.interrupted
+
+
+def line(summary: Summary) -> str:
+    """The outcome, the size of the run, and the versions, in one line of plain text."""
+    accepted = sum(group.is_accepted for group in summary.groups())
+    also = f" ({accepted} accepted)" if accepted else ""
+    failed = [f"{backend.name} could not run" for _, backend in sorted(summary.backends.items()) if backend.failed]
+    outcome = "; ".join([f"{in_words(summary)}{also}", *failed])
+    text = f"{outcome} over {summary.extent()} [{_versions(summary)}]"
+    return " ".join(wording.printable(text).split())
+
+
+def _versions(summary: Summary) -> str:
+    found = {name: version for packages in versions.of_backends(summary).values() for name, version in packages.items()}
+    return ", ".join(f"{name} {version}" for name, version in [("logitmus", __version__), *sorted(found.items())])
+
+
+def _open(summary: Summary) -> Counter[Severity]:
+    groups = (group for group in summary.groups() if not (group.is_accepted or group.characteristic))
+    return Counter(group.finding.severity for group in groups)
