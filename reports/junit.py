@@ -1,16 +1,21 @@
-"""JUnit XML for CI: a test case for each subject and family, findings as failures, what was not run as skipped."""
+"""JUnit XML for CI: a test case for each subject and family, findings as failures, what was not run as skipped.
+
+There is no single standard. The file keeps to what the schema of Jenkins' xUnit plugin (junit-10.xsd) and the usual
+viewers share.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
+from logitmus import __version__
 from logitmus.core.finding import Finding, Severity
-from logitmus.results import detection_power, wording
+from logitmus.results import detection_power, outcome, versions, wording
 from logitmus.results.finding_view import FindingView
 from logitmus.results.groups import Group
 from logitmus.results.summary import Summary
@@ -32,7 +37,8 @@ def write(summary: Summary, path: Path, fails: Callable[[Finding, str], str] = l
                 failures.setdefault(cell, []).append(group)
     for subject in summary.subject_ids():
         suite = TestSuite(_clean(subject))
-        suite.add_property("logitmus", _clean(detection_power.headline(summary.power)))
+        for name, value in _properties(summary, subject):
+            suite.add_property(_clean(name), _clean(value))
         judged = {family for name, family in summary.cells if name == subject}
         few = summary.subjects[subject].has_switch if subject in summary.subjects else False
         for family in (name for name in summary.family_names() if name in judged or not few):
@@ -40,11 +46,9 @@ def write(summary: Summary, path: Path, fails: Callable[[Finding, str], str] = l
         xml.add_testsuite(suite)
     for name, backend in sorted(summary.backends.items()):
         if backend.failed:
-            suite = TestSuite(_clean(name))
-            case = TestCase("start", classname=_clean(name))
-            case.result = [Error(_clean(backend.failed), "BackendFailed")]
-            suite.add_testcase(case)
-            xml.add_testsuite(suite)
+            xml.add_testsuite(_error(name, "start", f"{backend.failed} {backend.hint}".strip(), "BackendFailed"))
+    if outcome.is_partial(summary):
+        xml.add_testsuite(_error("run", "complete", "the run was interrupted: results are missing", "Interrupted"))
     if summary.notices:
         suite = TestSuite("expectations")
         for notice in summary.notices:
@@ -55,6 +59,29 @@ def write(summary: Summary, path: Path, fails: Callable[[Finding, str], str] = l
     xml.write(str(path), pretty=True)
 
 
+def _properties(summary: Summary, subject: str) -> Iterator[tuple[str, str]]:
+    """The versions of what was tested, and how good the test is."""
+    described = summary.subjects.get(subject)
+    backend = summary.backends.get(described.backend) if described is not None else None
+    yield "logitmus", __version__
+    if described is not None and backend is not None:
+        yield from versions.tested([described], backend.environment).items()
+        python = backend.environment.get("python")
+        if isinstance(python, Mapping):
+            yield "python", str(python.get("version", ""))
+        yield "platform", str(backend.environment.get("platform", ""))
+    yield "detection power", detection_power.score(summary.power)
+
+
+def _error(suite_name: str, case_name: str, message: str, kind: str) -> TestSuite:
+    """A suite of one test case that is an error."""
+    suite = TestSuite(_clean(suite_name))
+    case = TestCase(case_name, classname=_clean(suite_name))
+    case.result = [Error(_clean(message), kind)]
+    suite.add_testcase(case)
+    return suite
+
+
 def _case(
     summary: Summary, subject: str, family: str, groups: list[Group], fails: Callable[[Finding, str], str]
 ) -> TestCase:
@@ -62,7 +89,8 @@ def _case(
     cell = summary.cell(subject, family)
     counts = ", ".join(f"{n} {verdict.value}" for verdict, n in sorted(cell.counts.items()) if n)
     if not cell.requested:
-        case.result = [Skipped("not run: the subject does not offer what these problems need")]
+        needs = "the subject does not offer what these problems need"
+        case.result = [Skipped(f"not run: {needs if cell.counts else 'this run holds no result of these problems'}")]
         return case
     spared = [(group, fails(replace(group.finding, subject=subject), family)) for group in groups]
     failing = [group for group, why in spared if not why]
