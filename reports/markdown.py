@@ -1,10 +1,16 @@
-"""Markdown for a CI job's page or a pull request."""
+"""Markdown for a CI job's page or a pull request: the findings in short, and folded away all that explains them.
+
+A comment on GitHub holds 65,536 characters, and a job's page 1 MiB. The text stays below the lower limit: what does not
+fit is left out, and a line says how much that is and where it is.
+"""
 
 from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from logitmus.core.finding import Severity, Verdict
 from logitmus.results import detection_power, exploration, metamorphic, wording
@@ -12,10 +18,14 @@ from logitmus.results.finding_view import FindingView
 from logitmus.results.groups import Group
 from logitmus.results.summary import Summary
 
+LIMIT: Final = 65_000
+_MOST: Final = 30  # findings, and warnings, that are listed
+_LONGEST: Final = 600  # characters of a text in a table or a warning
+_RESERVED: Final = 500  # characters for what is added whatever fits
 _MARKS = {Severity.BUG: "🔴", Severity.HAZARD: "🟣", Severity.DIFFERENCE: "🟡", Severity.NOTE: "⚪"}
-_MOST = 30  # a comment on a pull request holds 65,536 characters
 _PLAIN = re.compile(r"[\w.:+@/, -]*", re.ASCII)
-_HEAD = ("| | finding | affects | minimal input | expected | got |", "| --- | --- | --- | --- | --- | --- |")
+_FINDINGS = ("| | finding | affects |", "| --- | --- | --- |")
+_EXAMPLES = ("| finding | minimal input | expected | got |", "| --- | --- | --- | --- |")
 _SUBJECTS = (
     "| subject | passed | absorbed | findings | coarse | undecided | not run | worst |",
     "| --- | --: | --: | --: | --: | --: | --: | --- |",
@@ -27,51 +37,89 @@ def write(summary: Summary, path: Path) -> None:
     path.write_text(text(summary), encoding="utf-8")
 
 
-def text(summary: Summary) -> str:
-    """Headline, a row for each group of findings, and, folded away, a row for each subject."""
-    lines = ["# Logitmus", "", f"**{cell(summary.headline())}**", ""]
-    for _, backend in sorted(summary.backends.items()):
-        if backend.failed:
-            lines += [f"⚠️ {code(backend.name)} could not run: {cell(f'{backend.failed} {backend.hint}')}", ""]
-    if summary.finished and summary.finished.interrupted:
-        lines += ["⚠️ The run was interrupted; this is the part that was done.", ""]
-    for notice in summary.notices:
-        lines += [f"⚠️ {cell(notice.text)}", ""]
-    lines += _findings(summary)
-    lines += _relations(summary)
-    lines += _explored(summary)
-    subjects = summary.requested_subjects()
-    if subjects:
-        lines += [f"<details><summary>{wording.plural(len(subjects), 'subject')}</summary>", "", *_SUBJECTS]
-        lines += [_subject(summary, subject) for subject in subjects]
-        lines += ["", "</details>", ""]
-    lines += [
+def text(summary: Summary, limit: int = LIMIT) -> str:
+    """Headline, a row for each group of findings, and, folded away, examples, accepted findings and subjects.
+
+    Args:
+        limit: the most characters; what is essential takes some thousands.
+    """
+    ending = [
         cell(line) for line in (detection_power.headline(summary.power), *detection_power.shortfalls(summary.power))
     ]
-    return "\n".join(lines) + "\n"
+    lines = ["# Logitmus", "", f"**{cell(summary.headline())}**", "", *_warnings(summary)]
+    shown = [g for g in summary.groups() if g.finding.severity is not Severity.NOTE and not g.characteristic]
+    unaccepted, accepted = ([g for g in shown if g.is_accepted is state] for state in (False, True))
+    room = limit - _size(lines) - _size(ending) - _RESERVED
+    rows = _fitting(map(_group, unaccepted[:_MOST]), room)
+    lines += [*_FINDINGS, *rows, ""] if rows else []
+    lines += _left_out(summary, len(unaccepted) - len(rows))
+    listed = unaccepted[: len(rows)]
+    if listed:
+        lines += [f"Reproduce a finding: {code(wording.repro(listed[0].finding))}", ""]
+    subjects = summary.requested_subjects()
+    explored = [cell(line) for line in exploration.lines(summary.explored)] or [""]
+    relations = [f"- {cell(line)}" for line in metamorphic.lines(summary.related)]
+    for title, head, folded in (
+        ("Minimal inputs", _EXAMPLES, [_example(group) for group in listed]),
+        (wording.plural(len(accepted), "accepted finding"), _FINDINGS, [_group(group) for group in accepted]),
+        ("Relations between results (no reference needed)", (), relations),
+        (f"Exploration: {explored[0]}", (), [f"- {line}" for line in explored[1:]]),
+        (wording.plural(len(subjects), "subject"), _SUBJECTS, [_subject(summary, subject) for subject in subjects]),
+    ):
+        room = limit - _size(lines) - _size(ending) - _RESERVED
+        lines += _fold(title, head, folded, room)
+    return "\n".join([*lines, *ending]) + "\n"
 
 
-def _findings(summary: Summary) -> list[str]:
-    groups = summary.groups()
-    listed = [g for g in groups if g.finding.severity is not Severity.NOTE and not g.characteristic]
+def _warnings(summary: Summary) -> Iterator[str]:
+    """Backends that could not run, an interruption, and notices, each with an empty line after it."""
+    warnings = [
+        f"{code(backend.name)} could not run: {_cut(f'{backend.failed} {backend.hint}')}"
+        for _, backend in sorted(summary.backends.items())
+        if backend.failed
+    ]
+    if summary.finished and summary.finished.interrupted:
+        warnings.append("The run was interrupted; this is the part that was done.")
+    warnings += [_cut(notice.text) for notice in summary.notices]
+    if len(warnings) > _MOST:
+        warnings[_MOST:] = [wording.plural(len(warnings) - _MOST, "more warning")]
+    for warning in warnings:
+        yield from (f"⚠️ {warning}", "")
+
+
+def _left_out(summary: Summary, more: int) -> list[str]:
+    """How many findings are not listed, and where they are."""
     counts = summary.tally()
-    lines = [*_HEAD, *map(_group, listed[:_MOST]), ""] if listed else []
-    left = [f"{len(listed) - _MOST} more"] if len(listed) > _MOST else []
+    left = [wording.plural(more, "more finding")] if more else []
     left += [wording.plural(counts[label], label) for label in ("note", "characteristic") if label in counts]
-    lines += [f"and {' and '.join(left)} (in the HTML report)", ""] if left else []
-    return [*lines, f"Reproduce a finding: {code(wording.repro(listed[0].finding))}", ""] if listed else lines
+    where = "all are in the HTML report, `logitmus report RUN --html report.html`"
+    return [f"Not listed here: {' and '.join(left)}; {where}", ""] if left else []
 
 
-def _relations(summary: Summary) -> list[str]:
-    lines = [f"- {cell(line)}" for line in metamorphic.lines(summary.related)]
-    head = "<details><summary>Relations between results (no reference needed)</summary>"
-    return [head, "", *lines, "", "</details>", ""] if lines else []
+def _fold(title: str, head: Sequence[str], rows: Sequence[str], room: int) -> list[str]:
+    """A section that opens at a click, with as many rows as fit; empty if there are none, or none fits."""
+    frame = [f"<details><summary>{title}</summary>", "", *head, "", "</details>", ""]
+    fitting = _fitting(rows, room - _size(frame))
+    if not fitting:
+        return []
+    left = len(rows) - len(fitting)
+    rest = ["", f"and {left:,} more"] if left else []
+    return [*frame[: 2 + len(head)], *fitting, *rest, *frame[-3:]]
 
 
-def _explored(summary: Summary) -> list[str]:
-    lines = [cell(line) for line in exploration.lines(summary.explored)]
-    head = f"<details><summary>Exploration: {lines[0]}</summary>" if lines else ""
-    return [head, "", *(f"- {line}" for line in lines[1:]), "", "</details>", ""] if lines else []
+def _fitting(rows: Iterable[str], room: int) -> list[str]:
+    """The first rows, as many as have room."""
+    fitting = []
+    for row in rows:
+        room -= _size([row])
+        if room < 0:
+            break
+        fitting.append(row)
+    return fitting
+
+
+def _size(lines: Iterable[str]) -> int:
+    return sum(len(line) + 1 for line in lines)
 
 
 def _subject(summary: Summary, subject: str) -> str:
@@ -101,16 +149,29 @@ def _group(group: Group) -> str:
         for label, words in view.fields("without_it", "effect", "depends_on", "alternatives", "accepted")
     ]
     mark = "☑️" if group.is_accepted else _MARKS[finding.severity]
-    texts = dict(view.fields())
     columns = (
         f"{mark} {finding.severity.value}",
-        f"{code(finding.id)} {cell('; '.join([finding.summary, *more]))}",
-        cell(f"{view.affects} ({wording.plural(group.count, 'result')})"),
-        f"{code(finding.problem)} {cell(view.minimal_input)}",
-        cell(texts.get("expected", "")),
-        cell(texts.get("got", "")),
+        f"{code(finding.id)} {_cut('; '.join([finding.summary, *more]))}",
+        _cut(f"{view.affects} ({wording.plural(group.count, 'result')})"),
     )
     return f"| {' | '.join(columns)} |"
+
+
+def _example(group: Group) -> str:
+    finding, view = group.finding, FindingView.of(group)
+    texts = dict(view.fields())
+    columns = (
+        code(finding.id),
+        f"{code(finding.problem)} {_cut(view.minimal_input)}",
+        _cut(texts.get("expected", "")),
+        _cut(texts.get("got", "")),
+    )
+    return f"| {' | '.join(columns)} |"
+
+
+def _cut(value: str) -> str:
+    """Text as in `cell`, without the end of a long one."""
+    return cell(value if len(value) <= _LONGEST else f"{value[:_LONGEST]}…")
 
 
 def code(value: str) -> str:
