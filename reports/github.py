@@ -6,7 +6,7 @@ A command is a line of standard output, `::error title=...::...`. GitHub shows t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from logitmus.core.finding import Severity
@@ -14,7 +14,6 @@ from logitmus.results import wording
 from logitmus.results.finding_view import FindingView
 from logitmus.results.groups import Group
 from logitmus.results.source_location import SourceLocation
-from logitmus.results.summary import Summary
 
 _MOST: Final = 10
 _LEVELS: Final = {
@@ -25,15 +24,16 @@ _LEVELS: Final = {
 }
 
 
-def lines(summary: Summary, locate: Callable[[Group], SourceLocation]) -> Iterator[str]:
-    """The commands, the worst finding first; the last line counts the findings beyond the ten of a level.
+def lines(groups: Iterable[Group], locate: Callable[[Group], SourceLocation]) -> Iterator[str]:
+    """The commands; the last line counts the findings beyond the ten of a level.
 
     Args:
+        groups: in this order, the worst first (`Summary.groups`).
         locate: the location of a group of findings (`logitmus.results.source_location`).
     """
     shown: Counter[str] = Counter()
     left = 0
-    for group in summary.groups():
+    for group in groups:
         level = _LEVELS[group.finding.severity]
         if group.is_accepted:
             continue

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -43,19 +44,24 @@ _MOST = 1000  # characters of a description: GitHub cuts them at 1,024
 _PLACEHOLDER: Final = re.compile(r"\{(\d+)\}")
 
 
-def write(summary: Summary, path: Path, locate: Callable[[Group], SourceLocation]) -> None:
+def write(
+    summary: Summary, path: Path, locate: Callable[[Group], SourceLocation], groups: Sequence[Group] | None = None
+) -> None:
     """Write the file.
 
     Args:
         locate: the location of a group of findings (`logitmus.results.source_location`).
+        groups: the groups to write; None: all of the run.
     """
-    text = json.dumps(as_dict(summary, locate), indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(as_dict(summary, locate, groups), indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def as_dict(summary: Summary, locate: Callable[[Group], SourceLocation]) -> dict[str, Any]:
+def as_dict(
+    summary: Summary, locate: Callable[[Group], SourceLocation], groups: Sequence[Group] | None = None
+) -> dict[str, Any]:
     """The log, with one run in it."""
-    groups = summary.groups()
+    groups = summary.groups() if groups is None else groups
     causes = sorted({group.finding.cause for group in groups})
     driver = {
         "name": "Logitmus",
@@ -84,7 +90,7 @@ def _rule(cause: Cause) -> dict[str, Any]:
     impact = catalogue.impact(cause)
     full = f"{short}. Why it matters: {impact}." if impact else f"{short}."
     documented = f" Documentation of Logitmus: {', '.join(row.links)}." if row is not None and row.links else ""
-    accept = f"If this is intended, accept it: logitmus accept RUN --cause '{_plain(cause)}' --reason \"...\""
+    accept = f"If this is intended, accept it: logitmus accept RUN --cause {shlex.quote(_plain(cause))} --reason ..."
     return {
         "id": _plain(cause),
         "shortDescription": {"text": short},

@@ -18,9 +18,13 @@ from logitmus.cli.options import (
     Explore,
     Framework,
     FunctionName,
+    GitHub,
+    GitLab,
     Html,
     Json,
+    Outputs,
     ParameterNames,
+    Sarif,
     TargetsChoice,
 )
 
@@ -93,8 +97,11 @@ def check(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep the run file, for `logitmus repro` and `report`.")
     ] = None,
-    json: Json = None,
     html: Html = None,
+    json: Json = None,
+    sarif: Sarif = None,
+    gitlab: GitLab = None,
+    github: GitHub = False,
     compile_seconds: Annotated[
         float, typer.Option(min=0.1, metavar="S", help="Time limit for the first call of a signature.")
     ] = 20.0,
@@ -116,6 +123,8 @@ def check(
     from logitmus.reports.terminal import check as report
     from logitmus.results.expectations import default_file
 
+    outputs = Outputs(html=html, json=json, sarif=sarif, gitlab=gitlab, github=github)
+    file = expect or default_file()
     kinds = tuple(kind for kind in KINDS if targets is not None and targets.value in (kind, TargetsChoice.BOTH))
     result = check_function(
         function,
@@ -134,7 +143,7 @@ def check(
         seed=seed,
         explore=explore or 0.0,
         fail_fast=fail_fast,
-        expect=expect or default_file(),
+        expect=file,
         out=out,
         limits=replace(
             LIMITS,
@@ -148,7 +157,7 @@ def check(
         if json != STDOUT:
             report.render(result, stdout())
     finally:  # even if standard output is closed (`| head`)
-        _write(result, json, html)
+        _write(result, outputs, file)
     raise typer.Exit(Exit.OK if result.conforms else Exit.FINDINGS)
 
 
@@ -168,14 +177,31 @@ def _values(text: str) -> tuple[str, list[str]]:
     return name.strip(), [value.strip() for value in values.split(",")]
 
 
-def _write(result: CheckResult, json: Path | None, html: Path | None) -> None:
-    if json is not None:
+def _write(result: CheckResult, outputs: Outputs, expectations: Path | None) -> None:
+    """Write the requested reports; those of CI hold the findings that count."""
+    from logitmus.results.source_location import locator
+
+    locate = locator(result.summary, expectations)
+    if outputs.json is not None:
         text = json_module.dumps(result.as_dict(), indent=1, sort_keys=True, allow_nan=False, default=str)
-        typer.echo(text) if json == STDOUT else json.write_text(text + "\n", encoding="utf-8")
-    if html is not None:
+        typer.echo(text) if outputs.on_stdout else outputs.json.write_text(text + "\n", encoding="utf-8")
+    if outputs.html is not None:
         from logitmus.reports.html.report import write
 
-        write(result.summary, html, verdict=result.headline)
-    for path in (json, html):
+        write(result.summary, outputs.html, verdict=result.headline)
+    if outputs.sarif is not None:
+        from logitmus.reports import sarif
+
+        sarif.write(result.summary, outputs.sarif, locate, result.groups)
+    if outputs.gitlab is not None:
+        from logitmus.reports import gitlab
+
+        gitlab.write(result.summary, outputs.gitlab, locate, result.groups)
+    if outputs.github:
+        from logitmus.reports import github
+
+        for line in github.lines(result.groups, locate):
+            typer.echo(line)
+    for path in (outputs.json, outputs.html, outputs.sarif, outputs.gitlab):
         if path not in (None, STDOUT):
             typer.echo(f"wrote {path}", err=True)

@@ -137,7 +137,7 @@ def _print(
     if outputs.github:
         from logitmus.reports import github
 
-        for line in github.lines(summary, locate):
+        for line in github.lines(summary.groups(), locate):
             typer.echo(line)
 
 

@@ -74,6 +74,11 @@ def _file(option: str, content: str, callback: Callable[[Path | None], Path | No
 Html = Annotated[Path | None, _file("--html", "a self-contained HTML report")]
 Json = Annotated[Path | None, _file("--json", "the results as JSON (- for stdout)")]
 Markdown = Annotated[Path | None, _file("--markdown", "a Markdown summary")]
+Sarif = Annotated[Path | None, _file("--sarif", "SARIF 2.1.0, for code scanning")]
+GitLab = Annotated[Path | None, _file("--gitlab", "a GitLab Code Quality report")]
+GitHub = Annotated[
+    bool, typer.Option("--github", help="Print GitHub annotations.", rich_help_panel=REPORTS, show_default=False)
+]
 Expect = Annotated[
     Path | None,
     typer.Option(
@@ -146,12 +151,10 @@ class Outputs:
     json: Json = None
     junit: Annotated[Path | None, _file("--junit", "JUnit XML")] = None
     markdown: Markdown = None
-    sarif: Annotated[Path | None, _file("--sarif", "SARIF 2.1.0, for code scanning")] = None
-    gitlab: Annotated[Path | None, _file("--gitlab", "a GitLab Code Quality report")] = None
+    sarif: Sarif = None
+    gitlab: GitLab = None
     badge: Annotated[Path | None, _file("--badge", "a badge (.svg, or .json for shields.io)", _badge)] = None
-    github: Annotated[
-        bool, typer.Option("--github", help="Print GitHub annotations.", rich_help_panel=REPORTS, show_default=False)
-    ] = False
+    github: GitHub = False
     line: Annotated[
         bool,
         typer.Option("--line", help="Print one line, for a chat.", rich_help_panel=REPORTS, show_default=False),

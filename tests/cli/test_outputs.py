@@ -164,22 +164,31 @@ def test_a_format_is_imported_only_if_it_is_requested(wrong: Path, tmp_path: Pat
     assert set(ran.stdout.split()) == {"logitmus.reports.gitlab", "logitmus.reports.terminal"}
 
 
-@pytest.mark.frameworks  # the reference is a function of PyTorch
-def test_a_checked_function_has_its_findings_at_its_definition(cli: Callable[..., Result], tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(
-        "import numpy as np\n\n\ndef loss(logits, targets):\n"
-        "    e = np.exp(logits)\n    rows = np.arange(len(targets))\n"
-        "    return -np.log(e[rows, targets] / e.sum(1))\n"
-    )
-    checked = cli("check", "mine.py:loss", "-f", "numpy", "--fail-fast", "--out", "mine.logitmus")
+FUNCTION = """import numpy as np
+
+
+def loss(logits, targets):
+    e = np.exp(logits)
+    return -np.log(e[np.arange(len(targets)), targets] / e.sum(1))
+"""
+
+
+def test_a_checked_function_has_the_findings_that_count_at_its_definition(
+    cli: Callable[..., Result], tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(FUNCTION)
+    formats = ("--sarif", "x.sarif", "--gitlab", "x.gitlab", "--json", "x.json", "--github")
+    checked = cli("check", "mine.py:loss", "-f", "numpy", "--like", "textbook", "--profile", "quick", *formats)
     assert checked.exit_code == 1, checked.output
-    result = cli("report", "mine.logitmus", "--sarif", "x.sarif", "--gitlab", "x.json", "--github")
-    assert result.exit_code == 0
-    places = [
-        found["locations"][0]["physicalLocation"]
-        for found in json.loads((tmp_path / "x.sarif").read_text(encoding="utf-8"))["runs"][0]["results"]
-    ]
-    assert {"artifactLocation": {"uri": "mine.py"}, "region": {"startLine": 4}} in places
-    issues = json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))
-    assert {"path": "mine.py", "lines": {"begin": 4}} in [issue["location"] for issue in issues]
-    assert ",file=mine.py,line=4::" in result.stdout
+    read = {name: json.loads((tmp_path / name).read_text(encoding="utf-8")) for name in formats[1:6:2]}
+    findings = [finding["id"] for finding in read["x.json"]["findings"]]
+    assert findings
+    results = read["x.sarif"]["runs"][0]["results"]
+    assert [result["properties"]["finding"] for result in results] == findings
+    physical = {"artifactLocation": {"uri": "mine.py"}, "region": {"startLine": 4}}
+    assert [result["locations"][0]["physicalLocation"] for result in results] == [physical] * len(findings)
+    place = {"path": "mine.py", "lines": {"begin": 4}}
+    assert [issue["location"] for issue in read["x.gitlab"]] == [place] * len(findings)
+    assert checked.stdout.count(",file=mine.py,line=4::") == len(findings)
+    for name in ("sarif", "gitlab"):
+        assert f"wrote x.{name}" in checked.stderr

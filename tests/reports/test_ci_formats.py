@@ -46,7 +46,7 @@ def gathered(of: Iterable[Event], accept: str = "") -> Summary:
 
 def commands(summary: Summary, locate: Any = at_toml) -> list[re.Match[str]]:
     """The lines, each of which is one command, but for the last if some findings are left out."""
-    lines = list(github.lines(summary, locate))
+    lines = list(github.lines(summary.groups(), locate))
     assert all("\n" not in line and "\r" not in line for line in lines)
     if lines and not lines[-1].startswith("::"):
         lines.pop()
@@ -65,7 +65,7 @@ def test_annotations_are_ten_of_a_level_the_worst_first_and_the_rest_is_counted(
     levels = [match["level"] for match in commands(summary)]
     assert levels == ["error"] * 10 + ["warning"] * hazards + ["notice"] * 10
     left = bugs - 10 + lesser - 10
-    assert list(github.lines(summary, at_toml))[-1] == (
+    assert list(github.lines(summary.groups(), at_toml))[-1] == (
         f"{left} findings not annotated: GitHub shows 10 annotations of a level"
     )
 
