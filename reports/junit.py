@@ -50,9 +50,9 @@ def write(summary: Summary, path: Path, fails: Callable[[Finding, str], str] = l
     if outcome.is_partial(summary):
         xml.add_testsuite(_error("run", "complete", "the run was interrupted: results are missing", "Interrupted"))
     if summary.notices:
-        suite = TestSuite("expectations")
+        suite = TestSuite("notices")
         for notice in summary.notices:
-            case = TestCase(_clean(notice.text), classname="expectations")
+            case = TestCase(_clean(notice.text), classname="notices")
             case.result = [Failure(_clean(notice.text)) if notice.counts else Skipped(_clean(notice.text))]
             suite.add_testcase(case)
         xml.add_testsuite(suite)

@@ -19,7 +19,8 @@ from jsonschema import Draft202012Validator
 from test_golden import summarised
 
 from logitmus.core.causes import Cause
-from logitmus.core.events import Event, Judged, RunFinished
+from logitmus.core.events import Event, Judged, Repeated, RunFinished, RunStarted
+from logitmus.core.run_settings import CheckedFunction, RunSettings, Shard
 from logitmus.reports import json_report
 from logitmus.results import serialize
 from logitmus.results.detection_power import KindPower, Power
@@ -73,6 +74,7 @@ def test_the_schema_is_one_and_allows_nothing_else() -> None:
         assert closed or keyed or schema is SCHEMA["$defs"]["environment"]
 
 
+FUNCTION = CheckedFunction(framework="numpy", target="mine.py:f", options={"weight": "w"})
 POWER = Power(
     schema=2,
     fingerprint="0" * 20,
@@ -113,6 +115,20 @@ def test_a_finding_of_a_switch_is_in_the_schema(tmp_path: Path) -> None:
     read = written(gathered(events), tmp_path)
     assert {finding["example"]["effect"] for finding in read["findings"]} == {"lost", None}
     assert errors(read) == []
+
+
+def test_repeated_calls_and_a_shard_are_in_the_schema(tmp_path: Path) -> None:
+    started, *rest = stream(200)
+    assert isinstance(started, RunStarted)
+    settings = RunSettings(repeat=2, shard=Shard(number=1, count=3), merged=2, check="mine.py:f", function=FUNCTION)
+    repeated = [
+        Repeated(subject="alpha:f@cpu", new_process=new, calls=9, changed=1, ulps=3, other={"number -> NaN": 1})
+        for new in (True, False)
+    ]
+    read = written(gathered([replace(started, settings=settings), *rest, *repeated]), tmp_path)
+    assert errors(read) == []
+    assert read["settings"]["shard"] == {"number": 1, "count": 3}
+    assert [entry["new_process"] for entry in read["repeated"]] == [False, True]
 
 
 @pytest.mark.parametrize(
