@@ -23,10 +23,7 @@ def in_words(summary: Summary) -> str:
     """How many findings of each severity are not accepted, characteristics apart; or why that is unknown."""
     if not summary.calls:
         return NOT_TESTED
-    if is_partial(summary):
-        return INTERRUPTED
-    counts = _open(summary)
-    return ", ".join(wording.plural(counts[s], s.value) for s in Severity if counts[s]) or NO_FINDINGS
+    return INTERRUPTED if is_partial(summary) else _counts(summary)
 
 
 def is_partial(summary: Summary) -> bool:
@@ -37,16 +34,21 @@ def is_partial(summary: Summary) -> bool:
 def line(summary: Summary) -> str:
     """The outcome, the size of the run, and the versions, in one line of plain text."""
     accepted = sum(group.is_accepted for group in summary.groups())
-    also = f" ({accepted} accepted)" if accepted else ""
-    failed = [f"{backend.name} could not run" for _, backend in sorted(summary.backends.items()) if backend.failed]
-    outcome = "; ".join([f"{in_words(summary)}{also}", *failed])
-    text = f"{outcome} over {summary.extent()} [{_versions(summary)}]"
-    return " ".join(wording.printable(text).split())
+    found = _counts(summary) + (f" ({accepted} accepted)" if accepted else "")
+    found = f"{INTERRUPTED}: {found} so far" if is_partial(summary) else found
+    parts = [f"{found} over {summary.extent()}" if summary.calls else NOT_TESTED]
+    parts += [f"{backend.name} could not run" for _, backend in sorted(summary.backends.items()) if backend.failed]
+    return " ".join(wording.printable(f"{'; '.join(parts)} [{_versions(summary)}]").split())
 
 
 def _versions(summary: Summary) -> str:
     found = {name: version for packages in versions.of_backends(summary).values() for name, version in packages.items()}
     return ", ".join(f"{name} {version}" for name, version in [("logitmus", __version__), *sorted(found.items())])
+
+
+def _counts(summary: Summary) -> str:
+    counts = _open(summary)
+    return ", ".join(wording.plural(counts[s], s.value) for s in Severity if counts[s]) or NO_FINDINGS
 
 
 def _open(summary: Summary) -> Counter[Severity]:

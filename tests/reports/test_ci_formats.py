@@ -185,13 +185,14 @@ def test_an_svg_badge_is_self_contained_and_has_a_title(tmp_path: Path) -> None:
 def test_the_line_has_the_outcome_the_size_and_the_versions() -> None:
     summary = gathered(stream(300))
     assert outcome.line(summary) == (
-        "13 bugs, 3 hazards, 7 differences, 2 notes; delta could not run "
-        f"over {summary.extent()} [logitmus {__version__}, alpha 1, beta 1, gamma 1]"
+        f"13 bugs, 3 hazards, 7 differences, 2 notes over {summary.extent()}; delta could not run "
+        f"[logitmus {__version__}, alpha 1, beta 1, gamma 1]"
     )
     accepted = gathered(stream(300), "hazard difference note")
     assert outcome.line(accepted).startswith("13 bugs (12 accepted)")
     cut = [*without_findings()[:-1], RunFinished(seconds=1.0, interrupted=True)]
-    assert outcome.line(gathered(cut)).startswith("interrupted; delta could not run over ")
+    assert outcome.line(gathered(cut)).startswith("interrupted: no findings so far over ")
+    assert outcome.line(Summary()) == f"nothing was tested [logitmus {__version__}]"
 
 
 def test_the_line_names_the_packages_that_its_functions_are_named_after() -> None:

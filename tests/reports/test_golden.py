@@ -19,6 +19,7 @@ from probe_run import record_probes
 from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
+from logitmus import __version__
 from logitmus.cases.planted.catalogue import ALL
 from logitmus.checking.result import CheckResult
 from logitmus.cli import main
@@ -27,10 +28,12 @@ from logitmus.core import catalogue
 from logitmus.core.causes import Cause
 from logitmus.core.events import Event, Examined, Explored, Judged, Reached, Related, RunFinished
 from logitmus.core.finding import Finding, Grade
-from logitmus.reports import junit, markdown
+from logitmus.reports import badge, github, junit, markdown
 from logitmus.reports.terminal import card, check, conventions, run, run_diff, selftest
+from logitmus.results import outcome
 from logitmus.results.detection_power import Result, Score
 from logitmus.results.run_diff import BitsChange, Comparison, EnvironmentChange, FindingChange, GradeChange
+from logitmus.results.source_location import SourceLocation
 from logitmus.results.summary import Summary
 from logitmus.storage.store import Store
 
@@ -135,6 +138,19 @@ def test_check_without_findings(summary: Summary, golden: SnapshotAssertion) -> 
 
 def test_markdown(summary: Summary, golden: SnapshotAssertion) -> None:
     assert markdown.text(summary) == golden
+
+
+def test_annotations(summary: Summary, golden: SnapshotAssertion) -> None:
+    assert "\n".join(github.lines(summary.groups(), lambda _: SourceLocation("mine.py", 7))) + "\n" == golden
+
+
+def test_line(summary: Summary, golden: SnapshotAssertion) -> None:
+    assert outcome.line(summary).replace(__version__, "VERSION") + "\n" == golden
+
+
+def test_badge(summary: Summary, golden: SnapshotAssertion, tmp_path: Path) -> None:
+    badge.write(summary, tmp_path / "badge.svg")
+    assert (tmp_path / "badge.svg").read_text(encoding="utf-8") == golden
 
 
 def test_junit_details(summary: Summary, golden: SnapshotAssertion) -> None:
