@@ -35,9 +35,7 @@ def _message(summary: Summary) -> str:
 
 def _colour(summary: Summary) -> tuple[str, str]:
     """The colour by the name that shields.io has for it, and one on which white text is readable."""
-    if not summary.calls or outcome.is_partial(summary):
-        return _UNKNOWN
-    return _COLOURS[outcome.worst(summary)]
+    return _COLOURS[outcome.worst(summary)] if outcome.is_known(summary) else _UNKNOWN
 
 
 def _endpoint(summary: Summary) -> str:

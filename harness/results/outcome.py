@@ -21,9 +21,12 @@ def worst(summary: Summary) -> Severity | None:
 
 def in_words(summary: Summary) -> str:
     """How many findings of each severity are not accepted, characteristics apart; or why that is unknown."""
-    if not summary.calls:
-        return NOT_TESTED
-    return INTERRUPTED if is_partial(summary) else _counts(summary)
+    return _unknown(summary) or _counts(summary)
+
+
+def is_known(summary: Summary) -> bool:
+    """Whether the run tested all that was requested, or at least found something."""
+    return not _unknown(summary)
 
 
 def is_partial(summary: Summary) -> bool:
@@ -44,6 +47,15 @@ def line(summary: Summary) -> str:
 def _versions(summary: Summary) -> str:
     found = {name: version for packages in versions.of_backends(summary).values() for name, version in packages.items()}
     return ", ".join(f"{name} {version}" for name, version in [("logitmus", __version__), *sorted(found.items())])
+
+
+def _unknown(summary: Summary) -> str:
+    failed = sum(bool(backend.failed) for backend in summary.backends.values())
+    if not summary.calls:
+        return NOT_TESTED
+    if is_partial(summary):
+        return INTERRUPTED
+    return f"{wording.plural(failed, 'backend')} could not run" if failed and worst(summary) is None else ""
 
 
 def _counts(summary: Summary) -> str:

@@ -15,7 +15,7 @@ import pytest
 from fake_events import stream
 
 from logitmus import __version__
-from logitmus.core.events import BackendReady, Event, Judged, RunFinished
+from logitmus.core.events import BackendFailed, BackendReady, Event, Judged, RunFinished
 from logitmus.core.finding import Verdict
 from logitmus.reports import badge, github, gitlab
 from logitmus.results import outcome
@@ -148,11 +148,10 @@ def without_findings() -> list[Event]:
 
 
 def test_a_badge_counts_what_is_not_accepted(tmp_path: Path) -> None:
-    assert endpoint(gathered(stream(300), "bug hazard difference note"), tmp_path) == {
-        "message": "no findings",
-        "color": "brightgreen",
-    }
-    assert endpoint(gathered(without_findings()), tmp_path) == {"message": "no findings", "color": "brightgreen"}
+    whole = [event for event in stream(300) if not isinstance(event, BackendFailed)]
+    good = {"message": "no findings", "color": "brightgreen"}
+    assert endpoint(gathered(whole, "bug hazard difference note"), tmp_path) == good
+    assert endpoint(gathered(e for e in without_findings() if not isinstance(e, BackendFailed)), tmp_path) == good
     assert endpoint(gathered(stream(300)), tmp_path) == {
         "message": "13 bugs, 3 hazards, 7 differences, 2 notes",
         "color": "red",
@@ -169,6 +168,8 @@ def test_a_badge_never_shows_a_run_that_did_not_end_as_good(tmp_path: Path) -> N
     assert endpoint(Summary(), tmp_path) == {"message": "nothing was tested", "color": "lightgrey"}
     cut = [*without_findings()[:-1], RunFinished(seconds=1.0, interrupted=True)]
     assert endpoint(gathered(cut), tmp_path) == {"message": "interrupted", "color": "lightgrey"}
+    lacking = {"message": "1 backend could not run", "color": "lightgrey"}
+    assert endpoint(gathered(without_findings()), tmp_path) == lacking
 
 
 def test_an_svg_badge_is_self_contained_and_has_a_title(tmp_path: Path) -> None:
