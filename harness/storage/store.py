@@ -497,7 +497,7 @@ class Store:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except encoding.RecordError as error:
+        except (encoding.RecordError, UnicodeDecodeError) as error:  # the latter: SQLite quotes a damaged schema
             raise damaged(self.path, str(error)) from error
         except sqlite3.OperationalError as error:
             raise StoreError(

@@ -41,6 +41,12 @@ def evaluate_by_chance(*call) -> Outputs:
     return replace(outputs, loss=outputs.loss * np.float32(1 + 2.0**-22 * (next(_CALLS) % 3 == 0)))
 
 
+def evaluate_wrongly(*call) -> Outputs:
+    """Losses that are a hundredth too large."""
+    outputs = evaluate(*call)
+    return replace(outputs, loss=outputs.loss * np.float32(1.01))
+
+
 def absent(_variant: str) -> None:
     raise ImportError("no module named mini")
 
@@ -51,4 +57,5 @@ FUNCTION = Function(name="cross_entropy", call=loss, offer=OFFER, convention=Con
 BACKEND = Backend(name="mini", distributions=("numpy",), functions=(FUNCTION,), evaluate=evaluate)
 ABSENT = Backend(name="absent", distributions=("none",), functions=(FUNCTION,), evaluate=evaluate, start=absent)
 FLAKY = Backend(name="mini", distributions=("numpy",), functions=(FUNCTION,), evaluate=evaluate_by_chance)
+WRONG = Backend(name="mini", distributions=("numpy",), functions=(FUNCTION,), evaluate=evaluate_wrongly)
 SLOW = Backend(name="mini", distributions=("numpy",), functions=(FUNCTION,), evaluate=evaluate_slowly)
