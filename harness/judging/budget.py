@@ -34,7 +34,7 @@ from functools import cache, cached_property
 import numpy as np
 
 from logitmus.core.finding import Grade
-from logitmus.core.floats import Array, format_of
+from logitmus.core.floats import Array, format_of, row_sums
 from logitmus.core.subject import Precision
 from logitmus.oracle.answer import Answer
 from logitmus.oracle.question import Question
@@ -83,7 +83,7 @@ def summation(shares: Array, v: float, *, well: bool) -> Array:
     if n <= 1:
         return np.zeros(shares.shape[:-1])
     counted = np.minimum(1.0, shares / v)
-    any_order = np.log2(n) + 2 * (counted.sum(axis=-1) - counted.max(axis=-1))
+    any_order = np.log2(n) + 2 * (row_sums(counted) - counted.max(axis=-1))
     out = np.minimum(float(n - 1), any_order)
     return np.minimum(out, np.log2(n) + 2 * np.sqrt(n)) if well else out
 
@@ -188,7 +188,7 @@ class Budget:
             return None
         z = np.where(np.isfinite(self._q.log_inputs), np.abs(self._q.log_inputs), 0.0)
         moved = (self._passed_on + 3 * self.roundoffs.v) * z
-        return np.expm1(moved + np.log((self._soft.p * np.exp(moved)).sum(axis=1))[:, None])
+        return np.expm1(moved + np.log(row_sums(self._soft.p * np.exp(moved)))[:, None])
 
     @cached_property
     def _z_loss(self) -> tuple[Array, Array, Array]:
@@ -256,18 +256,18 @@ class Budget:
         a, h, _ = q.effective
         h = h * over
         terms = h * self._l
-        magnitude, size = terms.sum(axis=1), h.sum(axis=1)
+        magnitude, size = row_sums(terms), row_sums(h)
         nnz = (a != 0).sum(axis=1)
         s_t = self._s_t
         error = (
-            (h * self._dl_k).sum(axis=1)
+            row_sums(h * self._dl_k)
             + (r.v * (s_t + 3) + 3 * r.w) * magnitude
             + q.classes * r.lam_v * size * c
             + r.th_w * (nnz + 2) * c * over
-            + (self._flushed * over * self._l).sum(axis=1)
+            + row_sums(self._flushed * over * self._l)
         )
         if self.grade is Grade.C and self._offset is not None:
-            error = error + s_t * (h * self._offset).sum(axis=1) / 2
+            error = error + s_t * row_sums(h * self._offset) / 2
         error, magnitude = self._with_z_loss(error, magnitude)
         return self._kept(error), self._kept(magnitude)
 
@@ -290,7 +290,7 @@ class Budget:
             return np.zeros(q.rows)
         _, h, _ = q.effective
         terms = h * self._l
-        total = terms.sum(axis=1, keepdims=True)
+        total = row_sums(terms)[:, None]
         shares = np.divide(terms, total, out=np.zeros_like(terms), where=total > 0)
         return summation(shares, self.roundoffs.v, well=self.grade in (Grade.A, Grade.B_PLUS))
 
@@ -305,11 +305,11 @@ class Budget:
         r, q, soft = self.roundoffs, self._q, self._soft
         _, h, lone = q.effective
         h = h * self._over
-        size, magnitude = h.sum(axis=1), (h * self._l).sum(axis=1)
+        size, magnitude = row_sums(h), row_sums(h * self._l)
         error = r.v * size * (3 * soft.spread + (self._s + 8) * self._one_minus_p_max)
         error = error + np.where(lone >= 0, 0.0, 8 * r.v * self._s_t * magnitude)
         if self._divided is not None:
-            error = error + (h * self._divided).sum(axis=1)
+            error = error + row_sums(h * self._divided)
         error, magnitude = self._with_z_loss(error, magnitude)
         return self._kept(error), self._kept(magnitude)
 
@@ -407,7 +407,7 @@ class Budget:
         own = r.u + 4 * r.v + 3 * r.w + self._relative_w
         if q.inputs != "logits":
             p = np.exp(q.log_inputs)
-            terms = size / p.sum(axis=1, keepdims=True) * (q.probability_scale != "none") + c * q.effective[1] / p
+            terms = size / row_sums(p)[:, None] * (q.probability_scale != "none") + c * q.effective[1] / p
             return terms * (self._relative_p + 4 * r.w) + own * g + r.th_u
         rows = np.flatnonzero(q.lone >= 0)
         lone, of_p = q.lone[rows], size * soft.p
@@ -435,7 +435,7 @@ class Budget:
         error[rows, lone] += (size[:, 0] * others * (self._dl + r.v * (self._s + 8)))[rows]
         if r.flushes:
             gone = c * self._flushed
-            error += gone.sum(axis=1, keepdims=True) * soft.p + gone
+            error += row_sums(gone)[:, None] * soft.p + gone
         return error + own * g
 
     @cached_property

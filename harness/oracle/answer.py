@@ -16,7 +16,7 @@ import numpy as np
 
 from logitmus.core.convention import PORTABLE, Convention
 from logitmus.core.errors import Exit, LogitmusError
-from logitmus.core.floats import Array
+from logitmus.core.floats import Array, row_sums
 from logitmus.core.problem import Problem
 from logitmus.oracle import arb
 from logitmus.oracle.enclosure import Enclosure
@@ -215,11 +215,9 @@ def _dense_rows(question: Question, work: Softmax) -> tuple[Array, Array]:
     terms = np.where(used, a * value, 0.0)
     nnz = used.sum(axis=1)
     infinite = np.isinf(terms).any(axis=1)
-    size = np.where(np.isfinite(terms), np.abs(h * np.where(used, value, 0.0)), 0.0).sum(axis=1)
-    error = (
-        R * (np.where(used & np.isfinite(value), h * value_error, 0.0).sum(axis=1) + (nnz + 6) * E * size) + nnz * MU
-    )
-    loss = terms.sum(axis=1)  # inf and -inf together: NaN, as they should be
+    size = row_sums(np.where(np.isfinite(terms), np.abs(h * np.where(used, value, 0.0)), 0.0))
+    error = R * (row_sums(np.where(used & np.isfinite(value), h * value_error, 0.0)) + (nnz + 6) * E * size) + nnz * MU
+    loss = row_sums(terms)  # inf and -inf together: NaN, as they should be
     if question.nan_products:
         loss = np.where((~used & np.isinf(value)).any(axis=1), np.nan, loss)
     return loss, np.where(infinite, 0.0, error)
@@ -286,7 +284,7 @@ def _fast_grad_logits(answer: Answer, work: Softmax) -> Enclosure:
         lone, lone_rows = question.labels, rows
     else:
         a, h, lone_or_none = question.effective_in(work.working.dtype.type)
-        total, size = a.sum(axis=1)[:, None], h.sum(axis=1)[:, None]
+        total, size = row_sums(a)[:, None], row_sums(h)[:, None]
         if question.soft_target_gradient == "plain":
             total, size = np.ones_like(total), np.ones_like(size)
         gradient = c * (total * p - a)

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from logitmus.core.floats import Array
+from logitmus.core.floats import Array, row_sums
 from logitmus.core.problem import Problem
 from logitmus.oracle.question import Question
 
@@ -93,7 +93,7 @@ def _ignored_rows_kept(question: Question, problem: Problem) -> Iterator[Questio
 
 def _target_not_subtracted(question: Question, _: Problem) -> Iterator[Question]:
     a = question.effective[0]
-    yield _with_extra_class(question, question.x, np.zeros_like(a), a.sum(axis=1))
+    yield _with_extra_class(question, question.x, np.zeros_like(a), row_sums(a))
 
 
 def _softmax_missing(question: Question, _: Problem) -> Iterator[Question]:

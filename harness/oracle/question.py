@@ -30,7 +30,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from logitmus.core.floats import Array
+from logitmus.core.floats import Array, row_sums
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +138,7 @@ class Question:
     def target_size(self) -> Array:
         """(R,): H, the sum of the magnitudes of a row's targets."""
         if not self.hard or self.labels is None:
-            return np.asarray(self.effective[1].sum(axis=1))
+            return row_sums(self.effective[1])
         return np.ones(self.rows) if self.weight is None else np.abs(self.weight[self.labels])
 
     def effective_in(self, dtype: Any) -> tuple[Array, Array, Array]:
@@ -172,7 +172,7 @@ class Question:
         p = self.x
         with np.errstate(divide="ignore", invalid="ignore"):
             if self.probability_scale == "before_clip":
-                p = p / p.sum(axis=1, keepdims=True)
+                p = p / row_sums(p)[:, None]
             if self.clip is not None:
                 p = np.clip(p, *self.clip)
             return np.log(p)

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from flint import arb, ctx
 
-from logitmus.core.floats import Array
+from logitmus.core.floats import Array, row_sums
 
 E: Final = 2.0**-53  # unit roundoff of float64
 R: Final = 1.02  # covers second-order terms for K < 2^40
@@ -140,13 +140,14 @@ def softmax(x: Array, working: Working = DOUBLE) -> Softmax:
     exponentials[np.arange(rows), top] = 0.0
     abs_d = np.abs(d)
     live = np.full(rows, classes)
-    weighted = np.einsum("nk,nk->n", exponentials, abs_d)
+    with np.errstate(invalid="ignore"):
+        weighted = row_sums(exponentials * abs_d)
     if not np.isfinite(weighted).all():  # 0 * inf: a class at -inf contributes exactly 0
         masked = abs_d == np.inf
         abs_d[masked] = 0.0
         live = classes - masked.sum(axis=1)
-        weighted = np.einsum("nk,nk->n", exponentials, abs_d)
-    s2 = exponentials.sum(axis=1)
+        weighted = row_sums(exponentials * abs_d)
+    s2 = row_sums(exponentials)
     ds = np.where(live > 1, R * E * ((classes + 8) * s2 + weighted) + classes * MU, 0.0)
     L = np.log1p(s2)
     dL = np.where(live > 1, ds / (1.0 + s2 - ds) + 8.1 * E * L + MU, 0.0)

@@ -13,6 +13,7 @@ from implementations import subject as implemented
 from logitmus.cases.suite import suite
 from logitmus.core.events import Judged
 from logitmus.core.finding import Judgement, Verdict
+from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Problem
 from logitmus.engine import judge_pool
@@ -39,6 +40,24 @@ def test_batches_are_judged_like_single_calls(name: str, problems: list[Problem]
     together = Judge().judge_all(calls)
     assert together == [Judge().judge(*call) for call in calls]
     assert (Verdict.FINDING in {judgement.verdict for judgement in together}) or name in RIGHT
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_no_digit_depends_on_the_problems_beside_it(dtype: str) -> None:
+    """Alone such a problem has more classes than rows, and together they have more rows than classes."""
+    function = next(iter(RIGHT.values()))
+    tested = implemented(options=frozenset(), reductions=("none",))
+    rng = np.random.default_rng(3)
+    problems = [
+        Problem(
+            logits=(rng.normal(size=(8, classes)) * 6).astype(FLOAT_DTYPES[dtype]),
+            targets=rng.integers(0, classes, 8),
+        )
+        for classes in (9, 33, 257)
+        for _ in range(40)
+    ]
+    calls = [Call(problem, tested, observe(function, problem)) for problem in problems]
+    assert Judge().judge_all(calls) == [Judge().judge(*call) for call in calls]
 
 
 def test_one_problem_that_differs_in_an_option_is_not_batched() -> None:
