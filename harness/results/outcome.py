@@ -64,5 +64,5 @@ def _counts(summary: Summary) -> str:
 
 
 def _open(summary: Summary) -> Counter[Severity]:
-    groups = (group for group in summary.groups() if not (group.is_accepted or group.characteristic))
+    groups = (group for group in summary.groups() if group.counts and not group.characteristic)
     return Counter(group.finding.severity for group in groups)

@@ -28,6 +28,7 @@ from logitmus.core.finding import Finding, Grade, Judgement, Severity, Verdict
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
 from logitmus.results import wording
+from logitmus.results.against import Against
 from logitmus.results.detection_power import Power
 from logitmus.results.groups import Group, Key, fold, is_characteristic, names, without_lesser, worst_first
 
@@ -91,9 +92,14 @@ class Cell:
 
 @dataclass(slots=True)
 class Backend:
-    """A backend that answered, or the reason why it did not."""
+    """A backend that answered (`ready`), the reason why it did not, or why it could not go on.
+
+    Attributes:
+        failed, hint: the reason and what to do about it; "" where it ran to the end.
+    """
 
     name: str
+    ready: bool = False
     environment: Mapping[str, Any] = field(default_factory=dict)
     failed: str = ""
     hint: str = ""
@@ -136,6 +142,7 @@ class Summary:
         self.undecided = 0
         self.not_run: Counter[str] = Counter()
         self.notices: tuple[Notice, ...] = ()
+        self.against: Against | None = None  # the comparison with an earlier run
         self.lacks_module = ""  # why calls were not made that lacked a module; "" if there are none
         self.verdicts: Counter[Verdict] = Counter()
         self._groups: dict[Key, Group] = {}
@@ -148,7 +155,8 @@ class Summary:
             case RunStarted():
                 self.started = event
             case BackendReady(backend, subjects, environment, _):
-                self.backends.setdefault(backend, Backend(backend)).environment = environment
+                known = self.backends.setdefault(backend, Backend(backend))
+                known.ready, known.environment = True, environment
                 self.subjects.update((subject.id, subject) for subject in subjects)
             case BackendFailed(backend, reason, hint):
                 known = self.backends.setdefault(backend, Backend(backend))
@@ -191,6 +199,10 @@ class Summary:
             if group is None:
                 group = self._groups[key] = Group(finding, problem)
             group.add(finding, problem, self._reason(finding))
+
+    def add_new(self, finding: Finding) -> None:
+        """Note of a finding whose judgement was added that an earlier run does not show it."""
+        self._groups[(*finding.key, finding.alternatives)].add_new(finding)
 
     # --- reading ---------------------------------------------------------------------------------------------
 
@@ -255,6 +267,7 @@ class Summary:
         groups = without_lesser(list(merged.values()))
         for group in groups:
             group.characteristic = is_characteristic(group.finding, self.subjects.get(group.finding.subject))
+            group.earlier = "" if self.against is None else self.against.earlier
         return worst_first(groups)
 
     def tally(self) -> dict[str, int]:
