@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -28,19 +26,7 @@ _SHOWN = 12
 def to_json(comparison: Comparison) -> str:
     """The comparison as JSON; "schema" is the version. Infinity is "infinite"."""
     fields = {"schema": 1, "same": comparison.same, **asdict(comparison)}
-    return json.dumps(_finite(fields), indent=1, allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    match value:
-        case Mapping():
-            return {name: _finite(part) for name, part in value.items()}
-        case list() | tuple():
-            return [_finite(part) for part in value]
-        case float() if value != value or abs(value) == float("inf"):  # noqa: PLR0124  (NaN)
-            return "NaN" if value != value else "infinite"  # noqa: PLR0124
-        case _:
-            return value
+    return json.dumps(wording.all_finite(fields), indent=1, allow_nan=False)
 
 
 def to_markdown(comparison: Comparison) -> str:

@@ -251,6 +251,26 @@ def test_explain(
     assert command(monkeypatch, capfd, "explain", "--logits", "0,0,0,1", "--target", "3", *numbers) == golden
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("7.751157283782959", "7.751153945922852"),
+        ("7.7512", "7.7501", "--classes", "50257"),
+        ("1.5", "1.5234375", "--dtype", "bfloat16", "--classes", "10", "--reduction", "none"),
+        ("1.5, 2.25", "nan, 2.25"),
+    ],
+    ids=("can", "cannot", "half", "nan"),
+)
+def test_explain_without_logits(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    golden: SnapshotAssertion,
+    options: tuple[str, ...],
+) -> None:
+    observed, expected, *more = options
+    assert command(monkeypatch, capfd, "explain", "--observed", observed, "--expected", expected, *more) == golden
+
+
 def test_port(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], golden: SnapshotAssertion, tmp_path: Path
 ) -> None:
