@@ -88,7 +88,7 @@ def _case(
     case = TestCase(_clean(family), classname=_clean(subject))
     cell = summary.cell(subject, family)
     counts = ", ".join(f"{n} {verdict.value}" for verdict, n in sorted(cell.counts.items()) if n)
-    if not cell.requested:
+    if not cell.requested and not cell.given_up:
         needs = "the subject does not offer what these problems need"
         case.result = [Skipped(f"not run: {needs if cell.counts else 'this run holds no result of these problems'}")]
         return case
@@ -97,6 +97,8 @@ def _case(
     failing = [group for group, why in spared if not why]
     if failing:
         case.result = [_failure(failing)]
+    elif cell.given_up:
+        case.result = [Error(f"{wording.plural(cell.given_up, 'call')} not made: the workers were lost", "GivenUp")]
     elif any(known.values()):
         case.result = [Skipped(_clean(next(filter(None, known.values()))))]
     elif cell.tone == "open":

@@ -96,11 +96,12 @@ def _exit_code(summary: Summary, accepted: Acceptance, fail_on: FailOn, requeste
     if summary.calls and summary.against is not None and not summary.against.comparison.pairs:
         _print_error(f"no call in common with {summary.against.comparison.before}, so nothing was compared")
         return Exit.USAGE
+    least, is_compared = fail_on.severity, summary.against is not None
+    if least is not None and accepted.unaccepted(least, new=is_compared):
+        return Exit.FINDINGS
     if any(notice.counts for notice in summary.notices):
         return Exit.FINDINGS
-    if fail_on.severity is None:
-        return Exit.OK
-    return Exit.FINDINGS if accepted.unaccepted(fail_on.severity, new=summary.against is not None) else Exit.OK
+    return Exit.BACKEND if summary.given_up and (requested or is_compared) else Exit.OK
 
 
 def _add_new(findings: Iterable[Finding], accepted: Acceptance, summary: Summary) -> None:

@@ -26,7 +26,7 @@ from logitmus.core.events import (
 )
 from logitmus.core.finding import Finding, Grade, Judgement, Severity, Verdict
 from logitmus.core.problem import Problem
-from logitmus.core.subject import Subject
+from logitmus.core.subject import Subject, SubjectId
 from logitmus.results import wording
 from logitmus.results.against import Against
 from logitmus.results.detection_power import Power
@@ -40,18 +40,21 @@ class Cell:
     Attributes:
         grade: the worst (None: nothing was judged; too coarse only where nothing else was).
         severity: the worst finding's, characteristics apart (None: none).
-        counts: problems by verdict. share, ulps: the worst of finite values.
+        counts: problems by verdict. given_up: those not run because workers were lost.
+        share, ulps: the worst of finite values.
     """
 
     grade: Grade | None = None
     severity: Severity | None = None
     counts: Counter[Verdict] = field(default_factory=Counter)
+    given_up: int = 0
     share: float = 0.0
     ulps: float = 0.0
 
     def add(self, judgement: Judgement, subject: Subject | None = None) -> None:
         """Count a judgement of a subject."""
         self.counts[judgement.verdict] += 1
+        self.given_up += judgement.given_up
         grade = judgement.grade
         if self.grade is None or (self.grade is Grade.COARSE and grade is not None):
             self.grade = grade
@@ -141,6 +144,7 @@ class Summary:
         self.absorbed = 0
         self.undecided = 0
         self.not_run: Counter[str] = Counter()
+        self.given_up: Counter[str] = Counter()  # by backend: calls that were due, and not made as workers were lost
         self.notices: tuple[Notice, ...] = ()
         self.against: Against | None = None  # the comparison with an earlier run
         self.lacks_module = ""  # why calls were not made that lacked a module; "" if there are none
@@ -187,6 +191,8 @@ class Summary:
         self.undecided += judgement.undecided
         if judgement.verdict is Verdict.NOT_RUN:
             self.not_run[judgement.reason] += 1
+            if judgement.given_up:
+                self.given_up[SubjectId.parse(judgement.subject).backend] += 1
             if judgement.lacks_module:
                 self.lacks_module = judgement.reason
             return
@@ -275,8 +281,21 @@ class Summary:
         return dict(Counter(group.label for group in self.groups()))
 
     def headline(self) -> str:
-        """The findings and the size of the run, in a sentence."""
-        return f"{self.findings_in_words()} over {self.extent()}"
+        """The findings and the size of the run, in a sentence; and what is missing from it."""
+        return "; ".join([f"{self.findings_in_words()} over {self.extent()}", *self.missing()])
+
+    def missing(self) -> list[str]:
+        """What should have been tested and was not, a clause each."""
+        failed = sorted(name for name, backend in self.backends.items() if backend.failed and not backend.ready)
+        clauses = [f"not tested: {', '.join(failed)}"] if failed else []
+        return clauses + self.lost_calls()
+
+    def lost_calls(self) -> list[str]:
+        """The calls that were given up because workers were lost, a clause for each backend."""
+        return [
+            f"{wording.plural(count, 'call')} of {backend} not made: its workers were lost"
+            for backend, count in sorted(self.given_up.items())
+        ]
 
     def findings_in_words(self) -> str:
         """How many groups of findings, by label; without bugs and the like, that there are none."""

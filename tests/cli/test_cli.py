@@ -300,6 +300,34 @@ def test_a_backend_whose_library_is_missing_could_not_run(cli, tmp_path, stateme
     assert "needs a module that is not installed: No module named 'no_such_library'" in err
 
 
+def test_calls_that_were_given_up_are_never_a_score(cli, mini, old_run, tmp_path):
+    from logitmus.core.observation import NotRun
+
+    def lost_later(asked, name):
+        return right(asked, name) if asked.id == problem().id else NotRun("gave up after 20 workers", given_up=True)
+
+    paths = {}
+    for name, backends in (("named", ("fake",)), ("default", ())):
+        paths[name] = tmp_path / name
+        with Store.create(paths[name], settings=RunSettings(backends=backends)) as store:
+            pool = FakePool({"fake": [subject()]}, answer=lost_later)
+            list(run([problem(seed) for seed in range(3)], specs("fake"), store, pool=pool, judge=FakeJudge()))
+    code, out, _ = cli("judge", paths["named"], "--junit", "lost.xml", "--markdown", "lost.md")
+    assert code == 3
+    sentence = "1 call; 2 calls of fake not made: its workers were lost"
+    assert sentence in out
+    assert sentence in (tmp_path / "lost.md").read_text()
+    assert '<error message="2 calls not made: the workers were lost"' in (tmp_path / "lost.xml").read_text()
+    assert (
+        cli("judge", paths["default"])[0] == 0
+    )  # as where a backend that nobody named cannot start; the headline says it
+    whole = old_run("whole", answer=right)
+    code, out, _ = cli("judge", paths["default"], "--against", whole)
+    assert code == 3
+    assert "nothing new in the calls that could be compared" in out
+    assert "not compared: 2 calls that whole has and this run did not make" in out
+
+
 def test_an_interrupted_run_is_never_judged_as_complete(cli, old_run, tmp_path):
     path = old_run("cut")
     with sqlite3.connect(path) as file:
