@@ -286,16 +286,13 @@ class Summary:
 
     def missing(self) -> list[str]:
         """What should have been tested and was not, a clause each."""
-        failed = sorted(name for name, backend in self.backends.items() if backend.failed and not backend.ready)
-        clauses = [f"not tested: {', '.join(failed)}"] if failed else []
-        return clauses + self.lost_calls()
+        failed = sum(bool(backend.failed) and not backend.ready for backend in self.backends.values())
+        return ([f"{wording.plural(failed, 'backend')} could not run"] if failed else []) + self.lost_calls()
 
     def lost_calls(self) -> list[str]:
-        """The calls that were given up because workers were lost, a clause for each backend."""
-        return [
-            f"{wording.plural(count, 'call')} of {backend} not made: its workers were lost"
-            for backend, count in sorted(self.given_up.items())
-        ]
+        """How many calls were given up because workers were lost, in words; empty for none."""
+        lost = self.given_up.total()
+        return [f"{wording.plural(lost, 'call')} not made: workers were lost"] if lost else []
 
     def findings_in_words(self) -> str:
         """How many groups of findings, by label; without bugs and the like, that there are none."""

@@ -314,7 +314,7 @@ def test_calls_that_were_given_up_are_never_a_score(cli, mini, old_run, tmp_path
             list(run([problem(seed) for seed in range(3)], specs("fake"), store, pool=pool, judge=FakeJudge()))
     code, out, _ = cli("judge", paths["named"], "--junit", "lost.xml", "--markdown", "lost.md")
     assert code == 3
-    sentence = "1 call; 2 calls of fake not made: its workers were lost"
+    sentence = "1 call; 2 calls not made: workers were lost"
     assert sentence in out
     assert sentence in (tmp_path / "lost.md").read_text()
     assert '<error message="2 calls not made: the workers were lost"' in (tmp_path / "lost.xml").read_text()
