@@ -1,4 +1,4 @@
-"""GitHub annotations: a workflow command for each group of findings that is not accepted.
+"""GitHub annotations: a workflow command for each group of findings that counts.
 
 A command is a line of standard output, `::error title=...::...`. GitHub shows ten annotations of each level for a step.
 """
@@ -35,7 +35,7 @@ def lines(groups: Iterable[Group], locate: Callable[[Group], SourceLocation]) ->
     left = 0
     for group in groups:
         level = _LEVELS[group.finding.severity]
-        if group.is_accepted:
+        if not group.counts:
             continue
         if shown[level] == _MOST:
             left += 1

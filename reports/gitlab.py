@@ -37,7 +37,7 @@ def write(
         groups: the groups to write; None: all of the run.
     """
     groups = summary.groups() if groups is None else groups
-    issues = [_issue(group, locate(group)) for group in groups if not group.is_accepted]
+    issues = [_issue(group, locate(group)) for group in groups if group.counts]
     path.write_text(json.dumps(issues, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

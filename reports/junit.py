@@ -88,19 +88,30 @@ def _case(
     case = TestCase(_clean(family), classname=_clean(subject))
     cell = summary.cell(subject, family)
     counts = ", ".join(f"{n} {verdict.value}" for verdict, n in sorted(cell.counts.items()) if n)
-    if not cell.requested:
+    if not cell.requested and not cell.given_up:
         needs = "the subject does not offer what these problems need"
         case.result = [Skipped(f"not run: {needs if cell.counts else 'this run holds no result of these problems'}")]
         return case
-    spared = [(group, fails(replace(group.finding, subject=subject), family)) for group in groups]
+    known = {id(group): _known_since(group, subject, family) for group in groups}
+    spared = [(group, fails(replace(group.finding, subject=subject), family) or known[id(group)]) for group in groups]
     failing = [group for group, why in spared if not why]
     if failing:
         case.result = [_failure(failing)]
+    elif cell.given_up:
+        case.result = [Error(f"{wording.plural(cell.given_up, 'call')} not made: the workers were lost", "GivenUp")]
+    elif any(known.values()):
+        case.result = [Skipped(_clean(next(filter(None, known.values()))))]
     elif cell.tone == "open":
         case.result = [Skipped(f"nothing could be decided: {counts}")]
     accepted = [f"{group.finding.severity.value}: {group.finding.summary} ({why})" for group, why in spared if why]
     case.system_out = _clean("\n".join([counts, *accepted]))
     return case
+
+
+def _known_since(group: Group, subject: str, family: str) -> str:
+    """The earlier run that shows the group in this cell, too, in words; "" if there is none."""
+    earlier = group.known_since((subject, family))
+    return f"known since {earlier}" if earlier else ""
 
 
 def _failure(groups: list[Group]) -> Failure:

@@ -23,6 +23,7 @@ _MOST: Final = 30  # findings, and warnings, that are listed
 _LONGEST: Final = 600  # characters of a text in a table or a warning
 _RESERVED: Final = 500  # characters for what is added whatever fits
 _MARKS = {Severity.BUG: "🔴", Severity.HAZARD: "🟣", Severity.DIFFERENCE: "🟡", Severity.NOTE: "⚪"}
+_MORE = ("without_it", "effect", "depends_on", "alternatives", "accepted", "known_since", "new_since")
 _PLAIN = re.compile(r"[\w.:+@/, -]*", re.ASCII)
 _FINDINGS = ("| | finding | affects |", "| --- | --- | --- |")
 _EXAMPLES = ("| finding | minimal input | expected | got |", "| --- | --- | --- | --- |")
@@ -46,14 +47,16 @@ def text(summary: Summary, limit: int = LIMIT) -> str:
     ending = [
         cell(line) for line in (detection_power.headline(summary.power), *detection_power.shortfalls(summary.power))
     ]
-    lines = ["# Logitmus", "", f"**{cell(summary.headline())}**", "", *_warnings(summary)]
+    lines = ["# Logitmus", "", f"**{cell(summary.headline())}**", "", *_warnings(summary), *_against(summary)]
     shown = [g for g in summary.groups() if g.finding.severity is not Severity.NOTE and not g.characteristic]
-    unaccepted, accepted = ([g for g in shown if g.is_accepted is state] for state in (False, True))
+    counting = [group for group in shown if group.counts]
+    accepted = [group for group in shown if group.is_accepted]
+    known = [group for group in shown if not (group.counts or group.is_accepted)]
     room = limit - _size(lines) - _size(ending) - _RESERVED
-    rows = _fitting(map(_group, unaccepted[:_MOST]), room)
+    rows = _fitting(map(_group, counting[:_MOST]), room)
     lines += [*_FINDINGS, *rows, ""] if rows else []
-    lines += _left_out(summary, len(unaccepted) - len(rows))
-    listed = unaccepted[: len(rows)]
+    lines += _left_out(summary, len(counting) - len(rows))
+    listed = counting[: len(rows)]
     if listed:
         lines += [f"Reproduce a finding: {code(wording.repro(listed[0].finding))}", ""]
     subjects = summary.requested_subjects()
@@ -62,6 +65,7 @@ def text(summary: Summary, limit: int = LIMIT) -> str:
     for title, head, folded in (
         ("Minimal inputs", _EXAMPLES, [_example(group) for group in listed]),
         (wording.plural(len(accepted), "accepted finding"), _FINDINGS, [_group(group) for group in accepted]),
+        (wording.plural(len(known), "known finding"), _FINDINGS, [_group(group) for group in known]),
         ("Relations between results (no reference needed)", (), relations),
         (f"Exploration: {explored[0]}", (), [f"- {line}" for line in explored[1:]]),
         (wording.plural(len(subjects), "subject"), _SUBJECTS, [_subject(summary, subject) for subject in subjects]),
@@ -94,6 +98,15 @@ def _left_out(summary: Summary, more: int) -> list[str]:
     left += [wording.plural(counts[label], label) for label in ("note", "characteristic") if label in counts]
     where = "all are in the HTML report, `logitmus report RUN --html report.html`"
     return [f"Not listed here: {' and '.join(left)}; {where}", ""] if left else []
+
+
+def _against(summary: Summary) -> list[str]:
+    """What is new since the earlier run."""
+    if summary.against is None:
+        return []
+    groups = summary.groups()
+    lines = [f"- {_cut(line)}" for line in summary.against.lines(groups)]
+    return [f"**{cell(summary.against.headline(groups))}**", "", *lines, *([""] if lines else [])]
 
 
 def _fold(title: str, head: Sequence[str], rows: Sequence[str], room: int) -> list[str]:
@@ -144,10 +157,7 @@ _ORDER = (
 
 def _group(group: Group) -> str:
     finding, view = group.finding, FindingView.of(group)
-    more = [
-        f"{label}: {words}"
-        for label, words in view.fields("without_it", "effect", "depends_on", "alternatives", "accepted")
-    ]
+    more = [f"{label}: {words}" for label, words in view.fields(*_MORE)]
     mark = "☑️" if group.is_accepted else _MARKS[finding.severity]
     columns = (
         f"{mark} {finding.severity.value}",

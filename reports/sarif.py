@@ -118,6 +118,7 @@ def _result(group: Group, rule: int, location: SourceLocation) -> dict[str, Any]
         "locations": [{"physicalLocation": physical, "logicalLocations": [*map(_logical, sorted(group.subjects))]}],
         "partialFingerprints": fingerprints,
         "occurrenceCount": group.count,
+        **({"baselineState": "new" if group.new else "unchanged"} if group.earlier else {}),
         "suppressions": [
             {"kind": "external", "status": "accepted", "justification": _plain(reason)} for reason in accepted
         ],

@@ -50,7 +50,6 @@ def accept(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the change, and write nothing.")] = False,
 ) -> None:
     """Accept the findings of a run: write an entry for each class of them, with a reason, and show the change."""
-    from logitmus.core.finding import Severity
     from logitmus.engine.run import judge_run
     from logitmus.results.acceptance import Acceptance
     from logitmus.results.expectations import default_file
@@ -58,13 +57,13 @@ def accept(
     from logitmus.results.proposals import proposals, with_reason
     from logitmus.storage.store import Store
 
-    if fail_on is FailOn.NEVER:
+    if fail_on.severity is None or fail_on is FailOn.NEW:
         raise typer.BadParameter("nothing is of this severity; use bug, hazard, difference or note")
     target = ExpectationsFile(file or default_file() or Path("logitmus.toml"))
     accepted = Acceptance(tuple(target.expectations))
     globs = {"subject": subject, "cause": cause, "family": family}
     with Store.open(run) as store:
-        proposed = proposals(judge_run(store), accepted, Severity(fail_on.value), partial(_is_chosen, globs=globs))
+        proposed = proposals(judge_run(store), accepted, fail_on.severity, partial(_is_chosen, globs=globs))
     code = Exit.OK
     if prune:
         _prune(target, accepted)

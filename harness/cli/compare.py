@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from logitmus.cli.exits import Exit, FailOn
-from logitmus.cli.options import FailOnOption, JsonFlag, Markdown
+from logitmus.cli.options import JsonFlag, Markdown
 
 
 def compare(
@@ -16,12 +16,14 @@ def compare(
     after: Annotated[Path, typer.Argument(metavar="AFTER", help="Run file of the later run.")],
     json: JsonFlag = False,
     markdown: Markdown = None,
-    fail_on: FailOnOption = FailOn.DIFFERENCE,
+    fail_on: Annotated[
+        FailOn,
+        typer.Option("--fail-on", help="Exit with 1 on new findings of at least this severity; new: any but notes."),
+    ] = FailOn.DIFFERENCE,
     bits: Annotated[bool, typer.Option("--bits", help="Also exit with 1 if any result differs in its bits.")] = False,
 ) -> None:
     """Show what changed between two runs: findings, grades, bits. Exits with 1 if there are new findings."""
     from logitmus.cli.output import stdout
-    from logitmus.core.finding import Severity
     from logitmus.reports.terminal import run_diff
     from logitmus.results.run_diff import compare as compare_runs
     from logitmus.storage.store import Store
@@ -37,8 +39,6 @@ def compare(
     if not difference.pairs:
         typer.echo("logitmus: the runs have no call in common, so nothing was compared", err=True)
         raise typer.Exit(Exit.USAGE)
-    worse = [change for change in (*difference.new, *difference.changed) if change.appeared]
-    failed = fail_on is not FailOn.NEVER and any(
-        change.example.severity.rank <= Severity(fail_on.value).rank for change in worse
-    )
+    least = fail_on.severity
+    failed = least is not None and any(change.example.severity.rank <= least.rank for change in difference.appeared)
     raise typer.Exit(Exit.FINDINGS if failed or (bits and difference.bits) else Exit.OK)

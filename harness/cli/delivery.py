@@ -14,11 +14,12 @@ from rich.console import Console
 from logitmus.cli.exits import Exit, FailOn
 from logitmus.cli.options import STDOUT, Outputs
 from logitmus.cli.output import stdout
-from logitmus.core.events import BackendFailed, BackendReady, Event, RunFinished
-from logitmus.core.finding import Finding, Severity
+from logitmus.core.events import Event
+from logitmus.core.finding import Finding
 from logitmus.reports.terminal import run
 from logitmus.results import repetition
 from logitmus.results.acceptance import Acceptance
+from logitmus.results.against import Against
 from logitmus.results.detection_power import known
 from logitmus.results.expectations import default_file, load
 from logitmus.results.groups import Group
@@ -28,6 +29,7 @@ from logitmus.results.wording import plural
 
 if TYPE_CHECKING:
     from logitmus.conventions.claims import Claims
+    from logitmus.results.run_diff import Comparing
     from logitmus.storage.store import Store
 
 
@@ -47,6 +49,7 @@ def deliver(
     requested: Collection[str] = (),
     quiet: bool = False,
     store: Store | None = None,
+    comparing: Comparing | None = None,
 ) -> Exit:
     """Consume the events, print the summary, write the reports, and return the exit code.
 
@@ -55,23 +58,18 @@ def deliver(
         requested: the backends that the user named: if any of them cannot run, that is the exit code.
         quiet: no summary on the terminal.
         store: the run file, for the reports that need more than the events.
+        comparing: the comparison with an earlier run: only new findings count.
     """
     summary = Summary(known(), accepted.count)
-    missing: set[str] = set()
-    ready: set[str] = set()
-    interrupted = False
     for event in events:
         accepted.observe(event)
         summary.add(event)
-        match event:
-            case BackendReady():
-                ready.add(event.backend)
-            case BackendFailed():
-                missing.add(event.backend)
-            case RunFinished():
-                interrupted = event.interrupted
-            case _:
-                pass
+        if comparing is not None:
+            _add_new(comparing.observe(event), accepted, summary)
+    if comparing is not None:
+        _add_new(comparing.finish(), accepted, summary)
+        summary.against = Against(comparing.comparison())
+    interrupted = summary.finished is not None and summary.finished.interrupted
     summary.notices = (
         *_notices(accepted, whole=not interrupted, strict=strict),
         *(Notice(line, counts=False) for line in repetition.lines(summary.repeated)),
@@ -80,21 +78,51 @@ def deliver(
     written = _write(summary, outputs, store, partial(_why_ignored, accepted=accepted, fail_on=fail_on), locate)
     _print(summary, outputs, store, locate, quiet=quiet)
     _print_notes(accepted, summary, written)
-    if interrupted:
-        return Exit.INTERRUPTED
-    if missing.intersection(requested) or not ready:
+    return Exit.INTERRUPTED if interrupted else _exit_code(summary, accepted, fail_on, requested)
+
+
+def _exit_code(summary: Summary, accepted: Acceptance, fail_on: FailOn, requested: Collection[str]) -> Exit:
+    """The exit code of a run that was not interrupted."""
+    missing = {name for name, backend in summary.backends.items() if backend.failed}
+    none_ran = not any(backend.ready for backend in summary.backends.values())
+    if _lacks_earlier(summary.against, missing, requested) or none_ran or missing.intersection(requested):
         return Exit.BACKEND
     shard = summary.started.settings.shard if summary.started else None
-    if not summary.calls and not interrupted and shard is None:  # a small selection has no problem in some shards
+    if not summary.calls and shard is None:  # a small selection has no problem in some shards
         reasons = [reason for reason, _ in summary.why_not()] or ["no subject matches; see `logitmus backends`"]
         why = summary.lacks_module or reasons[0]
-        Console(stderr=True).print(f"logitmus: nothing was tested: {why}", markup=False, highlight=False)
+        _print_error(f"nothing was tested: {why}")
         return Exit.BACKEND if missing or summary.lacks_module else Exit.USAGE
+    if summary.calls and summary.against is not None and not summary.against.comparison.pairs:
+        _print_error(f"no call in common with {summary.against.comparison.before}, so nothing was compared")
+        return Exit.USAGE
+    least, is_compared = fail_on.severity, summary.against is not None
+    if least is not None and accepted.unaccepted(least, new=is_compared):
+        return Exit.FINDINGS
     if any(notice.counts for notice in summary.notices):
         return Exit.FINDINGS
-    if fail_on is FailOn.NEVER:
-        return Exit.OK
-    return Exit.FINDINGS if accepted.unaccepted(Severity(fail_on.value)) else Exit.OK
+    return Exit.BACKEND if summary.given_up and (requested or is_compared) else Exit.OK
+
+
+def _add_new(findings: Iterable[Finding], accepted: Acceptance, summary: Summary) -> None:
+    for finding in findings:
+        accepted.add_new(finding)
+        summary.add_new(finding)
+
+
+def _lacks_earlier(against: Against | None, missing: Collection[str], requested: Collection[str]) -> bool:
+    """Whether a backend of the earlier run should have run and could not: nothing is new in what was not compared."""
+    if against is None:
+        return False
+    gone = against.comparison.backends_gone
+    lacking = [backend for backend in gone if backend in missing or not requested]
+    if lacking:
+        _print_error(f"{against.comparison.before} has results of {', '.join(lacking)}, which could not run to the end")
+    return bool(lacking)
+
+
+def _print_error(message: str) -> None:
+    Console(stderr=True).print(f"logitmus: {message}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _write(
@@ -146,7 +174,7 @@ def _why_ignored(finding: Finding, family: str, *, accepted: Acceptance, fail_on
     reason = accepted.reason(finding, family)
     if reason:
         return f"accepted: {reason}"
-    if fail_on is FailOn.NEVER or finding.severity.rank > Severity(fail_on.value).rank:
+    if fail_on.severity is None or finding.severity.rank > fail_on.severity.rank:
         return f"--fail-on {fail_on.value}"
     return ""
 

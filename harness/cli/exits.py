@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from logitmus.core.errors import Exit
+
+if TYPE_CHECKING:
+    from logitmus.core.finding import Severity
 
 __all__ = ["Exit", "FailOn", "ProfileChoice"]
 
 
 class FailOn(StrEnum):
-    """The lowest severity that makes the exit code 1."""
+    """The lowest severity that makes the exit code 1; `new` is `difference`, of what is new."""
 
     BUG = "bug"
     HAZARD = "hazard"
     DIFFERENCE = "difference"
     NOTE = "note"
+    NEW = "new"
     NEVER = "never"
+
+    @property
+    def severity(self) -> Severity | None:
+        """The lowest severity that counts; None: none does."""
+        from logitmus.core.finding import Severity
+
+        if self is FailOn.NEVER:
+            return None
+        return Severity.DIFFERENCE if self is FailOn.NEW else Severity(self.value)
 
 
 class ProfileChoice(StrEnum):

@@ -16,17 +16,19 @@ if TYPE_CHECKING:
 
 def explain(
     logits: Annotated[
-        str,
+        str | None,
         typer.Option(
-            metavar="ROWS|FILE.npy", help="Logits: 0,0,0,1 or [[0, 1], [2, 3]] or tensor([...]); rows may end in ';'."
+            metavar="ROWS|FILE.npy",
+            help="Logits: 0,0,0,1 or [[0, 1], [2, 3]] or tensor([...]); rows may end in ';'. Without them: "
+            "can rounding explain the difference of --observed and --expected?",
         ),
-    ],
+    ] = None,
     target: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="LABELS", help="One label per row (3 or 3,0), or probabilities, written with a dot (0.,0.,0.,1.)."
         ),
-    ],
+    ] = None,
     observed: Annotated[
         str | None, typer.Option(metavar="NUMBERS", help="Loss that you got, with all its digits.")
     ] = None,
@@ -44,9 +46,29 @@ def explain(
     dtype: Annotated[
         str, typer.Option(help="What the loss was computed in: float64, float32, float16 or bfloat16.")
     ] = "float32",
+    classes: Annotated[int | None, typer.Option(metavar="K", help="Without logits: number of classes.")] = None,
+    rows: Annotated[
+        int | None, typer.Option(metavar="N", help="Without logits: number of rows (without ignored rows).")
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Find what gives the observed loss or gradient for these logits and targets."""
+    """Find what gives the observed loss or gradient for these logits and targets.
+
+    Without logits, say whether rounding alone can explain that two printed losses differ.
+    """
+    if logits is None or target is None:
+        others: dict[str, object] = {
+            "--weight": weight,
+            "--ignore-index": ignore_index,
+            "--gradient": gradient,
+            "--upstream": upstream,
+        }
+        others |= {"--label-smoothing": label_smoothing or None, "--logits": logits, "--target": target}
+        _refuse([name for name, value in others.items() if value is not None], observed, expected)
+        assert observed is not None and expected is not None  # noqa: PT018, S101  (_refuse)
+        raise typer.Exit(_rounding(observed, expected, dtype, classes, rows, reduction, json=json))
+    if classes is not None or rows is not None:
+        raise typer.BadParameter("the logits have the number of classes and rows; remove --classes and --rows")
     from logitmus.conventions.explain import explain as find_explanation
     from logitmus.conventions.explain import fits
     from logitmus.conventions.printed_numbers import parse_array, parse_targets, split_numbers
@@ -76,6 +98,35 @@ def explain(
     declared = observed is not None and any(fits(saying, given["observed"], dtype) for saying in explanation.declared)
     unexplained = observed is not None and not (any(r.certain for r in explanation.observed) or declared)
     raise typer.Exit(Exit.FINDINGS if unexplained or explanation.gradient == () else Exit.OK)
+
+
+def _refuse(needing_both: list[str], observed: str | None, expected: str | None) -> None:
+    """Raise a usage error where neither question is complete: with logits and target, or with two losses."""
+    if needing_both:
+        raise typer.BadParameter(f"{', '.join(needing_both)}: needs both --logits and --target")
+    if observed is None or expected is None:
+        raise typer.BadParameter("give --logits and --target, or both --observed and --expected")
+
+
+def _rounding(
+    observed: str,
+    expected: str,
+    dtype: str,
+    classes: int | None,
+    rows: int | None,
+    reduction: str | None,
+    *,
+    json: bool,
+) -> Exit:
+    """Answer whether rounding explains the difference of two losses, without their logits."""
+    from logitmus.conventions.printed_numbers import split_numbers
+    from logitmus.conventions.rounding import Sizes, explain_by_rounding
+    from logitmus.reports.terminal.rounding import rounding_json, rounding_text
+
+    sizes = Sizes(classes=classes, rows=rows, reduction=reduction)
+    answer = explain_by_rounding(split_numbers(observed), split_numbers(expected), dtype, sizes)
+    typer.echo(rounding_json(answer) if json else rounding_text(answer))
+    return Exit.OK if answer.explains else Exit.FINDINGS
 
 
 def _rows(text: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from logitmus.cli.against import Against, check_fail_on, compared
 from logitmus.cli.exits import FailOn
 from logitmus.cli.options import (
     Expect,
@@ -21,6 +22,7 @@ def judge(
     run: RunFile,
     outputs: Outputs,
     expect: Expect = None,
+    against: Against = None,
     fail_on: FailOnOption = FailOn.DIFFERENCE,
     strict: StrictOption = None,
 ) -> None:
@@ -29,9 +31,17 @@ def judge(
     from logitmus.engine.run import judge_run
     from logitmus.storage.store import Store
 
+    check_fail_on(fail_on, against)
     accepted = acceptance(expect)
-    with Store.open(run) as store:
+    with Store.open(run) as store, compared(against, store) as comparing:
         code = deliver(
-            judge_run(store), accepted, outputs=outputs, fail_on=fail_on, strict=is_strict(strict), store=store
+            judge_run(store),
+            accepted,
+            outputs=outputs,
+            fail_on=fail_on,
+            strict=is_strict(strict),
+            requested={backend.backend for backend in store.backends()} if store.settings.backends else (),
+            store=store,
+            comparing=comparing,
         )
     raise typer.Exit(code)

@@ -88,7 +88,11 @@ Expect = Annotated[
     ),
 ]
 FailOnOption = Annotated[
-    FailOn, typer.Option("--fail-on", help="Exit with 1 on unaccepted findings of at least this severity.")
+    FailOn,
+    typer.Option(
+        "--fail-on",
+        help="Exit with 1 on unaccepted findings of at least this severity; new: any but notes, needs --against.",
+    ),
 ]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from logitmus.cli.against import Against, check_fail_on, compared
 from logitmus.cli.choices import chosen_backends, chosen_problems
 from logitmus.cli.exits import Exit, FailOn, ProfileChoice
 from logitmus.cli.options import (
@@ -69,6 +70,7 @@ def run(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in --out.")] = False,
     outputs: Outputs,
     expect: Expect = None,
+    against: Against = None,
     fail_on: FailOnOption = FailOn.DIFFERENCE,
     strict: StrictOption = None,
     jobs: Annotated[
@@ -91,6 +93,7 @@ def run(
     """Run every problem on every backend, and judge the results against exact values."""
     from logitmus.execution.launch import launched
 
+    check_fail_on(fail_on, against)
     if shard and explore:
         raise typer.BadParameter("explores the whole run; do it after merging the shards", param_hint="--explore")
     given = {
@@ -123,7 +126,7 @@ def run(
             call_seconds=call_seconds,
             memory_bytes=int(memory * _GIB),
         )
-        with _file(out, settings, resume=resume) as store:
+        with _file(out, settings, resume=resume) as store, compared(against, store) as comparing:
             selection = Selection(subjects=settings.subjects, devices=settings.devices, profile=settings.profile)
             pool = partial(Pool, launched=processes)
             events = run_problems(problems, specs, store, selection=selection, limits=limits, jobs=jobs, pool=pool)
@@ -136,6 +139,7 @@ def run(
                     strict=is_strict(strict),
                     requested={spec.label for spec in specs} if settings.backends else (),
                     store=store,
+                    comparing=comparing,
                 )
             except KeyboardInterrupt:
                 code = Exit.INTERRUPTED

@@ -49,20 +49,31 @@ class PrintedNumber:
         Raises:
             ExplainError: for text that is not a number.
         """
+        return cls._read(text, Decimal(_ROUNDING[dtype]))
+
+    @classmethod
+    def exactly(cls, text: str | float) -> PrintedNumber:
+        """Read a number: `0.7437` is [0.74365, 0.74375], all that is printed so.
+
+        Raises:
+            ExplainError: for text that is not a number.
+        """
+        return cls._read(text, Decimal(0))
+
+    @classmethod
+    def _read(cls, text: str | float, relative_slack: Decimal) -> PrintedNumber:
         written = str(text).strip()
         unwrapped = re.sub(r"^\s*(?:\w+\.)*(?:tensor|array|Tensor|Array|float\d*)\(([^,)]*).*\)$", r"\1", written)
         try:
             number = Decimal(unwrapped)
         except InvalidOperation:
-            raise ExplainError(
-                f"observed: {written!r} is not a number; write it as it was printed, e.g. 0.7437"
-            ) from None
+            raise ExplainError(f"{written!r} is not a number; write it as it was printed, e.g. 0.7437") from None
         if not number.is_finite():
             return cls(written, float(number), float(number))
         exponent = number.as_tuple().exponent
         assert isinstance(exponent, int)  # noqa: S101  (finite)
         half = Decimal(1).scaleb(exponent) / 2 if exponent < 0 else Decimal(0)
-        slack = abs(number) * Decimal(_ROUNDING[dtype])
+        slack = abs(number) * relative_slack
         return cls(written, float(number - half - slack), float(number + half + slack))
 
     @property

@@ -143,7 +143,8 @@ class Judgement:
         verdict: in a word. grade: the worst over all judged values (None: nothing was judged).
         rows: the rows judged. absorbed: values absorbed. undecided: values that stayed undecided.
         share, ulps: the worst over all finite judged values.
-        reason: why it was not run. lacks_module: because a module is not installed. findings: in order of severity.
+        reason: why it was not run. lacks_module: because a module is not installed.
+        given_up: because workers were lost. findings: in order of severity.
     """
 
     subject: str
@@ -159,6 +160,7 @@ class Judgement:
     ulps: float = 0.0
     reason: str = ""
     lacks_module: bool = False
+    given_up: bool = False
     findings: tuple[Finding, ...] = ()
 
 

@@ -93,10 +93,12 @@ class NotRun:
 
     Attributes:
         lacks_module: a module that the backend imports is not installed.
+        given_up: the call was due, but too many workers were lost before it, or none could be started again.
     """
 
     reason: str
     lacks_module: bool = False
+    given_up: bool = False
 
 
 Outcome = Answered | Raised | Crashed | TimedOut | OutOfMemory | Garbled | NotRun

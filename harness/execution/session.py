@@ -306,7 +306,7 @@ class Drive:
         self._recall()
         returned, self._returned = self._returned, deque()
         for problem, subject in itertools.chain(returned, source):
-            self._observe(problem, subject, NotRun(reason), 0.0, False)
+            self._observe(problem, subject, NotRun(reason, given_up=True), 0.0, False)
             if len(self._events) >= _BATCH_CALLS:
                 self._flush()
         self._flush()

@@ -115,8 +115,8 @@ class Judge:
 
 def _judge(case: Case, outcome: Outcome) -> Judgement:
     match outcome:
-        case NotRun(reason, lacks_module):
-            return case.judgement(Verdict.NOT_RUN, reason=reason, lacks_module=lacks_module)
+        case NotRun(reason, lacks_module, given_up):
+            return case.judgement(Verdict.NOT_RUN, reason=reason, lacks_module=lacks_module, given_up=given_up)
         case Crashed() | TimedOut() | OutOfMemory() | Garbled():
             return case.judgement(Verdict.FINDING, findings=[unanswered.no_response(case, outcome)])
         case Raised():

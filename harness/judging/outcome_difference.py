@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from logitmus.core.floats import FLOAT_DTYPES, Array, little_endian_bytes, ulp_distance
 from logitmus.core.observation import Answered, Outcome, PartName
+
+SAME_VALUES: Final = "zero's sign or NaN's bits"
+"""A change of bits that is no change of values."""
 
 
 def difference(old: Outcome, new: Outcome) -> tuple[int, set[str]]:
@@ -45,7 +50,7 @@ def _float_difference(left: Array, right: Array) -> tuple[int, set[str]]:
     numbers = (old == 3) & (new == 3)
     ulps = int(ulp_distance(left, right)[numbers].max(initial=0))
     if not ulps and not other and little_endian_bytes(left) != little_endian_bytes(right):
-        other.add("zero's sign or NaN's bits")
+        other.add(SAME_VALUES)
     return ulps, other
 
 

@@ -56,6 +56,7 @@ class Acceptance:
     today: datetime.date = field(default_factory=datetime.date.today)
     file: Path | None = None
     _unaccepted: Counter[Severity] = field(default_factory=Counter, init=False)
+    _new: Counter[Severity] = field(default_factory=Counter, init=False)
     _accepted: int = field(default=0, init=False)
     _decided: dict[_Class, dict[_Place, Expectation | None]] = field(default_factory=dict, init=False)
     _used: set[int] = field(default_factory=set, init=False)  # by their place
@@ -87,16 +88,24 @@ class Acceptance:
 
     def add(self, finding: Finding) -> Expectation | None:
         """Count a finding; return the expectation that accepts it, if any."""
-        of_class = self._decided.setdefault(_class(finding), {})
-        place = (finding.family, finding.dtype, finding.problem if self._by_problem else "")
-        if place not in of_class:
-            of_class[place] = self._accepted_by(finding)
-        accepting = of_class[place]
+        accepting = self._accepting(finding)
         if accepting is None:
             self._unaccepted[finding.severity] += 1
         else:
             self._accepted += 1
         return accepting
+
+    def add_new(self, finding: Finding) -> None:
+        """Note of a finding that was counted that an earlier run does not show it."""
+        if self._accepting(finding) is None:
+            self._new[finding.severity] += 1
+
+    def _accepting(self, finding: Finding) -> Expectation | None:
+        of_class = self._decided.setdefault(_class(finding), {})
+        place = (finding.family, finding.dtype, finding.problem if self._by_problem else "")
+        if place not in of_class:
+            of_class[place] = self._accepted_by(finding)
+        return of_class[place]
 
     def reason(self, finding: Finding, family: str = "") -> str:
         """Why all findings of the class of this one are accepted; "" where some are not, or none was counted.
@@ -109,9 +118,10 @@ class Acceptance:
         reasons = dict.fromkeys(expectation.reason for expectation in accepting if expectation is not None)
         return "" if None in accepting else "; ".join(reasons)
 
-    def unaccepted(self, fail_on: Severity) -> int:
-        """The number of findings at least as severe as `fail_on` that no expectation accepts."""
-        return sum(count for severity, count in self._unaccepted.items() if severity.rank <= fail_on.rank)
+    def unaccepted(self, fail_on: Severity, *, new: bool = False) -> int:
+        """The number of (new) findings at least as severe as `fail_on` that no expectation accepts."""
+        counts = self._new if new else self._unaccepted
+        return sum(count for severity, count in counts.items() if severity.rank <= fail_on.rank)
 
     @property
     def accepted(self) -> int:

@@ -27,6 +27,7 @@ class FindingView:
         alternatives: the other conventions that explain the finding as well.
         impact: why it matters. cause: in its text form, as expectations match it.
         accepted: how much of it is accepted, and for which reasons.
+        known_since: the earlier run that shows all of it. new_since: the earlier run that lacks some of it.
     """
 
     group: Group
@@ -44,6 +45,8 @@ class FindingView:
     impact: str
     cause: str
     accepted: str
+    known_since: str
+    new_since: str
 
     @classmethod
     def of(cls, group: Group) -> FindingView:
@@ -66,6 +69,8 @@ class FindingView:
             impact=catalogue.impact(finding.cause),
             cause=finding.cause,
             accepted=group.acceptance,
+            known_since=group.known_since(),
+            new_since=_new_since(group),
         )
 
     def fields(self, *names: str) -> list[tuple[str, str]]:
@@ -83,6 +88,8 @@ class FindingView:
             "impact": self.impact,
             "cause": self.cause,
             "accepted": self.accepted,
+            "known since": self.known_since,
+            "new since": self.new_since,
         }
         return [(label, text) for label, text in texts.items() if text and (not names or _attribute(label) in names)]
 
@@ -108,6 +115,14 @@ class FindingView:
         count = wording.plural(self.group.count, "result")
         accepted = f"; accepted: {self.accepted}" if self.accepted else ""
         return f"{self.affects} ({count}), e.g. {self.group.finding.id}: {_with(self.got, self.error)}{accepted}"
+
+
+def _new_since(group: Group) -> str:
+    """The earlier run that lacks some of it, and how much that is; "" without one."""
+    if not (group.earlier and group.new):
+        return ""
+    part = "" if group.new == group.count else f": {group.new:,} of {wording.plural(group.count, 'result')}"
+    return group.earlier + part
 
 
 def _attribute(label: str) -> str:

@@ -27,6 +27,8 @@ class Group:
             subjects. accepted: how many of these a person has accepted; reasons: and why.
         cells: the (subject, family) pairs that have it.
         dependences: what it was found to depend on (`catalogue.dependence`).
+        new, new_cells: how many findings an earlier run does not show, and where; earlier: the name of that run, ""
+            if there is none.
         characteristic: whether it is a choice that the functions declare and keep: there is nothing to decide.
     """
 
@@ -39,6 +41,9 @@ class Group:
     dtypes: set[str] = field(default_factory=set)
     parts: set[str] = field(default_factory=set)
     dependences: tuple[str, ...] = ()
+    new: int = 0
+    new_cells: set[tuple[str, str]] = field(default_factory=set)
+    earlier: str = ""
     characteristic: bool = False
 
     def add(self, finding: Finding, problem: Problem, reason: str = "") -> None:
@@ -53,12 +58,19 @@ class Group:
         if smallness(finding, problem) < smallness(self.finding, self.problem):
             self.finding, self.problem = finding, problem
 
+    def add_new(self, finding: Finding) -> None:
+        """Note of a finding that was added that it is new."""
+        self.new += 1
+        self.new_cells.add((finding.subject, finding.family))
+
     def absorb(self, other: Group, *, as_example: bool = True) -> None:
         """Take in a group of the same cause; its smallest problem becomes this group's, unless it is no example."""
         self.count += other.count
         self.accepted += other.accepted
         self.reasons |= other.reasons
         self.cells |= other.cells
+        self.new += other.new
+        self.new_cells |= other.new_cells
         self.dtypes |= other.dtypes
         self.parts |= other.parts
         if as_example and smallness(other.finding, other.problem) < smallness(self.finding, self.problem):
@@ -66,7 +78,12 @@ class Group:
 
     def copy(self) -> Group:
         return replace(
-            self, reasons=set(self.reasons), cells=set(self.cells), dtypes=set(self.dtypes), parts=set(self.parts)
+            self,
+            reasons=set(self.reasons),
+            cells=set(self.cells),
+            new_cells=set(self.new_cells),
+            dtypes=set(self.dtypes),
+            parts=set(self.parts),
         )
 
     def show(self, examined: Examined) -> None:
@@ -82,6 +99,15 @@ class Group:
     def is_accepted(self) -> bool:
         """Whether nothing is left of it that nobody has accepted."""
         return self.accepted == self.count
+
+    def known_since(self, cell: tuple[str, str] | None = None) -> str:
+        """The earlier run that shows all of it (in this cell); "" if some of it is new, or there is no such run."""
+        return "" if (self.new if cell is None else cell in self.new_cells) else self.earlier
+
+    @property
+    def counts(self) -> bool:
+        """Whether some of it is left that is neither accepted nor shown by an earlier run."""
+        return not (self.is_accepted or self.known_since())
 
     @property
     def acceptance(self) -> str:
@@ -159,8 +185,9 @@ def without_lesser(groups: list[Group]) -> list[Group]:
 
 
 def worst_first(groups: list[Group]) -> list[Group]:
-    """By severity, what is accepted last, then by how many findings have the cause, in whatever backend; what is alike
-    stays together. Characteristics come after all others.
+    """By severity, then by how many findings have the cause, in whatever backend; what is alike stays together.
+
+    What is accepted, and what an earlier run shows, come last in their severity; characteristics after all others.
     """
     frequent: Counter[tuple[str, str, str]] = Counter()
     for group in groups:
@@ -173,6 +200,7 @@ def worst_first(groups: list[Group]) -> list[Group]:
             group.characteristic,
             severity,
             group.is_accepted,
+            bool(group.known_since()),
             -frequent[alike],
             alike,
             -group.count,

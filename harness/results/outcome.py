@@ -41,6 +41,7 @@ def line(summary: Summary) -> str:
     found = f"{INTERRUPTED}: {found} so far" if is_partial(summary) else found
     parts = [f"{found} over {summary.extent()}" if summary.calls else NOT_TESTED]
     parts += [f"{backend.name} could not run" for _, backend in sorted(summary.backends.items()) if backend.failed]
+    parts += summary.lost_calls()
     return " ".join(wording.printable(f"{'; '.join(parts)} [{_versions(summary)}]").split())
 
 
@@ -55,7 +56,10 @@ def _unknown(summary: Summary) -> str:
         return NOT_TESTED
     if is_partial(summary):
         return INTERRUPTED
-    return f"{wording.plural(failed, 'backend')} could not run" if failed and worst(summary) is None else ""
+    if worst(summary) is not None:
+        return ""
+    lost = "calls were not made" if summary.given_up else ""
+    return f"{wording.plural(failed, 'backend')} could not run" if failed else lost
 
 
 def _counts(summary: Summary) -> str:
@@ -64,5 +68,5 @@ def _counts(summary: Summary) -> str:
 
 
 def _open(summary: Summary) -> Counter[Severity]:
-    groups = (group for group in summary.groups() if not (group.is_accepted or group.characteristic))
+    groups = (group for group in summary.groups() if group.counts and not group.characteristic)
     return Counter(group.finding.severity for group in groups)

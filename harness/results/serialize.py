@@ -47,6 +47,7 @@ def as_dict(summary: Summary) -> dict[str, Any]:
         "repeated": repetition.as_dicts(summary.repeated),
         "detection": None if summary.power is None else summary.power.as_dict(),
         "explored": exploration.as_dict(summary.explored),
+        "against": None if summary.against is None else summary.against.as_dict(),
         "findings": [_group(group) for group in summary.groups()],
     }
 
@@ -81,6 +82,7 @@ def _group(group: Group) -> dict[str, Any]:
         "characteristic": group.characteristic,
         "accepted": group.accepted,
         "accepted_because": sorted(group.reasons),
+        "new": group.new if group.earlier else None,
         "example": {
             "subject": finding.subject,
             "problem": finding.problem,

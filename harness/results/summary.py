@@ -26,8 +26,9 @@ from logitmus.core.events import (
 )
 from logitmus.core.finding import Finding, Grade, Judgement, Severity, Verdict
 from logitmus.core.problem import Problem
-from logitmus.core.subject import Subject
+from logitmus.core.subject import Subject, SubjectId
 from logitmus.results import wording
+from logitmus.results.against import Against
 from logitmus.results.detection_power import Power
 from logitmus.results.groups import Group, Key, fold, is_characteristic, names, without_lesser, worst_first
 
@@ -39,18 +40,21 @@ class Cell:
     Attributes:
         grade: the worst (None: nothing was judged; too coarse only where nothing else was).
         severity: the worst finding's, characteristics apart (None: none).
-        counts: problems by verdict. share, ulps: the worst of finite values.
+        counts: problems by verdict. given_up: those not run because workers were lost.
+        share, ulps: the worst of finite values.
     """
 
     grade: Grade | None = None
     severity: Severity | None = None
     counts: Counter[Verdict] = field(default_factory=Counter)
+    given_up: int = 0
     share: float = 0.0
     ulps: float = 0.0
 
     def add(self, judgement: Judgement, subject: Subject | None = None) -> None:
         """Count a judgement of a subject."""
         self.counts[judgement.verdict] += 1
+        self.given_up += judgement.given_up
         grade = judgement.grade
         if self.grade is None or (self.grade is Grade.COARSE and grade is not None):
             self.grade = grade
@@ -91,9 +95,14 @@ class Cell:
 
 @dataclass(slots=True)
 class Backend:
-    """A backend that answered, or the reason why it did not."""
+    """A backend that answered (`ready`), the reason why it did not, or why it could not go on.
+
+    Attributes:
+        failed, hint: the reason and what to do about it; "" where it ran to the end.
+    """
 
     name: str
+    ready: bool = False
     environment: Mapping[str, Any] = field(default_factory=dict)
     failed: str = ""
     hint: str = ""
@@ -135,7 +144,9 @@ class Summary:
         self.absorbed = 0
         self.undecided = 0
         self.not_run: Counter[str] = Counter()
+        self.given_up: Counter[str] = Counter()  # by backend: calls that were due, and not made as workers were lost
         self.notices: tuple[Notice, ...] = ()
+        self.against: Against | None = None  # the comparison with an earlier run
         self.lacks_module = ""  # why calls were not made that lacked a module; "" if there are none
         self.verdicts: Counter[Verdict] = Counter()
         self._groups: dict[Key, Group] = {}
@@ -148,7 +159,8 @@ class Summary:
             case RunStarted():
                 self.started = event
             case BackendReady(backend, subjects, environment, _):
-                self.backends.setdefault(backend, Backend(backend)).environment = environment
+                known = self.backends.setdefault(backend, Backend(backend))
+                known.ready, known.environment = True, environment
                 self.subjects.update((subject.id, subject) for subject in subjects)
             case BackendFailed(backend, reason, hint):
                 known = self.backends.setdefault(backend, Backend(backend))
@@ -179,6 +191,8 @@ class Summary:
         self.undecided += judgement.undecided
         if judgement.verdict is Verdict.NOT_RUN:
             self.not_run[judgement.reason] += 1
+            if judgement.given_up:
+                self.given_up[SubjectId.parse(judgement.subject).backend] += 1
             if judgement.lacks_module:
                 self.lacks_module = judgement.reason
             return
@@ -191,6 +205,10 @@ class Summary:
             if group is None:
                 group = self._groups[key] = Group(finding, problem)
             group.add(finding, problem, self._reason(finding))
+
+    def add_new(self, finding: Finding) -> None:
+        """Note of a finding whose judgement was added that an earlier run does not show it."""
+        self._groups[(*finding.key, finding.alternatives)].add_new(finding)
 
     # --- reading ---------------------------------------------------------------------------------------------
 
@@ -255,6 +273,7 @@ class Summary:
         groups = without_lesser(list(merged.values()))
         for group in groups:
             group.characteristic = is_characteristic(group.finding, self.subjects.get(group.finding.subject))
+            group.earlier = "" if self.against is None else self.against.earlier
         return worst_first(groups)
 
     def tally(self) -> dict[str, int]:
@@ -262,8 +281,18 @@ class Summary:
         return dict(Counter(group.label for group in self.groups()))
 
     def headline(self) -> str:
-        """The findings and the size of the run, in a sentence."""
-        return f"{self.findings_in_words()} over {self.extent()}"
+        """The findings and the size of the run, in a sentence; and what is missing from it."""
+        return "; ".join([f"{self.findings_in_words()} over {self.extent()}", *self.missing()])
+
+    def missing(self) -> list[str]:
+        """What should have been tested and was not, a clause each."""
+        failed = sum(bool(backend.failed) and not backend.ready for backend in self.backends.values())
+        return ([f"{wording.plural(failed, 'backend')} could not run"] if failed else []) + self.lost_calls()
+
+    def lost_calls(self) -> list[str]:
+        """How many calls were given up because workers were lost, in words; empty for none."""
+        lost = self.given_up.total()
+        return [f"{wording.plural(lost, 'call')} not made: workers were lost"] if lost else []
 
     def findings_in_words(self) -> str:
         """How many groups of findings, by label; without bugs and the like, that there are none."""

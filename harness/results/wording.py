@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
-from typing import Final
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, Final
 
 import numpy as np
 
@@ -231,6 +231,19 @@ def ulps(value: float) -> str:
 def finite(value: float | None) -> float | str | None:
     """For machines: JSON has no infinity."""
     return value if value is None or abs(value) < float("inf") else "infinite"
+
+
+def all_finite(value: Any) -> Any:
+    """Plain values with "infinite" and "NaN" in place of these numbers, for JSON."""
+    match value:
+        case Mapping():
+            return {name: all_finite(part) for name, part in value.items()}
+        case list() | tuple():
+            return [all_finite(part) for part in value]
+        case float() if value != value or abs(value) == float("inf"):  # noqa: PLR0124  (NaN)
+            return "NaN" if value != value else "infinite"  # noqa: PLR0124
+        case _:
+            return value
 
 
 def names(subjects: Iterable[str]) -> str:

@@ -12,10 +12,12 @@ import os
 import sys
 import threading
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -246,9 +248,16 @@ def _call(
 
 
 def _is_its_own(error: ModuleNotFoundError, backend: Backend) -> bool:
-    """Whether the missing module belongs to the backend, and not to the user's function."""
+    """Whether the missing module belongs to the backend, or is needed by an installed package: the environment's fault.
+
+    A module that the user's function imports itself is the function's fault.
+    """
     wanted = (error.name or "").partition(".")[0]
-    return wanted in {distribution.replace("-", "_") for distribution in backend.distributions}
+    if wanted in {distribution.replace("-", "_") for distribution in backend.distributions}:
+        return True
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    importer = next(file for file in reversed(files) if not file.startswith("<frozen"))
+    return not {"site-packages", "dist-packages"}.isdisjoint(Path(importer).parts)
 
 
 def _evaluated(backend: Backend, function: Function, subject: Subject, inputs: Inputs, manner: str) -> Outputs:

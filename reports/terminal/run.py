@@ -35,7 +35,7 @@ _LEGEND = (
 _CELL = 5  # "B+!!" and a gap
 _MOST = {Severity.BUG: 40, Severity.HAZARD: 40, Severity.DIFFERENCE: 40, Severity.NOTE: 8}
 _REASONS = 3
-_BRIEF = ("affects", "found_in", "impact", "cause", "accepted")  # the fields of a note
+_BRIEF = ("affects", "found_in", "impact", "cause", "accepted", "known_since", "new_since")  # the fields of a note
 
 
 def render(summary: Summary, console: Console, run: str = "RUN") -> None:
@@ -52,6 +52,7 @@ def render(summary: Summary, console: Console, run: str = "RUN") -> None:
         _explored(summary, console)
         _matrix(summary, console)
         console.print()
+        _against(summary, console)
     _totals(summary, console)
 
 
@@ -66,6 +67,16 @@ def _failed(summary: Summary, console: Console) -> None:
             console.print(text(f"{backend.name} could not run: {backend.failed}", _COLOURS["bug"]))
             if backend.hint:
                 console.print(text(f"  {backend.hint}"))
+
+
+def _against(summary: Summary, console: Console) -> None:
+    """Print what is new since the earlier run."""
+    if summary.against is not None:
+        groups = summary.groups()
+        console.print(text(summary.against.headline(groups), "bold"))
+        for line in summary.against.lines(groups):
+            console.print(Padding(text(line), (0, 0, 0, 2)))
+        console.print()
 
 
 def _matrix(summary: Summary, console: Console) -> None:

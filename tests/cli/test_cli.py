@@ -18,6 +18,7 @@ import pytest
 from fakes import FakeJudge, FakePool, problem, specs, subject
 
 from logitmus.cli import VERBS, app, main
+from logitmus.core.events import BackendFailed
 from logitmus.core.run_settings import RunSettings
 from logitmus.engine.run import run
 from logitmus.storage.store import Store, StoreError
@@ -275,18 +276,56 @@ def test_a_run_without_calls_and_a_comparison_without_common_calls_fail(cli, min
     assert "no call in common" in err
 
 
-def test_a_backend_whose_library_is_missing_could_not_run(cli, tmp_path):
+@pytest.mark.parametrize(
+    ("statement", "distributions"),
+    [
+        ("import no_such_library", ("no-such-library",)),
+        ("sys.path.insert(0, 'site-packages'); import installed", ("numpy",)),
+    ],
+)
+def test_a_backend_whose_library_is_missing_could_not_run(cli, tmp_path, statement, distributions):
+    (tmp_path / "site-packages").mkdir()
+    (tmp_path / "site-packages/installed.py").write_text("import no_such_library\n")
     (tmp_path / "lacking.py").write_text(
+        "import sys\n"
         "from logitmus.backend import Backend, Function, Offer\n"
         "from logitmus.core.convention import Convention\n"
         "def evaluate(function, mode, device, inputs):\n"
-        "    import no_such_library\n"
+        f"    {statement}\n"
         "ONE = Function(name='f', call=evaluate, offer=Offer(targets='labels'), convention=Convention(), docs={})\n"
-        "BACKEND = Backend(name='lacking', distributions=('no-such-library',), evaluate=evaluate, functions=(ONE,))\n"
+        f"BACKEND = Backend(name='lacking', distributions={distributions}, evaluate=evaluate, functions=(ONE,))\n"
     )
     code, _, err = cli("run", "--backend", "lacking:BACKEND", *MINI[2:], "--out", "lacking.logitmus")
     assert code == 3
     assert "needs a module that is not installed: No module named 'no_such_library'" in err
+
+
+def test_calls_that_were_given_up_are_never_a_score(cli, mini, old_run, tmp_path):
+    from logitmus.core.observation import NotRun
+
+    def lost_later(asked, name):
+        return right(asked, name) if asked.id == problem().id else NotRun("gave up after 20 workers", given_up=True)
+
+    paths = {}
+    for name, backends in (("named", ("fake",)), ("default", ())):
+        paths[name] = tmp_path / name
+        with Store.create(paths[name], settings=RunSettings(backends=backends)) as store:
+            pool = FakePool({"fake": [subject()]}, answer=lost_later)
+            list(run([problem(seed) for seed in range(3)], specs("fake"), store, pool=pool, judge=FakeJudge()))
+    code, out, _ = cli("judge", paths["named"], "--junit", "lost.xml", "--markdown", "lost.md")
+    assert code == 3
+    sentence = "1 call; 2 calls not made: workers were lost"
+    assert sentence in out
+    assert sentence in (tmp_path / "lost.md").read_text()
+    assert '<error message="2 calls not made: the workers were lost"' in (tmp_path / "lost.xml").read_text()
+    assert (
+        cli("judge", paths["default"])[0] == 0
+    )  # as where a backend that nobody named cannot start; the headline says it
+    whole = old_run("whole", answer=right)
+    code, out, _ = cli("judge", paths["default"], "--against", whole)
+    assert code == 3
+    assert "nothing new in the calls that could be compared" in out
+    assert "not compared: 2 calls that whole has and this run did not make" in out
 
 
 def test_an_interrupted_run_is_never_judged_as_complete(cli, old_run, tmp_path):
@@ -299,14 +338,6 @@ def test_an_interrupted_run_is_never_judged_as_complete(cli, old_run, tmp_path):
 
 
 def test_compare_exits_with_1_on_new_findings_only(cli, old_run):
-    def right(problem, _):
-        from mini_backend import loss
-
-        from logitmus.core.observation import Answered
-
-        value, gradient = loss(problem.logits, problem.targets)
-        return Answered(value.astype("f4"), gradient.astype("f4"))
-
     good, bad = old_run("good", answer=right), old_run("bad")
     assert cli("compare", good, bad)[0] == 1
     assert cli("compare", bad, good)[0] == 0
@@ -314,6 +345,117 @@ def test_compare_exits_with_1_on_new_findings_only(cli, old_run):
     code, out, _ = cli("compare", good, good, "--json")
     assert code == 0
     json.loads(out)
+
+
+def right(problem, _):
+    from mini_backend import loss
+
+    from logitmus.core.observation import Answered
+
+    value, gradient = loss(problem.logits, problem.targets)
+    return Answered(value.astype("f4"), gradient.astype("f4"))
+
+
+def test_against_an_earlier_run_only_what_is_new_counts(cli, old_run, tmp_path):
+    good, bad, again = old_run("good", answer=right), old_run("bad"), old_run("again")
+    assert cli("judge", bad)[0] == 1
+    code, out, _ = cli("judge", bad, "--against", again, "--junit", "known.xml", "--markdown", "known.md")
+    assert code == 0
+    assert "Against again (the same versions of the frameworks): nothing new" in out
+    assert re.search("known since +again", out)
+    assert "<failure" not in (tmp_path / "known.xml").read_text()
+    assert '<skipped message="known since again"/>' in (tmp_path / "known.xml").read_text()
+    assert "nothing new" in (tmp_path / "known.md").read_text()
+    code, out, _ = cli(
+        "judge",
+        bad,
+        "--against",
+        good,
+        "--fail-on",
+        "new",
+        "--json",
+        "new.json",
+        "--html",
+        "new.html",
+        "--junit",
+        "new.xml",
+    )
+    assert code == 1
+    assert "new bug" in out
+    read = json.loads((tmp_path / "new.json").read_text())
+    assert read["against"]["run"] == str(good)
+    assert {change["severity"] for change in read["against"]["new"]} == {"bug"}
+    assert all(finding["new"] == finding["count"] for finding in read["findings"])
+    assert "<failure" in (tmp_path / "new.xml").read_text()
+    assert "Against good" in (tmp_path / "new.html").read_text()
+    # `compare` finds the same.
+    _, out, _ = cli("compare", good, bad, "--json")
+    mine = {(c["subject"], c["cause"], p) for c in read["against"]["new"] for p in c["problems"]}
+    theirs = json.loads(out)
+    assert mine == {
+        (c["example"]["subject"], c["example"]["cause"], p)
+        for c in (*theirs["new"], *theirs["changed"])
+        for p in (*c["appeared"], *c["added"])
+    }
+    assert cli("judge", bad, "--against", good, "--fail-on", "never")[0] == 0
+    code, out, _ = cli("judge", good, "--against", bad)
+    assert code == 0
+    assert "gone" in out
+
+
+def test_an_accepted_finding_stays_accepted_though_it_is_new(cli, old_run, tmp_path):
+    good, bad = old_run("good", answer=right), old_run("bad")
+    assert cli("accept", bad, "--reason", "ours")[0] == 0
+    assert cli("judge", bad, "--against", good)[0] == 0
+    (tmp_path / "logitmus.toml").write_text('[[expect]]\nsubject = "fake:*"\ncause = "lost"\nreason = "once"\n')
+    assert cli("judge", bad, "--against", bad.rename("same"))[0] != 0  # the file is gone: a usage error, no verdict
+    shutil.copy("same", "bad")
+    assert cli("judge", "bad", "--against", "same", "--strict")[0] == 1  # stale, as without --against
+    assert cli("judge", "bad", "--against", "same", "--no-strict")[0] == 0
+
+
+def test_against_refuses_what_cannot_be_compared(cli, mini, old_run, tmp_path):
+    path = old_run("old")
+    for arguments, message in (
+        (["--fail-on", "new"], "'new' needs --against RUN"),
+        (["--against", path], "is this run itself"),
+        (["--against", "none.logitmus"], "none.logitmus"),
+    ):
+        code, _, err = cli("judge", path, *arguments)
+        assert code == 2
+        assert message in err
+    code, _, err = cli("run", *MINI, "--out", "mine.logitmus", "--against", path)
+    assert code == 2
+    assert "no call in common" in err
+
+
+def test_a_backend_of_the_earlier_run_that_cannot_run_now_is_never_nothing_new(cli, mini, old_run, tmp_path):
+    with Store.create(tmp_path / "both") as store:
+        pool = FakePool({"one": [subject("f", "one")], "two": [subject("f", "two")]}, answer=right)
+        list(run([problem()], specs("one", "two"), store, pool=pool, judge=FakeJudge()))
+    for settings, code in (
+        (RunSettings(), 3),
+        (RunSettings(backends=("one", "two")), 3),
+        (RunSettings(backends=("one",)), 0),
+    ):
+        later = tmp_path / f"later-{code}-{len(settings.backends)}"
+        names = settings.backends or ("one", "two")
+        with Store.create(later, settings=settings) as store:
+            failed = BackendFailed("two", "no such library")
+            pool = FakePool({"one": [subject("f", "one")], "two": failed}, answer=right)
+            list(run([problem()], specs(*names), store, pool=pool, judge=FakeJudge()))
+        found, out, err = cli("judge", later, "--against", tmp_path / "both")
+        assert found == code, settings
+        assert "not compared: two" in out
+        assert "nothing new in the calls that could be compared" in out
+        assert ("has results of two" in err) == (code == 3)
+
+
+def test_a_run_is_compared_as_it_goes(cli, mini, tmp_path):
+    assert cli("run", *MINI, "--out", "first.logitmus")[0] == 0
+    code, out, _ = cli("run", *MINI, "--out", "second.logitmus", "--against", "first.logitmus", "--fail-on", "new")
+    assert code == 0
+    assert "Against first.logitmus (the same versions of the frameworks): nothing new, the bits of all" in out
 
 
 def test_merge_refuses_to_overwrite(cli, old_run, tmp_path):

@@ -169,7 +169,7 @@ def test_many_losses_across_batches_keep_the_order() -> None:
 def test_it_gives_up_after_too_many_losses_in_a_row() -> None:
     outcomes = run(worker("dies_always"), questions(6), Limits(give_up_after=3))
     assert [type(outcome) for outcome in outcomes] == [Crashed] * 3 + [NotRun] * 3
-    assert outcomes[3] == NotRun("gave up after 3 workers in a row were lost without an answer")
+    assert outcomes[3] == NotRun("gave up after 3 workers in a row were lost without an answer", given_up=True)
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,14 @@ from xml.etree import ElementTree
 import hostile
 import pytest
 from fake_events import stream
+from test_golden import comparison
 
 from logitmus import __version__
 from logitmus.core.events import BackendFailed, BackendReady, Event, Judged, RunFinished
 from logitmus.core.finding import Verdict
 from logitmus.reports import badge, github, gitlab
 from logitmus.results import outcome
+from logitmus.results.against import Against
 from logitmus.results.groups import Group
 from logitmus.results.source_location import SourceLocation
 from logitmus.results.summary import Summary
@@ -170,6 +172,19 @@ def test_a_badge_never_shows_a_run_that_did_not_end_as_good(tmp_path: Path) -> N
     assert endpoint(gathered(cut), tmp_path) == {"message": "interrupted", "color": "lightgrey"}
     lacking = {"message": "1 backend could not run", "color": "lightgrey"}
     assert endpoint(gathered(without_findings()), tmp_path) == lacking
+    lost = [event for event in without_findings() if not isinstance(event, BackendFailed)]
+    last = next(event for event in reversed(lost) if isinstance(event, Judged))
+    lost.append(replace(last, judgement=replace(last.judgement, verdict=Verdict.NOT_RUN, given_up=True)))
+    assert endpoint(gathered(lost), tmp_path) == {"message": "calls were not made", "color": "lightgrey"}
+
+
+def test_what_an_earlier_run_shows_is_neither_annotated_nor_counted(tmp_path: Path) -> None:
+    summary = gathered(event for event in stream(300) if not isinstance(event, BackendFailed))
+    before = [*github.lines(summary.groups(), at_toml)]
+    summary.against = Against(comparison())
+    assert [*github.lines(summary.groups(), at_toml)] == []
+    assert endpoint(summary, tmp_path) == {"message": "no findings", "color": "brightgreen"}
+    assert before
 
 
 def test_an_svg_badge_is_self_contained_and_has_a_title(tmp_path: Path) -> None:

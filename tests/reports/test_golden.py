@@ -31,8 +31,9 @@ from logitmus.core.finding import Finding, Grade
 from logitmus.reports import badge, github, junit, markdown
 from logitmus.reports.terminal import card, check, conventions, run, run_diff, selftest
 from logitmus.results import outcome
+from logitmus.results.against import Against
 from logitmus.results.detection_power import Result, Score
-from logitmus.results.run_diff import BitsChange, Comparison, EnvironmentChange, FindingChange, GradeChange
+from logitmus.results.run_changes import BitsChange, Comparison, EnvironmentChange, FindingChange, GradeChange
 from logitmus.results.source_location import SourceLocation
 from logitmus.results.summary import Summary
 from logitmus.storage.store import Store
@@ -123,6 +124,26 @@ def test_run(summary: Summary, golden: SnapshotAssertion) -> None:
     assert printed(lambda console: run.render(summary, console, "torch.logitmus")) == golden
 
 
+@pytest.fixture(scope="module")
+def against() -> Summary:
+    """A run that shows a class of findings, and a finding of another class, that an earlier run does not."""
+    summary = summarised()
+    for event in events():
+        for finding in event.judgement.findings if isinstance(event, Judged) else ():
+            if finding.cause in ("lost", "timeout") and finding.family != "ordinary":
+                summary.add_new(finding)
+    summary.against = Against(comparison())
+    return summary
+
+
+def test_run_against_an_earlier_run(against: Summary, golden: SnapshotAssertion) -> None:
+    assert printed(lambda console: run.render(against, console, "torch.logitmus")) == golden
+
+
+def test_markdown_against_an_earlier_run(against: Summary, golden: SnapshotAssertion) -> None:
+    assert markdown.text(against) == golden
+
+
 def test_check(summary: Summary, golden: SnapshotAssertion) -> None:
     assert printed(lambda console: check.render(checked(summary), console)) == golden
 
@@ -193,7 +214,7 @@ def comparison() -> Comparison:
         only_before=3,
         only_after=0,
         pairs=4800,
-        environment=(EnvironmentChange(where="alpha", name="alpha", before="1.0", after="1.1"),),
+        environment=(EnvironmentChange(where="alpha", name="alpha", before="1.0", after="1.1", own=True),),
         subjects_new=("alpha:fused@cpu",),
         new=(FindingChange(example=finding, appeared=("p1", "p2")),),
         changed=(FindingChange(example=finding, appeared=("p1",), vanished=("p2", "p3"), stayed=5),),
@@ -228,6 +249,26 @@ def test_explain(
     monkeypatch.chdir(tmp_path)
     numbers = ("--observed", "0.7437", "--expected", "0")
     assert command(monkeypatch, capfd, "explain", "--logits", "0,0,0,1", "--target", "3", *numbers) == golden
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("7.751157283782959", "7.751153945922852"),
+        ("7.7512", "7.7501", "--classes", "50257"),
+        ("1.5", "1.5234375", "--dtype", "bfloat16", "--classes", "10", "--reduction", "none"),
+        ("1.5, 2.25", "nan, 2.25"),
+    ],
+    ids=("can", "cannot", "half", "nan"),
+)
+def test_explain_without_logits(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    golden: SnapshotAssertion,
+    options: tuple[str, ...],
+) -> None:
+    observed, expected, *more = options
+    assert command(monkeypatch, capfd, "explain", "--observed", observed, "--expected", expected, *more) == golden
 
 
 def test_port(

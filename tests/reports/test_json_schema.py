@@ -16,13 +16,14 @@ import hostile
 import pytest
 from fake_events import stream
 from jsonschema import Draft202012Validator
-from test_golden import summarised
+from test_golden import comparison, summarised
 
 from logitmus.core.causes import Cause
 from logitmus.core.events import Event, Judged, Repeated, RunFinished, RunStarted
 from logitmus.core.run_settings import CheckedFunction, RunSettings, Shard
 from logitmus.reports import json_report
 from logitmus.results import serialize
+from logitmus.results.against import Against
 from logitmus.results.detection_power import KindPower, Power
 from logitmus.results.summary import Summary
 
@@ -192,3 +193,12 @@ def test_judging_a_run_again_gives_the_same_bytes(real: Path, name: str) -> None
 
 def test_equal_runs_give_the_same_bytes(real: Path) -> None:
     assert (real / "first" / "run.json").read_bytes() == (real / "second" / "run.json").read_bytes()
+
+
+def test_a_comparison_with_an_earlier_run_is_as_the_schema_has_it(tmp_path: Path) -> None:
+    summary = summarised()
+    summary.against = Against(comparison())
+    read = written(summary, tmp_path)
+    assert not errors(read)
+    assert read["against"]["new"]
+    assert {finding["new"] for finding in read["findings"]} == {0}

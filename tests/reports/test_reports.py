@@ -32,7 +32,7 @@ from logitmus.reports import json_report, junit, markdown
 from logitmus.reports.html import report
 from logitmus.reports.terminal import run, run_diff
 from logitmus.results import serialize, wording
-from logitmus.results.run_diff import BitsChange, Comparison, EnvironmentChange, FindingChange, GradeChange
+from logitmus.results.run_changes import BitsChange, Comparison, EnvironmentChange, FindingChange, GradeChange
 from logitmus.results.summary import Summary
 
 EVIL = "\x1b[31m</script><script>alert(1)</script> | `x` ]]> \x00 <b>"

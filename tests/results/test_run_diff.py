@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from fakes import FakeJudge, FakePool, answer, problem, specs, subject
 
+from logitmus.core.convention import Convention
 from logitmus.core.finding import Grade
-from logitmus.core.observation import Answered, Raised
-from logitmus.engine.run import run
-from logitmus.results.run_diff import EnvironmentChange, compare
+from logitmus.core.observation import Answered, NotRun, Raised
+from logitmus.engine.run import judge_run, run
+from logitmus.results.run_changes import EnvironmentChange
+from logitmus.results.run_diff import Comparing, compare
 from logitmus.storage.store import Store
 
 PROBLEMS = [problem(seed) for seed in range(4)]
@@ -48,7 +50,7 @@ def test_a_run_is_the_same_as_itself(compared):
 
 def test_versions_that_differ_are_reported_and_are_no_difference_of_results(compared):
     result = compared(version="2")
-    assert result.environment == (EnvironmentChange(where="fake", name="fake", before="1", after="2"),)
+    assert result.environment == (EnvironmentChange(where="fake", name="fake", before="1", after="2", own=True),)
     assert result.same
 
 
@@ -119,8 +121,67 @@ def test_grades_that_moved_the_worsened_first(compared):
     ]
 
 
-def test_only_common_problems_are_compared(compared):
-    result = compared(even, odd_on(3), problems=(PROBLEMS[:3], PROBLEMS[1:]), subjects=(("f", "gone"), ("f", "added")))
+def test_common_calls_are_compared(compared):
+    result = compared(even, even, problems=(PROBLEMS[:3], PROBLEMS[1:]), subjects=(("f", "gone"), ("f", "added")))
     assert (result.problems, result.only_before, result.only_after, result.pairs) == (2, 1, 1, 2)
     assert (result.subjects_gone, result.subjects_new) == (("fake:gone@cpu",), ("fake:added@cpu",))
     assert result.same
+
+
+def test_on_a_call_of_the_later_run_alone_a_finding_is_new_if_its_class_is(compared):
+    larger = (PROBLEMS[:3], PROBLEMS)
+    (found,) = compared(even, odd_on(3), problems=larger).new
+    assert (found.example.subject, found.appeared, found.added) == ("fake:f@cpu", (), (PROBLEMS[3].id,))
+    assert compared(odd_on(0), odd_on(0, 3), problems=larger).same
+    # The class may be one that only calls of the earlier run alone show.
+    assert compared(odd_on(0), odd_on(3), problems=(PROBLEMS[:2], PROBLEMS[1:])).same
+
+
+def test_a_new_subject_is_measured_by_what_its_backend_shows_already(compared):
+    def odd_of(*names):
+        return lambda _, name: Answered(np.ones(4, np.float32)) if name in names else even()
+
+    assert compared(odd_of("fake:f@cpu"), odd_of("fake:f@cpu", "fake:g@cpu"), subjects=(("f",), ("f", "g"))).same
+    (found,) = compared(even, odd_of("fake:g@cpu"), subjects=(("f",), ("f", "g"))).new
+    assert (found.example.subject, len(found.added)) == ("fake:g@cpu", 4)
+    # A subject of both runs is measured by what it shows itself.
+    kept = {"problems": (PROBLEMS[:2], PROBLEMS), "subjects": (("f", "g"), ("f", "g"))}
+    later = lambda p, name: odd_of("fake:f@cpu")(p, name) if p in PROBLEMS[:2] else odd_of("fake:g@cpu")(p, name)  # noqa: E731
+    (found,) = compared(odd_of("fake:f@cpu"), later, **kept).new
+    assert found.example.subject == "fake:g@cpu"
+
+
+@pytest.mark.parametrize(("old", "new", "not_made"), [(odd_on(0), "lost", 4), ("lost", odd_on(0), 0)])
+def test_a_call_that_was_not_made_is_not_compared(compared, old, new, not_made):
+    sides = [(lambda *_: NotRun("the worker was lost")) if side == "lost" else side for side in (old, new)]
+    result = compared(*sides)
+    assert (result.pairs, result.not_made, result.gone, result.bits, result.grades) == (0, not_made, (), (), ())
+
+
+def test_comparing_judges_once_what_is_the_same_and_stays_in_batches(tmp_path):
+    stores = []
+    for name, answers in (("a", even), ("b", odd_on(1))):
+        stores.append(Store.create(tmp_path / name))
+        pool = FakePool({"fake": [subject("f")]}, answer=answers)
+        list(run(PROBLEMS, specs("fake"), stores[-1], pool=pool, judge=FakeJudge()))
+    judge, later = FakeJudge(), FakeJudge()
+    comparing = Comparing(*stores, judge=judge)
+    new = [finding for event in judge_run(stores[1], judge=later) for finding in comparing.observe(event)]
+    new += comparing.finish()
+    assert judge.judged == [(PROBLEMS[1].id, "fake:f@cpu")]
+    result = comparing.comparison()
+    assert result == compare(*stores, judge=FakeJudge())
+    assert [(finding.key, finding.problem) for finding in new] == [
+        (change.example.key, identity) for change in result.appeared for identity in change.appeared
+    ]
+
+
+def test_a_changed_declaration_is_listed_and_judged_anew(tmp_path):
+    stores, judge = [], FakeJudge()
+    for name, convention in (("a", Convention()), ("b", Convention(mean_denominator="rows"))):
+        stores.append(Store.create(tmp_path / name))
+        pool = FakePool({"fake": [subject("f", convention=convention)]}, answer=even)
+        list(run(PROBLEMS, specs("fake"), stores[-1], pool=pool, judge=FakeJudge()))
+    (change,) = compare(*stores, judge=judge).declared
+    assert (change.subject, change.field, change.after) == ("fake:f@cpu", "mean_denominator", "rows")
+    assert len(judge.judged) == 8

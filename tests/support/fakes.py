@@ -17,9 +17,8 @@ from logitmus.execution.registry import BackendSpec
 
 def subject(function: str = "f", backend: str = "fake", **more) -> Subject:
     fields = {"mode": "", "device": "cpu", "offer": Offer(targets="labels"), "docs": {"": "https://example.org"}}
-    return Subject(
-        backend=backend, function=function, convention=Convention(), precision=same_precision(), **{**fields, **more}
-    )
+    fields |= {"convention": Convention(), "precision": same_precision(), **more}
+    return Subject(backend=backend, function=function, **fields)
 
 
 def problem(seed: int = 0, dtype: str = "float32", **more) -> Problem:
