@@ -93,7 +93,15 @@ def _case(
         case.result = [Skipped(f"not run: {needs if cell.counts else 'this run holds no result of these problems'}")]
         return case
     known = {id(group): _known_since(group, subject, family) for group in groups}
-    spared = [(group, fails(replace(group.finding, subject=subject), family) or known[id(group)]) for group in groups]
+    spared = [
+        (
+            group,
+            "declared and kept"
+            if group.is_declared
+            else fails(replace(group.finding, subject=subject), family) or known[id(group)],
+        )
+        for group in groups
+    ]
     failing = [group for group, why in spared if not why]
     if failing:
         case.result = [_failure(failing)]

@@ -48,7 +48,7 @@ def text(summary: Summary, limit: int = LIMIT) -> str:
         cell(line) for line in (detection_power.headline(summary.power), *detection_power.shortfalls(summary.power))
     ]
     lines = ["# Logitmus", "", f"**{cell(summary.headline())}**", "", *_warnings(summary), *_against(summary)]
-    shown = [g for g in summary.groups() if g.finding.severity is not Severity.NOTE and not g.characteristic]
+    shown = [g for g in summary.groups() if g.finding.severity is not Severity.NOTE and not g.is_declared]
     counting = [group for group in shown if group.counts]
     accepted = [group for group in shown if group.is_accepted]
     known = [group for group in shown if not (group.counts or group.is_accepted)]

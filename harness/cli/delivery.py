@@ -17,7 +17,7 @@ from logitmus.cli.output import stdout
 from logitmus.core.events import Event
 from logitmus.core.finding import Finding
 from logitmus.reports.terminal import run
-from logitmus.results import repetition
+from logitmus.results import outcome, repetition
 from logitmus.results.acceptance import Acceptance
 from logitmus.results.against import Against
 from logitmus.results.detection_power import known
@@ -78,10 +78,10 @@ def deliver(
     written = _write(summary, outputs, store, partial(_why_ignored, accepted=accepted, fail_on=fail_on), locate)
     _print(summary, outputs, store, locate, quiet=quiet)
     _print_notes(accepted, summary, written)
-    return Exit.INTERRUPTED if interrupted else _exit_code(summary, accepted, fail_on, requested)
+    return Exit.INTERRUPTED if interrupted else _exit_code(summary, fail_on, requested)
 
 
-def _exit_code(summary: Summary, accepted: Acceptance, fail_on: FailOn, requested: Collection[str]) -> Exit:
+def _exit_code(summary: Summary, fail_on: FailOn, requested: Collection[str]) -> Exit:
     """The exit code of a run that was not interrupted."""
     missing = {name for name, backend in summary.backends.items() if backend.failed}
     none_ran = not any(backend.ready for backend in summary.backends.values())
@@ -96,18 +96,18 @@ def _exit_code(summary: Summary, accepted: Acceptance, fail_on: FailOn, requeste
     if summary.calls and summary.against is not None and not summary.against.comparison.pairs:
         _print_error(f"no call in common with {summary.against.comparison.before}, so nothing was compared")
         return Exit.USAGE
-    least, is_compared = fail_on.severity, summary.against is not None
-    if least is not None and accepted.unaccepted(least, new=is_compared):
+    worst, least = outcome.worst(summary), fail_on.severity
+    if worst is not None and least is not None and worst.rank <= least.rank:
         return Exit.FINDINGS
     if any(notice.counts for notice in summary.notices):
         return Exit.FINDINGS
-    return Exit.BACKEND if summary.given_up and (requested or is_compared) else Exit.OK
+    return Exit.BACKEND if summary.given_up and (requested or summary.against is not None) else Exit.OK
 
 
 def _add_new(findings: Iterable[Finding], accepted: Acceptance, summary: Summary) -> None:
     for finding in findings:
-        accepted.add_new(finding)
-        summary.add_new(finding)
+        if accepted.accepting(finding) is None:
+            summary.add_new(finding)
 
 
 def _lacks_earlier(against: Against | None, missing: Collection[str], requested: Collection[str]) -> bool:

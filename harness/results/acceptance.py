@@ -9,14 +9,13 @@ its profile. Otherwise it was *not tested*, which is neither good nor bad.
 from __future__ import annotations
 
 import datetime
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from logitmus.core.events import BackendReady, Event, Judged, RunStarted
-from logitmus.core.finding import Finding, Severity, Verdict
+from logitmus.core.finding import Finding, Verdict
 from logitmus.core.run_settings import RunSettings
 from logitmus.core.subject import PROFILES
 from logitmus.results.expectations import Expectation
@@ -55,8 +54,6 @@ class Acceptance:
     expectations: Sequence[Expectation]
     today: datetime.date = field(default_factory=datetime.date.today)
     file: Path | None = None
-    _unaccepted: Counter[Severity] = field(default_factory=Counter, init=False)
-    _new: Counter[Severity] = field(default_factory=Counter, init=False)
     _accepted: int = field(default=0, init=False)
     _decided: dict[_Class, dict[_Place, Expectation | None]] = field(default_factory=dict, init=False)
     _used: set[int] = field(default_factory=set, init=False)  # by their place
@@ -88,19 +85,12 @@ class Acceptance:
 
     def add(self, finding: Finding) -> Expectation | None:
         """Count a finding; return the expectation that accepts it, if any."""
-        accepting = self._accepting(finding)
-        if accepting is None:
-            self._unaccepted[finding.severity] += 1
-        else:
-            self._accepted += 1
+        accepting = self.accepting(finding)
+        self._accepted += accepting is not None
         return accepting
 
-    def add_new(self, finding: Finding) -> None:
-        """Note of a finding that was counted that an earlier run does not show it."""
-        if self._accepting(finding) is None:
-            self._new[finding.severity] += 1
-
-    def _accepting(self, finding: Finding) -> Expectation | None:
+    def accepting(self, finding: Finding) -> Expectation | None:
+        """The expectation that accepts a finding, if any."""
         of_class = self._decided.setdefault(_class(finding), {})
         place = (finding.family, finding.dtype, finding.problem if self._by_problem else "")
         if place not in of_class:
@@ -117,11 +107,6 @@ class Acceptance:
         accepting = [expectation for (of, _, _), expectation in places.items() if family in ("", of)]
         reasons = dict.fromkeys(expectation.reason for expectation in accepting if expectation is not None)
         return "" if None in accepting else "; ".join(reasons)
-
-    def unaccepted(self, fail_on: Severity, *, new: bool = False) -> int:
-        """The number of (new) findings at least as severe as `fail_on` that no expectation accepts."""
-        counts = self._new if new else self._unaccepted
-        return sum(count for severity, count in counts.items() if severity.rank <= fail_on.rank)
 
     @property
     def accepted(self) -> int:

@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
 
 from logitmus.core.events import BackendReady
-from logitmus.core.subject import Subject
 from logitmus.results.run_changes import EnvironmentChange
+from logitmus.results.versions import is_own, owners
 from logitmus.storage.store import Store
 from logitmus.worker.environment import normalized
 
 
 def environment_changes(before: Store, after: Store) -> Iterator[EnvironmentChange]:
     """Yield the facts that differ, of the harness and of common backends; a framework's own packages first."""
-    subjects = chain(before.subjects().values(), after.subjects().values())
+    subjects = [*before.subjects().values(), *after.subjects().values()]
     sides = [_environments(store) for store in (before, after)]
-    owners = _owners(sides[1], subjects)
+    names = {
+        backend: {backend} | owners([subject for subject in subjects if subject.backend == backend])
+        for backend in sides[1]
+    }
     changes = [
-        EnvironmentChange(where=where, name=name, before=old, after=new, own=_is_own(name, owners.get(where, ())))
+        EnvironmentChange(where=where, name=name, before=old, after=new, own=is_own(name, names.get(where, ())))
         for where in sides[0].keys() & sides[1].keys()
         for name in sides[0][where].keys() | sides[1][where].keys()
         if (old := sides[0][where].get(name)) != (new := sides[1][where].get(name))
     ]
     yield from sorted(changes, key=lambda c: (not c.own, c.where != "harness", c.where, c.name))
-
-
-def _owners(backends: Iterable[str], subjects: Iterable[Subject]) -> dict[str, set[str]]:
-    """Backend -> its own name, and the modules by which its functions are named (optax, keras)."""
-    owners = {backend: {backend} for backend in backends}
-    for subject in subjects:
-        module, dot, _ = subject.function.partition(".")
-        if dot:
-            owners.setdefault(subject.backend, set()).add(normalized(module))
-    return owners
-
-
-def _is_own(package: str, owners: Iterable[str]) -> bool:
-    """Whether a distribution belongs to a framework: jax, jaxlib and jax-cuda12-plugin belong to jax."""
-    return any(package in (name, f"{name}lib") or package.startswith(f"{name}-") for name in owners)
 
 
 def _environments(store: Store) -> dict[str, dict[str, str]]:

@@ -106,8 +106,13 @@ class Group:
 
     @property
     def counts(self) -> bool:
-        """Whether some of it is left that is neither accepted nor shown by an earlier run."""
-        return not (self.is_accepted or self.known_since())
+        """Whether somebody has to decide: it is not accepted, not known from an earlier run, not declared and kept."""
+        return not (self.is_accepted or self.known_since() or self.is_declared)
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether the function declares and keeps it, and did so in the earlier run, too, if there is one."""
+        return self.characteristic and not self.new
 
     @property
     def acceptance(self) -> str:

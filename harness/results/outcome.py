@@ -15,12 +15,12 @@ NO_FINDINGS = "no findings"
 
 
 def worst(summary: Summary) -> Severity | None:
-    """The worst severity of the findings that are not accepted, characteristics apart; None: there are none."""
+    """The worst severity of the findings that count (`Group.counts`); None: there are none."""
     return min(_open(summary), key=lambda severity: severity.rank, default=None)
 
 
 def in_words(summary: Summary) -> str:
-    """How many findings of each severity are not accepted, characteristics apart; or why that is unknown."""
+    """How many findings of each severity count; or why that is unknown."""
     return _unknown(summary) or _counts(summary)
 
 
@@ -68,5 +68,4 @@ def _counts(summary: Summary) -> str:
 
 
 def _open(summary: Summary) -> Counter[Severity]:
-    groups = (group for group in summary.groups() if group.counts and not group.characteristic)
-    return Counter(group.finding.severity for group in groups)
+    return Counter(group.finding.severity for group in summary.groups() if group.counts)

@@ -15,12 +15,13 @@ from typing import Final
 import msgspec
 
 from logitmus.core.causes import Cause
-from logitmus.core.events import Event, Judged, RunStarted
+from logitmus.core.events import BackendReady, Event, Judged, RunStarted
 from logitmus.core.finding import Finding, Kind, Severity, Verdict
 from logitmus.core.floats import FLOAT_DTYPES
-from logitmus.core.subject import SubjectId
+from logitmus.core.subject import Subject, SubjectId
 from logitmus.results.acceptance import Acceptance
 from logitmus.results.expectations import Conditions, Expectation, Globs
+from logitmus.results.groups import is_characteristic
 
 _MOST_FAMILIES: Final = 3  # a cause that shows in more families does not depend on the problem
 
@@ -69,18 +70,22 @@ def proposals(
     """
     classes: dict[tuple[str, Kind, Cause], _Class] = {}
     tested: set[tuple[str, str, str]] = set()
+    subjects: dict[str, Subject] = {}
     profile = "default"
     for event in events:
         accepted.observe(event)
         match event:
             case RunStarted(settings=settings):
                 profile = settings.profile
+            case BackendReady(subjects=ready):
+                subjects.update((subject.id, subject) for subject in ready)
             case Judged(_, judgement) if judgement.verdict is not Verdict.NOT_RUN:
                 place = (judgement.subject, judgement.family, judgement.dtype)
                 tested.add(place)
                 for finding in judgement.findings:
                     counts = accepted.add(finding) is None and finding.severity.rank <= severity.rank
-                    if counts and included(finding):
+                    declared = is_characteristic(finding, subjects.get(finding.subject))
+                    if counts and not declared and included(finding):
                         _count(classes, finding, place)
             case _:
                 pass

@@ -1,14 +1,27 @@
-"""The versions of what was tested: the packages that the functions of a backend are named after."""
+"""The packages of a framework: those that its functions are named after, and what belongs to them."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from logitmus.core.subject import Subject
 from logitmus.results import wording
-from logitmus.results.summary import Summary
+from logitmus.worker.environment import normalized
+
+if TYPE_CHECKING:
+    from logitmus.results.summary import Summary
+
+
+def owners(subjects: Sequence[Subject]) -> set[str]:
+    """The backends of subjects, and the modules by which functions are named (optax, keras)."""
+    named = {subject.function.partition(".")[0] for subject in subjects if "." in subject.function}
+    return {subject.backend for subject in subjects} | {normalized(name) for name in named}
+
+
+def is_own(package: str, names: Iterable[str]) -> bool:
+    """Whether a distribution belongs to a framework: jax, jaxlib and jax-cuda12-plugin belong to jax."""
+    return any(package in (name, f"{name}lib") or package.startswith(f"{name}-") for name in names)
 
 
 def tested(subjects: Iterable[Subject], environment: Mapping[str, Any]) -> dict[str, str]:
@@ -17,10 +30,11 @@ def tested(subjects: Iterable[Subject], environment: Mapping[str, Any]) -> dict[
     Args:
         environment: of the backend of these subjects.
     """
-    names = {part for subject in subjects for part in (subject.backend, subject.function.split(".")[0])}
-    packages: Mapping[str, Any] = environment.get("packages", {})
-    chosen = [(name, str(version)) for name, version in packages.items() if re.split("[-_]", name)[0] in names]
-    return {wording.printable(name): wording.printable(version) for name, version in chosen}
+    names = owners(list(subjects))
+    packages = {normalized(name): str(version) for name, version in environment.get("packages", {}).items()}
+    return {
+        wording.printable(name): wording.printable(version) for name, version in packages.items() if is_own(name, names)
+    }
 
 
 def of_backends(summary: Summary) -> dict[str, dict[str, str]]:

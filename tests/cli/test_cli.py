@@ -611,3 +611,11 @@ def test_repeat_names_what_is_not_reproducible_in_every_report(cli, mini, tmp_pa
     assert {of["changed"] > 0 for of in json.loads((tmp_path / "x.json").read_text())["repeated"]} == {True}
     code, out, err = cli("run", "--backend", "mini_backend:BACKEND", *one)
     assert "calls repeated: no result differs" in out
+
+
+def test_what_a_function_declares_and_keeps_fails_no_job(cli, tmp_path):
+    one = ("--backend", "numpy", "--family", "non-finite", "--dtype", "float32", "--subject", "numpy:textbook@cpu")
+    code, out, _ = cli("run", *one, "--out", "x")
+    assert (code, "no findings, 1 characteristic" in out) == (0, True)
+    code, out, err = cli("accept", "x", "--reason", "never written")
+    assert (code, "nothing to accept" in err) == (0, True)

@@ -70,7 +70,6 @@ def test_an_expectation_covers_by_glob(tmp_path):
     )
     assert accepted == [True, False, False]
     assert acceptance.accepted == 1
-    assert acceptance.unaccepted(Severity.DIFFERENCE) == 2
     assert list(acceptance.unused()) == []
 
 
@@ -165,11 +164,6 @@ def test_an_expectation_of_a_problem_is_stale_where_this_problem_was_used(tmp_pa
         Acceptance(used.expectations, today=TODAY), "torch:f@cpu", problem=PROBLEM.but(targets=np.array([0]))
     )
     assert (why(used), why(other)) == (["matches nothing"], ["none of its problems was used"])
-
-
-def test_severities_below_the_limit_do_not_count(tmp_path):
-    acceptance, _ = judged(tmp_path, "", finding(severity=Severity.NOTE), finding(severity=Severity.HAZARD, cause="x"))
-    assert [acceptance.unaccepted(severity) for severity in Severity] == [0, 1, 1, 2]
 
 
 @pytest.mark.parametrize(
