@@ -140,7 +140,8 @@ class Acceptance:
         if not tested:
             return "none of its problems was used"
         chosen = self._settings
-        if (chosen.subjects or chosen.devices or chosen.check) and not expectation.names_subjects:
+        selected = () if chosen.devices or chosen.check else chosen.subjects
+        if (chosen.subjects or chosen.devices or chosen.check) and not expectation.is_within(selected):
             return "matches no finding of the selected subjects"
         if chosen.shard and not expectation.problem:
             return f"matches no finding of shard {chosen.shard}"

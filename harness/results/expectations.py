@@ -28,7 +28,7 @@ from __future__ import annotations
 import datetime
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -103,12 +103,10 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             and problem.startswith(self.problem or "")
         )
 
-    @property
-    def names_subjects(self) -> bool:
-        """Whether it names its subjects one by one, and not by a glob."""
-        return not any(
-            set(glob) & set("*?[") for glob in ((self.subject,) if isinstance(self.subject, str) else self.subject)
-        )
+    def is_within(self, selected: Collection[str]) -> bool:
+        """Whether it is about no subject beyond these globs: each of its own is one of them, or the id of a subject."""
+        globs = (self.subject,) if isinstance(self.subject, str) else self.subject
+        return all(glob in selected or not set(glob) & set("*?[") for glob in globs)
 
     def includes(self, subject: str) -> bool:
         """Whether it is about this subject (an id)."""

@@ -2,7 +2,8 @@
 
 The findings of a backend with one kind and one cause become one expectation. It names all subjects of the backend by a
 glob only where all that were called with such problems show the finding, and it names dtypes and families where only
-some of them do.
+some of them do. A run of selected subjects knows no others: it can confirm the globs that selected them, and no wider
+ones.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from logitmus.core.causes import Cause
 from logitmus.core.events import BackendReady, Event, Judged, RunStarted
 from logitmus.core.finding import Finding, Kind, Severity, Verdict
 from logitmus.core.floats import FLOAT_DTYPES
+from logitmus.core.run_settings import RunSettings
 from logitmus.core.subject import Subject, SubjectId
 from logitmus.results.acceptance import Acceptance
 from logitmus.results.expectations import Conditions, Expectation, Globs
@@ -71,12 +73,12 @@ def proposals(
     classes: dict[tuple[str, Kind, Cause], _Class] = {}
     tested: set[tuple[str, str, str]] = set()
     subjects: dict[str, Subject] = {}
-    profile = "default"
+    settings = RunSettings()
     for event in events:
         accepted.observe(event)
         match event:
-            case RunStarted(settings=settings):
-                profile = settings.profile
+            case RunStarted():
+                settings = event.settings
             case BackendReady(subjects=ready):
                 subjects.update((subject.id, subject) for subject in ready)
             case Judged(_, judgement) if judgement.verdict is not Verdict.NOT_RUN:
@@ -91,7 +93,7 @@ def proposals(
                 pass
     found = [
         Proposal(
-            _expectation(kind, cause, of_class, tested, profile),
+            _expectation(kind, cause, of_class, tested, settings),
             of_class.summary,
             of_class.severity,
             of_class.results,
@@ -112,7 +114,7 @@ def _count(classes: dict[tuple[str, Kind, Cause], _Class], finding: Finding, pla
 
 
 def _expectation(
-    kind: Kind, cause: Cause, of_class: _Class, tested: set[tuple[str, str, str]], profile: str
+    kind: Kind, cause: Cause, of_class: _Class, tested: set[tuple[str, str, str]], settings: RunSettings
 ) -> Expectation:
     subjects = {subject for subject, _, _ in of_class.places}
     families = {family for _, family, _ in of_class.places}
@@ -126,12 +128,12 @@ def _expectation(
     every_dtype = dtypes == {dtype for subject, dtype in alike if subject in subjects}
     when = Conditions() if every_dtype else Conditions(dtype=_one_or_all(d for d in FLOAT_DTYPES if d in dtypes))
     return Expectation(
-        subject=_subjects(subjects, {subject for subject, dtype in alike if dtype in dtypes}),
+        subject=_subjects(subjects, {subject for subject, dtype in alike if dtype in dtypes}, settings),
         cause=str(cause),
         kind=kind,
         reason="",
         family=_one_or_all(sorted(families)) if len(families) <= _MOST_FAMILIES else None,
-        profile=profile,  # type: ignore[arg-type]  # a name of `PROFILES`
+        profile=settings.profile,  # type: ignore[arg-type]  # a name of `PROFILES`
         when=when,
     )
 
@@ -141,22 +143,27 @@ def _one_or_all(names: Iterable[str]) -> Globs:
     return names[0] if len(names) == 1 else names
 
 
-def _subjects(shown: set[str], tested: set[str]) -> Globs:
+def _subjects(shown: set[str], tested: set[str], settings: RunSettings) -> Globs:
     """The most general glob that matches these of the tested subjects and no others; without one, their ids."""
     if len(shown) > 1:
-        for glob in _globs(shown):
+        for glob in settings.subjects or _globs(shown, settings):
             if {subject for subject in tested if _probe(glob).includes(subject)} == shown:
                 return glob
     return _one_or_all(sorted(shown))
 
 
-def _globs(subjects: set[str]) -> Iterator[str]:
-    """Globs over the subjects of a backend, the most general first."""
+def _globs(subjects: set[str], settings: RunSettings) -> Iterator[str]:
+    """Globs over the subjects of a backend, the most general first; none wider than what a run tested."""
+    if settings.check:
+        return
     named = [SubjectId.parse(subject) for subject in sorted(subjects)]
     first = named[0]
-    yield f"{first.backend}:*"
+    if not settings.devices:
+        yield f"{first.backend}:*"
     if len({name.device for name in named}) == 1:
         yield f"{first.backend}:*@{first.device}"
+    if settings.devices:
+        return
     if len({name.modes for name in named}) == 1 and first.modes:
         yield f"{first.backend}:*+{'+'.join(first.modes)}@*"
     if len({name.function for name in named}) == 1:

@@ -148,7 +148,11 @@ def test_an_expectation_is_stale_only_if_the_run_could_have_shown_it(tmp_path, m
 
 @pytest.mark.parametrize(
     ("subject", "reason"),
-    [("torch:*", "matches no finding of the selected subjects"), ("torch:f@cpu", "matches nothing")],
+    [
+        ("torch:*", "matches no finding of the selected subjects"),
+        ("torch:f@cpu", "matches nothing"),
+        ("torch:f*", "matches nothing"),  # the very glob that selected the subjects
+    ],
 )
 def test_a_glob_is_not_stale_if_only_some_subjects_were_selected(tmp_path, subject, reason):
     acceptance = Acceptance(load(written(tmp_path, EXPECT.replace("torch:*", subject))), today=TODAY)

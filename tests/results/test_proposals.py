@@ -26,9 +26,9 @@ A, B, C = "torch:f@cpu", "torch:g@cpu", "torch:f+jit@cpu"
 OTHER = "jax:f@cpu"
 
 
-def events(found, tested=(A, B, C, OTHER), profile="default"):
+def events(found, tested=(A, B, C, OTHER), **settings):
     """A run of these subjects on two families in two dtypes; `found`: (subject, family, dtype) to cause."""
-    yield RunStarted(1, (), {}, RunSettings(profile=profile))
+    yield RunStarted(1, (), {}, RunSettings(**settings))
     for identity in tested:
         named = SubjectId.parse(identity)
         parts = {"backend": named.backend, "function": named.function, "mode": "+".join(named.modes)}
@@ -87,6 +87,19 @@ def everywhere(*subjects, families=("ties", "one-class"), dtypes=("float32", "fl
 )
 def test_the_subject_is_the_most_general_glob_that_the_run_shows(shown, glob):
     (expectation,) = proposed(everywhere(*shown))
+    assert expectation.subject == glob
+
+
+@pytest.mark.parametrize(
+    ("settings", "glob"),
+    [
+        ({"subjects": ("torch:f*",)}, "torch:f*"),
+        ({"devices": ("cpu",)}, "torch:*@cpu"),
+        ({"check": "torch:f"}, (C, A)),
+    ],
+)
+def test_a_run_of_selected_subjects_proposes_nothing_wider(settings, glob):
+    (expectation,) = proposed(everywhere(A, C), tested=(A, C), **settings)
     assert expectation.subject == glob
 
 
