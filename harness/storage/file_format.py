@@ -13,6 +13,26 @@ from logitmus.core.problem import Problem
 SUFFIX: Final = ".logitmus"
 FORMAT: Final = 1
 APPLICATION_ID: Final = int.from_bytes(b"LGTM", "big")
+SCHEMA: Final = f"""
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {FORMAT};
+CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE backends (name TEXT PRIMARY KEY, ready BLOB, failed BLOB) WITHOUT ROWID;
+CREATE TABLE subjects (number INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, backend TEXT NOT NULL, value BLOB NOT NULL);
+CREATE TABLE problems (position INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, value BLOB NOT NULL);
+CREATE TABLE blobs (hash TEXT UNIQUE NOT NULL, codec INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE TABLE observations (
+    problem INTEGER NOT NULL REFERENCES problems, subject INTEGER NOT NULL REFERENCES subjects,
+    outcome TEXT NOT NULL, value BLOB NOT NULL, seconds REAL NOT NULL, first INTEGER NOT NULL,
+    PRIMARY KEY (problem, subject)) WITHOUT ROWID;
+CREATE TABLE repeats (
+    problem INTEGER NOT NULL REFERENCES problems, subject INTEGER NOT NULL REFERENCES subjects,
+    number INTEGER NOT NULL, new_process INTEGER NOT NULL, outcome TEXT NOT NULL, value BLOB NOT NULL,
+    PRIMARY KEY (problem, subject, number, new_process)) WITHOUT ROWID;
+CREATE TABLE batches (
+    worker TEXT NOT NULL, flushes_before INTEGER NOT NULL, flushes_after INTEGER NOT NULL, count INTEGER NOT NULL,
+    PRIMARY KEY (worker, flushes_before, flushes_after)) WITHOUT ROWID;
+"""
 _MAGIC: Final = b"SQLite format 3\0"
 _KEPT_BYTES: Final = 1 << 25
 

@@ -24,8 +24,8 @@ from logitmus.core.run_settings import RunSettings
 from logitmus.core.subject import Subject
 from logitmus.storage import encoding
 from logitmus.storage.file_format import (
-    APPLICATION_ID,
     FORMAT,
+    SCHEMA,
     SUFFIX,
     Kept,
     StoreError,
@@ -41,27 +41,6 @@ _NOT_RUN: Final = NotRun.__name__
 _SLICE_SECONDS: Final = 0.5
 _SLICE_OBSERVATIONS: Final = 500
 _KNOWN_BLOBS: Final = 1 << 15  # names in memory: the same bits come again and again
-
-_SCHEMA: Final = f"""
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {FORMAT};
-CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE backends (name TEXT PRIMARY KEY, ready BLOB, failed BLOB) WITHOUT ROWID;
-CREATE TABLE subjects (number INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, backend TEXT NOT NULL, value BLOB NOT NULL);
-CREATE TABLE problems (position INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, value BLOB NOT NULL);
-CREATE TABLE blobs (hash TEXT UNIQUE NOT NULL, codec INTEGER NOT NULL, data BLOB NOT NULL);
-CREATE TABLE observations (
-    problem INTEGER NOT NULL REFERENCES problems, subject INTEGER NOT NULL REFERENCES subjects,
-    outcome TEXT NOT NULL, value BLOB NOT NULL, seconds REAL NOT NULL, first INTEGER NOT NULL,
-    PRIMARY KEY (problem, subject)) WITHOUT ROWID;
-CREATE TABLE repeats (
-    problem INTEGER NOT NULL REFERENCES problems, subject INTEGER NOT NULL REFERENCES subjects,
-    number INTEGER NOT NULL, new_process INTEGER NOT NULL, outcome TEXT NOT NULL, value BLOB NOT NULL,
-    PRIMARY KEY (problem, subject, number, new_process)) WITHOUT ROWID;
-CREATE TABLE batches (
-    worker TEXT NOT NULL, flushes_before INTEGER NOT NULL, flushes_after INTEGER NOT NULL, count INTEGER NOT NULL,
-    PRIMARY KEY (worker, flushes_before, flushes_after)) WITHOUT ROWID;
-"""
 
 
 class Repetition(NamedTuple):
@@ -104,7 +83,7 @@ class Store:
         store = cls(path, connect(path))
         with store._explained():
             # In a single transaction, and before the write-ahead log: a file is a run's from its first bytes on.
-            store._db.executescript(f"BEGIN; {_SCHEMA}")
+            store._db.executescript(f"BEGIN; {SCHEMA}")
             meta = {
                 "logitmus": __version__,
                 "environment": environment or {},
