@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,9 @@ from tomlkit.items import AoT, Table
 from logitmus.core.finding import Kind
 from logitmus.results.expectations import Conditions, Expectation, ExpectationsError, Globs, load, place
 
+# The start of an entry; and of any table, except for those within an entry.
+_ENTRY: Final = re.compile(r"\s*\[\[\s*(tool\s*\.\s*logitmus\s*\.\s*)?expect\s*\]\]")
+_HEADER: Final = re.compile(r"\s*\[(?!\s*(tool\s*\.\s*logitmus\s*\.\s*)?expect\s*\.)")
 _FIELDS: Final = ("subject", "cause", "reason", "kind", "family", "problem", "link", "until", "profile")
 
 
@@ -54,13 +58,27 @@ class ExpectationsFile:
         self.added += 1
 
     def remove(self, unwanted: Collection[Expectation]) -> None:
-        """Remove these entries, with the comments in them."""
-        tables = self._tables()
+        """Remove these entries, with the comments in them and directly above them."""
         for number in reversed(range(len(self.expectations))):
             if self.expectations[number] in unwanted:
-                del tables[number]
+                self._remove(number)
                 del self.expectations[number]
                 self.removed += 1
+
+    def _remove(self, number: int) -> None:
+        """Remove an entry from the text: tomlkit counts the comment above an entry to the entry before it."""
+        lines = tomlkit.dumps(self._document).splitlines(keepends=True)
+        headers = [at for at, line in enumerate(lines) if _HEADER.match(line)]
+        entries = [at for at in headers if _ENTRY.match(lines[at])]
+        del self._tables()[number]
+        if len(entries) != len(self.expectations):  # a text of several lines holds what looks like a header
+            return
+        start = entries[number]
+        following = [at for at in headers if at > start]
+        end = _with_comments(lines, following[0]) if following else len(lines)
+        document = tomlkit.parse("".join(lines[: _with_comments(lines, start)] + lines[end:]))
+        if document.unwrap() == self._document.unwrap() or len(self.expectations) == 1:
+            self._document = document
 
     def _update(self, number: int, known: Expectation, expectation: Expectation) -> None:
         subjects = dict.fromkeys((*_listed(known.subject), *_listed(expectation.subject)))
@@ -95,6 +113,13 @@ class ExpectationsFile:
         if not isinstance(tables, AoT):
             raise ExpectationsError(f"{self.path}: write each expectation as a table with the header [[expect]]")
         return tables
+
+
+def _with_comments(lines: Sequence[str], at: int) -> int:
+    """The number of the first of the comments directly above a line; its own where there are none."""
+    while at and lines[at - 1].lstrip().startswith("#"):
+        at -= 1
+    return at
 
 
 def _same_class(known: Expectation, expectation: Expectation) -> bool:

@@ -210,6 +210,23 @@ def test_an_entry_is_removed(path):
     assert [e.subject for e in load(path)] == ["jax:*"]
 
 
+@pytest.mark.parametrize("prefix", ["", "tool.logitmus."])
+@pytest.mark.parametrize("removed", [[0], [1], [2], [0, 2], [0, 1, 2]])
+def test_an_entry_is_removed_with_its_comments_and_no_others(tmp_path, removed, prefix):
+    path = tmp_path / ("pyproject.toml" if prefix else "logitmus.toml")
+    entries = [
+        f'# why {name}\n[[{prefix}expect]]\nsubject = "{name}:*"  # {name}\ncause = "lost"\nreason = "r"\n'
+        f'[{prefix}expect.when]\ndtype = "float16"\n# in {name}\n\n'
+        for name in "abc"
+    ]
+    head, tail = "# the head of the file\n\n", "# other things\n[tool.other]\nx = [\n  1,\n]\n" if prefix else ""
+    path.write_text(head + "".join(entries) + tail)
+    file = ExpectationsFile(path)
+    file.remove([file.expectations[number] for number in removed])
+    left = "".join(entry for number, entry in enumerate(entries) if number not in removed)
+    assert file.after == head + left + tail
+
+
 def test_entries_in_pyproject_stay_there(tmp_path):
     path = tmp_path / "pyproject.toml"
     path.write_text('[project]\nname = "a"  # a\n\n[tool.other]\nx = 1\n')
