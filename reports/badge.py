@@ -35,7 +35,12 @@ def _message(summary: Summary) -> str:
 
 def _colour(summary: Summary) -> tuple[str, str]:
     """The colour by the name that shields.io has for it, and one on which white text is readable."""
-    return _COLOURS[outcome.worst(summary)] if outcome.is_known(summary) else _UNKNOWN
+    if not outcome.is_known(summary):
+        return _UNKNOWN
+    worst = outcome.worst(summary)
+    if worst is None and any(notice.counts for notice in summary.notices):
+        worst = Severity.DIFFERENCE
+    return _COLOURS[worst]
 
 
 def _endpoint(summary: Summary) -> str:

@@ -59,12 +59,21 @@ def accept(
 
     if fail_on.severity is None or fail_on is FailOn.NEW:
         raise typer.BadParameter("nothing is of this severity; use bug, hazard, difference or note")
+    if reason is not None and not reason.strip():
+        raise typer.BadParameter("is empty; say why the findings are accepted", param_hint="--reason")
+    if until is not None and until.date() < datetime.date.today():
+        raise typer.BadParameter(f"{until:%Y-%m-%d} is over; give a day to come", param_hint="--until")
     target = ExpectationsFile(file or default_file() or Path("logitmus.toml"))
     accepted = Acceptance(tuple(target.expectations))
     globs = {"subject": subject, "cause": cause, "family": family}
     with Store.open(run) as store:
         proposed = proposals(judge_run(store), accepted, fail_on.severity, partial(_is_chosen, globs=globs))
     code = Exit.OK
+    chosen = [f"--{name} {glob}" for name, patterns in globs.items() for glob in patterns or ()]
+    if chosen and not proposed and not prune:
+        raise typer.BadParameter(
+            f"no finding of this run that counts and is not accepted yet matches {' '.join(chosen)}"
+        )
     if prune:
         _prune(target, accepted)
     else:

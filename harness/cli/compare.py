@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from logitmus.cli.exits import Exit, FailOn
-from logitmus.cli.options import JsonFlag, Markdown
+from logitmus.cli.options import JsonFlag, Markdown, refuse_overwriting
 
 
 def compare(
@@ -28,6 +28,8 @@ def compare(
     from logitmus.results.run_diff import compare as compare_runs
     from logitmus.storage.store import Store
 
+    if markdown is not None:
+        refuse_overwriting({"--markdown": markdown}, earlier_run=before, later_run=after)
     with Store.open(before) as old, Store.open(after) as new:
         difference = compare_runs(old, new)
     if json:

@@ -14,8 +14,10 @@ from rich.console import Console
 from logitmus.cli.exits import Exit, FailOn
 from logitmus.cli.options import STDOUT, Outputs
 from logitmus.cli.output import stdout
+from logitmus.core.errors import LogitmusError
 from logitmus.core.events import Event
 from logitmus.core.finding import Finding
+from logitmus.engine.planning import missing_calls
 from logitmus.reports.terminal import run
 from logitmus.results import outcome, repetition
 from logitmus.results.acceptance import Acceptance
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
     from logitmus.conventions.claims import Claims
     from logitmus.results.run_diff import Comparing
     from logitmus.storage.store import Store
+
+
+class OutputError(LogitmusError):
+    """A report that cannot be written, e.g. because the disk is full."""
 
 
 def acceptance(path: Path | None) -> Acceptance:
@@ -71,12 +77,15 @@ def deliver(
         summary.against = Against(comparing.comparison())
     interrupted = summary.finished is not None and summary.finished.interrupted
     summary.notices = (
-        *_notices(accepted, whole=not interrupted, strict=strict),
+        *_notices(accepted, strict=strict),
         *(Notice(line, counts=False) for line in repetition.lines(summary.repeated)),
+        *(Notice(line, counts=False) for line in _incomplete(comparing)),
     )
     locate = locator(summary, accepted.file)
-    written = _write(summary, outputs, store, partial(_why_ignored, accepted=accepted, fail_on=fail_on), locate)
-    _print(summary, outputs, store, locate, quiet=quiet)
+    try:
+        written = _write(summary, outputs, store, partial(_why_ignored, accepted=accepted, fail_on=fail_on), locate)
+    finally:  # a file that cannot be written hides no verdict
+        _print(summary, outputs, store, locate, quiet=quiet)
     _print_notes(accepted, summary, written)
     return Exit.INTERRUPTED if interrupted else _exit_code(summary, fail_on, requested)
 
@@ -89,7 +98,8 @@ def _exit_code(summary: Summary, fail_on: FailOn, requested: Collection[str]) ->
         return Exit.BACKEND
     shard = summary.started.settings.shard if summary.started else None
     if not summary.calls and shard is None:  # a small selection has no problem in some shards
-        reasons = [reason for reason, _ in summary.why_not()] or ["no subject matches; see `logitmus backends`"]
+        none = "no subject is selected by --subject, --device and --profile; `logitmus backends --subjects` lists them"
+        reasons = [reason for reason, _ in summary.why_not()] or [none]
         why = summary.lacks_module or reasons[0]
         _print_error(f"nothing was tested: {why}")
         return Exit.BACKEND if missing or summary.lacks_module else Exit.USAGE
@@ -102,6 +112,17 @@ def _exit_code(summary: Summary, fail_on: FailOn, requested: Collection[str]) ->
     if any(notice.counts for notice in summary.notices):
         return Exit.FINDINGS
     return Exit.BACKEND if summary.given_up and (requested or summary.against is not None) else Exit.OK
+
+
+def _incomplete(comparing: Comparing | None) -> Iterator[str]:
+    """What the earlier run lacks of a run, so that more seems new than is."""
+    if comparing is not None:
+        earlier = comparing.before
+        missing = missing_calls(earlier)
+        if earlier.settings.shard:
+            yield f"{earlier.path} is only shard {earlier.settings.shard} of a run"
+        elif missing:
+            yield f"{earlier.path} was interrupted: {plural(missing, 'call')} missing"
 
 
 def _add_new(findings: Iterable[Finding], accepted: Acceptance, summary: Summary) -> None:
@@ -147,7 +168,10 @@ def _write(
     for name, (path, more) in reports.items():
         if path is not None:
             write: Callable[..., None] = import_module(f"logitmus.reports.{name}").write
-            write(summary, Path("/dev/stdout") if path == STDOUT else path, **more)
+            try:
+                write(summary, Path("/dev/stdout") if path == STDOUT else path, **more)
+            except OSError as error:
+                raise OutputError(f"{path}: cannot be written ({error.strerror})", "Name another file") from error
             written.append(path)
     return written
 
@@ -186,9 +210,9 @@ def _measured(store: Store) -> Sequence[Claims]:
     return list(claims(store)) if probes(store) else ()
 
 
-def _notices(accepted: Acceptance, *, whole: bool, strict: bool) -> Iterator[Notice]:
-    """What is wrong with the expectations themselves; those of a run that was not completed may yet be needed."""
-    for expectation in accepted.stale if whole else ():
+def _notices(accepted: Acceptance, *, strict: bool) -> Iterator[Notice]:
+    """What is wrong with the expectations themselves."""
+    for expectation in accepted.stale:
         yield Notice(f"stale expectation (matches nothing): {expectation}", counts=strict)
     for expectation in accepted.expired:
         yield Notice(f"expired expectation (until {expectation.until}): {expectation}", counts=strict)
@@ -206,6 +230,8 @@ def _print_notes(accepted: Acceptance, summary: Summary, written: Iterable[Path]
         if not unused.stale
     ]
     lines += [notice.text for notice in summary.notices]
+    if any(notice.counts for notice in summary.notices):
+        lines.append("these count (--strict); `logitmus accept RUN --prune` removes such entries")
     lines += [f"wrote {path}" for path in written if path != STDOUT]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

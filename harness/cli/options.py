@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import wraps
@@ -17,6 +17,7 @@ import typer
 from logitmus.cli.exits import FailOn
 
 STDOUT = Path("-")
+DEFAULT_EXPECTATIONS = Path("logitmus.toml")
 REPORTS: Final = "Reports"  # the section of these options in the help
 BADGE_SUFFIXES: Final = (".json", ".svg")
 
@@ -172,10 +173,28 @@ class Outputs:
                 param_hint="--json",
             )
 
+    def refuse_overwriting(self, **used: Path | None) -> None:
+        """Raise a usage error where a file is written twice, or over a file that the command uses (by what it is)."""
+        given = {f"--{field.name}": getattr(self, field.name) for field in fields(self)}
+        refuse_overwriting({name: path for name, path in given.items() if isinstance(path, Path)}, **used)
+
     @property
     def on_stdout(self) -> bool:
         """Whether JSON replaces the summary on standard output."""
         return self.json == STDOUT
+
+
+def refuse_overwriting(written: Mapping[str, Path], **used: Path | None) -> None:
+    """Raise a usage error where a file is written twice, or over a file that a command uses.
+
+    Args:
+        written: by the option that names it. used: by what it is, with underscores for spaces.
+    """
+    known = {path.resolve(): f"the {what.replace('_', ' ')}" for what, path in used.items() if path is not None}
+    for option, path in written.items():
+        other = known.setdefault(path.resolve(), option)
+        if other != option:
+            raise typer.BadParameter(f"{path} is also {other}; name another file", param_hint=option)
 
 
 def with_outputs(verb: Callable[..., None]) -> Callable[..., None]:

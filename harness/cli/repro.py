@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from logitmus.cli.options import STDOUT, RunFile
+from logitmus.cli.options import STDOUT, RunFile, refuse_overwriting
 
 
 def repro(
@@ -27,6 +27,8 @@ def repro(
     from logitmus.results.reproduction import reproduction
     from logitmus.storage.store import Store
 
+    if out is not None:
+        refuse_overwriting({"--out": out}, run_file=run)
     with Store.open(run) as store:
         example = reproduction(store, finding)
     text = script(example)

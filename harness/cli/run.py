@@ -15,6 +15,7 @@ from logitmus.cli.against import Against, check_fail_on, compared
 from logitmus.cli.choices import chosen_backends, chosen_problems
 from logitmus.cli.exits import Exit, FailOn, ProfileChoice
 from logitmus.cli.options import (
+    DEFAULT_EXPECTATIONS,
     DTypes,
     Expect,
     Explore,
@@ -94,6 +95,7 @@ def run(
     from logitmus.execution.launch import launched
 
     check_fail_on(fail_on, against)
+    outputs.refuse_overwriting(run_file=out, earlier_run=against, file_of_expectations=expect or DEFAULT_EXPECTATIONS)
     if shard and explore:
         raise typer.BadParameter("explores the whole run; do it after merging the shards", param_hint="--explore")
     given = {

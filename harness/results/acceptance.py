@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from logitmus.core.events import BackendReady, Event, Judged, RunStarted
+from logitmus.core.events import BackendReady, Event, Judged, RunFinished, RunStarted
 from logitmus.core.finding import Finding, Verdict
 from logitmus.core.run_settings import RunSettings
 from logitmus.core.subject import PROFILES
@@ -61,6 +61,7 @@ class Acceptance:
     _environments: dict[str, Mapping[str, Any]] = field(default_factory=dict, init=False)
     _tested: set[tuple[str, ...]] = field(default_factory=set, init=False)
     _by_problem: bool = field(default=False, init=False)
+    _interrupted: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self._by_problem = any(expectation.problem for expectation in self.expectations)
@@ -70,6 +71,8 @@ class Acceptance:
         match event:
             case RunStarted(settings=settings):
                 self._settings = settings
+            case RunFinished(interrupted=interrupted):
+                self._interrupted = interrupted
             case BackendReady():
                 self._environments.update((subject.id, event.environment) for subject in event.subjects)
             case Judged(problem, judgement) if self.expectations and judgement.verdict is not Verdict.NOT_RUN:
@@ -139,6 +142,8 @@ class Acceptance:
         tested = [entry for entry in self._tested if expectation.concerns(*entry)]
         if not tested:
             return "none of its problems was used"
+        if self._interrupted:
+            return "the run was interrupted"
         chosen = self._settings
         selected = () if chosen.devices or chosen.check else chosen.subjects
         if (chosen.subjects or chosen.devices or chosen.check) and not expectation.is_within(selected):

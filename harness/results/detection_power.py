@@ -21,7 +21,7 @@ from logitmus import __version__, cases
 from logitmus.cases.planted.zoo import CORRECT, KINDS, Naming, Planted
 from logitmus.results import wording
 
-_NOT_MEASURED = "not measured for this version of the harness; `logitmus selftest` does that"
+_NOT_MEASURED = "not measured for this version of the harness; logitmus selftest does that"
 SCHEMA: Final = 2
 SHIPPED: Final = Path(__file__).with_name("detection_power.json")
 """The score of the release; a source checkout has none."""

@@ -43,7 +43,7 @@ from logitmus.core.convention import FIELDS
 from logitmus.core.errors import LogitmusError, closest, suggest
 from logitmus.core.finding import Finding, Kind
 from logitmus.core.floats import FLOAT_DTYPES
-from logitmus.core.subject import SubjectId
+from logitmus.core.subject import PROFILES, SubjectId
 from logitmus.worker.environment import normalized
 
 Globs = str | tuple[str, ...]
@@ -217,13 +217,18 @@ def _explained(path: Path, text: str, header: str, message: str) -> str:
     within = (at[2] or "") if at else ""
     known = (Conditions if within.startswith("when") else Expectation).__struct_fields__
     name = unknown[1] if unknown else within
+    invalid = re.match(r"Invalid enum value '(.*?)'", message)
+    if invalid:
+        names = [kind.value for kind in Kind] if name == "kind" else PROFILES
+        message = f"unknown {name} {invalid[1]!r}; {suggest(invalid[1], names)}"
+        return f"{path}, line {_line(text, header, int(at[1]), name)}: {message}" if at else f"{path}: {message}"
     where = path if at is None else f"{path}, line {_line(text, header, int(at[1]), name)}"
     if within.startswith("when"):
         allowed = f"`when` takes {', '.join(known)}"
     else:
-        allowed = f"An [[{header}]] table takes {', '.join(known)}; [but] takes NAME = VALUE, text or a number"
+        allowed = f"A table [[{header}]] takes {', '.join(known)}; [but] takes NAME = VALUE, text or a number"
     close = f"; {suggest(name, known)}" if unknown and closest(name, known) else ""
-    return f"{where}: {message}{close}. {allowed}"
+    return f"{where}: {message}{close}{'' if close.endswith('?') else '.'} {allowed}"
 
 
 def _line(text: str, header: str, number: int, name: str) -> int:

@@ -30,8 +30,10 @@ class ExpectationsFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.before = path.read_text(encoding="utf-8") if path.exists() else ""
+        if path.exists() and not path.is_file():
+            raise ExpectationsError(f"{path}: not a file; name another with --file")
         self.expectations = list(load(path)) if path.exists() else []
+        self.before = path.read_text(encoding="utf-8") if path.exists() else ""
         self._document = tomlkit.parse(self.before)
         self.added = self.changed = self.removed = 0
 
@@ -107,6 +109,8 @@ class ExpectationsFile:
             if name not in table:
                 table[name] = tomlkit.table(is_super_table=True)
             table = table[name]
+        if "expect" in table and not len(table["expect"]):  # expect = []
+            del table["expect"]
         if "expect" not in table:
             table.append("expect", tomlkit.aot())
         tables = table["expect"]

@@ -12,6 +12,7 @@ from logitmus.results.summary import Summary
 INTERRUPTED = "interrupted"
 NOT_TESTED = "nothing was tested"
 NO_FINDINGS = "no findings"
+NO_NEW_FINDINGS = "no new findings"
 
 
 def worst(summary: Summary) -> Severity | None:
@@ -21,7 +22,7 @@ def worst(summary: Summary) -> Severity | None:
 
 def in_words(summary: Summary) -> str:
     """How many findings of each severity count; or why that is unknown."""
-    return _unknown(summary) or _counts(summary)
+    return _unknown(summary) or "; ".join([_counts(summary), *_unneeded(summary)])
 
 
 def is_known(summary: Summary) -> bool:
@@ -36,12 +37,18 @@ def is_partial(summary: Summary) -> bool:
 
 def line(summary: Summary) -> str:
     """The outcome, the size of the run, and the versions, in one line of plain text."""
-    accepted = sum(group.is_accepted for group in summary.groups())
-    found = _counts(summary) + (f" ({accepted} accepted)" if accepted else "")
+    groups = summary.groups()
+    apart = {
+        "accepted finding": sum(group.is_accepted for group in groups),
+        "known finding": sum(bool(group.known_since()) and not group.is_accepted for group in groups),
+    }
+    found = _counts(summary)
     found = f"{INTERRUPTED}: {found} so far" if is_partial(summary) else found
     parts = [f"{found} over {summary.extent()}" if summary.calls else NOT_TESTED]
+    parts += [wording.plural(count, label) for label, count in apart.items() if count]
     parts += [f"{backend.name} could not run" for _, backend in sorted(summary.backends.items()) if backend.failed]
     parts += summary.lost_calls()
+    parts += _unneeded(summary)
     return " ".join(wording.printable(f"{'; '.join(parts)} [{_versions(summary)}]").split())
 
 
@@ -64,7 +71,14 @@ def _unknown(summary: Summary) -> str:
 
 def _counts(summary: Summary) -> str:
     counts = _open(summary)
-    return ", ".join(wording.plural(counts[s], s.value) for s in Severity if counts[s]) or NO_FINDINGS
+    none = NO_FINDINGS if summary.against is None else NO_NEW_FINDINGS
+    return ", ".join(wording.plural(counts[s], s.value) for s in Severity if counts[s]) or none
+
+
+def _unneeded(summary: Summary) -> list[str]:
+    """How many stale and expired expectations decide the exit code, in words; empty for none."""
+    count = sum(notice.counts for notice in summary.notices)
+    return [f"{wording.plural(count, 'expectation')} stale or expired"] if count else []
 
 
 def _open(summary: Summary) -> Counter[Severity]:

@@ -77,10 +77,13 @@ class Comparing:
     """The comparison of a run with an earlier run, while the events of the later run pass.
 
     Both files must be open, and `after` must hold a result when the event with its judgement is observed.
+
+    Attributes:
+        before: the file of the earlier run.
     """
 
     def __init__(self, before: Store, after: Store, *, judge: SupportsJudge | None = None) -> None:
-        self._before, self._after = before, after
+        self.before, self._after = before, after
         self._judge = judge or Judge()
         self._old = {entry.subject.id: entry for entry in judged_subjects(before)}
         self._backends = {SubjectId.parse(subject).backend for subject in self._old}
@@ -108,18 +111,18 @@ class Comparing:
 
     def comparison(self) -> Comparison:
         """What changed; call it after `finish`."""
-        old_ids, new_ids = set(_reported(self._before)), set(_reported(self._after))
+        old_ids, new_ids = set(_reported(self.before)), set(_reported(self._after))
         old, new = self._old, self._new
         return Comparison(
-            before=str(self._before.path),
+            before=str(self.before.path),
             after=str(self._after.path),
             problems=len(old_ids & new_ids),
             only_before=len(old_ids - new_ids),
             only_after=len(new_ids - old_ids),
             pairs=sum(self._changes.compared.values()),
             not_made=self._changes.not_made,
-            environment=tuple(environment_changes(self._before, self._after)),
-            backends_gone=tuple(sorted(_started(self._before) - (_started(self._after) - _failed(self._after)))),
+            environment=tuple(environment_changes(self.before, self._after)),
+            backends_gone=tuple(sorted(_started(self.before) - (_started(self._after) - _failed(self._after)))),
             subjects_gone=tuple(sorted(old.keys() - new.keys())),
             subjects_new=tuple(sorted(new.keys() - old.keys())),
             declared=tuple(_declarations(old, new)),
@@ -143,7 +146,7 @@ class Comparing:
             return self._take_alone(judgement)
         self._changes.compared[name] += 1
         if old[name] != new[name]:
-            outcomes = self._before.outcome(*old[name]), self._after.outcome(*new[name])
+            outcomes = self.before.outcome(*old[name]), self._after.outcome(*new[name])
             self._changes.add_bits(name, problem.id, *difference(*outcomes))
         if self._is_same(name, old, new):
             return self._pair(judgement, judgement)
@@ -197,7 +200,7 @@ class Comparing:
                 return
 
     def _calls_alone(self, subjects: Iterable[str]) -> Iterator[JudgeRequest]:
-        for problem in self._before.problem_ids():
+        for problem in self.before.problem_ids():
             old, new = self._raw(problem)
             names = tuple(name for name in subjects if _made(old, name) and not _made(new, name))
             if names:
@@ -205,14 +208,14 @@ class Comparing:
 
     def _judged(self, requests: Iterable[JudgeRequest]) -> Iterator[Judgement]:
         """Judge results of the earlier run."""
-        for problem, judgements in judge_requests(self._before, requests, self._old.values(), self._judge):
+        for problem, judgements in judge_requests(self.before, requests, self._old.values(), self._judge):
             for event in judged(problem, judgements):
                 yield event.judgement
 
     def _raw(self, problem: str) -> tuple[Mapping[str, _Raw], Mapping[str, _Raw]]:
         """The results of both runs; the events of a problem come together."""
         if self._at[0] != problem:
-            self._at = (problem, self._before.raw_outcomes(problem), self._after.raw_outcomes(problem))
+            self._at = (problem, self.before.raw_outcomes(problem), self._after.raw_outcomes(problem))
         return self._at[1:]
 
     def _is_same(self, name: str, old: Mapping[str, _Raw], new: Mapping[str, _Raw]) -> bool:

@@ -282,7 +282,8 @@ class Summary:
 
     def headline(self) -> str:
         """The findings and the size of the run, in a sentence; and what is missing from it."""
-        return "; ".join([f"{self.findings_in_words()} over {self.extent()}", *self.missing()])
+        found = f"{self.findings_in_words()} over {self.extent()}" if self.calls else "nothing was tested"
+        return "; ".join([found, *self.missing()])
 
     def missing(self) -> list[str]:
         """What should have been tested and was not, a clause each."""

@@ -33,6 +33,7 @@ CREATE TABLE batches (
     worker TEXT NOT NULL, flushes_before INTEGER NOT NULL, flushes_after INTEGER NOT NULL, count INTEGER NOT NULL,
     PRIMARY KEY (worker, flushes_before, flushes_after)) WITHOUT ROWID;
 """
+_HINT: Final = f"Name a file that `logitmus run` wrote ({SUFFIX})"
 _MAGIC: Final = b"SQLite format 3\0"
 _KEPT_BYTES: Final = 1 << 25
 
@@ -76,15 +77,15 @@ def check_header(path: Path) -> None:
         with path.open("rb") as file:
             header = file.read(100)
     except OSError as error:
-        raise StoreError(path, f"cannot be read ({error.strerror})", "Name the file of a run (--out)") from error
+        raise StoreError(path, f"cannot be read ({error.strerror})", _HINT) from error
     if not header:
-        raise StoreError(path, "empty: nothing was recorded", "Delete it, and run again")
+        raise StoreError(path, "empty: no run is in it", _HINT)
     if not header.startswith(_MAGIC[: len(header)]):
-        raise StoreError(path, "not the file of a run", f"Name a file that `logitmus run` wrote ({SUFFIX})")
+        raise StoreError(path, "not the file of a run", _HINT)
     if len(header) < 100:
         raise damaged(path, f"only {len(header)} bytes long")
     if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
-        raise StoreError(path, "a SQLite file of another program", f"Name a file that `logitmus run` wrote ({SUFFIX})")
+        raise StoreError(path, "a SQLite file of another program", _HINT)
     version = int.from_bytes(header[60:64], "big")
     if version != FORMAT:
         hint = f"Use a newer logitmus (this is {__version__})" if version > FORMAT else "Run it again"

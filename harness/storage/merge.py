@@ -94,7 +94,8 @@ def _merged_settings(paths: Sequence[Path]) -> RunSettings:
     missing = [f"{number}/{count}" for number in range(1, count + 1) if number not in seen]
     if missing:
         hint = "Give all shards of the run; what a shard could not finish, `logitmus run --resume` does"
-        raise StoreError(paths[0], f"a shard of a run whose shard {', '.join(missing)} is not given", hint)
+        shards = f"shards {', '.join(missing)} are" if missing[1:] else f"shard {missing[0]} is"
+        raise StoreError(paths[0], f"a shard of a run whose {shards} not given", hint)
     return replace(first, shard=None)
 
 

@@ -133,7 +133,7 @@ def _under(reductions: list[str], explanation: Explanation) -> str:
 
 
 def _percent(distance: float) -> str:
-    return f"{100 * distance:.2g} %" if distance < 10 else "far"
+    return f"{100 * distance:.2g}%" if distance < 10 else "far"
 
 
 def _filled(text: str, indent: int = 4) -> str:

@@ -619,3 +619,34 @@ def test_what_a_function_declares_and_keeps_fails_no_job(cli, tmp_path):
     assert (code, "no findings, 1 characteristic" in out) == (0, True)
     code, out, err = cli("accept", "x", "--reason", "never written")
     assert (code, "nothing to accept" in err) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("command", "seen"),
+    [
+        (("judge", "x", "--html", "x"), "x is also the run file"),
+        (("report", "x", "--json", "./x"), "x is also the run file"),
+        (("judge", "x", "--against", "y", "--markdown", "y"), "y is also the earlier run"),
+        (("judge", "x", "--markdown", "logitmus.toml"), "logitmus.toml is also the file of expectations"),
+        (("judge", "x", "--html", "a", "--sarif", "a"), "a is also --html"),
+        (("report", "x", "--json", "-", "--markdown", "-"), "- is also"),
+        (("compare", "x", "y", "--markdown", "y"), "y is also the later run"),
+        (("repro", "x", "0", "-o", "x"), "x is also the run file"),
+    ],
+)
+def test_no_report_overwrites_what_a_command_uses(cli, tmp_path, command, seen):
+    for name in ("x", "y"):
+        cli("run", "--backend", "numpy", "--family", "seed-question", "--dtype", "float32", "--out", name)
+    before = (tmp_path / "x").read_bytes(), (tmp_path / "y").read_bytes()
+    code, _, err = cli(*command)
+    assert code == 2
+    assert seen in " ".join(err.split())
+    assert before == ((tmp_path / "x").read_bytes(), (tmp_path / "y").read_bytes())
+
+
+def test_a_report_that_cannot_be_written_is_named_and_hides_no_verdict(cli, tmp_path):
+    cli("run", "--backend", "numpy", "--family", "seed-question", "--dtype", "float32", "--out", "x")
+    code, out, err = cli("judge", "x", "--html", "/dev/full")
+    assert code == 2
+    assert "/dev/full: cannot be written (No space left on device)" in err
+    assert "no findings over" in out
