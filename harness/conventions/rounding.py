@@ -217,7 +217,7 @@ def _pair(observed: str, expected: str, dtype: str) -> Pair:
         return replace(pair, why_not="" if all(nans) else "one of them is NaN, and the other is a number")
     if pair.observed == pair.expected:
         return replace(pair, steps=(0, 0))
-    values = sorted(_values(number, dtype) for number in numbers)
+    values = sorted(_values(number, dtype, other) for number, other in zip(numbers, reversed(numbers), strict=True))
     (a_lo, a_hi, _), (b_lo, b_hi, _) = values
     steps = max(0, ordinal(b_lo, dtype) - ordinal(a_hi, dtype)), ordinal(b_hi, dtype) - ordinal(a_lo, dtype)
     omega = format_of(dtype).omega  # an infinite result is a real number of at least this
@@ -243,23 +243,33 @@ def _judged(pair: Pair, dtype: str, sizes: Sizes) -> tuple[Pair, tuple[Verdict, 
         return pair, ()
     verdicts = tuple(_verdict(pair, dtype, sizes, kind) for kind in _kinds(dtype))
     if pair.larger == format_of(dtype).omega and verdicts[-1].explains is False:
-        return replace(pair, why_not="one of them is infinite, and the other is a number far below the largest one"), ()
+        return replace(
+            pair,
+            why_not="one of them is infinite, and the other is a number far below the largest one; "
+            "look for an intermediate result that overflowed",
+        ), ()
     return pair, verdicts
 
 
-def _values(number: PrintedNumber, dtype: str) -> tuple[float, float, tuple[str, str]]:
+def _values(number: PrintedNumber, dtype: str, other: PrintedNumber) -> tuple[float, float, tuple[str, str]]:
     """The smallest and the largest value of the dtype that print so; if there is none, the nearest, and its text.
 
-    A number that is a value of the dtype is this value, unless it was printed with a fixed number of digits.
+    A number that is a value of the dtype is this value, unless it was printed with a fixed number of digits. Where the
+    other number has more digits, this one may have lost its last zeros (`round(loss, 4)` of 2.50003 is 2.5), and had
+    as many.
     """
     if math.isinf(number.lo):
         return number.lo, number.hi, ("", "")
     nearest = float(float_array(number.mid, dtype))
+    lo, hi = number.lo, number.hi
     if nearest == number.mid and not re.search(r"\.\d+0$", number.text):  # 1.5 is 1.5, and 1.5000 was cut at 4 digits
-        return nearest, nearest, ("", "")
-    low, high = (ordinal(end, dtype) for end in (number.lo, number.hi))
-    low += from_ordinal(low, dtype) < number.lo
-    high -= from_ordinal(high, dtype) > number.hi
+        half = (other.hi - other.lo) / 2 if math.isfinite(other.lo) else 0.0
+        if not half or 0 < (hi - lo) / 2 <= half:
+            return nearest, nearest, ("", "")
+        lo, hi = nearest - half, nearest + half
+    low, high = (ordinal(end, dtype) for end in (lo, hi))
+    low += from_ordinal(low, dtype) < lo
+    high -= from_ordinal(high, dtype) > hi
     if low <= high:
         return from_ordinal(low, dtype), from_ordinal(high, dtype), ("", "")
     return nearest, nearest, (number.text, decimal(nearest, dtype))

@@ -73,6 +73,19 @@ def test_float32_losses_in_any_order_are_within_the_bound_of_each_other():
         assert explain_by_rounding(losses[:1] * 5, losses[1:], "float32", sizes).explains
 
 
+@pytest.mark.parametrize("digits", [2, 3, 4])
+def test_two_values_that_rounding_separates_are_not_called_different_by_their_printed_digits(digits):
+    """`round` and `%g` drop the last zeros, so that a printed number with few digits need not be exact."""
+    rng = np.random.default_rng(5)
+    for _ in range(300):
+        boundary = np.float32(rng.integers(1, 90) / 10 + 0.5 * 10.0**-digits)
+        values = [float(np.nextafter(boundary, np.float32(side))) for side in (-1, 100)]
+        for observed, expected in (values, values[::-1]):
+            printed = [[repr(round(value, digits))] for value in (observed, expected)]
+            verdicts = explain_by_rounding(*printed, "float32").verdicts
+            assert all(verdict.explains is not False for verdict in verdicts), (printed, values)
+
+
 def test_the_public_case_of_seven_ulps_is_within_rounding():
     answer = explain_by_rounding(["7.751157283782959"], ["7.751153945922852"], "float32")
     assert answer.worst.steps == (7, 7)
@@ -121,9 +134,9 @@ def test_the_least_sizes_are_the_least(sizes):
 def test_few_digits_leave_it_open():
     (verdict, *_) = explain_by_rounding(["0.743668"], ["0.743664"], "float32", Sizes(classes=4, rows=1)).verdicts
     assert verdict.explains is None
-    exact = explain_by_rounding(["0.743668"], ["0.5"], "float32").worst
+    exact = explain_by_rounding(["0.743668"], ["0.500000000"], "float32").worst
     assert exact.steps is not None
-    assert 0 < exact.steps[1] - exact.steps[0] < 20  # 0.5 is a value of float32, 0.743668 stands for some
+    assert 0 < exact.steps[1] - exact.steps[0] < 20  # only 0.5 is printed so, 0.743668 stands for some
     assert explain_by_rounding(["0.5000"], ["0.5"], "float32").worst.steps != (0, 0)
 
 
