@@ -36,7 +36,8 @@ That is the whole criterion. It is an upper bound over all logits and all sound 
 differences are much smaller. "Cannot" is certain under the assumptions; "can" means that no bound contradicts it.
 Where an assumption may be wrong, the answer states how wrong it would have to be:
 
-- A function that forms the logsumexp of the unshifted logits first (grade C) errs by 2 (v + w)(|max x| + |x_t|) more.
+- A function that forms the logsumexp of the unshifted logits first (grade C) errs by 2 (v + w)(|max x| + |x_t|) more
+  in each row; the sum by N times the mean.
 - If the logits themselves differ by at most delta, the loss of a row differs by at most 2 (1 - p_t) delta, since its
   gradient is p - e_t, and 1 - p_t = 1 - e^(-l). The mean differs by at most 2 (1 - e^(-y)) delta, as this is concave
   in l, too; the sum by N times the mean.
@@ -315,7 +316,7 @@ def _verdict(pair: Pair, dtype: str, sizes: Sizes, kind: tuple[str, Roundoffs, b
         explains=False,
         from_classes=None if sizes.classes else _least(lambda size: reach(size, rows), pair.low),
         from_rows=None if sizes.rows or sizes.reduction == "none" else _least(lambda n: reach(classes, n), pair.low),
-        offset=left / 2 / (2 * (roundoffs.v + roundoffs.w)),
+        offset=left / 2 / (2 * (roundoffs.v + roundoffs.w)) / (rows if sizes.reduction == "sum" else 1),
         logits=left / 2 / _slope(loss + largest / 2, rows, sizes.reduction),
     )
 

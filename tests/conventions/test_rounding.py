@@ -86,6 +86,24 @@ def test_two_values_that_rounding_separates_are_not_called_different_by_their_pr
             assert all(verdict.explains is not False for verdict in verdicts), (printed, values)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_what_an_unshifted_logsumexp_needs_is_no_more_than_it_had(reduction):
+    rng = np.random.default_rng(3)
+    told = 0
+    for rows, offset in ((1, 1e4), (10, 1e4), (100, 1e3), (100, 1e5), (1000, 1e4)):
+        for _ in range(5):
+            logits = (rng.normal(size=(rows, 2)) * 1e-3 + offset).astype(np.float32)
+            top, picked = logits.max(axis=1), logits[np.arange(rows), rng.integers(0, 2, rows)]
+            log_sum = np.log(np.exp(logits - top[:, None]).sum(axis=1))
+            losses = [log_sum - (picked - top), (top + log_sum) - picked]
+            observed, expected = ([repr(float(getattr(of, reduction)(dtype=np.float32)))] for of in losses)
+            sizes = Sizes(classes=2, rows=rows, reduction=reduction)
+            (verdict, *_) = explain_by_rounding(observed, expected, "float32", sizes).verdicts
+            told += verdict.explains is False
+            assert verdict.offset <= np.max(np.abs(top) + np.abs(picked)), (rows, offset)
+    assert told
+
+
 def test_the_public_case_of_seven_ulps_is_within_rounding():
     answer = explain_by_rounding(["7.751157283782959"], ["7.751153945922852"], "float32")
     assert answer.worst.steps == (7, 7)
