@@ -55,14 +55,17 @@ def by_environment(paths: Sequence[Path]) -> list[list[Path]]:
     for path in paths:
         with Store.open(path, check=False) as run:
             for group in groups:
-                with Store.open(group[0], check=False) as first:
-                    alike = _other_version(first, run) is None
-                if alike:
+                if all(_is_alike(known, run) for known in group):
                     group.append(path)
                     break
             else:
                 groups.append([path])
     return groups
+
+
+def _is_alike(path: Path, run: Store) -> bool:
+    with Store.open(path, check=False) as known:
+        return _other_version(known, run) is None
 
 
 def _merged_settings(paths: Sequence[Path]) -> RunSettings:

@@ -144,3 +144,7 @@ def test_versions_are_not_mixed_but_can_be_kept_apart(tmp_path):
     with pytest.raises(StoreError, match=r"one with fake-pkg 2, the runs before it with 1.*--by-environment"):
         merge([old, new], tmp_path / "all")
     assert by_environment([old, new, again]) == [[old, again], [new]]
+    with Store.create(tmp_path / "other backend") as store:
+        store.add_backend(BackendReady("two", (), {"packages": {"other": "1"}}, 0))
+    other = tmp_path / "other backend"  # goes with any of them, and does not make them alike
+    assert by_environment([other, old, new, again]) == [[other, old, again], [new]]
