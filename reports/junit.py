@@ -98,7 +98,10 @@ def _case(
             group,
             "declared and kept"
             if group.is_declared
-            else fails(replace(group.finding, subject=subject), family) or known[id(group)],
+            # Examined, a finding may have another cause than the findings that were accepted.
+            else (f"accepted: {group.acceptance}" if group.is_accepted else "")
+            or fails(replace(group.finding, subject=subject), family)
+            or known[id(group)],
         )
         for group in groups
     ]

@@ -47,7 +47,14 @@ def text(summary: Summary, limit: int = LIMIT) -> str:
     ending = [
         cell(line) for line in (detection_power.headline(summary.power), *detection_power.shortfalls(summary.power))
     ]
-    lines = ["# Logitmus", "", f"**{cell(summary.headline())}**", "", *_warnings(summary), *_against(summary)]
+    lines = [
+        "# Logitmus",
+        "",
+        f"**{cell(summary.headline())}**",
+        "",
+        *_warnings(summary, limit // 2),
+        *_against(summary),
+    ]
     shown = [g for g in summary.groups() if g.finding.severity is not Severity.NOTE and not g.is_declared]
     counting = [group for group in shown if group.counts]
     accepted = [group for group in shown if group.is_accepted]
@@ -75,7 +82,7 @@ def text(summary: Summary, limit: int = LIMIT) -> str:
     return "\n".join([*lines, *ending]) + "\n"
 
 
-def _warnings(summary: Summary) -> Iterator[str]:
+def _warnings(summary: Summary, room: int) -> Iterator[str]:
     """Backends that could not run, an interruption, and notices, each with an empty line after it."""
     warnings = [
         f"{code(backend.name)} could not run: {_cut(f'{backend.failed} {backend.hint}')}"
@@ -85,9 +92,10 @@ def _warnings(summary: Summary) -> Iterator[str]:
     if summary.finished and summary.finished.interrupted:
         warnings.append("The run was interrupted; this is the part that was done.")
     warnings += [_cut(notice.text) for notice in summary.notices]
-    if len(warnings) > _MOST:
-        warnings[_MOST:] = [wording.plural(len(warnings) - _MOST, "more warning")]
-    for warning in warnings:
+    shown = _fitting(warnings[:_MOST], room)
+    if len(shown) < len(warnings):
+        shown.append(wording.plural(len(warnings) - len(shown), "more warning"))
+    for warning in shown:
         yield from (f"⚠️ {warning}", "")
 
 

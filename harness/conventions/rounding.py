@@ -36,7 +36,8 @@ That is the whole criterion. It is an upper bound over all logits and all sound 
 differences are much smaller. "Cannot" is certain under the assumptions; "can" means that no bound contradicts it.
 Where an assumption may be wrong, the answer states how wrong it would have to be:
 
-- A function that forms the logsumexp of the unshifted logits first (grade C) errs by 2 (v + w)(|max x| + |x_t|) more.
+- A function that forms the logsumexp of the unshifted logits first (grade C) errs by 2 (v + w)(|max x| + |x_t|) more
+  in each row; the sum by N times the mean.
 - If the logits themselves differ by at most delta, the loss of a row differs by at most 2 (1 - p_t) delta, since its
   gradient is p - e_t, and 1 - p_t = 1 - e^(-l). The mean differs by at most 2 (1 - e^(-y)) delta, as this is concave
   in l, too; the sum by N times the mean.
@@ -217,7 +218,7 @@ def _pair(observed: str, expected: str, dtype: str) -> Pair:
         return replace(pair, why_not="" if all(nans) else "one of them is NaN, and the other is a number")
     if pair.observed == pair.expected:
         return replace(pair, steps=(0, 0))
-    values = sorted(_values(number, dtype) for number in numbers)
+    values = sorted(_values(number, dtype, other) for number, other in zip(numbers, reversed(numbers), strict=True))
     (a_lo, a_hi, _), (b_lo, b_hi, _) = values
     steps = max(0, ordinal(b_lo, dtype) - ordinal(a_hi, dtype)), ordinal(b_hi, dtype) - ordinal(a_lo, dtype)
     omega = format_of(dtype).omega  # an infinite result is a real number of at least this
@@ -243,23 +244,33 @@ def _judged(pair: Pair, dtype: str, sizes: Sizes) -> tuple[Pair, tuple[Verdict, 
         return pair, ()
     verdicts = tuple(_verdict(pair, dtype, sizes, kind) for kind in _kinds(dtype))
     if pair.larger == format_of(dtype).omega and verdicts[-1].explains is False:
-        return replace(pair, why_not="one of them is infinite, and the other is a number far below the largest one"), ()
+        return replace(
+            pair,
+            why_not="one of them is infinite, and the other is a number far below the largest one; "
+            "look for an intermediate result that overflowed",
+        ), ()
     return pair, verdicts
 
 
-def _values(number: PrintedNumber, dtype: str) -> tuple[float, float, tuple[str, str]]:
+def _values(number: PrintedNumber, dtype: str, other: PrintedNumber) -> tuple[float, float, tuple[str, str]]:
     """The smallest and the largest value of the dtype that print so; if there is none, the nearest, and its text.
 
-    A number that is a value of the dtype is this value, unless it was printed with a fixed number of digits.
+    A number that is a value of the dtype is this value, unless it was printed with a fixed number of digits. Where the
+    other number has more digits, this one may have lost its last zeros (`round(loss, 4)` of 2.50003 is 2.5), and had
+    as many.
     """
     if math.isinf(number.lo):
         return number.lo, number.hi, ("", "")
     nearest = float(float_array(number.mid, dtype))
+    lo, hi = number.lo, number.hi
     if nearest == number.mid and not re.search(r"\.\d+0$", number.text):  # 1.5 is 1.5, and 1.5000 was cut at 4 digits
-        return nearest, nearest, ("", "")
-    low, high = (ordinal(end, dtype) for end in (number.lo, number.hi))
-    low += from_ordinal(low, dtype) < number.lo
-    high -= from_ordinal(high, dtype) > number.hi
+        half = (other.hi - other.lo) / 2 if math.isfinite(other.lo) else 0.0
+        if not half or 0 < (hi - lo) / 2 <= half:
+            return nearest, nearest, ("", "")
+        lo, hi = nearest - half, nearest + half
+    low, high = (ordinal(end, dtype) for end in (lo, hi))
+    low += from_ordinal(low, dtype) < lo
+    high -= from_ordinal(high, dtype) > hi
     if low <= high:
         return from_ordinal(low, dtype), from_ordinal(high, dtype), ("", "")
     return nearest, nearest, (number.text, decimal(nearest, dtype))
@@ -305,7 +316,7 @@ def _verdict(pair: Pair, dtype: str, sizes: Sizes, kind: tuple[str, Roundoffs, b
         explains=False,
         from_classes=None if sizes.classes else _least(lambda size: reach(size, rows), pair.low),
         from_rows=None if sizes.rows or sizes.reduction == "none" else _least(lambda n: reach(classes, n), pair.low),
-        offset=left / 2 / (2 * (roundoffs.v + roundoffs.w)),
+        offset=left / 2 / (2 * (roundoffs.v + roundoffs.w)) / (rows if sizes.reduction == "sum" else 1),
         logits=left / 2 / _slope(loss + largest / 2, rows, sizes.reduction),
     )
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from logitmus.core.events import BackendFailed, Event, Progressed, Repeated
+from logitmus.core.observation import NotRun
 from logitmus.engine.added_problems import without_follow_ups
 from logitmus.engine.planning import Work
 from logitmus.engine.recording import record
@@ -58,14 +59,15 @@ def _repeat(
     for event in workers.run(lambda environment: work.asks(store, environment)):
         match event:
             case Observed(_, observation, _, _):
-                store.add_repeat(observation, repetition)
+                if not isinstance(observation.outcome, NotRun):  # the worker was lost: no result, and none that differs
+                    store.add_repeat(observation, repetition)
                 backend = backends[observation.subject]
                 done[backend] += 1
                 yield Progressed(backend, first_calls[backend] + done[backend])
-            case BackendFailed():
-                yield event
             case _:
                 record(store, event)
+                if isinstance(event, BackendFailed):
+                    yield event
     store.commit()
 
 

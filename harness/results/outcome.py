@@ -26,7 +26,7 @@ def in_words(summary: Summary) -> str:
 
 
 def is_known(summary: Summary) -> bool:
-    """Whether the run tested all that was requested, or at least found something."""
+    """Whether the run tested all that was requested, or at least found something worse than a note."""
     return not _unknown(summary)
 
 
@@ -63,7 +63,7 @@ def _unknown(summary: Summary) -> str:
         return NOT_TESTED
     if is_partial(summary):
         return INTERRUPTED
-    if worst(summary) is not None:
+    if worst(summary) not in (None, Severity.NOTE):  # notes alone would be as good as nothing
         return ""
     lost = "calls were not made" if summary.given_up else ""
     return f"{wording.plural(failed, 'backend')} could not run" if failed else lost

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from logitmus.core.causes import Cause
-from logitmus.core.events import BackendReady, Event, Judged, RunStarted
+from logitmus.core.events import BackendReady, Event, Examined, Judged, RunStarted, Settled
 from logitmus.core.finding import Finding, Kind, Severity, Verdict
 from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.run_settings import RunSettings
@@ -34,7 +34,7 @@ class Proposal:
 
     Attributes:
         summary: the finding in words. severity: the worst. results: how many findings it accepts.
-        findings: their ids.
+        findings: their ids, and those under which reports show them.
     """
 
     expectation: Expectation
@@ -89,6 +89,10 @@ def proposals(
                     declared = is_characteristic(finding, subjects.get(finding.subject))
                     if counts and not declared and included(finding):
                         _count(classes, finding, place)
+            case Examined(of, finding) | Settled(of, _, Finding() as finding):
+                named = classes.get(_class_of(of))
+                if named is not None:
+                    named.findings.add(finding.id)  # the reports show this one
             case _:
                 pass
     found = [
@@ -105,12 +109,15 @@ def proposals(
 
 
 def _count(classes: dict[tuple[str, Kind, Cause], _Class], finding: Finding, place: tuple[str, str, str]) -> None:
-    key = (SubjectId.parse(finding.subject).backend, finding.kind, finding.cause)
-    of_class = classes.setdefault(key, _Class(finding.summary, finding.severity))
+    of_class = classes.setdefault(_class_of(finding), _Class(finding.summary, finding.severity))
     of_class.severity = min(of_class.severity, finding.severity, key=lambda severity: severity.rank)
     of_class.results += 1
     of_class.places.add(place)
     of_class.findings.add(finding.id)
+
+
+def _class_of(finding: Finding) -> tuple[str, Kind, Cause]:
+    return SubjectId.parse(finding.subject).backend, finding.kind, finding.cause
 
 
 def _expectation(

@@ -14,9 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from logitmus.core.events import BackendReady
-from logitmus.core.observation import Observation
+from logitmus.core.events import BackendFailed, BackendReady
+from logitmus.core.observation import Observation, Outcome
 from logitmus.core.run_settings import RunSettings
+from logitmus.storage import encoding
 from logitmus.storage.store import Store, StoreError
 from logitmus.worker.environment import changed_version
 
@@ -54,14 +55,17 @@ def by_environment(paths: Sequence[Path]) -> list[list[Path]]:
     for path in paths:
         with Store.open(path, check=False) as run:
             for group in groups:
-                with Store.open(group[0], check=False) as first:
-                    alike = _other_version(first, run) is None
-                if alike:
+                if all(_is_alike(known, run) for known in group):
                     group.append(path)
                     break
             else:
                 groups.append([path])
     return groups
+
+
+def _is_alike(path: Path, run: Store) -> bool:
+    with Store.open(path, check=False) as known:
+        return _other_version(known, run) is None
 
 
 def _merged_settings(paths: Sequence[Path]) -> RunSettings:
@@ -70,10 +74,12 @@ def _merged_settings(paths: Sequence[Path]) -> RunSettings:
     Raises:
         StoreError: where some are shards, but not each of the shards of one run once.
     """
-    settings = {}
+    settings, unstarted = {}, set()
     for path in paths:
         with Store.open(path, check=False) as run:
             settings[path] = run.settings
+            if not (run.problem_ids() or run.backends()):  # a small selection has no problem in some shards
+                unstarted.add(path)
     first = settings[paths[0]]
     if not any(given.shard for given in settings.values()):
         return replace(first, merged=len(paths))
@@ -89,6 +95,9 @@ def _merged_settings(paths: Sequence[Path]) -> RunSettings:
         if shard.number in seen:
             hint = "Give each shard once"
             raise StoreError(path, f"shard {shard} again, after {seen[shard.number]}", hint)
+        if path in unstarted:  # its problems are in no other shard, and a resumed run would miss them in the order
+            hint = f"Finish it (logitmus run --resume --out {path}), and merge again"
+            raise StoreError(path, f"shard {shard}, interrupted before it had any problem", hint)
         seen[shard.number] = path
     count = first.shard.count if first.shard else 0
     missing = [f"{number}/{count}" for number in range(1, count + 1) if number not in seen]
@@ -128,7 +137,8 @@ def _add(part: Store, merged: Store) -> None:
     for identity, subject in part.subjects().items():
         if known.get(identity, subject) != subject:
             raise StoreError(part.path, f"declares {identity} differently from the runs before it", _HINT)
-    for backend in part.backends():
+    failed = [backend for backend in merged.backends() if isinstance(backend, BackendFailed)]
+    for backend in (*part.backends(), *failed):  # a later run in which it started does not undo a failure
         merged.add_backend(backend)
     if part.settings.shard:
         merged.place_problems(part.placed_problems())
@@ -145,5 +155,20 @@ def _add(part: Store, merged: Store) -> None:
                 raise StoreError(part.path, seen, _HINT)
         for observation, seconds, first in part.calls(problem):
             merged.add(observation, seconds=seconds, first=first)
-        for identity, repetition, outcome in part.repeated(problem):
-            merged.add_repeat(Observation(identity, problem, outcome), repetition)
+        _add_repeats(part, merged, problem)
+
+
+def _add_repeats(part: Store, merged: Store, problem: str) -> None:
+    """Add the repeated calls with a problem; what differs from the same repetition of another run is one more."""
+    there = {(subject, of): _bits(outcome) for subject, of, outcome in merged.repeated(problem)}
+    for subject, of, outcome in part.repeated(problem):
+        bits = _bits(outcome)
+        while there.get((subject, of), bits) != bits:
+            of = of._replace(number=of.number + 1)  # noqa: PLW2901
+        there[subject, of] = bits
+        merged.add_repeat(Observation(subject, problem, outcome), of)
+
+
+def _bits(outcome: Outcome) -> tuple[str, bytes]:
+    """What is the same for equal outcomes only, as in the file."""
+    return encoding.encode_outcome(outcome, encoding.content_hash)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from fakes import FakeJudge, FakePool, answer, problem, specs, subject
 
-from logitmus.core.events import Repeated
-from logitmus.core.observation import Answered, Raised
+from logitmus.core.events import BackendFailed, Repeated
+from logitmus.core.observation import Answered, NotRun, Raised
 from logitmus.core.run_settings import RunSettings
 from logitmus.engine.run import judge_run, run
 from logitmus.storage.store import Store
@@ -82,3 +82,32 @@ def test_an_interrupted_repetition_is_resumed(tmp_path):
     found = repeated(tmp_path / "run", resumed)
     assert [event.calls for event in found.values()] == [6, 6]
     assert [len(pool.asked) for pool in resumed.pools] == [0, 4]
+
+
+def test_a_repeated_call_that_was_not_made_is_no_other_result_and_is_made_when_resumed(tmp_path):
+    def lost(number, problem, name):
+        gave_up = number and problem.id == FLAKY
+        return NotRun("no worker is left", given_up=True) if gave_up else answer(problem, name)
+
+    found = repeated(tmp_path / "run", Processes(lost))
+    assert [(event.calls, event.changed) for event in found.values()] == [(6, 0), (5, 0)]
+    found = repeated(tmp_path / "run", Processes(lambda _, problem, name: answer(problem, name)))
+    assert [(event.calls, event.changed) for event in found.values()] == [(6, 0), (6, 0)]
+
+
+def test_a_backend_that_cannot_start_again_has_failed_in_the_file_too(tmp_path):
+    failure = BackendFailed("one", "no memory", "")
+
+    class FailsAgain(FakePool):
+        def run(self, plan):
+            yield failure
+
+    pools = iter([FakePool({"one": [subject("f", "one")]}), FailsAgain({"one": [subject("f", "one")]})])
+
+    def pool(*given):
+        return next(pools)(*given)
+
+    with Store.create(tmp_path / "run", settings=RunSettings(repeat=1)) as store:
+        made = run(PROBLEMS, specs("one"), store, pool=pool, judge=FakeJudge())
+        assert failure in list(made)
+        assert failure in list(judge_run(store, judge=FakeJudge()))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from fakes import FakeJudge, FakePool, problem, specs, subject
+from fakes import FakeJudge, FakePool, answer, problem, specs, subject
 
 from logitmus.cases.suite import suite
-from logitmus.core.events import BackendReady
+from logitmus.core.events import BackendFailed, BackendReady
+from logitmus.core.observation import Observation, Raised
 from logitmus.core.run_settings import RunSettings, Shard
 from logitmus.core.subject import Offer
 from logitmus.engine.run import run
 from logitmus.storage.merge import by_environment, merge
-from logitmus.storage.store import Store, StoreError
+from logitmus.storage.store import Repetition, Store, StoreError
 
 OFFER = Offer(targets="labels", reductions=("none", "sum", "mean"))
 SUBJECTS = {"one": [subject("f", "one", offer=OFFER), subject("g", "one", offer=OFFER)]}
@@ -87,6 +88,44 @@ def test_what_is_not_the_shards_of_one_run_is_refused_with_its_name(tmp_path):
         assert not (tmp_path / "all").exists()
 
 
+def test_a_shard_that_has_no_problems_yet_is_refused(tmp_path):
+    """The merged run would be taken for complete without them, and could not be resumed."""
+    first, second = shards(tmp_path, 2)
+    first.unlink()
+    Store.create(first, settings=RunSettings(shard=Shard(number=1, count=2))).close()
+    with pytest.raises(StoreError, match=r"1-of-2: shard 1/2, interrupted before it had any problem.*merge again"):
+        merge([first, second], tmp_path / "all")
+    with Store.open(first, write=True) as store:
+        list(run(PROBLEMS, specs("one"), store, pool=FakePool(SUBJECTS), judge=FakeJudge()))
+    assert merge([first, second], tmp_path / "all") == 2 * len(PROBLEMS)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 0, 1)])
+def test_a_failure_of_a_backend_in_any_part_stays(order, tmp_path):
+    parts = shards(tmp_path)
+    with Store.open(parts[0], write=True) as store:
+        store.add_backend(BackendFailed("one", "it crashed", ""))
+    merge([parts[n] for n in order], tmp_path / "all")
+    with Store.open(tmp_path / "all") as merged:
+        assert BackendFailed("one", "it crashed", "") in merged.backends()
+
+
+def test_a_union_keeps_every_repeated_call_that_differs(tmp_path):
+    steady, flaky = (make(tmp_path / name, repeat=1) for name in ("steady", "flaky"))
+    with Store.open(flaky, write=True) as store:
+        call = Observation("one:f@cpu", PROBLEMS[0].id, Raised("RuntimeError", "busy"))
+        store.add_repeat(call, Repetition(number=2, new_process=False))
+    with Store.open(steady, write=True) as store:
+        call = Observation("one:f@cpu", PROBLEMS[0].id, answer(PROBLEMS[0], "one:f@cpu"))
+        store.add_repeat(call, Repetition(number=2, new_process=False))
+    for parts in ([steady, flaky], [flaky, steady], [steady, flaky, flaky, steady]):
+        out = tmp_path / "-".join(part.name for part in parts)
+        merge(parts, out)
+        with Store.open(out) as merged:
+            assert merged.changed_repeats() == [("one:f@cpu", False, PROBLEMS[0].id)]
+            assert merged.repeated_calls()["one:f@cpu", False] == len(PROBLEMS) + 2
+
+
 def test_shards_of_other_suites_are_refused(tmp_path):
     first = make(tmp_path / "first", Shard(number=1, count=2))
     second = make(tmp_path / "second", Shard(number=2, count=2), problems=PROBLEMS[::-1])
@@ -105,3 +144,7 @@ def test_versions_are_not_mixed_but_can_be_kept_apart(tmp_path):
     with pytest.raises(StoreError, match=r"one with fake-pkg 2, the runs before it with 1.*--by-environment"):
         merge([old, new], tmp_path / "all")
     assert by_environment([old, new, again]) == [[old, again], [new]]
+    with Store.create(tmp_path / "other backend") as store:
+        store.add_backend(BackendReady("two", (), {"packages": {"other": "1"}}, 0))
+    other = tmp_path / "other backend"  # goes with any of them, and does not make them alike
+    assert by_environment([other, old, new, again]) == [[other, old, again], [new]]

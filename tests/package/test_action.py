@@ -81,6 +81,18 @@ def test_the_first_run_becomes_the_baseline_and_what_is_new_fails(action):
     assert action(against="last", fail_on="new").code == 0
 
 
+def test_a_job_is_not_compared_with_a_job_whose_name_only_begins_like_its_own(action):
+    """A cache is restored by the beginning of its key."""
+    saved = {}
+    for artifact in ("logitmus", "logitmus-torch"):
+        used = dict(action(against="last", fail_on="new", artifact=artifact).used)
+        saved[artifact] = next(given["key"] for name, given in used.items() if name.startswith("actions/cache/save@"))
+        restored = next(given for name, given in used.items() if name.startswith("actions/cache/restore@"))
+    assert restored["key"] == saved["logitmus-torch"] != saved["logitmus"]
+    prefix = restored["restore-keys"].replace("logitmus-torch", "logitmus")
+    assert [name for name, key in saved.items() if key.startswith(prefix)] == ["logitmus"]
+
+
 def test_inputs_are_words_and_never_code(action, project):
     done = action(arguments="--family=$(touch hacked)\n--dtype=`touch hacked`", backends="mini_backend:BACKEND;touch")
     assert done.code == 2

@@ -12,7 +12,9 @@ import pytest
 from fake_events import FAMILIES, stream, subjects
 
 from logitmus import __version__
-from logitmus.core.events import BackendReady, Event, Judged, RunFinished
+from logitmus.core.causes import Cause
+from logitmus.core.events import BackendReady, Event, Examined, Judged, RunFinished
+from logitmus.core.finding import Finding
 from logitmus.reports import junit
 from logitmus.results.summary import Notice, Summary
 
@@ -102,6 +104,27 @@ def test_what_did_not_run_is_an_error_or_skipped_for_its_own_reason(tmp_path: Pa
     assert skipped.get("message") == "not run: this run holds no result of these problems"
     assert [*written(gathered(whole), tmp_path).iter("error")] != []
     assert len([*written(gathered(whole), tmp_path).iter("error")]) == 1
+
+
+def test_an_accepted_finding_is_no_failure_when_its_examination_gives_it_another_cause(tmp_path: Path) -> None:
+    events = list(stream(2_000))
+    found = next(e for e in events if isinstance(e, Judged) and e.judgement.findings)
+    (finding, *_) = found.judgement.findings
+    examined = replace(finding, cause=Cause("bfloat16_accumulation"), summary="another cause")
+    events.insert(-1, Examined(of=finding, finding=examined, problem=found.problem))
+
+    def reason(of: Finding, _family: str = "") -> str:
+        return "we know" if of.cause == finding.cause else ""
+
+    summary = Summary(reason=reason)
+    for event in events:
+        summary.add(event)
+    (group,) = [group for group in summary.groups() if group.finding.summary == "another cause"]
+    assert not group.counts
+    junit.write(summary, tmp_path / "j.xml", fails=reason)
+    root = ElementTree.fromstring((tmp_path / "j.xml").read_text(encoding="utf-8"))  # noqa: S314
+    assert not [failure for failure in root.iter("failure") if "another cause" in (failure.text or "")]
+    assert any("another cause (accepted: we know)" in text for text in root.itertext())
 
 
 @pytest.mark.parametrize("summary", [Summary(), hostile.summary(), hostile.summary("known ]]> \x00")])

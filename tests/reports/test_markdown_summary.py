@@ -92,6 +92,11 @@ def test_many_warnings_are_counted() -> None:
     assert len(text) <= markdown.LIMIT
     assert "371 more warnings" in text
     assert "71353ef4" in text
+    summary.notices = tuple(Notice("&<" * 5_000, counts=False) for _ in range(400))  # as HTML five times as long
+    text = markdown.text(summary)
+    assert len(text) <= markdown.LIMIT
+    assert re.search(r"\d+ more warnings", text)
+    assert "71353ef4" in text
 
 
 def test_foreign_text_is_text() -> None:

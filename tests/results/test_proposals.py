@@ -11,7 +11,7 @@ from implementations import subject
 
 from logitmus.core.causes import Cause
 from logitmus.core.convention import PORTABLE
-from logitmus.core.events import BackendReady, Judged, RunStarted
+from logitmus.core.events import BackendReady, Examined, Judged, RunStarted, Settled
 from logitmus.core.finding import Finding, Judgement, Kind, Severity, Verdict
 from logitmus.core.problem import Problem
 from logitmus.core.run_settings import RunSettings
@@ -66,6 +66,17 @@ def finding(identity, cause, problem):
         cause=Cause(cause),
         summary=cause,
     )
+
+
+def test_a_finding_is_known_by_the_id_under_which_reports_show_it():
+    run = list(events({(A, "ties", "float32"): "negative_zero", (OTHER, "ties", "float32"): "unexplained"}))
+    (known, other) = [event for event in run if isinstance(event, Judged) and event.judgement.findings]
+    small = Problem(logits=np.zeros((1, 1)), targets=np.array([0]), family="ties")
+    (found,) = known.judgement.findings
+    shown = [finding(A, cause, small) for cause in ("unexplained", "ties")]
+    run += [Examined(found, shown[0], small), Settled(found, None, shown[1], small)]
+    ids = {str(p.expectation.subject): p.findings for p in proposals(run, Acceptance(()), Severity.BUG)}
+    assert ids == {A: {found.id, shown[0].id, shown[1].id}, OTHER: {other.judgement.findings[0].id}}
 
 
 def proposed(found, *, accepted=(), **run):
