@@ -39,6 +39,8 @@ def _lines(answer: RoundingAnswer) -> Iterator[str]:
             yield _filled(f"Note: {text} is no value of {answer.dtype}; the nearest is {nearest}.")
     if len(answer.pairs) > _SHOWN:
         yield f"and {plural(len(answer.pairs) - _SHOWN, 'pair')} more"
+    if not any(pair.high or pair.why_not for pair in answer.pairs):
+        return  # they are the same, and there is nothing to explain
     yield ""
     if len(answer.pairs) > 1 and not answer.explains:
         yield _filled(f"The pair that is hardest to explain: {answer.worst.observed} and {answer.worst.expected}.")
