@@ -210,12 +210,16 @@ def test_every_worker_starts_the_same_way() -> None:
 def test_a_worker_that_was_launched_ahead_is_taken_over_or_replaced_if_dead() -> None:
     spec = fake()
     with launch.launched([spec]) as processes:
-        pid = processes["fake"].pid
+        process = processes["fake"]
         with Pool([spec], launched=processes) as pool:
             (ready,) = pool.describe()
             assert isinstance(ready, Ready)
-            assert [child.pid for child in psutil.Process().children()] == [pid]
-        assert processes["fake"].returncode is not None
+            assert [child.pid for child in psutil.Process().children()] == [process.pid]
+        assert process.returncode is not None
+        with Pool([spec], launched=processes) as pool:  # a second pool has workers of its own
+            (ready,) = pool.describe()
+            assert isinstance(ready, Ready)
+            assert [child.pid for child in psutil.Process().children()] != [process.pid]
     with launch.launched([spec]) as processes:
         processes["fake"].kill()
         with Pool([spec], launched=processes) as pool:

@@ -185,7 +185,7 @@ def test_what_an_earlier_run_shows_is_neither_annotated_nor_counted(tmp_path: Pa
     before = [*github.lines(summary.groups(), at_toml)]
     summary.against = Against(comparison())
     assert [*github.lines(summary.groups(), at_toml)] == []
-    assert endpoint(summary, tmp_path) == {"message": "no findings", "color": "brightgreen"}
+    assert endpoint(summary, tmp_path) == {"message": "no new findings", "color": "brightgreen"}
     assert before
 
 
@@ -207,7 +207,8 @@ def test_the_line_has_the_outcome_the_size_and_the_versions() -> None:
         f"[logitmus {__version__}, alpha 1, beta 1, gamma 1]"
     )
     accepted = gathered(stream(300), "hazard difference note")
-    assert outcome.line(accepted).startswith("13 bugs (12 accepted)")
+    assert outcome.line(accepted).startswith("13 bugs over ")
+    assert "; 12 accepted findings; " in outcome.line(accepted)
     cut = [*without_findings()[:-1], RunFinished(seconds=1.0, interrupted=True)]
     assert outcome.line(gathered(cut)).startswith("interrupted: no findings so far over ")
     assert outcome.line(Summary()) == f"nothing was tested [logitmus {__version__}]"

@@ -195,7 +195,7 @@ def test_missing_foreign_newer_and_damaged_files_say_so(path):
     with pytest.raises(StoreError, match=r"cannot be read \(No such file"):
         Store.open(path)
     path.write_bytes(b"")
-    with pytest.raises(StoreError, match="empty: nothing was recorded"):
+    with pytest.raises(StoreError, match="empty: no run is in it"):
         Store.open(path)
     path.write_text('{"a": "JSON file"}')
     with pytest.raises(StoreError, match=r"not the file of a run.*`logitmus run`"):
