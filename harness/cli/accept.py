@@ -52,7 +52,7 @@ def accept(
     """Accept the findings of a run: write an entry for each class of them, with a reason, and show the change."""
     from logitmus.engine.run import judge_run
     from logitmus.results.acceptance import Acceptance
-    from logitmus.results.expectations import default_file
+    from logitmus.results.expectations import DEFAULT_FILE, default_file
     from logitmus.results.expectations_file import ExpectationsFile
     from logitmus.results.proposals import proposals, with_reason
     from logitmus.storage.store import Store
@@ -63,7 +63,7 @@ def accept(
         raise typer.BadParameter("is empty; say why the findings are accepted", param_hint="--reason")
     if until is not None and until.date() < datetime.date.today():
         raise typer.BadParameter(f"{until:%Y-%m-%d} is over; give a day to come", param_hint="--until")
-    target = ExpectationsFile(file or default_file() or Path("logitmus.toml"))
+    target = ExpectationsFile(file or default_file() or DEFAULT_FILE)
     accepted = Acceptance(tuple(target.expectations))
     globs = {"subject": subject, "cause": cause, "family": family}
     with Store.open(run) as store:

@@ -181,8 +181,6 @@ def _print(
 ) -> None:
     """Print the summary, or the line in its place, and the annotations."""
     if outputs.line:
-        from logitmus.results import outcome
-
         typer.echo(outcome.line(summary))
     elif not (quiet or outputs.on_stdout):
         run.render(summary, stdout(), "RUN" if store is None else str(store.path))

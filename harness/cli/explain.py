@@ -64,8 +64,11 @@ def explain(
             "--upstream": upstream,
         }
         others |= {"--label-smoothing": label_smoothing or None, "--logits": logits, "--target": target}
-        _refuse([name for name, value in others.items() if value is not None], observed, expected)
-        assert observed is not None and expected is not None  # noqa: PT018, S101  (_refuse)
+        needing_both = [name for name, value in others.items() if value is not None]
+        if needing_both:
+            raise typer.BadParameter(f"{', '.join(needing_both)}: needs both --logits and --target")
+        if observed is None or expected is None:
+            raise typer.BadParameter("give --logits and --target, or both --observed and --expected")
         raise typer.Exit(_rounding(observed, expected, dtype, classes, rows, reduction, json=json))
     if classes is not None or rows is not None:
         raise typer.BadParameter("the logits have the number of classes and rows; remove --classes and --rows")
@@ -98,14 +101,6 @@ def explain(
     declared = observed is not None and any(fits(saying, given["observed"], dtype) for saying in explanation.declared)
     unexplained = observed is not None and not (any(r.certain for r in explanation.observed) or declared)
     raise typer.Exit(Exit.FINDINGS if unexplained or explanation.gradient == () else Exit.OK)
-
-
-def _refuse(needing_both: list[str], observed: str | None, expected: str | None) -> None:
-    """Raise a usage error where neither question is complete: with logits and target, or with two losses."""
-    if needing_both:
-        raise typer.BadParameter(f"{', '.join(needing_both)}: needs both --logits and --target")
-    if observed is None or expected is None:
-        raise typer.BadParameter("give --logits and --target, or both --observed and --expected")
 
 
 def _rounding(

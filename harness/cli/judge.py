@@ -7,7 +7,6 @@ import typer
 from logitmus.cli.against import Against, check_fail_on, compared
 from logitmus.cli.exits import FailOn
 from logitmus.cli.options import (
-    DEFAULT_EXPECTATIONS,
     Expect,
     FailOnOption,
     Outputs,
@@ -33,8 +32,8 @@ def judge(
     from logitmus.storage.store import Store
 
     check_fail_on(fail_on, against)
-    outputs.refuse_overwriting(run_file=run, earlier_run=against, file_of_expectations=expect or DEFAULT_EXPECTATIONS)
     accepted = acceptance(expect)
+    outputs.refuse_overwriting(run_file=run, earlier_run=against, file_of_expectations=accepted.file)
     with Store.open(run) as store, compared(against, store) as comparing:
         code = deliver(
             judge_run(store),

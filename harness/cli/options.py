@@ -15,9 +15,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from logitmus.cli.exits import FailOn
+from logitmus.core.run_settings import Shard
 
 STDOUT = Path("-")
-DEFAULT_EXPECTATIONS = Path("logitmus.toml")
 REPORTS: Final = "Reports"  # the section of these options in the help
 BADGE_SUFFIXES: Final = (".json", ".svg")
 
@@ -130,19 +130,19 @@ Explore = Annotated[
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
-def _shard(text: str | None) -> str | None:
-    number, slash, count = (text or "1/1").partition("/")
-    if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise typer.BadParameter(f"{text!r} is not a shard; use NUMBER/COUNT from 1/COUNT on, e.g. 2/5")
-    return text
+def _shard(text: str) -> Shard:
+    try:
+        return Shard.parse(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a shard; use NUMBER/COUNT from 1/COUNT on, e.g. 2/5") from None
 
 
 ShardOption = Annotated[
-    str | None,
+    Shard | None,
     typer.Option(
         "--shard",
         metavar="N/COUNT",
-        callback=_shard,
+        parser=_shard,
         help="Only this part of the problems, e.g. 2/5; see `logitmus merge`.",
     ),
 ]

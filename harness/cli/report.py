@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from logitmus.cli.exits import Exit, FailOn
-from logitmus.cli.options import DEFAULT_EXPECTATIONS, REPORTS, Expect, Outputs, RunFile, with_outputs
+from logitmus.cli.options import REPORTS, Expect, Outputs, RunFile, with_outputs
 
 
 def _json_schema(requested: bool) -> None:
@@ -42,8 +42,8 @@ def report(
 
     if outputs == Outputs():
         outputs = replace(outputs, html=run.with_suffix(".html"))
-    outputs.refuse_overwriting(run_file=run, file_of_expectations=expect or DEFAULT_EXPECTATIONS)
     accepted = acceptance(expect)
+    outputs.refuse_overwriting(run_file=run, file_of_expectations=accepted.file)
     with Store.open(run) as store:
         deliver(judge_run(store), accepted, outputs=outputs, fail_on=FailOn.DIFFERENCE, quiet=True, store=store)
     raise typer.Exit(Exit.OK)

@@ -15,7 +15,6 @@ from logitmus.cli.against import Against, check_fail_on, compared
 from logitmus.cli.choices import chosen_backends, chosen_problems
 from logitmus.cli.exits import Exit, FailOn, ProfileChoice
 from logitmus.cli.options import (
-    DEFAULT_EXPECTATIONS,
     DTypes,
     Expect,
     Explore,
@@ -27,7 +26,7 @@ from logitmus.cli.options import (
     is_strict,
     with_outputs,
 )
-from logitmus.core.run_settings import Examination, Exploration, RunSettings, Shard
+from logitmus.core.run_settings import Examination, Exploration, RunSettings
 from logitmus.execution.limits import Limits
 
 if TYPE_CHECKING:
@@ -95,7 +94,6 @@ def run(
     from logitmus.execution.launch import launched
 
     check_fail_on(fail_on, against)
-    outputs.refuse_overwriting(run_file=out, earlier_run=against, file_of_expectations=expect or DEFAULT_EXPECTATIONS)
     if shard and explore:
         raise typer.BadParameter("explores the whole run; do it after merging the shards", param_hint="--explore")
     given = {
@@ -108,7 +106,7 @@ def run(
         "seed": seed,
         "explore": Exploration(minutes=explore) if explore else None,
         "repeat": repeat,
-        "shard": Shard.parse(shard) if shard else None,
+        "shard": shard,
     }
     settings = _settings(out, {name: value for name, value in given.items() if value is not None}, resume=resume)
     specs = chosen_backends(settings.backends)
@@ -122,6 +120,7 @@ def run(
 
         problems = chosen_problems(settings)
         accepted = acceptance(expect)
+        outputs.refuse_overwriting(run_file=out, earlier_run=against, file_of_expectations=accepted.file)
         limits = Limits(
             start_seconds=start_seconds,
             compile_seconds=compile_seconds,

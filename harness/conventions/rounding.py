@@ -95,6 +95,7 @@ class Pair:
         steps: the fewest and the most ulps of the dtype between values that print so; None: one is NaN.
         low, high: the smallest and the largest difference that has to be explained.
         larger: the largest value that the larger one may be.
+        negative: whether the smaller one is negative, as no cross-entropy of labels is.
         why_not: why no rounding can explain it, whatever the sizes; "" where that depends on a bound.
         no_values: the numbers that are no values of the dtype, and the nearest value.
     """
@@ -105,6 +106,7 @@ class Pair:
     low: float = 0.0
     high: float = 0.0
     larger: float = 0.0
+    negative: bool = False
     why_not: str = ""
     no_values: tuple[tuple[str, str], ...] = ()
 
@@ -231,6 +233,7 @@ def _pair(observed: str, expected: str, dtype: str) -> Pair:
         low=low,
         high=high,
         larger=min(b_hi, omega),
+        negative=a_hi < 0,
         why_not="one of them is infinite, and the other is a number" if math.isinf(high) else "",
         no_values=tuple(named for _, _, named in values if named[0]),
     )

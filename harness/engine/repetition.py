@@ -48,12 +48,13 @@ def _repeat(
     identities = without_follow_ups(store)
     random.Random(f"{repetition}").shuffle(identities)  # noqa: S311  (an order, no secret)
     first_calls: Counter[str] = Counter()
+    known = store.already_repeated(repetition)
     for identity in identities:
         answered = [subject for subject in sorted(store.answered(identity)) if subject in backends]
         first_calls.update(backends[subject] for subject in answered)
-        known = {subject for subject, which, _ in store.repeated(identity) if which == repetition}
-        done.update(backends[subject] for subject in answered if subject in known)
-        work.add(identity, tuple(subject for subject in answered if subject not in known))
+        missing = tuple(subject for subject in answered if (identity, subject) not in known)
+        done.update(backends[subject] for subject in answered if subject not in missing)
+        work.add(identity, missing)
     if not work.subjects:
         return
     for event in workers.run(lambda environment: work.asks(store, environment)):

@@ -48,6 +48,7 @@ from logitmus.worker.environment import normalized
 
 Globs = str | tuple[str, ...]
 EAGER: Final = "eager"
+DEFAULT_FILE: Final = Path("logitmus.toml")
 _IN_PYPROJECT: Final = ("tool", "logitmus")
 
 
@@ -164,7 +165,7 @@ def load_intentions(path: Path) -> dict[str, str | float]:
 
 def default_file(folder: Path = Path()) -> Path | None:
     """The file of a folder that holds expectations: logitmus.toml, or a pyproject.toml with [tool.logitmus]."""
-    own, project = folder / "logitmus.toml", folder / "pyproject.toml"
+    own, project = folder / DEFAULT_FILE, folder / "pyproject.toml"
     if own.exists():
         return own
     try:

@@ -11,13 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Final
 
 from logitmus.core.run_settings import CheckedFunction
+from logitmus.results.expectations import DEFAULT_FILE
 from logitmus.results.groups import Group
 from logitmus.results.summary import Summary
-
-DEFAULT_FILE: Final = Path("logitmus.toml")
 
 
 @dataclass(frozen=True, slots=True)

@@ -379,6 +379,15 @@ class Store:
         for subject, number, new_process, outcome, value in rows:
             yield subject, Repetition(number, bool(new_process)), self.outcome(outcome, value)
 
+    def already_repeated(self, repetition: Repetition) -> set[tuple[str, str]]:
+        """(problem id, subject id) of the calls of a repetition."""
+        query = (
+            "SELECT problems.id, subjects.id FROM repeats JOIN problems ON position = repeats.problem "
+            "JOIN subjects ON subject = subjects.number WHERE (repeats.number, new_process) = (?, ?)"
+        )
+        with self._explained():
+            return set(self._db.execute(query, repetition).fetchall() if self._has_repeats() else [])
+
     def repeated_calls(self) -> dict[tuple[str, bool], int]:
         """How many calls of each subject (id) were repeated in the same, in new processes (`new_process`)."""
         query = "SELECT id, new_process, count(*) FROM repeats JOIN subjects ON subject = subjects.number GROUP BY 1, 2"

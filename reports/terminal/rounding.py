@@ -53,7 +53,9 @@ def _lines(answer: RoundingAnswer) -> Iterator[str]:
     if first.explains is False:
         yield ""
         yield "Otherwise:"
-        if math.isfinite(first.logits):
+        if answer.worst.negative:
+            yield _filled("  - the sign differs: no cross-entropy of labels is negative", 4)
+        elif math.isfinite(first.logits):
             yield _filled(f"  - the logits differ, one of them by at least {first.logits:.2g}; or the labels do", 4)
         yield _filled(
             "  - the logsumexp is formed before the largest logit is subtracted, and |max x| + |x_t| is at least "
@@ -103,7 +105,7 @@ def _sentence(verdict: Verdict, sizes: Sizes) -> str:
     least += [f"{verdict.from_rows:,} rows ({sizes.reduction or 'mean'})"] if verdict.from_rows else []
     if least:
         return f"{start} It could from {' or from '.join(least)} on."
-    return f"{start} It could for no other size for which the analysis holds." if _is_open(sizes) else start
+    return f"{start} No larger size that the analysis covers allows so much." if _is_open(sizes) else start
 
 
 def _is_open(sizes: Sizes) -> bool:

@@ -637,6 +637,7 @@ def test_what_a_function_declares_and_keeps_fails_no_job(cli, tmp_path):
 def test_no_report_overwrites_what_a_command_uses(cli, tmp_path, command, seen):
     for name in ("x", "y"):
         cli("run", "--backend", "numpy", "--family", "seed-question", "--dtype", "float32", "--out", name)
+    (tmp_path / "logitmus.toml").touch()
     before = (tmp_path / "x").read_bytes(), (tmp_path / "y").read_bytes()
     code, _, err = cli(*command)
     assert code == 2

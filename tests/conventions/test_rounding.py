@@ -89,7 +89,7 @@ def test_two_values_that_rounding_separates_are_not_called_different_by_their_pr
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_what_an_unshifted_logsumexp_needs_is_no_more_than_it_had(reduction):
     rng = np.random.default_rng(3)
-    told = 0
+    refused = 0
     for rows, offset in ((1, 1e4), (10, 1e4), (100, 1e3), (100, 1e5), (1000, 1e4)):
         for _ in range(5):
             logits = (rng.normal(size=(rows, 2)) * 1e-3 + offset).astype(np.float32)
@@ -99,9 +99,9 @@ def test_what_an_unshifted_logsumexp_needs_is_no_more_than_it_had(reduction):
             observed, expected = ([repr(float(getattr(of, reduction)(dtype=np.float32)))] for of in losses)
             sizes = Sizes(classes=2, rows=rows, reduction=reduction)
             (verdict, *_) = explain_by_rounding(observed, expected, "float32", sizes).verdicts
-            told += verdict.explains is False
+            refused += verdict.explains is False
             assert verdict.offset <= np.max(np.abs(top) + np.abs(picked)), (rows, offset)
-    assert told
+    assert refused
 
 
 def test_the_public_case_of_seven_ulps_is_within_rounding():
@@ -249,3 +249,10 @@ def test_the_exit_code_and_json():
     read = json.loads(output)
     assert (read["explains"], len(read["pairs"])) == (False, 2)
     assert read["worst"]["observed"] == "inf"
+
+
+@pytest.mark.parametrize(("observed", "negative"), [("-1", True), ("-1e-9", False), ("1", False)])
+def test_no_logits_are_blamed_for_a_negative_loss(observed, negative):
+    _, output = shown("--observed", observed, "--expected", "2" if observed != "-1e-9" else "0")
+    assert ("no cross-entropy of labels is negative" in output) is negative
+    assert ("the logits differ" in output) is (observed == "1")

@@ -1,4 +1,4 @@
-"""Repetition: results that depend on the process, on earlier calls or on chance are told from those that do not."""
+"""Repetition: it finds the results that depend on the process, on earlier calls or on chance, and no others."""
 
 from __future__ import annotations
 
