@@ -11,17 +11,32 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from logitmus.cases.suite import FAMILIES
+from logitmus.core.errors import suggest
 from logitmus.core.events import BackendReady, Event, Judged, RunFinished, RunStarted
 from logitmus.core.finding import Finding, Verdict
+from logitmus.core.problem import Purpose
 from logitmus.core.run_settings import RunSettings
 from logitmus.core.subject import PROFILES
 from logitmus.results.expectations import Expectation
 
 _Class = tuple[object, ...]
 _Place = tuple[str, str, str]  # the family, the dtype, and the problem (an id) where an expectation names one
+
+
+def _unknown_family(expectation: Expectation) -> str:
+    """That no family has the name that an expectation gives, in words; "" if one has, or none is given.
+
+    Not an error of the file: families come and go with versions of Logitmus, and one file may serve several.
+    """
+    globs = (expectation.family,) if isinstance(expectation.family, str) else expectation.family or ()
+    known = [family.name for family in FAMILIES] + [purpose.value for purpose in Purpose]
+    unknown = [glob for glob in globs if not any(fnmatchcase(name, glob) for name in known)]
+    return f"no family is called {unknown[0]!r}; {suggest(unknown[0], known, most=3)}" if unknown else ""
 
 
 def _class(finding: Finding) -> _Class:
@@ -141,7 +156,7 @@ class Acceptance:
             return "its conditions do not hold here"
         tested = [entry for entry in self._tested if expectation.concerns(*entry)]
         if not tested:
-            return "none of its problems was used"
+            return _unknown_family(expectation) or "none of its problems was used"
         if self._interrupted:
             return "the run was interrupted"
         chosen = self._settings

@@ -129,7 +129,8 @@ def test_it_holds_to_its_last_day(tmp_path, until, holds):
     [
         ("", {}, "matches nothing"),
         ("", {"subjects": ["jax:f@cpu"]}, "no subject of this run matches"),
-        ('family = "g"', {}, "none of its problems was used"),
+        ('family = "spatial"', {}, "none of its problems was used"),
+        ('family = "ignored-row"', {}, "no family is called 'ignored-row'; did you mean 'ignored-rows'?"),
         ('when.dtype = "float64"', {}, "none of its problems was used"),
         ("", {"families": ("f",)}, "matches no finding on the selected problems"),
         ('family = "f"\nwhen.dtype = "float32"', {"families": ("f",)}, "matches nothing"),
