@@ -19,6 +19,8 @@ from logitmus.cli.backends import backends
 from logitmus.cli.check import check
 from logitmus.cli.compare import compare
 from logitmus.cli.conventions import conventions
+from logitmus.cli.env import SHORT_HELP as ENV_HELP
+from logitmus.cli.env import app as env
 from logitmus.cli.exits import Exit
 from logitmus.cli.explain import explain
 from logitmus.cli.families import families
@@ -73,6 +75,7 @@ app = typer.Typer(
 for panel, verbs in VERBS.items():
     for verb, short_help in verbs.items():
         app.command(cls=GroupedOptions, short_help=short_help, rich_help_panel=panel)(verb)
+app.add_typer(env, name="env", short_help=ENV_HELP, rich_help_panel="Upgrade")
 
 
 def _version(requested: bool) -> None:

@@ -2,6 +2,7 @@
 
     torch                       a registered backend (entry-point group `logitmus.backends`), in this interpreter
     torch@/path/to/python       the same in another interpreter
+    torch@env:NAME              the same in an environment that `logitmus env create NAME` made
     old=torch@/path/to/python   the same under a name of its own, so that two versions stand side by side
     my_module:BACKEND           a `Backend` value in a module of the user's own
     cmd:./program --flag        any program that speaks the protocol (docs/protocol.md)
@@ -24,6 +25,8 @@ from typing import Final
 from logitmus.core.backend import Backend
 from logitmus.core.convention import FIELDS
 from logitmus.core.errors import LogitmusError, suggest
+from logitmus.environments.environments import Environments
+from logitmus.environments.spec import NAMED
 from logitmus.worker import user_code
 
 GROUP = "logitmus.backends"
@@ -98,6 +101,7 @@ def parse(text: str) -> BackendSpec:
 
     Raises:
         RegistryError: for an unknown name, an interpreter or a program that does not exist.
+        EnvironmentsError: for an environment that does not exist.
     """
     named = _NAMED.fullmatch(text)
     if named:
@@ -200,15 +204,18 @@ def _registered(name: str) -> BackendSpec:
     names = [spec.name for spec in available()]
     raise RegistryError(
         f"unknown backend {name!r}; {suggest(name, names)}",
-        "A backend is a name, NAME@/path/to/python, module:ATTRIBUTE or cmd:./program",
+        "A backend is a name, NAME@/path/to/python, NAME@env:ENVIRONMENT, module:ATTRIBUTE or cmd:./program",
     )
 
 
 def _interpreter(python: str, text: str) -> str:
+    if python.startswith(NAMED):
+        return str(Environments().named(python.removeprefix(NAMED)).python)
     if shutil.which(python) is None:
         raise RegistryError(
             f"--backend {text}: {repr(python) if python else 'nothing'} is not a program that can be run; "
-            "give the path of a Python interpreter, e.g. torch@/path/to/venv/bin/python"
+            "give the path of a Python interpreter, e.g. torch@/path/to/venv/bin/python, or a named environment, "
+            "e.g. torch@env:NAME (logitmus env list)"
         )
     return str(Path(python).absolute()) if "/" in python else python
 
