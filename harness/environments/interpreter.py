@@ -12,9 +12,12 @@ from typing import Any, Final
 from logitmus.environments.errors import EnvironmentsError
 from logitmus.worker import environment
 
-# The module of the worker is run by its path: the interpreter has no Logitmus.
+# The module of the worker is run by its path: the interpreter has no Logitmus. The current folder, which workers do not
+# import from, must not hide a module or add a distribution.
 _PROGRAM: Final = """
-import json, platform, runpy, sys, sysconfig
+import sys
+sys.path[:] = [folder for folder in sys.path if folder]
+import json, platform, runpy, sysconfig
 print(json.dumps({
     "version": platform.python_version(),
     "implementation": platform.python_implementation(),
