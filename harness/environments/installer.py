@@ -8,6 +8,7 @@ constraints, so that options in files of requirements (--extra-index-url) apply 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -111,8 +112,7 @@ class _Uv:
 
     def install(self, lock: Lock, folder: Path, python: Path) -> None:
         self._venv(folder, str(python))
-        # Compiled once here: where PYTHONDONTWRITEBYTECODE is set, every worker would compile every module anew.
-        options = ["--python", str(folder / "bin" / "python"), "--compile-bytecode"]
+        options = ["--python", str(folder / "bin" / "python"), *(["--compile-bytecode"] if _compiles() else [])]
         with _written(lock) as (sources, constraints):
             self._run(["pip", "install", *options, *constraints, *sources], "install", lock.requirements, lock.files)
 
@@ -173,7 +173,7 @@ class _Pip:
         with _written(lock) as (sources, constraints):
             self._run(
                 folder / "bin" / "python",
-                ["install", "--quiet", *constraints, *sources],
+                ["install", "--quiet", *([] if _compiles() else ["--no-compile"]), *constraints, *sources],
                 "install",
                 lock.requirements,
                 lock.files,
@@ -199,6 +199,14 @@ def _written(lock: Lock) -> Iterator[tuple[list[str], list[str]]]:
         requirements.write_text(_text(lock.requirements), encoding="utf-8")
         pins.write_text("".join(f"{line}\n" for line in lock.lines), encoding="utf-8")
         yield [option for file in (*lock.files, requirements) for option in ("-r", str(file))], ["-c", str(pins)]
+
+
+def _compiles() -> bool:
+    """Whether modules are compiled now: only if workers, which start often, may not keep what they compile.
+
+    To compile all of JAX takes 14 s of processor time, what a worker imports of it less than 3 s, once.
+    """
+    return bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
 
 
 def _text(requirements: Sequence[Requirement]) -> str:

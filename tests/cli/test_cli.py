@@ -80,7 +80,8 @@ def test_help_lists_every_verb_in_its_group_and_the_exit_codes(cli):
     assert "130 interrupted" in " ".join(out.split())
     groups = {panel: out[out.index(f"{panel}:\n") :].split("\n\n")[0].splitlines()[1:] for panel in VERBS}
     for panel, verbs in VERBS.items():
-        assert [line.split()[0] for line in groups[panel]] == [verb.__name__ for verb in verbs]
+        nested = [group.name for group in app.registered_groups if group.rich_help_panel == panel]
+        assert [line.split()[0] for line in groups[panel]] == [*(verb.__name__ for verb in verbs), *nested]
     assert {command.callback for command in app.registered_commands} == {verb for of in VERBS.values() for verb in of}
 
 
