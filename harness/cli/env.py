@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import math
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -86,7 +87,7 @@ def create(
     from logitmus.environments.environments import Environments
     from logitmus.environments.spec import parse
 
-    spec = parse(*(specs or ()), *(f"--requirement={file}" for file in requirements or ()))
+    spec = parse(*(specs or ()), *(f"-r {shlex.quote(str(file))}" for file in requirements or ()))
     with steps() as report:
         made = Environments().create(name, spec, python=python, installer=installer, report=report)
     listed = ", ".join(_main(made.packages, made.named_packages))

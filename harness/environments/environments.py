@@ -229,7 +229,7 @@ class Environments:
         if metadata is None:
             raise EnvironmentsError(
                 f"the environment {name!r} is not usable: {self._damage(found.key)}",
-                f"Create it again: logitmus env create {name} {found.request}",
+                f"Create it again (logitmus env create {name} ...); it was created for {found.request}",
             )
         self._touch(found.key)
         spec = EnvironmentSpec(f"{NAMED}{name}", name=name)

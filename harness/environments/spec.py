@@ -92,7 +92,7 @@ def parse(*texts: str) -> EnvironmentSpec:
         if word in ("-r", "--requirement") or word.startswith(("-r", "--requirement=")):
             name = next(rest, "") if word in ("-r", "--requirement") else re.sub(r"^(-r|--requirement=)", "", word)
             files.append(_file(name))
-            shown.append(f"-r {name}")
+            shown.append(f"-r {shlex.quote(name)}")
         else:
             requirements.append(_requirement(word))
             shown.append(word)

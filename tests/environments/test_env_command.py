@@ -32,12 +32,12 @@ def test_an_environment_from_creation_to_removal(cli, environments: Environments
     code, out, _ = cli("list")
     assert code == 0
     assert "Create one: logitmus env create" in out
-    (tmp_path / "more.txt").write_text("helper==0.1\n")
-    code, out, err = cli("create", "old", "lossy==1.0", "-r", "more.txt")
+    (tmp_path / "more packages.txt").write_text("helper==0.1\n")
+    code, out, err = cli("create", "old", "lossy==1.0", "-r", "more packages.txt")
     assert code == 0
     assert err.splitlines() == [
-        "resolving lossy==1.0 -r more.txt",
-        "installing 4 packages for lossy==1.0 -r more.txt",
+        "resolving lossy==1.0 -r 'more packages.txt'",
+        "installing 4 packages for lossy==1.0 -r 'more packages.txt'",
     ]
     assert out.splitlines()[0].endswith(", helper 0.1, lossy 1.0, 2 more")
     assert out.splitlines()[1] == "Use it: --backend BACKEND@env:old"

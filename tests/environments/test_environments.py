@@ -317,7 +317,9 @@ def test_a_damaged_environment_is_shown_rebuilt_and_removed(
     (stored,) = environments.all()
     assert stored.damage
     assert stored.names == ("mine",)
-    with pytest.raises(EnvironmentsError, match=r"'mine' is not usable: .*\. Create it again: logitmus env create"):
+    with pytest.raises(
+        EnvironmentsError, match=r"'mine' is not usable: .*\. Create it again \(logitmus env create mine"
+    ):
         environments.named("mine")
     environments.provide(parse("lossy==1.0"))
     assert one.installed == 2

@@ -18,7 +18,8 @@ def build_wheel(
         modules: the source of each module by its path, e.g. {"losses.py": "..."}.
         requires: the requirements of the package.
     """
-    info = f"{name}-{version}.dist-info"
+    stem = f"{name.replace('-', '_')}-{version}"
+    info = f"{stem}.dist-info"
     headers = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
     headers += [f"Requires-Dist: {requirement}" for requirement in requires]
     files = {
@@ -28,7 +29,7 @@ def build_wheel(
     }
     files[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in (*files, f"{info}/RECORD"))
     folder.mkdir(parents=True, exist_ok=True)
-    wheel = folder / f"{name}-{version}-py3-none-any.whl"
+    wheel = folder / f"{stem}-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         for path, content in files.items():
             archive.writestr(path, content)
