@@ -80,10 +80,9 @@ def imported(python: Path) -> str:
     return subprocess.run([python, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
 
 
-@pytest.mark.parametrize("installer", ["uv", "pip"])
-def test_an_environment_is_created_once_and_reused(environments: Environments, installer: str) -> None:
+def test_an_environment_is_created_once_and_reused(environments: Environments) -> None:
     steps: list[str] = []
-    made = environments.provide(parse("lossy==1.0"), installer=installer, report=steps.append)
+    made = environments.provide(parse("lossy==1.0"), report=steps.append)
     assert imported(made.python) == "1.0"
     assert made.packages == {"lossy": "1.0", "helper": "0.1", "numpy": "2.0", "ml-dtypes": "0.5"}
     assert examine(made.python).packages == made.packages
@@ -106,7 +105,7 @@ def test_both_installers_give_the_same_key_and_two_versions_stand_side_by_side(
     (tmp_path / "requirements.txt").write_text("helper\n")
     spec = parse(f"-r {tmp_path / 'requirements.txt'}", f"lossy @ {(index / 'lossy-1.0-py3-none-any.whl').as_uri()}")
     steps: list[str] = []
-    uv, pip = (environments.provide(spec, installer=name, report=steps.append) for name in ("uv", "pip"))
+    pip, uv = (environments.provide(spec, installer=name, report=steps.append) for name in ("pip", "uv"))
     assert uv.key == pip.key
     assert uv.named_packages == ("helper", "lossy")
     assert steps[-1].startswith("reusing")
@@ -317,9 +316,7 @@ def test_a_damaged_environment_is_shown_rebuilt_and_removed(
     (stored,) = environments.all()
     assert stored.damage
     assert stored.names == ("mine",)
-    with pytest.raises(
-        EnvironmentsError, match=r"'mine' is not usable: .*\. Create it again \(logitmus env create mine"
-    ):
+    with pytest.raises(EnvironmentsError, match=r"'mine' is not usable: .*\. Create it again \(logitmus env create"):
         environments.named("mine")
     environments.provide(parse("lossy==1.0"))
     assert one.installed == 2
