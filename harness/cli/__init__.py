@@ -15,6 +15,7 @@ import typer
 
 from logitmus import __version__
 from logitmus.cli.accept import accept
+from logitmus.cli.audit import audit
 from logitmus.cli.backends import backends
 from logitmus.cli.check import check
 from logitmus.cli.compare import compare
@@ -51,10 +52,13 @@ VERBS: Final[Mapping[str, Mapping[Callable[..., None], str]]] = {
         backends: "List the backends and their devices",
         families: "List the families of test problems",
     },
+    "Upgrade": {
+        audit: "Show what an upgrade changes",
+        compare: "Show what changed between stored runs",
+    },
     "Report": {
         report: "Write reports from a run file",
         repro: "Write a script that reproduces a finding",
-        compare: "Compare two runs",
         judge: "Re-evaluate a run file without any framework",
         accept: "Accept findings of a run, with a reason",
         merge: "Merge run files",

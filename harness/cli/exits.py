@@ -10,7 +10,7 @@ from logitmus.core.errors import Exit
 if TYPE_CHECKING:
     from logitmus.core.finding import Severity
 
-__all__ = ["Exit", "FailOn", "ProfileChoice"]
+__all__ = ["Exit", "FailOn", "FailOnChange", "ProfileChoice"]
 
 
 class FailOn(StrEnum):
@@ -31,6 +31,14 @@ class FailOn(StrEnum):
         if self is FailOn.NEVER:
             return None
         return Severity.DIFFERENCE if self is FailOn.NEW else Severity(self.value)
+
+
+class FailOnChange(StrEnum):
+    """Which changes from one version to another make the exit code 1."""
+
+    WORSE = "worse"
+    CHANGED = "changed"
+    NEVER = "never"
 
 
 class ProfileChoice(StrEnum):

@@ -18,7 +18,7 @@ bounded by what changed, not by the size of the runs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -56,14 +56,20 @@ _Raw = tuple[str, bytes]
 _NOT_MADE: Final = NotRun.__name__
 
 
-def compare(before: Store, after: Store, *, judge: SupportsJudge | None = None) -> Comparison:
+Watch = Callable[[Judgement, Judgement], None]
+"""Called with the judgements of each call of both runs: one judgement, twice, where the results are the same."""
+
+
+def compare(
+    before: Store, after: Store, *, judge: SupportsJudge | None = None, watch: Watch | None = None
+) -> Comparison:
     """What changed between two runs; both are read problem by problem.
 
     Raises:
         StoreError: where a file is damaged.
     """
     judge = judge or Judge()
-    comparing = Comparing(before, after, judge=judge)
+    comparing = Comparing(before, after, judge=judge, watch=watch)
     signatures: dict[tuple[object, ...], list[str]] = {}
     for identity in _reported(after):
         signatures.setdefault(after.problem(identity).signature, []).append(identity)
@@ -82,8 +88,10 @@ class Comparing:
         before: the file of the earlier run.
     """
 
-    def __init__(self, before: Store, after: Store, *, judge: SupportsJudge | None = None) -> None:
-        self.before, self._after = before, after
+    def __init__(
+        self, before: Store, after: Store, *, judge: SupportsJudge | None = None, watch: Watch | None = None
+    ) -> None:
+        self.before, self._after, self._watch = before, after, watch
         self._judge = judge or Judge()
         self._old = {entry.subject.id: entry for entry in judged_subjects(before)}
         self._backends = {SubjectId.parse(subject).backend for subject in self._old}
@@ -164,6 +172,8 @@ class Comparing:
         return []
 
     def _pair(self, before: Judgement, after: Judgement) -> list[Finding]:
+        if self._watch is not None:
+            self._watch(before, after)
         self._show(before)
         return self._changes.add(before, after)
 

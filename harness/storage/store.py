@@ -284,6 +284,10 @@ class Store:
             s.id: s for announced in self.backends() if isinstance(announced, BackendReady) for s in announced.subjects
         }
 
+    def original(self, subject: str) -> str:
+        """The id under which the file has a subject; a view may show it under another (`storage.view`)."""
+        return subject
+
     def problem_ids(self) -> list[str]:
         """In the order of the run."""
         with self._explained():
@@ -366,6 +370,18 @@ class Store:
         query = f"{sums} FROM observations JOIN subjects ON subject = number GROUP BY id ORDER BY id"
         with self._explained():
             return {subject: (first, later) for subject, first, later in self._db.execute(query)}
+
+    def later_seconds(self) -> dict[str, dict[str, float]]:
+        """By subject id, sorted, and problem id: the seconds of calls that include no compilation."""
+        query = (
+            "SELECT subjects.id, problems.id, seconds FROM observations JOIN subjects ON subject = number "
+            "JOIN problems ON position = problem WHERE NOT first AND outcome = 'Answered' ORDER BY 1, position"
+        )
+        times: dict[str, dict[str, float]] = {}
+        with self._explained():
+            for subject, problem, seconds in self._db.execute(query):
+                times.setdefault(subject, {})[problem] = seconds
+        return times
 
     def repeated(self, problem: str) -> Iterator[tuple[str, Repetition, Outcome]]:
         """The repeated calls with a problem: subject id, which repetition, and its outcome."""

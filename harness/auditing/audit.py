@@ -1,0 +1,304 @@
+"""An audit: the same problems in several environments, and what changes from each to the next.
+
+1. *Environments* (`logitmus.environments`) exist or are created.
+2. *Runs*: each environment gets a run file of its own, with the bits of every result and nothing judged. It is an
+   ordinary run file: `logitmus compare`, `report` and `repro` take it.
+3. *Times*: a few calls of each function are made in all environments in turn (`call_times`).
+4. *Steps*: each run is compared with the next (`comparison`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Final, TypeVar
+
+from logitmus.auditing.call_times import Times, measure
+from logitmus.auditing.comparison import step
+from logitmus.auditing.selection import Concerned
+from logitmus.auditing.transitions import Audit, Step
+from logitmus.cases.suite import suite
+from logitmus.conventions.claims import FAMILY
+from logitmus.core.errors import Exit, LogitmusError
+from logitmus.core.events import BackendFailed, BackendReady, Event, RunFinished
+from logitmus.core.finding import Finding
+from logitmus.core.problem import ONCE, Problem
+from logitmus.core.run_settings import RunSettings
+from logitmus.engine.judge_batches import NoJudge
+from logitmus.engine.planning import Selection
+from logitmus.engine.run import run
+from logitmus.environments.environments import Environment
+from logitmus.execution.limits import Limits
+from logitmus.execution.pool import Pool
+from logitmus.execution.registry import BackendSpec
+from logitmus.results.acceptance import Acceptance
+from logitmus.storage.store import SUFFIX, Store
+from logitmus.worker.environment import harness_environment
+
+T = TypeVar("T")
+R = TypeVar("R")
+Watch = Callable[[Iterable[Event]], Iterable[Event]]
+Report = Callable[[str], None]
+_TIMED: Final = 8  # problems of each function
+_LARGEST: Final = 1 << 20  # logits
+_QUICK: Final = "quick"
+
+
+class AuditError(LogitmusError):
+    """An environment in which the functions could not be run."""
+
+    exit_code = Exit.BACKEND
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditSettings:
+    """The problems of an audit, and how they are run.
+
+    Attributes: as of `RunSettings`; jobs: parallel workers, None: as many as there are CPUs.
+        times: whether to measure times.
+    """
+
+    subjects: tuple[str, ...] = ()
+    families: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    profile: str = _QUICK
+    seed: int = 0
+    limits: Limits | None = None
+    jobs: int | None = None
+    times: bool = True
+
+    def problems(self) -> Iterator[Problem]:
+        """The problems: those of the profile, and in the quick one also the problems that tell conventions apart.
+
+        Raises:
+            SuiteError: at the call, for a name or a glob that matches nothing.
+        """
+        chosen = suite(self.profile, seed=self.seed, families=self.families or None, dtypes=self.dtypes or None)
+        if self.profile != _QUICK or self.families:
+            return chosen
+        return chain(chosen, suite(seed=self.seed, families=(FAMILY,), dtypes=self.dtypes or None))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One of the environments of an audit.
+
+    Attributes:
+        name: as a person calls it. backends: to run in it. file: its run.
+    """
+
+    name: str
+    backends: tuple[BackendSpec, ...]
+    file: Path
+
+
+def columns(environments: Sequence[Environment], of: Sequence[Concerned], folder: Path) -> tuple[Column, ...]:
+    """A column for each environment, with a file in the folder."""
+    names = distinct_names([environment.label for environment in environments])
+    return tuple(
+        Column(
+            name=name,
+            backends=tuple(replace(entry.backend, python=str(environment.python)) for entry in of),
+            file=file_of(folder, number, name),
+        )
+        for number, (name, environment) in enumerate(zip(names, environments, strict=True), 1)
+    )
+
+
+def distinct_names(labels: Sequence[str]) -> list[str]:
+    """The labels, numbered where two are the same."""
+    return [f"{label} ({n})" if labels.count(label) > 1 else label for n, label in enumerate(labels, 1)]
+
+
+def file_of(folder: Path, number: int, name: str) -> Path:
+    """The run file of a column."""
+    slug = re.sub(r"[^\w.-]+", "-", name.replace("==", "-")).strip("-.")[-60:]
+    return folder / f"{number}-{slug or 'environment'}{SUFFIX}"
+
+
+def audit(
+    of: Sequence[Column],
+    make: Callable[[Column], None],
+    settings: AuditSettings,
+    *,
+    at_once: int = 1,
+    acceptance: Acceptance | None = None,
+    report: Report = lambda _: None,
+) -> Audit:
+    """Make the run of every column, and compare each with the next.
+
+    Args:
+        make: writes the run file of a column: `run_suite`, or `CheckedTarget.run`.
+        at_once: how many of them run at the same time, each in a thread.
+        acceptance: the expectations; they accept findings that appear.
+        report: receives a short line at the beginning of each step.
+
+    Raises:
+        StoreError: where a file exists or cannot be written; and the errors of `make`.
+        KeyboardInterrupt: after Ctrl-C; the files of complete runs are kept.
+    """
+    for column in of:
+        column.file.parent.mkdir(parents=True, exist_ok=True)
+    report(f"running {', '.join(column.name for column in of)}")
+    in_turn(make, of, at_once)
+    with ExitStack() as stack:
+        stores = [stack.enter_context(Store.open(column.file, check=False)) for column in of]
+        rounds: list[list[Times]] = []
+        if settings.times and len(stores) > 1:
+            report("measuring times")
+            rounds = _times(of, stores, settings)
+        report("comparing")
+        return compared(stores, [column.name for column in of], rounds=rounds, acceptance=acceptance)
+
+
+def in_turn(make: Callable[[T], R], things: Iterable[T], at_once: int) -> list[R]:
+    """Call `make` with each thing, `at_once` of them at the same time; the first error ends all.
+
+    Most of the time of a run is that of one worker, whose framework compiles: two runs take hardly longer than one.
+    """
+    if at_once == 1:
+        return [make(thing) for thing in things]
+    with ThreadPoolExecutor(at_once) as executor:
+        futures = [executor.submit(make, thing) for thing in things]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def compared(
+    stores: Sequence[Store],
+    names: Sequence[str],
+    *,
+    rounds: Sequence[Sequence[Times]] = (),
+    acceptance: Acceptance | None = None,
+    pairs: Sequence[tuple[int, int]] = (),
+    notes: Sequence[str] = (),
+) -> Audit:
+    """The steps between stored runs.
+
+    Args:
+        rounds: the times of each run, in each round. pairs: the runs to compare, by their places; none: each with
+            the next.
+
+    Raises:
+        StoreError: where a file is damaged.
+    """
+    return Audit(
+        columns=tuple(names),
+        files=tuple(str(store.path) for store in stores),
+        steps=tuple(
+            _step(stores, names, rounds, acceptance, old, new)
+            for old, new in pairs or tuple(pairwise(range(len(stores))))
+        ),
+        notes=tuple(notes),
+    )
+
+
+def _step(
+    stores: Sequence[Store],
+    names: Sequence[str],
+    rounds: Sequence[Sequence[Times]],
+    acceptance: Acceptance | None,
+    old: int,
+    new: int,
+) -> Step:
+    def reason(finding: Finding) -> str:
+        accepting = acceptance.accepting(finding) if acceptance is not None else None
+        return "" if accepting is None else accepting.reason
+
+    if acceptance is not None:
+        acceptance = Acceptance(acceptance.expectations, today=acceptance.today, file=acceptance.file)
+        for event in stores[new].backends():
+            acceptance.observe(event)
+    times = [(of_round[old], of_round[new]) for of_round in rounds]
+    return step(stores[old], stores[new], names=(names[old], names[new]), reason=reason, rounds=times)
+
+
+def run_suite(column: Column, settings: AuditSettings, watch: Watch = iter) -> None:
+    """Make the run of a column: the problems of the settings, on all selected functions of its backends.
+
+    Args:
+        watch: passes on the events of the run.
+
+    Raises:
+        AuditError: where a backend could not run.
+        SuiteError: for a name or a glob that matches nothing.
+    """
+    kept = RunSettings(
+        backends=tuple(f"{spec.name}@{spec.python}" for spec in column.backends),
+        subjects=settings.subjects,
+        devices=settings.devices,
+        families=settings.families,
+        dtypes=settings.dtypes,
+        profile=settings.profile,
+        seed=settings.seed,
+    )
+    selection = Selection(subjects=settings.subjects, devices=settings.devices, profile=settings.profile)
+    failed: dict[str, BackendFailed] = {}
+    ready: set[str] = set()
+    interrupted = False
+    with Store.create(column.file, environment=harness_environment(), settings=kept) as store:
+        events = run(
+            settings.problems(),
+            column.backends,
+            store,
+            selection=selection,
+            limits=settings.limits,
+            jobs=settings.jobs,
+            judge=NoJudge(),
+        )
+        for event in watch(events):
+            match event:
+                case BackendFailed():
+                    failed[event.backend] = event
+                case BackendReady():
+                    ready.add(event.backend)
+                case RunFinished():
+                    interrupted = event.interrupted
+                case _:
+                    pass
+        empty = not len(store)
+    if interrupted:
+        column.file.unlink(missing_ok=True)
+        raise KeyboardInterrupt
+    lost = next((event for name, event in failed.items() if name not in ready or empty), None)
+    if lost is not None:
+        raise AuditError(f"{column.name}: {lost.backend} could not run: {lost.reason}", lost.hint)
+
+
+def _times(of: Sequence[Column], stores: Sequence[Store], settings: AuditSettings) -> list[list[Times]]:
+    """The times of a few calls of each function, made in all columns in turn."""
+    pairs = _timed_calls(stores)
+    with ExitStack() as stack:
+        pools = [stack.enter_context(Pool(column.backends, settings.limits, jobs=1)) for column in of]
+
+        def warm_up(pool: Pool) -> None:
+            list(pool.describe())
+            list(pool.ask(pairs))
+
+        in_turn(warm_up, pools, min(len(pools), os.cpu_count() or 1))
+        return list(measure(pools, pairs))
+
+
+def _timed_calls(stores: Sequence[Store]) -> list[tuple[Problem, str]]:
+    """The largest problems that each plain function answered in all runs."""
+    answered = [store.later_seconds() for store in stores]
+    problems = {problem.id: problem for problem in stores[0].problems() if problem.manner == ONCE}
+    subjects = stores[0].subjects()
+    pairs = []
+    for name in sorted(set.intersection(*(set(of) for of in answered))):
+        both: set[str] = set.intersection(*(set(of[name]) for of in answered)) & problems.keys()
+        if not (subjects[name].has_switch or subjects[name].variant):
+            eligible = [problems[i] for i in both if problems[i].logits.size <= _LARGEST]
+            largest = sorted(eligible, key=lambda problem: (-problem.logits.size, problem.id))[:_TIMED]
+            pairs += [(problem, name) for problem in largest]
+    return pairs

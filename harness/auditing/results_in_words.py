@@ -1,0 +1,79 @@
+"""The results of a call of two runs, in few words: the value that a finding is about, or the first that differs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from logitmus.auditing.classification import outcome_kind
+from logitmus.core.finding import Finding, part_name
+from logitmus.core.floats import FLOAT_DTYPES, Array, decimal
+from logitmus.core.observation import Answered, Outcome, PartName, Raised
+from logitmus.core.problem import Problem
+
+_MESSAGE: Final = 160  # characters of an exception's message
+_Place = tuple[str, int | None, int | None]
+
+
+def results(problem: Problem, before: Outcome, after: Outcome, finding: Finding | None) -> tuple[str, str, str]:
+    """(which value, the value before, the value after); "which value" is "" where it is about the whole call.
+
+    Args:
+        finding: is about the value to show; None: the value that differs most is shown.
+    """
+    place: _Place = ("", None, None)
+    if finding is not None and finding.part:
+        place = (finding.part, finding.row, finding.index)
+    elif isinstance(before, Answered) and isinstance(after, Answered):
+        place = _first_difference(problem, before, after)
+    part, row, index = place
+    words = part_name(part) if part else ""
+    if row is not None and problem.rows > 1:
+        words += f", row {row}"
+    if index is not None:
+        words += f", class {index}"
+    return words, _shown(before, place, problem), _shown(after, place, problem)
+
+
+def _first_difference(problem: Problem, before: Answered, after: Answered) -> _Place:
+    for part in PartName:
+        old, new = getattr(before, part), getattr(after, part)
+        if old is None or new is None or old.shape != new.shape or old.dtype != new.dtype:
+            if old is None and new is None:
+                continue
+            return part.value, None, None
+        left, right = old.astype(np.float64).reshape(-1), new.astype(np.float64).reshape(-1)
+        with np.errstate(invalid="ignore"):
+            differs = ~((left == right) & (np.signbit(left) == np.signbit(right)) | (np.isnan(left) & np.isnan(right)))
+        if differs.any():
+            gaps = np.where(differs, np.nan_to_num(np.abs(left - right), nan=np.inf, posinf=np.inf), -1.0)
+            at = int(gaps.argmax())
+            if part is PartName.LOSS:
+                return part.value, (at if left.size > 1 else None), None
+            return part.value, at // max(problem.classes, 1), at % max(problem.classes, 1)
+    return "", None, None
+
+
+def _shown(outcome: Outcome, place: _Place, problem: Problem) -> str:
+    if isinstance(outcome, Raised):
+        message = " ".join(outcome.message.split())
+        return f"raises {outcome.type}: {message[:_MESSAGE]}{'...' if len(message) > _MESSAGE else ''}"
+    if not isinstance(outcome, Answered):
+        return outcome_kind(outcome)
+    part, row, index = place
+    array: Array | None = getattr(outcome, part or PartName.LOSS)
+    if array is None:
+        return "none"
+    return _value(array, row, index, problem)
+
+
+def _value(array: Array, row: int | None, index: int | None, problem: Problem) -> str:
+    flat = array.reshape(-1)
+    if not flat.size:
+        return f"an empty {array.dtype.name} array"
+    at = 0 if row is None else row if index is None else row * problem.classes + index
+    if (row is None and flat.size > 1) or at >= flat.size:
+        return f"{array.dtype.name}{list(array.shape)}"
+    value = float(flat[at].astype(np.float64))
+    return decimal(value, array.dtype.name) if array.dtype.name in FLOAT_DTYPES else repr(value)

@@ -1,0 +1,61 @@
+"""What `audit` and `compare` share: their report options, and the way from an audit to reports and an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from logitmus.cli.exits import Exit, FailOnChange
+from logitmus.cli.options import STDOUT, refuse_overwriting
+
+if TYPE_CHECKING:
+    from logitmus.auditing.transitions import Audit
+
+FailOnChangeOption = Annotated[
+    FailOnChange,
+    typer.Option(
+        "--fail-on",
+        help="Exit with 1 if a result is worse, or if any result changed; accepted findings and times do not count.",
+    ),
+]
+
+
+def check_outputs(outputs: Mapping[str, Path | None], **used: Path) -> None:
+    """Raise a usage error where a report would overwrite another, or a file that is used."""
+    written = {option: path for option, path in outputs.items() if path is not None and path != STDOUT}
+    refuse_overwriting(written, **used)
+
+
+def deliver(
+    audit: Audit, *, html: Path | None, json: Path | None, markdown: Path | None, fail_on: FailOnChange
+) -> Exit:
+    """Print the report, write the files, return the exit code."""
+    from logitmus.cli.output import stdout
+    from logitmus.reports import audit_data, audit_markdown
+    from logitmus.reports.html import audit_page
+    from logitmus.reports.terminal import audit as terminal
+
+    texts = {json: audit_data.to_json, markdown: audit_markdown.to_markdown, html: audit_page.render}
+    if json == STDOUT:
+        typer.echo(audit_data.to_json(audit))
+    else:
+        terminal.render(audit, stdout())
+    for path, make in texts.items():
+        if path is not None and path != STDOUT:
+            path.write_text(make(audit), encoding="utf-8")
+            typer.echo(f"wrote {path}", err=True)
+    if not audit.is_complete:
+        typer.echo("logitmus: two of the runs have no call in common, so nothing was compared", err=True)
+        return Exit.USAGE
+    if any(step.comparison.backends_gone for step in audit.steps):
+        typer.echo("logitmus: a backend of an earlier run could not run to the end in a later run", err=True)
+        return Exit.BACKEND
+    failed = {
+        FailOnChange.WORSE: audit.worse,
+        FailOnChange.CHANGED: audit.changed,
+        FailOnChange.NEVER: False,
+    }[fail_on]
+    return Exit.FINDINGS if failed else Exit.OK
