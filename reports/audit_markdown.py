@@ -62,13 +62,5 @@ def _details(transition: Transition) -> list[str]:
 
 def _timeline(audit: Audit) -> list[str]:
     of = timeline(audit)
-    if not of.rows:
-        return []
-    lines = [
-        "Grade, and in brackets the number of wrong results:",
-        "",
-        f"| function | {' | '.join(map(cell, of.columns))} |",
-        f"| --- |{' --- |' * len(of.columns)}",
-    ]
-    lines += [f"| {code(row.name)} | {' | '.join(point.words for point in row.cells)} |" for row in of.rows]
-    return [*lines, ""]
+    lines = [f"- {cell(wording.names(row.subjects))}: {cell(of.periods(row))}" for row in of.rows]
+    return [*lines, ""] if lines else []

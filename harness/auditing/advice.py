@@ -38,10 +38,10 @@ def advice(shown: Shown) -> str:
         case Change.CONVENTION:
             impact = catalogue.impact(Cause(shown.cause))
             return "Yes, if you rely on it" + (f": {impact}." if impact else ".")
-        case Change.ERRORS if shown.worse:
-            return "Yes, if such inputs occur: the call now fails."
-        case Change.ERRORS:
+        case Change.ERRORS if shown.before.startswith("raises"):
             return f"Yes, if your code handles the exception: the call no longer {shown.before}."
+        case Change.ERRORS:
+            return "Yes, if such inputs occur in your code: the call now fails."
         case Change.WARNING if "deprecat" in shown.what.lower():
             return "Yes, before a later upgrade: the warning says what will go."
         case Change.WARNING:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Final, TypeVar
@@ -35,7 +36,7 @@ from logitmus.engine.planning import Selection
 from logitmus.engine.run import run
 from logitmus.environments.environments import Environment
 from logitmus.execution.limits import Limits
-from logitmus.execution.pool import Pool
+from logitmus.execution.pool import AbstractPool, Pool
 from logitmus.execution.registry import BackendSpec
 from logitmus.results.acceptance import Acceptance
 from logitmus.storage.store import SUFFIX, Store
@@ -92,11 +93,26 @@ class Column:
 
     Attributes:
         name: as a person calls it. backends: to run in it. file: its run.
+        requested: the versions of the packages that were requested for it, by normalized name.
     """
 
     name: str
     backends: tuple[BackendSpec, ...]
     file: Path
+    requested: Mapping[str, str] = field(default_factory=dict)
+
+    def check(self, used: Mapping[str, str]) -> None:
+        """Check that a worker used the requested packages; `used` are the versions that it found.
+
+        Raises:
+            AuditError: for another version, as PYTHONPATH can cause.
+        """
+        for name, version in self.requested.items():
+            if used.get(name) != version:
+                raise AuditError(
+                    f"{self.name}: the workers found {name} {used.get(name, '(none)')} instead of {version}",
+                    "Is it on PYTHONPATH? Unset that variable",
+                )
 
 
 def columns(environments: Sequence[Environment], of: Sequence[Concerned], folder: Path) -> tuple[Column, ...]:
@@ -107,6 +123,7 @@ def columns(environments: Sequence[Environment], of: Sequence[Concerned], folder
             name=name,
             backends=tuple(replace(entry.backend, python=str(environment.python)) for entry in of),
             file=file_of(folder, number, name),
+            requested=environment.requested,
         )
         for number, (name, environment) in enumerate(zip(names, environments, strict=True), 1)
     )
@@ -178,7 +195,7 @@ def compared(
     stores: Sequence[Store],
     names: Sequence[str],
     *,
-    rounds: Sequence[Sequence[Times]] = (),
+    rounds: Sequence[Sequence[Times]] | None = None,
     acceptance: Acceptance | None = None,
     pairs: Sequence[tuple[int, int]] = (),
     notes: Sequence[str] = (),
@@ -186,8 +203,8 @@ def compared(
     """The steps between stored runs.
 
     Args:
-        rounds: the times of each run, in each round. pairs: the runs to compare, by their places; none: each with
-            the next.
+        rounds: the times of each run, in each round; None: those that the files hold.
+        pairs: the runs to compare, by their places; none: each with the next.
 
     Raises:
         StoreError: where a file is damaged.
@@ -206,7 +223,7 @@ def compared(
 def _step(
     stores: Sequence[Store],
     names: Sequence[str],
-    rounds: Sequence[Sequence[Times]],
+    rounds: Sequence[Sequence[Times]] | None,
     acceptance: Acceptance | None,
     old: int,
     new: int,
@@ -219,7 +236,7 @@ def _step(
         acceptance = Acceptance(acceptance.expectations, today=acceptance.today, file=acceptance.file)
         for event in stores[new].backends():
             acceptance.observe(event)
-    times = [(of_round[old], of_round[new]) for of_round in rounds]
+    times = None if rounds is None else [(of_round[old], of_round[new]) for of_round in rounds]
     return step(stores[old], stores[new], names=(names[old], names[new]), reason=reason, rounds=times)
 
 
@@ -243,25 +260,44 @@ def run_suite(column: Column, settings: AuditSettings, watch: Watch = iter) -> N
         seed=settings.seed,
     )
     selection = Selection(subjects=settings.subjects, devices=settings.devices, profile=settings.profile)
+    pool = partial(_pool, settings)
+    make_run(column, kept, settings.problems(), column.backends, pool, watch, selection=selection)
+
+
+def _pool(settings: AuditSettings, specs: Sequence[BackendSpec], *_: object) -> Pool:
+    return Pool(specs, settings.limits, settings.jobs)
+
+
+def make_run(
+    column: Column,
+    kept: RunSettings,
+    problems: Iterable[Problem],
+    specs: Sequence[BackendSpec],
+    pool: Callable[..., AbstractPool],
+    watch: Watch,
+    *,
+    selection: Selection | None = None,
+) -> None:
+    """Write the run file of a column, with nothing judged.
+
+    Args:
+        kept: the settings that the file holds. pool: makes the workers. watch: passes on the events of the run.
+
+    Raises:
+        AuditError: where a backend could not run, or not with the requested packages.
+    """
     failed: dict[str, BackendFailed] = {}
     ready: set[str] = set()
     interrupted = False
     with Store.create(column.file, environment=harness_environment(), settings=kept) as store:
-        events = run(
-            settings.problems(),
-            column.backends,
-            store,
-            selection=selection,
-            limits=settings.limits,
-            jobs=settings.jobs,
-            judge=NoJudge(),
-        )
+        events = run(problems, specs, store, selection=selection, judge=NoJudge(), pool=pool)
         for event in watch(events):
             match event:
                 case BackendFailed():
                     failed[event.backend] = event
                 case BackendReady():
                     ready.add(event.backend)
+                    column.check(event.environment.get("packages", {}))
                 case RunFinished():
                     interrupted = event.interrupted
                 case _:

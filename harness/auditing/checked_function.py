@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from logitmus.auditing.audit import AuditError, AuditSettings, Column, Watch, distinct_names, file_of
-from logitmus.checking.check import check
+from logitmus.auditing.audit import AuditError, AuditSettings, Column, Watch, distinct_names, file_of, make_run
+from logitmus.checking import reference
+from logitmus.checking.reference import LIMITS
+from logitmus.checking.session import CheckRequest, CheckSession, start
 from logitmus.core.errors import LogitmusError
+from logitmus.core.floats import FLOAT_DTYPES
+from logitmus.core.run_settings import RunSettings
 from logitmus.environments.environments import Environment
 from logitmus.execution import registry
+from logitmus.execution.started import Stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +46,7 @@ class CheckedTarget:
                 name=name,
                 backends=(registry.adopting(self._framework(str(environment.python)), self.function, options),),
                 file=file_of(folder, number, name),
+                requested=environment.requested,
             )
             for number, (name, environment) in enumerate(zip(names, environments, strict=True), 1)
         )
@@ -48,24 +55,32 @@ class CheckedTarget:
         return f"{self.framework}@{python}"
 
     def run(self, column: Column, settings: AuditSettings, watch: Watch = iter) -> None:
-        """Make the run of a column.
+        """Make the run of a column: the problems of a check, which the comparison judges as a check does.
 
         Raises:
             AuditError: where the function cannot be imported or its framework cannot run in the environment.
         """
+        framework = self._framework(column.backends[0].python)
+        request = CheckRequest(
+            function=self.function,
+            framework=framework,
+            names=self.names,
+            class_axis=reference.class_axis(framework, ""),
+            device="",
+            references=reference.references(framework, self.like, ()),
+            intended=reference.intended({}),
+            dtypes=settings.dtypes or tuple(FLOAT_DTYPES),
+        )
+        kept = RunSettings(profile=settings.profile, seed=settings.seed, dtypes=request.dtypes, check=request.label)
         try:
-            check(
-                self.function,
-                self._framework(column.backends[0].python),
-                like=self.like,
-                options=self.names,
-                dtypes=settings.dtypes,
-                profile=settings.profile,
-                seed=settings.seed,
-                compare=False,
-                isolated=True,
-                out=column.file,
-                watch=watch,
-            )
+            session = start(request, LIMITS, compare=False, isolated=True)
         except LogitmusError as error:
             raise AuditError(f"{column.name}: {error.message}", error.hint) from error
+        with session:
+            problems = session.problems(settings.profile, settings.seed, request.dtypes)
+            make_run(column, kept, problems, session.specs, partial(self._given, session), watch)
+
+    @staticmethod
+    def _given(session: CheckSession, *_: object) -> Stage:
+        """The started workers, in place of a new pool."""
+        return session.workers

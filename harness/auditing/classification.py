@@ -186,11 +186,8 @@ def _choices(judgement: Judgement) -> dict[str, Finding]:
 def _errors(before: Outcome, after: Outcome) -> Iterator[Shown]:
     old, new = outcome_kind(before), outcome_kind(after)
     if old != new:
-        raised = not isinstance(after, Answered)
-        what = f"{new}; before: {old}"
-        yield Shown(
-            change=Change.ERRORS, what=what, field="outcome", before=old, after=new, worse=raised and _answers(before)
-        )
+        what = f"{_present(new)} where it {_past(old)}"
+        yield Shown(change=Change.ERRORS, what=what, field="outcome", before=old, after=new)
     elif isinstance(before, Raised) and isinstance(after, Raised) and plain(before.message) != plain(after.message):
         yield Shown(
             change=Change.MESSAGE,
@@ -206,10 +203,6 @@ def _present(kind: str) -> str:
 def _past(kind: str) -> str:
     words = {_RETURNS: "returned", "the process dies": "died", "exceeds the memory limit": "exceeded the memory limit"}
     return words.get(kind, kind.replace("raises", "raised", 1))
-
-
-def _answers(outcome: Outcome) -> bool:
-    return isinstance(outcome, Answered)
 
 
 def outcome_kind(outcome: Outcome) -> str:

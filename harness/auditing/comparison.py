@@ -34,7 +34,7 @@ def step(
     *,
     names: tuple[str, str] | None = None,
     reason: Reason = lambda _: "",
-    rounds: Sequence[tuple[Times, Times]] = (),
+    rounds: Sequence[tuple[Times, Times]] | None = None,
     judge: SupportsJudge | None = None,
 ) -> Step:
     """What changes from one run to another.
@@ -42,7 +42,7 @@ def step(
     Args:
         names: of the runs; None: of their files.
         reason: why a finding of the later run is accepted; "": it is not.
-        rounds: the times of calls that were made in turn; none: those that the files hold.
+        rounds: the times of calls that were made in turn; None: those that the files hold.
 
     Raises:
         StoreError: where a file is damaged.
@@ -216,7 +216,8 @@ class _State:
     def add(self, judgement: Judgement) -> None:
         self.calls += 1
         self.share = max(self.share, judgement.share)
-        if judgement.grade not in (None, Grade.COARSE):
+        is_conventional = any(finding.cause.is_convention for finding in judgement.findings)
+        if judgement.grade not in (None, Grade.COARSE) and not is_conventional:
             self.grade = max(filter(None, (self.grade, judgement.grade)), key=lambda grade: grade.rank)
         wrong = serious(judgement)
         self.wrong += bool(wrong)
@@ -275,10 +276,11 @@ def _named(change: Change, what: str, backend: str, subjects: Sequence[str], *, 
     )
 
 
-def _times(collector: _Collector, rounds: Sequence[tuple[Times, Times]]) -> Iterator[Transition]:
+def _times(collector: _Collector, rounds: Sequence[tuple[Times, Times]] | None) -> Iterator[Transition]:
     groups: dict[tuple[Change, str], list[TimeChange]] = {}
-    stored = (collector.before.later_seconds(), collector.after.later_seconds())
-    for change in time_changes(rounds or [stored]):
+    if rounds is None:
+        rounds = [(collector.before.later_seconds(), collector.after.later_seconds())]
+    for change in time_changes(rounds):
         if not any((change.subject, "") in side for side in collector.absent):
             kind = Change.SLOWER if change.ratio > 1 else Change.FASTER
             groups.setdefault((kind, SubjectId.parse(change.subject).backend), []).append(change)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from pathlib import Path
 from typing import Final
 
+from logitmus.auditing.timeline import short_names
 from logitmus.auditing.transitions import Audit, Change, Step, Transition
 from logitmus.core.subject import SubjectId
 from logitmus.results import wording
@@ -56,7 +56,7 @@ def moved(step: Step) -> str:
     share = 100 * step.moved.changed / step.moved.compared
     by = f" by at most {wording.ulps(step.moved.ulps)}" if step.moved.ulps else ""
     results = wording.plural(step.moved.compared, "result")
-    return f"values moved{by} in {share:.2g}% of {results}, within their error budgets"
+    return f"values moved{by} in {wording.amount(share)}% of {results}, within their error budgets"
 
 
 def of_audit(audit: Audit) -> str:
@@ -65,7 +65,8 @@ def of_audit(audit: Audit) -> str:
         return headline(audit.steps[0])
     worse = [step for step in audit.steps if any(transition.worse for transition in step.counted)]
     changed = [step for step in audit.steps if any(not t.change.is_measured_in_seconds for t in step.counted)]
-    span = f"{audit.columns[0]} to {audit.columns[-1]}, {wording.plural(len(audit.steps), 'step')}"
+    names = short_names(audit.columns)
+    span = f"{names[0]} to {names[-1]}, {wording.plural(len(audit.steps), 'step')}"
     if not changed:
         return f"{span}: nothing changed"
     words = f"{len(changed)} of them with changes"
@@ -87,8 +88,3 @@ def environment(step: Step) -> tuple[list[str], list[str]]:
         if not c.own and c.name != "python.executable"
     ]
     return own, list(dict.fromkeys(other))
-
-
-def run_name(path: str) -> str:
-    """The name of a run's file."""
-    return Path(path).name

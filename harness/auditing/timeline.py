@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from logitmus.auditing.transitions import Audit, SubjectState
 
@@ -20,40 +22,78 @@ class Point:
 
     @property
     def words(self) -> str:
-        """The grade, and in brackets the number of wrong results; "-" where it was not called."""
+        """The grade and the number of wrong results; "-" where it was not called."""
         if self.state is None or not self.state.calls:
             return "-"
-        return (self.state.grade or "ok") + (f" ({self.state.wrong})" if self.state.wrong else "")
+        return (self.state.grade or "ok") + (f", {self.state.wrong} wrong" if self.state.wrong else "")
 
 
 @dataclass(frozen=True)
 class Row:
-    """A function (the id of its subject) over the versions."""
+    """Functions (the ids of their subjects) that fared the same over the versions."""
 
-    name: str
-    cells: tuple[Point, ...]
+    subjects: tuple[str, ...]
+    points: tuple[Point, ...]
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """The functions that do not stay the same, and the number of those that do."""
+    """The functions that do not stay the same, and the number of those that do.
+
+    Attributes:
+        columns: the versions, without what all of their names begin with.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     unchanged: int
 
+    def periods(self, row: Row) -> str:
+        """How functions fared, in words: "0.2.3 to 0.2.5: A; from 0.2.6: C, 26 wrong"."""
+        words = []
+        places = groupby(range(len(row.points)), key=lambda place: row.points[place].words)
+        periods = [(state, list(of)) for state, of in places]
+        for state, of in periods:
+            first, last = self.columns[of[0]], self.columns[of[-1]]
+            if of[-1] == len(row.points) - 1:
+                words.append(f"from {first}: {state}" if of[0] else f"{first} to {last}: {state}")
+            else:
+                words.append(f"{first}: {state}" if first == last else f"{first} to {last}: {state}")
+        return "; ".join(words)
+
 
 def timeline(audit: Audit) -> Timeline:
     """The states of all functions over the versions of an audit whose steps follow on each other."""
     names = sorted({name for step in audit.steps for name in step.states})
-    rows = []
+    rows: dict[tuple[object, ...], tuple[list[str], tuple[Point, ...]]] = {}
+    unchanged = 0
     for name in names:
-        states = [audit.steps[0].states.get(name, (None, None))[0] if audit.steps else None]
+        states = [audit.steps[0].states.get(name, (None, None))[0]]
         states += [step.states.get(name, (None, None))[1] for step in audit.steps]
-        rows.append(Row(name, tuple(map(Point, states))))
-    moving = tuple(row for row in rows if len({(cell.words, _causes(cell)) for cell in row.cells}) > 1)
-    return Timeline(audit.columns, moving, len(rows) - len(moving))
+        points = tuple(map(Point, states))
+        history = tuple((point.words, point.state.causes if point.state else ()) for point in points)
+        if len(set(history)) == 1:
+            unchanged += 1
+        else:
+            rows.setdefault(history, ([], points))[0].append(name)
+    return Timeline(
+        columns=short_names(audit.columns),
+        rows=tuple(Row(tuple(subjects), points) for subjects, points in rows.values()),
+        unchanged=unchanged,
+    )
 
 
-def _causes(point: Point) -> tuple[str, ...]:
-    return point.state.causes if point.state else ()
+def short_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The names of environments without the requirements that all of them have, and without a common package.
+
+    Examples:
+        >>> short_names(["jax==0.6.0 optax==0.2.3", "jax==0.7.2 optax==0.2.3"])
+        ('0.6.0', '0.7.2')
+    """
+    words = [name.split() for name in names]
+    common = set.intersection(*map(set, words)) if words else set()
+    left = [" ".join(word for word in of if word not in common) or name for of, name in zip(words, names, strict=True)]
+    packages = {name.partition("==")[0] for name in left}
+    if len(packages) > 1 or any("==" not in name or " " in name for name in left):
+        return tuple(left)
+    return tuple(name.partition("==")[2] for name in left)

@@ -52,7 +52,7 @@ def compare(
     if axis is None and len(runs) < 2:
         raise typer.BadParameter("names one run; give two or more, or use --axis", param_hint="RUN...")
     accepted = acceptance(expect)
-    used = {f"run_file_{n}": path for n, path in enumerate(runs, 1)}
+    used = {f"run_file_{n}": path for n, path in reversed(list(enumerate(runs, 1)))}
     check_outputs({"--html": html, "--json": json, "--markdown": markdown}, **used)
     with ExitStack() as stack:
         stores: list[Store] = [stack.enter_context(Store.open(path)) for path in runs]

@@ -73,6 +73,11 @@ class Environment:
     python_version: str
     spec: EnvironmentSpec
 
+    @property
+    def requested(self) -> dict[str, str]:
+        """The versions of the requested packages."""
+        return {name: self.packages[name] for name in self.named_packages if name in self.packages}
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:

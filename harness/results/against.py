@@ -103,7 +103,7 @@ class Against:
             return f"the bits of all {plural(c.pairs, 'result')} are the same"
         ulps = max(change.max_ulps for change in c.bits)
         by = f", by at most {plural(ulps, 'ulp')}" if ulps else ""
-        return f"bits changed in {100 * changed / c.pairs:.2g}% of {plural(c.pairs, 'result')}{by}"
+        return f"bits changed in {wording.amount(100 * changed / c.pairs)}% of {plural(c.pairs, 'result')}{by}"
 
     @staticmethod
     def _new(groups: Iterable[Group]) -> Iterator[str]:

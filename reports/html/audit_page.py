@@ -34,13 +34,14 @@ def render(audit: Audit) -> str:
     ]
     page = templates().get_template("audit.html")
     several = len(audit.steps) > 1
+    over = timeline(audit)
     text = page.render(
         title=of_audit(audit),
         audit=audit,
         steps=steps,
         several=several,
-        timeline=timeline(audit) if several else None,
-        plots=dict(_plots(timeline(audit))) if several else {},
+        timeline=over if several else None,
+        plots=list(_plots(over)) if several else [],
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         version=__version__,
         width=_WIDTH * len(audit.columns),
@@ -59,16 +60,11 @@ def _view(transition: Transition) -> dict[str, Any]:
     }
 
 
-def _plots(of: Timeline) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """The bars of each function: how bad the grade is, from A to F, by version; wrong results are marked."""
+def _plots(of: Timeline) -> Iterator[dict[str, Any]]:
+    """A small plot for functions that fare the same: how bad the grade is, from A to F, by version."""
     for row in of.rows:
-        yield (
-            row.name,
-            [
-                _bar(place, point, column)
-                for place, (point, column) in enumerate(zip(row.cells, of.columns, strict=True))
-            ],
-        )
+        bars = [_bar(place, point, of.columns[place]) for place, point in enumerate(row.points)]
+        yield {"functions": wording.names(row.subjects), "periods": of.periods(row), "bars": bars}
 
 
 def _bar(place: int, point: Point, column: str) -> dict[str, Any]:
@@ -82,5 +78,4 @@ def _bar(place: int, point: Point, column: str) -> dict[str, Any]:
         "height": height,
         "tone": "bug" if point.wrong else "pass",
         "words": f"{column}: {point.words}{share}",
-        "letter": point.words,
     }

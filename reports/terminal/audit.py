@@ -6,7 +6,6 @@ from typing import Final
 
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from logitmus.auditing.headline import environment, headline, of_audit
@@ -108,26 +107,12 @@ def _transition(transition: Transition, console: Console) -> None:
 
 
 def _timeline(of: Timeline, console: Console) -> None:
+    console.print()
     if not of.rows:
         console.print(text("every function keeps its grade and its findings", "dim"))
-        console.print()
-        return
-    table = Table(
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-        title="grade (wrong results)",
-        title_justify="left",
-        title_style="dim",
-    )
-    table.add_column("function")
-    for column in of.columns:
-        table.add_column(wording.printable(column), justify="left")
     for row in of.rows:
-        table.add_row(
-            wording.printable(row.name), *(Text(cell.words, style="red" if cell.wrong else "") for cell in row.cells)
-        )
-    console.print(table)
-    if of.unchanged:
+        console.print(text(wording.names(row.subjects)))
+        console.print(Padding(text(of.periods(row), "red" if row.points[-1].wrong else ""), (0, 0, 0, 2)))
+    if of.rows and of.unchanged:
         console.print(text(f"unchanged: {wording.plural(of.unchanged, 'other function')}", "dim"))
     console.print()

@@ -274,7 +274,7 @@ def test_a_run_without_calls_and_a_comparison_without_common_calls_fail(cli, min
     assert cli("run", *MINI, "--out", "mine.logitmus", "--fail-on", "never")[0] == 0
     code, _, err = cli("compare", "mine.logitmus", old_run("other"))
     assert code == 2
-    assert "no call in common" in err
+    assert "have no call in common" in err
 
 
 @pytest.mark.parametrize(
@@ -338,14 +338,34 @@ def test_an_interrupted_run_is_never_judged_as_complete(cli, old_run, tmp_path):
     assert "interrupted" in out
 
 
-def test_compare_exits_with_1_on_new_findings_only(cli, old_run):
+def test_compare_exits_with_1_where_a_result_is_worse(cli, old_run, tmp_path):
     good, bad = old_run("good", answer=right), old_run("bad")
     assert cli("compare", good, bad)[0] == 1
     assert cli("compare", bad, good)[0] == 0
-    assert cli("compare", bad, good, "--bits")[0] == 1
-    code, out, _ = cli("compare", good, good, "--json")
+    assert cli("compare", bad, good, "--fail-on", "changed")[0] == 1
+    assert cli("compare", good, bad, "--fail-on", "never")[0] == 0
+    code, out, _ = cli("compare", good, good, good, "--json", "-", "--html", "x.html", "--markdown", "x.md")
     assert code == 0
-    json.loads(out)
+    assert json.loads(out)["changed"] is False
+    assert "nothing changed" in (tmp_path / "x.html").read_text()
+    assert "nothing changed" in (tmp_path / "x.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("good",), "names one run; give two or more"),
+        (("good", "--axis", "device"), "the runs have only one device (cpu)"),
+        (("good", "nowhere"), "nowhere: cannot be read"),
+        (("good", "good", "--json", "good"), "good is also the run file 1"),
+        (("good", "good", "--html", "a", "--markdown", "a"), "a is also --html"),
+    ],
+)
+def test_compare_refuses_what_cannot_be_compared(cli, old_run, arguments, message):
+    old_run("good", answer=right)
+    code, _, err = cli("compare", *arguments)
+    assert code == 2
+    assert message in " ".join(err.split())
 
 
 def right(problem, _):
@@ -390,18 +410,10 @@ def test_against_an_earlier_run_only_what_is_new_counts(cli, old_run, tmp_path):
     assert "<failure" in (tmp_path / "new.xml").read_text()
     assert "Against good" in (tmp_path / "new.html").read_text()
     # `compare` finds the same.
-    _, out, _ = cli("compare", good, bad, "--json")
-    mine = {(c["subject"], c["cause"], p) for c in read["against"]["new"] for p in c["problems"]}
-    theirs = json.loads(out)
-    assert mine == {
-        (c["example"]["subject"], c["example"]["cause"], p)
-        for c in (*theirs["new"], *theirs["changed"])
-        for p in (*c["appeared"], *c["added"])
-    }
-    assert cli("judge", bad, "--against", good, "--fail-on", "never")[0] == 0
-    code, out, _ = cli("judge", good, "--against", bad)
-    assert code == 0
-    assert "gone" in out
+    _, out, _ = cli("compare", good, bad, "--json", "-")
+    mine = {(c["cause"], len(c["problems"])) for c in read["against"]["new"]}
+    (step,) = json.loads(out)["steps"]
+    assert mine == {(t["cause"], t["results"]) for t in step["transitions"] if t["change"] == "newly wrong"}
 
 
 def test_an_accepted_finding_stays_accepted_though_it_is_new(cli, old_run, tmp_path):
@@ -631,7 +643,7 @@ def test_what_a_function_declares_and_keeps_fails_no_job(cli, tmp_path):
         (("judge", "x", "--markdown", "logitmus.toml"), "logitmus.toml is also the file of expectations"),
         (("judge", "x", "--html", "a", "--sarif", "a"), "a is also --html"),
         (("report", "x", "--json", "-", "--markdown", "-"), "- is also"),
-        (("compare", "x", "y", "--markdown", "y"), "y is also the later run"),
+        (("compare", "x", "y", "--markdown", "y"), "y is also the run file 2"),
         (("repro", "x", "0", "-o", "x"), "x is also the run file"),
     ],
 )

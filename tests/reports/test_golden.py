@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import audit_values
 import pytest
 from fake_events import stream
 from golden import Golden
@@ -20,6 +21,7 @@ from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
 from logitmus import __version__
+from logitmus.auditing.transitions import Audit, Change
 from logitmus.cases.planted.catalogue import ALL
 from logitmus.checking.result import CheckResult
 from logitmus.cli import main
@@ -27,9 +29,10 @@ from logitmus.conventions.claims import Claims, claims
 from logitmus.core import catalogue
 from logitmus.core.causes import Cause
 from logitmus.core.events import Event, Examined, Explored, Judged, Reached, Related, RunFinished
-from logitmus.core.finding import Finding, Grade
-from logitmus.reports import badge, github, junit, markdown
-from logitmus.reports.terminal import card, check, conventions, run, run_diff, selftest
+from logitmus.core.finding import Finding, Grade, Severity
+from logitmus.reports import audit_markdown, badge, github, junit, markdown
+from logitmus.reports.terminal import audit as terminal_audit
+from logitmus.reports.terminal import card, check, conventions, run, selftest
 from logitmus.results import outcome
 from logitmus.results.against import Against
 from logitmus.results.detection_power import Result, Score
@@ -197,12 +200,21 @@ def test_identify(found: list[Claims], golden: SnapshotAssertion, why: bool) -> 
     assert printed(lambda console: card.render([found[0].card], console, why=why)) == golden
 
 
-def test_compare(golden: SnapshotAssertion) -> None:
-    assert printed(lambda console: run_diff.render(comparison(), console)) == golden
+def test_audit(golden: SnapshotAssertion) -> None:
+    assert printed(lambda console: terminal_audit.render(audit_values.audit(), console)) == golden
 
 
-def test_compare_in_markdown(golden: SnapshotAssertion) -> None:
-    assert run_diff.to_markdown(comparison()) == golden
+def test_audit_of_several_versions(golden: SnapshotAssertion) -> None:
+    assert printed(lambda console: terminal_audit.render(several_versions(), console)) == golden
+
+
+def test_audit_in_markdown(golden: SnapshotAssertion) -> None:
+    assert audit_markdown.to_markdown(several_versions()) == golden
+
+
+def several_versions() -> Audit:
+    wrong = audit_values.transition(Change.NEWLY_WRONG, worse=True, severity=Severity.BUG)
+    return audit_values.audit(audit_values.step(), audit_values.step(wrong, before="1.1", after="1.2"))
 
 
 def comparison() -> Comparison:

@@ -30,9 +30,8 @@ from logitmus.core.subject import Subject
 from logitmus.judging.judge import Judge
 from logitmus.reports import json_report, junit, markdown
 from logitmus.reports.html import report
-from logitmus.reports.terminal import run, run_diff
+from logitmus.reports.terminal import run
 from logitmus.results import serialize, wording
-from logitmus.results.run_changes import BitsChange, Comparison, EnvironmentChange, FindingChange, GradeChange
 from logitmus.results.summary import Summary
 
 EVIL = "\x1b[31m</script><script>alert(1)</script> | `x` ]]> \x00 <b>"
@@ -370,47 +369,6 @@ def test_a_page_links_to_https_and_nothing_else() -> None:
     page = report.render(gathered([BackendReady("test", (subject,), {}, 1)]))
     assert 'href="https://docs.example/f"' in page
     assert 'href="javascript' not in page
-
-
-def changed() -> Comparison:
-    finding = next(f for e in stream(2_000) if isinstance(e, Judged) for f in e.judgement.findings)
-    finding = replace(finding, ulps=float("inf"), share=float("nan"), summary=EVIL)
-    return Comparison(
-        before="a.logitmus",
-        after="b|.logitmus",
-        problems=10,
-        only_before=0,
-        only_after=2,
-        pairs=40,
-        environment=(EnvironmentChange(where="alpha", name="alpha", before="1", after=EVIL),),
-        new=(FindingChange(example=finding, appeared=("p1", "p2")),),
-        bits=(BitsChange(subject="alpha:f@cpu", compared=9, changed=2, max_ulps=3, worst="p1", other={EVIL: 1}),),
-        grades=(GradeChange(subject="alpha:f@cpu", before=None, after=Grade.F, problems=1, example="p1"),),
-    )
-
-
-def test_a_comparison_is_json_that_has_no_infinity() -> None:
-    read = json.loads(run_diff.to_json(changed()))
-    assert read["schema"] == 1
-    assert read["new"][0]["example"]["ulps"] == "infinite"
-    assert read["new"][0]["example"]["share"] == "NaN"
-
-
-def test_a_comparison_at_a_terminal() -> None:
-    console = Console(width=80, file=io.StringIO(), record=True)
-    run_diff.render(changed(), console)
-    text = console.export_text()
-    assert "NEW findings (1)" in text
-    assert "not judged -> F on 1 problem, e.g. p1" in text
-    assert "\x1b" not in text
-
-
-def test_a_comparison_in_markdown() -> None:
-    text = run_diff.to_markdown(changed())
-    tables = [line for line in text.splitlines() if line.startswith("|")]
-    assert {line.replace("\\|", "").count("|") for line in tables} == {5}
-    assert "<script" not in text
-    assert "3 ulps" in text
 
 
 def examined(summary: Summary, finding: Finding) -> Finding:
