@@ -17,6 +17,7 @@ from logitmus import __version__
 from logitmus.cli.accept import accept
 from logitmus.cli.audit import audit
 from logitmus.cli.backends import backends
+from logitmus.cli.bisect import bisect
 from logitmus.cli.check import check
 from logitmus.cli.compare import compare
 from logitmus.cli.conventions import conventions
@@ -55,6 +56,7 @@ VERBS: Final[Mapping[str, Mapping[Callable[..., None], str]]] = {
     "Upgrade": {
         audit: "Show what an upgrade changes",
         compare: "Show what changed between stored runs",
+        bisect: "Find the release that changed a result",
     },
     "Report": {
         report: "Write reports from a run file",

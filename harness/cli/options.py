@@ -28,7 +28,10 @@ FunctionName = Annotated[
 Framework = Annotated[
     str,
     typer.Option(
-        "--framework", "-f", metavar="NAME", help="torch, tensorflow, jax or numpy; also NAME@/path/to/python."
+        "--framework",
+        "-f",
+        metavar="NAME",
+        help="torch, tensorflow, jax or numpy; also torch@/path/to/python or torch@env:NAME.",
     ),
 ]
 ParameterNames = Annotated[

@@ -44,7 +44,8 @@ def run(
         typer.Option(
             "--backend",
             metavar="BACKEND",
-            help="torch, torch@/path/to/python, name=torch@..., module:ATTRIBUTE or cmd:./program; repeatable.  "
+            help="torch, torch@/path/to/python, torch@env:NAME, name=torch@..., module:ATTRIBUTE or cmd:./program; "
+            "repeatable.  "
             "[default: all installed]",
         ),
     ] = None,

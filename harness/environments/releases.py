@@ -30,7 +30,7 @@ class Release:
 def releases(package: str, *, python: str = "", pre: bool = False) -> tuple[Release, ...]:
     """The releases of a package that can be installed, in the order of their versions.
 
-    Releases that were yanked are among them: pip does not tell them apart.
+    Releases that were yanked are left out: pip does not list them.
 
     Args:
         python: the path of an interpreter; releases that cannot be installed with it are left out. "": this one.

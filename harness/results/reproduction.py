@@ -93,7 +93,7 @@ def reproduction(store: Store, wanted: str) -> Reproduction:
     Raises:
         ReproError: no such finding, several, or a subject that a script cannot call.
     """
-    shown, of_subject = _found(judge_run(store), wanted)
+    shown, of_subject = find(store, wanted)
     finding, problem = shown.finding, shown.problem
     subject = store.subjects()[finding.subject]
     outcome = store.outcomes(problem.id)[subject.id]
@@ -115,6 +115,15 @@ def reproduction(store: Store, wanted: str) -> Reproduction:
         expects_exception=_expects_exception(problem, subject, finding),
         versions=_versions(framework, of_subject),
     )
+
+
+def find(store: Store, wanted: str) -> tuple[Examined, BackendReady]:
+    """The finding whose id begins with `wanted`, with its problem, and the backend that its subject is of.
+
+    Raises:
+        ReproError: no such finding, or several.
+    """
+    return _found(judge_run(store), wanted)
 
 
 def _found(events: Iterable[Event], wanted: str) -> tuple[Examined, BackendReady]:

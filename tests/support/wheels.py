@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sysconfig
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -40,6 +41,17 @@ def build_needed(folder: Path) -> None:
     """NumPy and ml_dtypes as empty packages: every environment gets them, and these tests do not import them."""
     build_wheel(folder, "numpy", "2.0", {"numpy.py": ""})
     build_wheel(folder, "ml_dtypes", "0.5", {"ml_dtypes.py": ""}, requires=["numpy"])
+
+
+def build_forwarding(folder: Path) -> None:
+    """NumPy and ml_dtypes as packages that lead to those of this interpreter, so that workers run without a download.
+
+    A .pth file adds the site-packages of this interpreter behind those of the environment: everything that is installed
+    here can be imported there, too, under the versions that are installed here.
+    """
+    for number, name in enumerate(("numpy", "ml_dtypes")):
+        path = "" if number else "\n".join(dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib")))
+        build_wheel(folder, name, "0.0.1", {f"forwarding_{name}.pth": f"{path}\n"})
 
 
 def use_index(monkeypatch: pytest.MonkeyPatch, folder: Path, cache: Path) -> None:
