@@ -32,6 +32,9 @@ class EndError(LogitmusError):
 
     exit_code = Exit.BACKEND
 
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
 
 @dataclass(frozen=True, kw_only=True)
 class Workplace:
@@ -121,7 +124,10 @@ class _Bisecting:
             with self._workplace.running():
                 files = in_turn(lambda pair: self._run(*pair), made, min(2, os.cpu_count() or 1))
         except AuditError as error:
-            raise EndError(error.message, error.hint) from error
+            hint = "Begin or end with another release, or install what it needs beside it: --with REQUIREMENT"
+            raise EndError(error.message, hint) from error
+        except SelectionError as error:  # no call was due
+            raise self._symptom.nothing from error
         self._first, latest = map(self._state, files)
         if not (self._first.calls or latest.calls):
             raise self._symptom.nothing
@@ -157,8 +163,7 @@ class _Bisecting:
         try:
             return self._environment(place)
         except EnvironmentsError as error:
-            hint = f"Begin or end with another release{'; ' if error.hint else ''}{error.hint}"
-            raise EndError(f"{self._label(place)} cannot be tested: {error.message}", hint) from error
+            raise EndError(f"{self._label(place)} cannot be tested: {error.message}", error.hint) from error
 
     def _concerned(self, environments: Sequence[Environment], backends: Sequence[str]) -> tuple[Concerned, ...]:
         try:
@@ -194,7 +199,11 @@ class _Bisecting:
     def _run(self, place: int, environment: Environment) -> Path:
         (column,) = columns([environment], self._of, self._workplace.folder)
         column = replace(column, name=self._label(place), file=self._file(place))
-        self._workplace.run(column, self._settings)
+        try:
+            self._workplace.run(column, self._settings)
+        except BaseException:  # also Ctrl-C: part of a run says nothing about a release
+            column.file.unlink(missing_ok=True)
+            raise
         return column.file
 
     def _file(self, place: int) -> Path:

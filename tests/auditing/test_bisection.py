@@ -9,15 +9,18 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lossy import BACKEND, build_releases
 from typer.testing import CliRunner
-from wheels import build_forwarding, build_wheel, use_index
+from wheels import use_index
 
 from logitmus.auditing.bisection import Bisection, Trial, search
+from logitmus.auditing.release_runs import EndError
 from logitmus.auditing.symptom import CauseShown, SymptomError
 from logitmus.auditing.transitions import Change, Transition
 from logitmus.cases.suite import suite
 from logitmus.cli import app
 from logitmus.environments.environments import ROOT_VARIABLE
+from logitmus.storage.store import Store
 
 
 @st.composite
@@ -114,39 +117,12 @@ def test_a_cause_concerns_the_transitions_that_bring_it_or_end_it() -> None:
             CauseShown(glob)
 
 
-LOSS = """
-import numpy as np
-
-def loss(logits, targets):
-    shifted = logits.astype(np.float64) - logits.astype(np.float64).max(axis=-1, keepdims=True)
-    hot = np.arange(logits.shape[-1]) == targets[..., None]
-    value = np.log(np.exp(shifted).sum(axis=-1)) - shifted[hot].reshape(targets.shape)
-    return value * {factor}
-"""
-BACKEND = """
-from lossy import loss
-from logitmus.core.backend import Backend, Function, Inputs, Outputs
-from logitmus.core.convention import Convention
-from logitmus.core.subject import Offer
-
-def evaluate(_function, _mode, _device, inputs):
-    return Outputs(loss=loss(inputs.logits, inputs.targets).astype(inputs.logits.dtype))
-
-OFFER = Offer(targets="labels", dtypes=("float32",), single_row=False, spatial=False, gradients=frozenset())
-FUNCTION = Function(name="cross_entropy", call=loss, offer=OFFER, convention=Convention())
-BACKEND = Backend(name="lossy", distributions=("lossy",), functions=(FUNCTION,), evaluate=evaluate)
-"""
-
-
 @pytest.fixture
 def lossy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Six releases of a package: from 1.3 on its losses are too large, and 1.2 cannot be installed."""
     folder = tmp_path / "wheels"
-    build_forwarding(folder)
-    for minor in range(6):
-        text = LOSS.format(factor=1.01 if minor >= 3 else 1)
-        requires = ["missing-package"] if minor == 2 else []
-        build_wheel(folder, "lossy", f"1.{minor}", {"lossy.py": text}, requires=requires)
+    factors = {f"1.{minor}": 1.01 if minor >= 3 else 1 for minor in range(6)}
+    build_releases(folder, factors, {"1.2": ["missing-package"]})
     (tmp_path / "lossy_backend.py").write_text(BACKEND)
     use_index(monkeypatch, folder, tmp_path / "cache")
     monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "environments"))
@@ -171,3 +147,27 @@ def test_the_release_that_broke_a_loss_is_found(lossy: Path) -> None:
     same = CliRunner().invoke(app, ["bisect", "lossy==1.3..1.5", *named, "--out", "again"])
     assert same.exit_code == 1, same.output
     assert "lossy 1.3 and 1.5 agree: the finding " in " ".join(same.output.split())
+    for file, shown in (("001-lossy-1.0", False), ("004-lossy-1.3", True)):
+        with Store.open(lossy / "runs" / f"{file}.logitmus") as store:
+            assert CauseShown("*").state(store).shown is shown
+    broken = CliRunner().invoke(app, ["bisect", "lossy==1.2..1.5", *arguments[:-1], "broken"])
+    assert isinstance(broken.exception, EndError)
+    assert "lossy 1.2 cannot be tested: uv could not resolve lossy==1.2" in str(broken.exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["lossy", "--cause", "lost"], "names no range of releases"),
+        (["lossy==1.0..1.0", "--cause", "lost"], "are the same release"),
+        (["lossy==1.0..2.0rc1", "--cause", "lost"], "2.0rc1 is a pre-release; add --pre"),
+        (["lossy==1.0..2.0"], "nothing to find was given"),
+        (["lossy==1.0..2.0", "--cause", "lost", "--problem", "1"], "--cause and --problem were given"),
+        (["lossy==1.0..2.0", "--finding", "1"], "add --run FILE"),
+        (["lossy==1.0..2.0", "--cause", "lost", "--run", "x"], "has no effect with --cause"),
+    ],
+)
+def test_usage_errors_say_what_to_do(arguments: list[str], message: str) -> None:
+    refused = CliRunner().invoke(app, ["bisect", *arguments])
+    assert refused.exit_code == 2
+    assert message in " ".join(refused.output.split())
