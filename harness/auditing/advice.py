@@ -36,7 +36,8 @@ def advice(shown: Shown) -> str:
                 else ("Not more than before: it was wrong, too.")
             )
         case Change.CONVENTION:
-            impact = catalogue.impact(Cause(shown.cause))
+            # The impact is that of a choice other than the usual one; without a finding the usual one is made now.
+            impact = catalogue.impact(Cause(shown.cause)) if shown.appeared else ""
             return "Yes, if you rely on it" + (f": {impact}." if impact else ".")
         case Change.ERRORS if shown.before.startswith("raises"):
             return f"Yes, if your code handles the exception: the call no longer {shown.before}."

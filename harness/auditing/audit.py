@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -22,13 +23,14 @@ from typing import Final, TypeVar
 
 from logitmus.auditing.call_times import Times, measure
 from logitmus.auditing.comparison import step
-from logitmus.auditing.selection import Concerned
+from logitmus.auditing.selection import Concerned, SelectionError
 from logitmus.auditing.transitions import Audit, Step
 from logitmus.cases.suite import suite
 from logitmus.conventions.claims import FAMILY
 from logitmus.core.errors import Exit, LogitmusError
 from logitmus.core.events import BackendFailed, BackendReady, Event, RunFinished
 from logitmus.core.finding import Finding
+from logitmus.core.observation import NotRun
 from logitmus.core.problem import ONCE, Problem
 from logitmus.core.run_settings import RunSettings
 from logitmus.engine.judge_batches import NoJudge
@@ -46,6 +48,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 Watch = Callable[[Iterable[Event]], Iterable[Event]]
 Report = Callable[[str], None]
+_FEWEST: Final = 2  # versions
 _TIMED: Final = 8  # problems of each function
 _LARGEST: Final = 1 << 20  # logits
 _QUICK: Final = "quick"
@@ -157,22 +160,40 @@ def audit(
         acceptance: the expectations; they accept findings that appear.
         report: receives a short line at the beginning of each step.
 
+    A version that could not run is left out, with a note, if two others could.
+
     Raises:
-        StoreError: where a file exists or cannot be written; and the errors of `make`.
+        AuditError: where fewer than two versions could run; and the other errors of `make`.
+        StoreError: where a file exists or cannot be written.
         KeyboardInterrupt: after Ctrl-C; the files of complete runs are kept.
     """
     for column in of:
         column.file.parent.mkdir(parents=True, exist_ok=True)
     report(f"running {', '.join(column.name for column in of)}")
-    in_turn(make, of, at_once)
+    failures = in_turn(partial(_attempt, make), of, at_once)
+    of = [column for column, failure in zip(of, failures, strict=True) if failure is None]
+    notes = [f"not compared: {failure}" for failure in failures if failure is not None]
+    if len(of) < _FEWEST:
+        raise next(failure for failure in failures if failure is not None)
     with ExitStack() as stack:
         stores = [stack.enter_context(Store.open(column.file, check=False)) for column in of]
         rounds: list[list[Times]] = []
-        if settings.times and len(stores) > 1:
+        if settings.times:
             report("measuring times")
             rounds = _times(of, stores, settings)
         report("comparing")
-        return compared(stores, [column.name for column in of], rounds=rounds, acceptance=acceptance)
+        requested = {name for column in of for name in column.requested}
+        names = [column.name for column in of]
+        return compared(stores, names, rounds=rounds, acceptance=acceptance, notes=notes, requested=requested)
+
+
+def _attempt(make: Callable[[Column], None], column: Column) -> AuditError | None:
+    """Make the run of a column; return why that was not possible."""
+    try:
+        make(column)
+    except AuditError as error:
+        return error
+    return None
 
 
 def in_turn(make: Callable[[T], R], things: Iterable[T], at_once: int) -> list[R]:
@@ -198,6 +219,7 @@ def compared(
     rounds: Sequence[Sequence[Times]] | None = None,
     acceptance: Acceptance | None = None,
     pairs: Sequence[tuple[int, int]] = (),
+    requested: Collection[str] = (),
     notes: Sequence[str] = (),
 ) -> Audit:
     """The steps between stored runs.
@@ -205,6 +227,7 @@ def compared(
     Args:
         rounds: the times of each run, in each round; None: those that the files hold.
         pairs: the runs to compare, by their places; none: each with the next.
+        requested: the packages that the comparison is about, beside those of the frameworks.
 
     Raises:
         StoreError: where a file is damaged.
@@ -213,7 +236,7 @@ def compared(
         columns=tuple(names),
         files=tuple(str(store.path) for store in stores),
         steps=tuple(
-            _step(stores, names, rounds, acceptance, old, new)
+            _step(stores, names, rounds, acceptance, requested, old, new)
             for old, new in pairs or tuple(pairwise(range(len(stores))))
         ),
         notes=tuple(notes),
@@ -225,6 +248,7 @@ def _step(
     names: Sequence[str],
     rounds: Sequence[Sequence[Times]] | None,
     acceptance: Acceptance | None,
+    requested: Collection[str],
     old: int,
     new: int,
 ) -> Step:
@@ -237,7 +261,9 @@ def _step(
         for event in stores[new].backends():
             acceptance.observe(event)
     times = None if rounds is None else [(of_round[old], of_round[new]) for of_round in rounds]
-    return step(stores[old], stores[new], names=(names[old], names[new]), reason=reason, rounds=times)
+    return step(
+        stores[old], stores[new], names=(names[old], names[new]), requested=requested, reason=reason, rounds=times
+    )
 
 
 def run_suite(column: Column, settings: AuditSettings, watch: Watch = iter) -> None:
@@ -285,6 +311,7 @@ def make_run(
 
     Raises:
         AuditError: where a backend could not run, or not with the requested packages.
+        SelectionError: where nothing was called.
     """
     failed: dict[str, BackendFailed] = {}
     ready: set[str] = set()
@@ -303,12 +330,32 @@ def make_run(
                 case _:
                     pass
         empty = not len(store)
+        why = _why_not_run(store) if empty else ""
     if interrupted:
         column.file.unlink(missing_ok=True)
         raise KeyboardInterrupt
     lost = next((event for name, event in failed.items() if name not in ready or empty), None)
     if lost is not None:
-        raise AuditError(f"{column.name}: {lost.backend} could not run: {lost.reason}", lost.hint)
+        hint = lost.hint
+        if "No module named" in lost.reason:
+            hint = f'Add the package to the environment: "{column.name} PACKAGE"'
+        raise AuditError(f"{column.name}: {lost.backend} could not run: {lost.reason}", hint)
+    if why:
+        hint = "Add what it needs to the environment, or choose other functions with --subject or --backend"
+        raise AuditError(f"{column.name}: no function could be called: {why}", hint)
+    if empty:
+        raise SelectionError(
+            f"{column.name}: no function was called; check --subject, --device, --dtype and --family "
+            "(`logitmus backends --subjects` lists the functions)"
+        )
+
+
+def _why_not_run(store: Store) -> str:
+    """Why the calls of a run were not made, the most frequent reason; "" if none was due."""
+    reasons: Counter[str] = Counter()
+    for problem in store.problem_ids():
+        reasons.update(outcome.reason for outcome in store.outcomes(problem).values() if isinstance(outcome, NotRun))
+    return max(reasons, key=lambda reason: (reasons[reason], reason), default="")
 
 
 def _times(of: Sequence[Column], stores: Sequence[Store], settings: AuditSettings) -> list[list[Times]]:

@@ -17,6 +17,7 @@ from logitmus.core.run_settings import RunSettings
 from logitmus.environments.environments import Environment
 from logitmus.execution import registry
 from logitmus.execution.started import Stage
+from logitmus.worker.user_code import TargetError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,8 @@ class CheckedTarget:
         """Make the run of a column: the problems of a check, which the comparison judges as a check does.
 
         Raises:
-            AuditError: where the function cannot be imported or its framework cannot run in the environment.
+            TargetError: where the function does not exist, or cannot be imported.
+            AuditError: where its framework cannot run in the environment.
         """
         framework = self._framework(column.backends[0].python)
         request = CheckRequest(
@@ -71,11 +73,19 @@ class CheckedTarget:
             intended=reference.intended({}),
             dtypes=settings.dtypes or tuple(FLOAT_DTYPES),
         )
-        kept = RunSettings(profile=settings.profile, seed=settings.seed, dtypes=request.dtypes, check=request.label)
         try:
             session = start(request, LIMITS, compare=False, isolated=True)
+        except TargetError:
+            raise
         except LogitmusError as error:
             raise AuditError(f"{column.name}: {error.message}", error.hint) from error
+        kept = RunSettings(
+            profile=settings.profile,
+            seed=settings.seed,
+            dtypes=request.dtypes,
+            check=session.label,
+            function=session.location,
+        )
         with session:
             problems = session.problems(settings.profile, settings.seed, request.dtypes)
             make_run(column, kept, problems, session.specs, partial(self._given, session), watch)

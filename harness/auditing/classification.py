@@ -41,7 +41,13 @@ from logitmus.judging.outcome_difference import SAME_VALUES, difference
 _WRONG: Final = (Severity.BUG, Severity.HAZARD)
 _SPECIAL: Final = re.compile(r"(NaN|-inf|\+inf|number) -> ")
 _RETURNS: Final = "returns"
-_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{6,}|\bline \d+\b|/\S+\.py(:\d+)?")
+# What differs from process to process, or with any change of the framework's source: frames of a stack (the last may be
+# cut off), addresses, lines, files, hashes, and the numbers that a graph gives to its nodes.
+_ACCIDENTAL: Final = re.compile(
+    r'File "[^"]*(?:"(?:, line \d+(?:, in \S*)?)?|$)'
+    r"|0x[0-9a-fA-F]{6,}|\bline \d+\b|/\S+\.py(?::\d+)?|(?<=\w)_\d+\b|\d{6,}"
+)
+_CUT_OFF: Final = re.compile(r"\.\.\. \([\d,]+ characters\)$")  # by `worker.wire.plain_text`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +194,7 @@ def _errors(before: Outcome, after: Outcome) -> Iterator[Shown]:
     if old != new:
         what = f"{_present(new)} where it {_past(old)}"
         yield Shown(change=Change.ERRORS, what=what, field="outcome", before=old, after=new)
-    elif isinstance(before, Raised) and isinstance(after, Raised) and plain(before.message) != plain(after.message):
+    elif isinstance(before, Raised) and isinstance(after, Raised) and not same_message(before.message, after.message):
         yield Shown(
             change=Change.MESSAGE,
             what=f"the message of {after.type}",
@@ -225,8 +231,18 @@ def outcome_kind(outcome: Outcome) -> str:
 
 
 def plain(message: str) -> str:
-    """A message without what differs from process to process: addresses, line numbers, paths of files."""
-    return _ADDRESS.sub("...", message).strip()
+    """A message on one line, without stacks, addresses, lines, files, and the numbers of a graph's nodes."""
+    return " ".join(_ACCIDENTAL.sub(" ", message).split())
+
+
+def same_message(before: str, after: str) -> bool:
+    """Whether two messages say the same, as far as the worker sent them."""
+    old, new = plain(before), plain(after)
+    if _CUT_OFF.search(before) and _CUT_OFF.search(after):
+        old, new = (_CUT_OFF.sub("", text) for text in (old, new))
+        shorter = min(len(old), len(new))
+        return old[:shorter] == new[:shorter]
+    return old == new
 
 
 def _special(before: Outcome, after: Outcome) -> Iterator[Shown]:

@@ -6,7 +6,7 @@ for each group its size and its smallest problem. Memory grows with the number o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from logitmus.auditing.advice import advice
@@ -33,6 +33,7 @@ def step(
     after: Store,
     *,
     names: tuple[str, str] | None = None,
+    requested: Collection[str] = (),
     reason: Reason = lambda _: "",
     rounds: Sequence[tuple[Times, Times]] | None = None,
     judge: SupportsJudge | None = None,
@@ -41,6 +42,7 @@ def step(
 
     Args:
         names: of the runs; None: of their files.
+        requested: the packages that the comparison is about, beside those of the frameworks.
         reason: why a finding of the later run is accepted; "": it is not.
         rounds: the times of calls that were made in turn; None: those that the files hold.
 
@@ -51,10 +53,13 @@ def step(
     comparison = compare(before, after, judge=judge, watch=collector.add)
     old, new = names or (before.path.name, after.path.name)
     transitions = [*collector.transitions(), *_presence(collector), *_subjects(comparison), *_times(collector, rounds)]
+    changed = [c for c in comparison.environment if c.own or (c.name in requested and c.where != "harness")]
+    packages = tuple(dict.fromkeys((c.name, c.before or "", c.after or "") for c in changed))
     return Step(
-        title=title(comparison, old, new),
+        title=title(packages, old, new),
         before=old,
         after=new,
+        packages=packages,
         comparison=comparison,
         transitions=tuple(sorted(transitions, key=_rank)),
         moved=collector.moved,
@@ -62,12 +67,10 @@ def step(
     )
 
 
-def title(comparison: Comparison, before: str, after: str) -> str:
-    """The packages of the frameworks themselves that differ ("optax 0.2.3 to 0.2.8"), or the names of the runs."""
-    own = dict.fromkeys((c.name, c.before, c.after) for c in comparison.environment if c.own and c.before and c.after)
-    if not own or len(own) > _PACKAGES_IN_TITLE:
-        return f"{before} to {after}"
-    return ", ".join(f"{name} {old} to {new}" for name, old, new in own)
+def title(packages: Sequence[tuple[str, str, str]], before: str, after: str) -> str:
+    """The packages that differ ("optax 0.2.3 to 0.2.8"); the names of the runs, if these are none or many."""
+    changed = [f"{name} {old} to {new}" for name, old, new in packages if old and new]
+    return ", ".join(changed) if 0 < len(changed) <= _PACKAGES_IN_TITLE else f"{before} to {after}"
 
 
 _PACKAGES_IN_TITLE = 3

@@ -76,15 +76,11 @@ def of_audit(audit: Audit) -> str:
 
 
 def environment(step: Step) -> tuple[list[str], list[str]]:
-    """The packages of the frameworks themselves whose versions differ, and everything else that differs."""
-    own = list(
-        dict.fromkeys(
-            f"{c.name} {c.before or '(none)'} -> {c.after or '(none)'}" for c in step.comparison.environment if c.own
-        )
-    )
+    """The packages that the step is about, and everything else that differs between the environments."""
+    own = [f"{name} {before or '(none)'} -> {after or '(none)'}" for name, before, after in step.packages]
     other = [
         f"{c.name} {c.before or '(none)'} -> {c.after or '(none)'}"
         for c in step.comparison.environment
-        if not c.own and c.name != "python.executable"
+        if c.name != "python.executable"
     ]
-    return own, list(dict.fromkeys(other))
+    return own, [line for line in dict.fromkeys(other) if line not in own]

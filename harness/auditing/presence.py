@@ -1,7 +1,8 @@
 """Which functions and options a version lacks: every call of them fails in the same way.
 
-A function that a release does not have yet raises AttributeError on every problem. Hundreds of findings that say so
-would hide one fact, which is read off here instead: the function, or the option, is *gone* or *new*.
+A function that a release does not have yet raises AttributeError on every problem, or its backend says that it cannot
+be called. Hundreds of findings that say so would hide one fact, which is read off here instead: the function, or the
+option, is *gone* or *new*.
 """
 
 from __future__ import annotations
@@ -51,14 +52,14 @@ def is_absent(problem: Problem, subject: str, known: Absent) -> bool:
 
 
 def _failure(store: Store, raw: tuple[str, bytes]) -> str | None:
-    """How a call fails, "" if it returns; None: it was not made for another reason."""
+    """How a call fails, "" if it returns; None: its worker was lost."""
     if raw[0] not in (Raised.__name__, NotRun.__name__):
         return ""
     outcome: Outcome = store.outcome(*raw)
     match outcome:
         case Raised(type=name, message=message):
             return f"{name}: {plain(message)}"
-        case NotRun(reason=reason, lacks_module=True):
+        case NotRun(reason=reason, given_up=False):
             return reason
         case _:
             return None

@@ -6,13 +6,14 @@ from typing import Final
 
 import numpy as np
 
-from logitmus.auditing.classification import outcome_kind
+from logitmus.auditing.classification import outcome_kind, plain
 from logitmus.core.finding import Finding, part_name
 from logitmus.core.floats import FLOAT_DTYPES, Array, decimal
 from logitmus.core.observation import Answered, Outcome, PartName, Raised
 from logitmus.core.problem import Problem
 
 _MESSAGE: Final = 160  # characters of an exception's message
+_CONTEXT: Final = 40  # of these, before the place where two messages differ
 _Place = tuple[str, int | None, int | None]
 
 
@@ -22,6 +23,8 @@ def results(problem: Problem, before: Outcome, after: Outcome, finding: Finding 
     Args:
         finding: is about the value to show; None: the value that differs most is shown.
     """
+    if isinstance(before, Raised) and isinstance(after, Raised) and before.type == after.type:
+        return "", *_messages(before, after)
     place: _Place = ("", None, None)
     if finding is not None and finding.part:
         place = (finding.part, finding.row, finding.index)
@@ -55,10 +58,24 @@ def _first_difference(problem: Problem, before: Answered, after: Answered) -> _P
     return "", None, None
 
 
+def _messages(before: Raised, after: Raised) -> tuple[str, str]:
+    """Two messages of the same exception, from a little before the place where they differ."""
+    old, new = plain(before.message), plain(after.message)
+    differs = next((at for at, pair in enumerate(zip(old, new, strict=False)) if len(set(pair)) > 1), len(old))
+    start = max(0, differs - _CONTEXT)
+    return (
+        f"raises {before.type}: {'...' if start else ''}{_cut(old[start:])}",
+        f"raises {after.type}: {'...' if start else ''}{_cut(new[start:])}",
+    )
+
+
+def _cut(message: str) -> str:
+    return message[:_MESSAGE] + ("..." if len(message) > _MESSAGE else "")
+
+
 def _shown(outcome: Outcome, place: _Place, problem: Problem) -> str:
     if isinstance(outcome, Raised):
-        message = " ".join(outcome.message.split())
-        return f"raises {outcome.type}: {message[:_MESSAGE]}{'...' if len(message) > _MESSAGE else ''}"
+        return f"raises {outcome.type}: {_cut(plain(outcome.message))}"
     if not isinstance(outcome, Answered):
         return outcome_kind(outcome)
     part, row, index = place

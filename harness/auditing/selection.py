@@ -85,7 +85,9 @@ def _has_framework(backend: str, environments: Sequence[Environment]) -> bool:
 def _nothing(packages: Iterable[str], environments: Sequence[Environment]) -> str:
     frameworks = [spec.name for spec in registry.available() if spec.name != _EVERYWHERE]
     lacking = [name for name in frameworks if not _has_framework(name, environments)]
-    named = ", ".join(sorted(packages)) or "nothing"
+    named = ", ".join(sorted(packages))
+    if not named:
+        return "the environments have the same packages; name a backend with --backend to compare them all the same"
     if len(lacking) == len(frameworks):
         return (
             f"none of {', '.join(frameworks)} is in all of the environments, so there is no function to call; "

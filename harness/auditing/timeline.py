@@ -68,9 +68,7 @@ def timeline(audit: Audit) -> Timeline:
     rows: dict[tuple[object, ...], tuple[list[str], tuple[Point, ...]]] = {}
     unchanged = 0
     for name in names:
-        states = [audit.steps[0].states.get(name, (None, None))[0]]
-        states += [step.states.get(name, (None, None))[1] for step in audit.steps]
-        points = tuple(map(Point, states))
+        points = tuple(Point(_state(audit, name, place)) for place in range(len(audit.columns)))
         history = tuple((point.words, point.state.causes if point.state else ()) for point in points)
         if len(set(history)) == 1:
             unchanged += 1
@@ -81,6 +79,14 @@ def timeline(audit: Audit) -> Timeline:
         rows=tuple(Row(tuple(subjects), points) for subjects, points in rows.values()),
         unchanged=unchanged,
     )
+
+
+def _state(audit: Audit, name: str, place: int) -> SubjectState | None:
+    """What the run at a place shows, from the step to it, or from it where that step does not compare the function."""
+    to, onwards = audit.steps[place - 1 : place] if place else (), audit.steps[place : place + 1]
+    known = [step.states[name][1] for step in to if name in step.states]
+    known += [step.states[name][0] for step in onwards if name in step.states]
+    return known[0] if known else None
 
 
 def short_names(names: Sequence[str]) -> tuple[str, ...]:

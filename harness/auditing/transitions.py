@@ -148,6 +148,7 @@ class Step:
 
     Attributes:
         title: "optax 0.2.3 to 0.2.8". before, after: the names of the runs.
+        packages: the packages that it is about: name, version before, version after.
         comparison: what is compared with what, and which packages differ.
         transitions: worst first.
         states: by subject (an id), what both runs show of it.
@@ -156,6 +157,7 @@ class Step:
     title: str
     before: str
     after: str
+    packages: tuple[tuple[str, str, str], ...] = ()
     comparison: Comparison
     transitions: tuple[Transition, ...]
     moved: Moved = Moved()
@@ -173,7 +175,7 @@ class Audit:
 
     Attributes:
         columns: the name of each run. files: its file.
-        notes: what a reader must know, such as a run that could not be made.
+        notes: the versions that could not run, and why.
     """
 
     columns: tuple[str, ...]

@@ -47,6 +47,9 @@ def deliver(
         if path is not None and path != STDOUT:
             path.write_text(make(audit), encoding="utf-8")
             typer.echo(f"wrote {path}", err=True)
+    if audit.notes:
+        typer.echo("logitmus: a version could not run, and was not compared", err=True)
+        return Exit.BACKEND
     if not audit.is_complete:
         typer.echo("logitmus: two of the runs have no call in common, so nothing was compared", err=True)
         return Exit.USAGE

@@ -47,6 +47,7 @@ def step(*transitions: Transition, before: str = "1.0", after: str = "1.1", pair
         title=f"alpha {before} to {after}",
         before=f"alpha=={before}",
         after=f"alpha=={after}",
+        packages=(("alpha", before, after),),
         comparison=Comparison(
             before="a.logitmus",
             after="b.logitmus",
