@@ -11,7 +11,7 @@ import pytest
 
 from logitmus.execution.launch import CACHE
 
-_SLOW = ("long", "frameworks", "browser")
+_SLOW = ("long", "frameworks", "browser", "registry")
 # Run by `pytest -m MARK` only: what happens to be installed, and minutes of work before a release.
 _ON_REQUEST = ("packages", "release")
 

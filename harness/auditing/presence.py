@@ -7,6 +7,7 @@ option, is *gone* or *new*.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
@@ -21,12 +22,13 @@ _FEWEST: Final = 3  # calls, below which "every call" says little
 
 
 def absent(store: Store) -> Absent:
-    """The functions and options of a run that fail on every call with the same message.
+    """The functions and options of a run of which every call fails.
 
-    An option is absent if all calls with it fail in that way and some call without it does not.
+    A function is absent if all of its calls raise with the same message, or if none of them could be made. An option is
+    absent if all calls with it raise with the same message, and some call without it returns.
     """
-    failures: dict[tuple[str, str], set[str]] = {}
-    calls: dict[tuple[str, str], int] = {}
+    failures: dict[tuple[str, str], Counter[str]] = {}
+    reached: set[str] = set()  # the functions that were called at all
     known: dict[tuple[str, bytes], str | None] = {}
     for problem in store.problems():
         for subject, raw in store.raw_outcomes(problem.id).items():
@@ -35,15 +37,18 @@ def absent(store: Store) -> Absent:
             failure = known[raw]
             if failure is None:
                 continue
+            if raw[0] != NotRun.__name__:
+                reached.add(subject)
             for option in ("", *problem.options):
-                failures.setdefault((subject, option), set()).add(failure)
-                calls[subject, option] = calls.get((subject, option), 0) + 1
-    found = {
-        place: next(iter(texts))
-        for place, texts in failures.items()
-        if len(texts) == 1 and "" not in texts and calls[place] >= _FEWEST
+                failures.setdefault((subject, option), Counter())[failure] += 1
+    return {
+        (subject, option): max(texts, key=lambda text: (texts[text], text))
+        for (subject, option), texts in failures.items()
+        if "" not in texts
+        and texts.total() >= _FEWEST
+        and (len(texts) == 1 or subject not in reached)
+        and (not option or "" in failures[subject, ""])
     }
-    return {place: text for place, text in found.items() if not place[1] or (place[0], "") not in found}
 
 
 def is_absent(problem: Problem, subject: str, known: Absent) -> bool:
