@@ -57,6 +57,10 @@ def bisect(
         ),
     ] = None,
     pre: Annotated[bool, typer.Option("--pre", help="Test pre-releases, too.", show_default=False)] = False,
+    yanked: Annotated[
+        list[str] | None,
+        typer.Option(metavar="VERSION", help="Test this yanked release, too, which no index lists; repeatable."),
+    ] = None,
     backend: Annotated[
         list[str] | None,
         typer.Option(
@@ -101,7 +105,16 @@ def bisect(
     symptom, of_finding = _symptom(cause, problem, finding, run, subject, settings)
     with _report() as report:
         report(f"listing the releases of {package}")
-        series = _series(package, first, last, held or (), python=python, installer=installer.value, pre=pre)
+        series = _series(
+            package,
+            first,
+            last,
+            held or (),
+            python=python,
+            installer=installer.value,
+            pre=pre,
+            yanked=_versions(yanked or ()),
+        )
     progress = _Progress(python, installer.value)
     found = bisect_releases(
         series,
@@ -215,6 +228,16 @@ def _range(text: str, *, pre: bool) -> tuple[str, str, str]:
     return package, first, last
 
 
+def _versions(texts: Sequence[str]) -> tuple[str, ...]:
+    """The versions of yanked releases, in the form in which an index lists them."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return tuple(str(Version(text)) for text in texts)
+    except InvalidVersion as error:
+        raise typer.BadParameter(f"{error}; use e.g. 0.2.7", param_hint="--yanked") from None
+
+
 def _symptom(
     cause: str | None,
     problem: str | None,
@@ -240,7 +263,15 @@ def _symptom(
 
 
 def _series(
-    package: str, first: str, last: str, held: Sequence[str], *, python: str, installer: str, pre: bool
+    package: str,
+    first: str,
+    last: str,
+    held: Sequence[str],
+    *,
+    python: str,
+    installer: str,
+    pre: bool,
+    yanked: Sequence[str],
 ) -> Series:
     from packaging.requirements import Requirement
 
@@ -256,5 +287,5 @@ def _series(
     if fixed is not None and normalized(Requirement(package).name) in fixed.named_packages:
         raise typer.BadParameter(f"{fixed} names {package}, whose releases are tested", param_hint="--with")
     interpreter = str(installers.installer(installer).interpreter(python)) if python else ""
-    known = releases(Requirement(package).name, python=interpreter, pre=pre)
+    known = releases(Requirement(package).name, python=interpreter, pre=pre, yanked=yanked)
     return Series(package=package, releases=between(known, first, last), held=fixed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,14 +27,13 @@ class Release:
     date: str = ""
 
 
-def releases(package: str, *, python: str = "", pre: bool = False) -> tuple[Release, ...]:
+def releases(package: str, *, python: str = "", pre: bool = False, yanked: Collection[str] = ()) -> tuple[Release, ...]:
     """The releases of a package that can be installed, in the order of their versions.
-
-    Releases that were yanked are left out: pip does not list them.
 
     Args:
         python: the path of an interpreter; releases that cannot be installed with it are left out. "": this one.
         pre: also pre-releases.
+        yanked: versions of yanked releases to include. Both installers install them, but no command lists them.
 
     Raises:
         EnvironmentsError: for an unknown package, or an index that cannot be reached.
@@ -54,7 +53,7 @@ def releases(package: str, *, python: str = "", pre: bool = False) -> tuple[Rele
         hint = "Install pip (python -m ensurepip)" if no_pip else "Is the name right, and can the index be reached?"
         message = f"pip could not list the releases of {package}:"
         raise InstallerError("\n".join([message, *(f"  {line}" for line in said)]), hint)
-    versions = {text.strip() for text in found[1].split(",")}
+    versions = {*(text.strip() for text in found[1].split(",")), *yanked}
     return tuple(Release(version) for version in sorted(filter(_is_version, versions), key=Version))
 
 

@@ -40,3 +40,9 @@ def test_an_audit_of_two_releases_of_numpy(tmp_path: Path) -> None:
 def test_the_releases_that_an_index_lists() -> None:
     versions = [release.version for release in releases("numpy")]
     assert versions.index("2.0.1") < versions.index("2.0.2") < versions.index("2.2.6")
+
+
+def test_a_yanked_release_is_tested_where_it_is_named() -> None:
+    assert "0.4.32" not in [release.version for release in releases("jax")]
+    versions = [release.version for release in releases("jax", yanked=["0.4.32"])]
+    assert versions.index("0.4.31") + 1 == versions.index("0.4.32") == versions.index("0.4.33") - 1
