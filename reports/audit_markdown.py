@@ -19,7 +19,7 @@ def to_markdown(audit: Audit) -> str:
     """The sentence, a table of the transitions, and the details of each folded away."""
     lines = ["# Logitmus: what changed", ""]
     if len(audit.steps) > 1:
-        lines += [f"**{cell(of_audit(audit))}**", "", *_timeline(audit)]
+        lines += [f"**{cell(of_audit(audit))}**", "", *(_timeline(audit) if audit.is_history else [])]
     for step in audit.steps:
         lines += _step(step)
     lines += [f"⚠️ {cell(note)}" for note in audit.notes]

@@ -345,8 +345,10 @@ def _grade(before: Judgement, after: Judgement) -> Iterator[Shown]:
 
 def _bits(before: Outcome, after: Outcome) -> Iterator[Shown]:
     ulps, other = difference(before, after)
-    if ulps or other:
+    if ulps:
         yield Shown(change=Change.BITS, what="values moved within their error budgets")
+    elif other:
+        yield Shown(change=Change.BITS, what="a zero changed its sign, or a NaN its bits", field="sign")
 
 
 def _warnings(before: Outcome, after: Outcome) -> Iterator[Shown]:

@@ -121,7 +121,7 @@ class _Collector:
             )
         ]
         for shown in classify(*sides):
-            if shown.change is Change.BITS:
+            if shown.change is Change.BITS and not shown.field:
                 self._move(problem, *sides)
             self._add(shown, problem, *sides)
 
@@ -289,10 +289,11 @@ def _times(collector: _Collector, rounds: Sequence[tuple[Times, Times]] | None) 
             groups.setdefault((kind, SubjectId.parse(change.subject).backend), []).append(change)
     for (kind, backend), changes in groups.items():
         most = max(changes, key=lambda change: max(change.ratio, 1 / change.ratio))
-        what = (
-            f"a call takes {most.ratio:.2g} times as long ({most.low:.2g} to {most.high:.2g}; "
-            f"{1e6 * most.before:,.0f} to {1e6 * most.after:,.0f} microseconds)"
-        )
+        times = f"{1e6 * most.before:,.0f} to {1e6 * most.after:,.0f} microseconds"
+        if kind is Change.SLOWER:
+            what = f"a call takes {most.ratio:.2g} times as long ({most.low:.2g} to {most.high:.2g}; {times})"
+        else:
+            what = f"a call is {1 / most.ratio:.2g} times as fast ({1 / most.high:.2g} to {1 / most.low:.2g}; {times})"
         subjects = [change.subject for change in changes]
         found = _named(kind, what, backend, subjects, field="time")
         yield replace(found, worse=False, results=sum(change.problems for change in changes))

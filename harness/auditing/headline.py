@@ -67,9 +67,11 @@ def of_audit(audit: Audit) -> str:
     changed = [step for step in audit.steps if any(not t.change.is_measured_in_seconds for t in step.counted)]
     names = short_names(audit.columns)
     span = f"{names[0]} to {names[-1]}, {wording.plural(len(audit.steps), 'step')}"
+    if not audit.is_history:
+        span = f"{names[0]} compared with each of {', '.join(names[1:])}"
     if not changed:
         return f"{span}: nothing changed"
-    words = f"{len(changed)} of them with changes"
+    words = f"{len(changed)} of {len(audit.steps)} with changes"
     if worse:
         words += f", {len(worse)} for the worse ({'; '.join(step.title for step in worse)})"
     return f"{span}: {words}"

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from itertools import pairwise
 
 from logitmus.core.finding import Severity
 from logitmus.results.run_changes import Comparison
@@ -171,7 +172,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """The steps from each run to the next, in the order of the runs.
+    """The steps from each run to the next, in the order of the runs; along an axis, from the first to each other.
 
     Attributes:
         columns: the name of each run. files: its file.
@@ -182,6 +183,12 @@ class Audit:
     files: tuple[str, ...]
     steps: tuple[Step, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def is_history(self) -> bool:
+        """Whether there are several steps that follow on each other."""
+        follow = all(earlier.after == later.before for earlier, later in pairwise(self.steps))
+        return len(self.steps) > 1 and follow
 
     @property
     def is_complete(self) -> bool:

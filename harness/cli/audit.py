@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -24,17 +25,27 @@ if TYPE_CHECKING:
     from logitmus.auditing.checked_function import CheckedTarget
     from logitmus.core.events import Event
 
+_FEWEST: Final = 2
+
 
 def audit(
     specs: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="ENVIRONMENT...",
-            help='Two or more: "optax==0.2.3", "jax==0.6.0 optax==0.2.4", "-r requirements.txt", a path to a Python, '
-            "current, or env:NAME.",
+            help='Two or more: "optax==0.2.3", "jax==0.6.0 optax==0.2.4", a path to a Python, current, or env:NAME.',
             show_default=False,
         ),
-    ],
+    ] = None,
+    requirements: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--requirement",
+            "-r",
+            metavar="FILE",
+            help="An environment with the requirements in this file, after the others; repeatable.",
+        ),
+    ] = None,
     check: Annotated[
         str | None,
         typer.Option(metavar="FUNCTION", help="Audit this function of your own: FILE.py:NAME or package.module:NAME."),
@@ -91,10 +102,10 @@ def audit(
     from logitmus.environments.environments import Environments
     from logitmus.environments.spec import parse
 
-    if len(specs) < 2:
-        raise typer.BadParameter(
-            f"{specs[0]!r} is one environment; an audit compares two or more", param_hint="ENVIRONMENT..."
-        )
+    texts = [*(specs or ()), *(f"-r {shlex.quote(file.strip())}" for file in requirements or ())]
+    if len(texts) < _FEWEST:
+        seen = f"{texts[0]!r} is one environment" if texts else "no environment is given"
+        raise typer.BadParameter(f"{seen}; an audit compares two or more", param_hint="ENVIRONMENT...")
     _check_options(check, framework=framework, like=like, option=option, backend=backend)
     folder = out or Path(f"logitmus-audit-{datetime.now():%Y%m%d-%H%M%S}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -114,7 +125,7 @@ def audit(
     )
     settings.problems()  # a wrong name is an error before anything is installed
     target = _target(check, framework, like, option) if check else None
-    cache, requested = Environments(), [parse(text) for text in specs]
+    cache, requested = Environments(), [parse(text) for text in texts]
     with steps() as report:
         made = [cache.provide(spec, python=python, installer=installer.value, report=report) for spec in requested]
     with progress_of_runs() as watch:

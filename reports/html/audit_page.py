@@ -34,14 +34,14 @@ def render(audit: Audit) -> str:
     ]
     page = templates().get_template("audit.html")
     several = len(audit.steps) > 1
-    over = timeline(audit)
+    over = timeline(audit) if audit.is_history else None
     text = page.render(
         title=of_audit(audit),
         audit=audit,
         steps=steps,
         several=several,
-        timeline=over if several else None,
-        plots=list(_plots(over)) if several else [],
+        timeline=over,
+        plots=list(_plots(over)) if over else [],
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         version=__version__,
         width=_WIDTH * len(audit.columns),

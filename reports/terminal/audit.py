@@ -24,6 +24,8 @@ def render(audit: Audit, console: Console) -> None:
     """Print the sentence, the transitions of each step, what differs besides, and for several steps the timeline."""
     if len(audit.steps) > 1:
         console.print(text(of_audit(audit), "bold"))
+        console.print()
+    if audit.is_history:
         _timeline(timeline(audit), console)
     for step in audit.steps:
         console.print(text(headline(step), "bold"))
@@ -107,7 +109,6 @@ def _transition(transition: Transition, console: Console) -> None:
 
 
 def _timeline(of: Timeline, console: Console) -> None:
-    console.print()
     if not of.rows:
         console.print(text("every function keeps its grade and its findings", "dim"))
     for row in of.rows:

@@ -52,7 +52,7 @@ def test_what_changes_over_three_releases(audit, tmp_path: Path) -> None:
     assert found["worse"] is True
     for text in (ran.output, (tmp_path / "a.html").read_text(), (tmp_path / "a.md").read_text()):
         words = " ".join(text.split())
-        assert "1.0 to 1.2, 2 steps: 2 of them with changes, 1 for the worse (lossy 1.0 to 1.1)" in words
+        assert "1.0 to 1.2, 2 steps: 2 of 2 with changes, 1 for the worse (lossy 1.0 to 1.1)" in words
         assert "1 fixed" in words
     # `compare` finds the same in the stored runs.
     stored = ["compare", *sorted(str(path) for path in Path("runs").iterdir()), "--json", "-"]
@@ -110,6 +110,7 @@ def test_a_version_that_cannot_run_is_named_and_the_others_are_compared(audit, t
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ((), "no environment is given"),
         (("lossy==1.0",), "is one environment; an audit compares two or more"),
         (("lossy==1.0", "lossy==7"), "could not resolve lossy==7"),
         (("lossy==1.0", "lossy==1.1"), "there is no function to call"),
