@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -188,7 +189,9 @@ def _write(result: CheckResult, outputs: Outputs, expectations: Path | None) -> 
     if outputs.html is not None:
         from logitmus.reports.html.report import write
 
-        write(result.summary, outputs.html, verdict=result.headline)
+        made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+        run = "RUN" if result.file is None else str(result.file)
+        write(result.summary, outputs.html, verdict=result.headline, made=made, run=run)
     if outputs.sarif is not None:
         from logitmus.reports import sarif
 

@@ -156,7 +156,7 @@ def _write(
     """Write the requested report files; return their paths."""
     located = {"locate": locate}
     reports: dict[str, tuple[Path | None, dict[str, Any]]] = {
-        "html.report": (outputs.html, {"measured": _measured(store)} if outputs.html and store is not None else {}),
+        "html.report": (outputs.html, _of_file(store) if outputs.html and store is not None else {}),
         "json_report": (outputs.json, {}),
         "junit": (outputs.junit, {"fails": fails}),
         "markdown": (outputs.markdown, {}),
@@ -199,6 +199,11 @@ def _why_ignored(finding: Finding, family: str, *, accepted: Acceptance, fail_on
     if fail_on.severity is None or finding.severity.rank > fail_on.severity.rank:
         return f"--fail-on {fail_on.value}"
     return ""
+
+
+def _of_file(store: Store) -> dict[str, Any]:
+    """What the page of a run needs of its file."""
+    return {"measured": _measured(store), "made": store.created, "run": str(store.path)}
 
 
 def _measured(store: Store) -> Sequence[Claims]:

@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
@@ -87,6 +88,7 @@ class Store:
             meta = {
                 "logitmus": __version__,
                 "environment": environment or {},
+                "created": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
                 "settings": (settings or RunSettings()).as_dict(),
             }
             store._db.executemany(
@@ -255,6 +257,13 @@ class Store:
     def environment(self) -> dict[str, Any]:
         """That of the harness which made the file."""
         return self._meta("environment", dict[str, Any])
+
+    @property
+    def created(self) -> str:
+        """When the file was created ("2026-11-30 06:45 UTC"); "": it is that of an earlier version."""
+        with self._explained():
+            row = self._db.execute("SELECT value FROM meta WHERE name = 'created'").fetchone()
+            return "" if row is None else encoding.decode(row[0], str, self._get)
 
     @property
     def settings(self) -> RunSettings:

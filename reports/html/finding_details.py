@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from logitmus import __version__
 from logitmus.core.causes import Cause
 from logitmus.core.problem import MANNERS, ONCE, Problem, TargetKind
 from logitmus.core.subject import Subject, SubjectId
-from logitmus.results import wording
+from logitmus.results import versions, wording
 from logitmus.results.finding_view import FindingView
 from logitmus.results.groups import Group
+from logitmus.results.summary import Summary
 
 _MOST_CLASSES = 24
 
@@ -34,6 +36,7 @@ class FindingDetails:
 
     Attributes:
         number: its place on the page. view: its words. backend: the framework, to filter by.
+        script: the command that writes a script for it. bug_report: a text for the framework's issue tracker.
         docs: a link to the documentation of the choice in question, or "".
         row: the row shown. classes: the classes that matter, at most 24, in order; left_out: how many others there are.
     """
@@ -42,6 +45,8 @@ class FindingDetails:
     group: Group
     view: FindingView
     backend: str
+    script: str
+    bug_report: str
     docs: str
     row: int
     options: list[tuple[str, str]]
@@ -49,8 +54,14 @@ class FindingDetails:
     left_out: int
 
     @classmethod
-    def of(cls, number: int, group: Group, subject: Subject | None) -> FindingDetails:
-        """The details of the `number`-th group of the page; `subject` is None if it was not described."""
+    def of(
+        cls, number: int, group: Group, subject: Subject | None, summary: Summary, run: str = "RUN"
+    ) -> FindingDetails:
+        """The details of the `number`-th group of the page; `subject` is None if it was not described.
+
+        Args:
+            run: the name of the run's file.
+        """
         finding, problem = group.finding, group.problem
         row = wording.telling_row(problem, finding.row)
         classes = _classes(problem, row, finding.index)
@@ -59,12 +70,38 @@ class FindingDetails:
             group=group,
             view=FindingView.of(group),
             backend=SubjectId.parse(finding.subject).backend,
+            script=wording.repro(finding, run),
+            bug_report=_bug_report(FindingView.of(group), summary),
             docs=_docs(finding.cause, subject),
             row=row,
             options=_options(problem),
             classes=classes,
             left_out=problem.classes - len(classes) if classes else 0,
         )
+
+
+def _bug_report(view: FindingView, summary: Summary) -> str:
+    """The finding as Markdown, for people who do not know Logitmus."""
+    finding, problem = view.group.finding, view.group.problem
+    backend = SubjectId.parse(finding.subject).backend
+    packages = versions.of_backends(summary).get(backend, {})
+    used = ", ".join(f"{name} {version}" for name, version in packages.items())
+    logits = problem.logits.reshape(-1)
+    exact = ", ".join(float(value).hex() for value in logits[:_MOST_CLASSES].astype(np.float64))
+    lines = [
+        f"### {SubjectId.parse(finding.subject).function}: {finding.summary}",
+        "",
+        f"Versions: {used or backend}",
+        f"Affects: {view.affects}",
+        f"Input: {view.minimal_input}",
+        *([f"Logits, exactly: {exact}"] if logits.size <= _MOST_CLASSES else []),
+        f"Expected: {view.expected}{f' ({view.place})' if view.place else ''}",
+        f"Got: {view.got}{f' ({view.error})' if view.error else ''}",
+        *([f"Impact: {view.impact}"] if view.impact else []),
+        "",
+        f"Found by Logitmus {__version__}: the expected value is an interval that is proven to contain the exact one.",
+    ]
+    return "\n".join(lines)
 
 
 def _docs(cause: Cause, subject: Subject | None) -> str:

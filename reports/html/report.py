@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from logitmus.conventions.claims import Claims
 from logitmus.core.convention import FIELDS, PORTABLE
-from logitmus.core.finding import Verdict
+from logitmus.core.finding import Severity, Verdict
 from logitmus.core.subject import SubjectId
 from logitmus.reports.html.conventions_page import columns
 from logitmus.reports.html.finding_details import FindingDetails
@@ -20,6 +20,7 @@ from logitmus.reports.html.pages import templates
 from logitmus.reports.terminal.conventions import headline
 from logitmus.results import detection_power, exploration, metamorphic, serialize, wording
 from logitmus.results.summary import Cell, Summary
+from logitmus.results.verdict import in_words, provenance, sentence, wrong
 
 # The verdicts on the calls, in the order of the page.
 _VERDICTS = {
@@ -30,39 +31,50 @@ _VERDICTS = {
     Verdict.UNDECIDED: "undecided",
 }
 _PACKAGES = "packages."
+_BITES = 4  # findings on the first screen
 
 
-def write(summary: Summary, path: Path, measured: Sequence[Claims] = (), verdict: str = "") -> None:
+def write(
+    summary: Summary, path: Path, measured: Sequence[Claims] = (), verdict: str = "", made: str = "", run: str = "RUN"
+) -> None:
     """Write the report.
 
     Args:
         measured: the conventions that the run measured, if it did.
         verdict: the verdict of a check, in a sentence, for the title.
+        made: when the run was made; "": unknown. run: the name of its file.
     """
-    path.write_text(render(summary, measured, verdict), encoding="utf-8")
+    path.write_text(render(summary, measured, verdict, made, run), encoding="utf-8")
 
 
-def render(summary: Summary, measured: Sequence[Claims] = (), verdict: str = "") -> str:
+def render(
+    summary: Summary, measured: Sequence[Claims] = (), verdict: str = "", made: str = "", run: str = "RUN"
+) -> str:
     """The report as text; everything from data is escaped by the template engine."""
     findings = [
-        FindingDetails.of(n, group, summary.subjects.get(group.finding.subject))
+        FindingDetails.of(n, group, summary.subjects.get(group.finding.subject), summary, run)
         for n, group in enumerate(summary.groups(), 1)
     ]
+    families = _families(summary)
     facts, packages = _environments(summary)
     page = templates().get_template("report.html")
     text = page.render(
         summary=summary,
         title=verdict or summary.headline(),
         verdict=verdict,
+        sentence=sentence(summary),
+        bites=_bites(summary, findings),
+        provenance=provenance(summary, made),
         headline=summary.headline(),
         tally_words=summary.findings_in_words(),
         extent=summary.extent(),
         tally=summary.tally(),
         verdicts=[(v.value, words, summary.verdicts[v]) for v, words in _VERDICTS.items() if summary.verdicts[v]],
-        families=summary.family_names(),
-        matrix=_matrix(summary),
+        families=families,
+        matrix=_matrix(summary, families),
         links=_links(findings),
         findings=findings,
+        dtypes=sorted({dtype for finding in findings for dtype in finding.group.dtypes}),
         exploration=exploration,
         detection=detection_power,
         relations=metamorphic.table(summary.related),
@@ -90,7 +102,24 @@ def _embedded(data: Mapping[str, Any]) -> Markup:
     return Markup(text)  # noqa: S704  (escaped just above)
 
 
-def _matrix(summary: Summary) -> list[tuple[str, list[dict[str, Any]]]]:
+def _bites(summary: Summary, findings: Sequence[FindingDetails]) -> list[tuple[int, str]]:
+    """The worst findings in words, each with its number on the page."""
+    numbers = {finding.group.fingerprint: finding.number for finding in findings}
+    return [(numbers[group.fingerprint], in_words(group)) for group in wrong(summary)[:_BITES]]
+
+
+def _families(summary: Summary) -> list[str]:
+    """The families in the order of the matrix: the worst findings first, where a narrow screen shows them."""
+    order = [severity.value for severity in Severity]
+
+    def rank(family: str) -> tuple[int, str]:
+        tones = {summary.cell(subject, family).tone for subject in summary.requested_subjects()}
+        return min((order.index(tone) for tone in tones if tone in order), default=len(order)), family
+
+    return sorted(summary.family_names(), key=rank)
+
+
+def _matrix(summary: Summary, families: Sequence[str]) -> list[tuple[str, list[dict[str, Any]]]]:
     """Per backend its subjects, each with its name in parts and its cells in the order of the families."""
     subjects = summary.requested_subjects()
     several_devices = len({SubjectId.parse(subject).device for subject in subjects}) > 1
@@ -98,7 +127,7 @@ def _matrix(summary: Summary) -> list[tuple[str, list[dict[str, Any]]]]:
     for backend, of_backend in groupby(subjects, key=lambda subject: SubjectId.parse(subject).backend):
         rows: list[dict[str, Any]] = []
         for (function, _, modes, device), subject in sorted((_parts(subject), subject) for subject in of_backend):
-            cells = [_cell(subject, family, summary.cell(subject, family)) for family in summary.family_names()]
+            cells = [_cell(subject, family, summary.cell(subject, family)) for family in families]
             again = bool(rows) and rows[-1]["function"] == function
             parts = [*modes, f"@{device}"] if several_devices else modes
             rows.append({"id": subject, "function": function, "modes": parts, "again": again, "cells": cells})

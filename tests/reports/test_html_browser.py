@@ -25,7 +25,7 @@ INSTALL = "no Chromium: on Debian, apt-get install chromium"
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("html") / "report.html"
-    report.write(gathered(events()), path)
+    report.write(gathered(events()), path, made="made on a Monday")
     return path
 
 
@@ -101,6 +101,75 @@ def test_findings_are_narrowed_by_severity_and_framework(browser: Any, page_file
     page.keyboard.press("Escape")
     assert shown(page) == total
     assert complaints == []
+
+
+def test_the_first_screen_names_the_worst_findings_and_what_ran(browser: Any, page_file: Path) -> None:
+    page, complaints = opened(browser, page_file)
+    assert re.match(r"\d+ things can bite you", page.inner_text("h1"))
+    first = page.locator(".bites a").first
+    first.click()
+    target = page.locator(first.get_attribute("href"))
+    assert target.get_attribute("open") is not None
+    assert "made on a Monday" in page.inner_text(".ran")
+    assert "logitmus run" in page.inner_text(".ran")
+    assert complaints == []
+
+
+def test_findings_are_narrowed_by_family_dtype_and_words_and_the_address_says_so(browser: Any, page_file: Path) -> None:
+    page, complaints = opened(browser, page_file)
+    total = shown(page)
+    family = page.locator("#family option").nth(1).inner_text()
+    page.select_option("#family", family)
+    of_family = shown(page)
+    assert 0 < of_family < total
+    page.fill("#search", "no finding has this text")
+    assert shown(page) == 0
+    assert "No such finding" in page.inner_text("#chosen")
+    page.fill("#search", "")
+    page.click(".filters button.bug")
+    narrowed = shown(page)
+    link = page.url
+    assert f"family={family}" in link
+    assert "severity=bug" in link
+    page.goto("about:blank")
+    page.goto(link)
+    assert shown(page) == narrowed
+    assert page.input_value("#family") == family
+    page.click("#chosen button")
+    assert shown(page) == total
+    assert complaints == []
+
+
+def test_a_link_to_a_cell_shows_its_findings(browser: Any, page_file: Path) -> None:
+    page, complaints = opened(browser, page_file)
+    page.locator("button[data-findings]").first.click()
+    narrowed, link = shown(page), page.url
+    page.goto("about:blank")
+    page.goto(link)
+    assert shown(page) == narrowed
+    assert complaints == []
+
+
+def test_a_script_and_a_bug_report_are_copied(browser: Any, page_file: Path) -> None:
+    page, complaints = opened(browser, page_file, permissions=["clipboard-read", "clipboard-write"])
+    finding = page.locator("details.finding[open]").first
+    for button, start in zip(finding.locator("button.copy").all(), ("logitmus repro ", "### "), strict=True):
+        button.click()
+        page.wait_for_function("button => button.textContent === 'copied'", arg=button.element_handle())
+        assert page.evaluate("navigator.clipboard.readText()").startswith(start)
+    assert complaints == []
+
+
+def test_the_header_of_the_matrix_stays_in_sight(browser: Any, page_file: Path) -> None:
+    page, _ = opened(browser, page_file, viewport={"width": 400, "height": 500})
+    places = """e => { e.style.maxHeight = "180px"; e.scrollTop = 90; e.scrollLeft = 60;
+        const [of, head, name] = [e, e.querySelector("th[scope=col]"), e.querySelector("th[scope=row]")]
+            .map(element => element.getBoundingClientRect());
+        return [head.top - of.top, name.left - of.left]; }"""
+    down, right = page.locator("#matrix .scroll").evaluate(places)
+    assert 0 <= down <= 2
+    assert 0 <= right <= 2
+    assert page.locator(".narrow").is_visible()
 
 
 def test_folded_findings_are_printed(browser: Any, page_file: Path) -> None:

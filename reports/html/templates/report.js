@@ -1,54 +1,85 @@
 "use strict";
-// Narrows the findings to a cell of the matrix, a severity or a framework. Without scripts everything is shown.
+// Narrows the findings to a cell of the matrix, or by the filters above them. The address holds the choice, so that a link
+// shows the same. Without scripts everything is shown.
 const findings = [...document.querySelectorAll("details.finding")];
 const chosen = document.getElementById("chosen");
 const severities = [...document.querySelectorAll(".filters button[data-severity]")];
-const backend = document.getElementById("backend");
+const inputs = ["backend", "family", "dtype", "search"].map((id) => document.getElementById(id)).filter(Boolean);
 const unfold = document.getElementById("unfold");
-const wanted = { numbers: null, name: "", severity: "", backend: "" };
+const nothing = { cell: "", severity: "", backend: "", family: "", dtype: "", search: "" };
+const wanted = { ...nothing };
 
-function matches(finding) {
-  return (wanted.numbers === null || wanted.numbers.has(finding.id))
-    && (wanted.severity === "" || finding.dataset.severity === wanted.severity)
-    && (wanted.backend === "" || finding.dataset.backend === wanted.backend);
+function cellOf(name) {
+  return [...document.querySelectorAll("button[data-findings]")].find((button) => button.dataset.name === name);
+}
+
+function matches(finding, numbers) {
+  const data = finding.dataset;
+  return (numbers === null || numbers.has(finding.id))
+    && (wanted.severity === "" || data.severity === wanted.severity)
+    && (wanted.backend === "" || data.backend === wanted.backend)
+    && (wanted.family === "" || data.families.split(" ").includes(wanted.family))
+    && (wanted.dtype === "" || data.dtypes.split(" ").includes(wanted.dtype))
+    && finding.textContent.toLowerCase().includes(wanted.search.toLowerCase());
 }
 
 function apply() {
+  const cell = wanted.cell && cellOf(wanted.cell);
+  const numbers = cell ? new Set(cell.dataset.findings.split(" ").map((number) => `finding-${number}`)) : null;
   let shown = 0;
   for (const finding of findings) {
-    finding.hidden = !matches(finding);
+    finding.hidden = !matches(finding, numbers);
     shown += finding.hidden ? 0 : 1;
+    if (numbers !== null && !finding.hidden) finding.open = true;
   }
   for (const button of severities) {
     button.setAttribute("aria-pressed", String(button.dataset.severity === wanted.severity));
   }
-  backend.value = wanted.backend;
-  chosen.hidden = wanted.numbers === null && shown > 0;
-  chosen.textContent = shown === 0 ? "Nothing of that kind. " : shown === 1 ? "1 finding" : `${shown} findings`;
-  if (wanted.name) chosen.append(" of ", Object.assign(document.createElement("b"), { textContent: wanted.name }), " ");
+  for (const input of inputs) input.value = wanted[input.id];
+  const narrowed = Object.keys(nothing).some((name) => name !== "severity" && wanted[name] !== "");
+  chosen.hidden = !narrowed && shown > 0;
+  chosen.textContent = shown === 0 ? "No such finding. " : shown === 1 ? "1 finding" : `${shown} findings`;
+  if (cell) chosen.append(" of ", Object.assign(document.createElement("b"), { textContent: wanted.cell }), " ");
   chosen.append(Object.assign(document.createElement("button"), { type: "button", textContent: "show all" }));
 }
 
 function choose(change) {
   Object.assign(wanted, change);
   apply();
+  const state = new URLSearchParams(Object.entries(wanted).filter(([, value]) => value !== ""));
+  history.replaceState(null, "", `#${state}`);
 }
 
-function everything() {
-  choose({ numbers: null, name: "", severity: "", backend: "" });
-}
-
-function openTarget() {
-  const target = location.hash.startsWith("#finding-") && document.getElementById(location.hash.slice(1));
+function readAddress() {
+  const hash = decodeURIComponent(location.hash.slice(1));
+  const target = hash.startsWith("finding-") && document.getElementById(hash);
   if (target) target.open = true;
+  if (!hash.includes("=")) return;
+  const state = new URLSearchParams(location.hash.slice(1));
+  for (const name of Object.keys(nothing)) wanted[name] = state.get(name) ?? "";
+  apply();
+  document.getElementById("findings").scrollIntoView({ block: "start" });
+}
+
+async function copy(button) {
+  const label = button.textContent;
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy);
+  } catch {  // a browser that gives pages from files no clipboard
+    const area = Object.assign(document.createElement("textarea"), { value: button.dataset.copy });
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+  button.textContent = "copied";
+  setTimeout(() => { button.textContent = label; }, 1500);
 }
 
 document.getElementById("matrix").addEventListener("click", (event) => {
   const cell = event.target.closest("button[data-findings]");
   if (!cell) return;
-  const numbers = new Set(cell.dataset.findings.split(" ").map((number) => `finding-${number}`));
-  choose({ numbers, name: cell.dataset.name, severity: "", backend: "" });
-  for (const finding of findings) if (!finding.hidden) finding.open = true;
+  choose({ ...nothing, cell: cell.dataset.name });
   document.getElementById("findings").scrollIntoView({ block: "start" });
   chosen.focus({ preventScroll: true });
 });
@@ -56,17 +87,23 @@ document.getElementById("matrix").addEventListener("click", (event) => {
 if (findings.length > 0) {
   document.querySelector(".filters").hidden = false;
   for (const button of severities) {
-    button.addEventListener("click", () => choose({ numbers: null, name: "", severity: button.dataset.severity }));
+    button.addEventListener("click", () => choose({ cell: "", severity: button.dataset.severity }));
   }
-  backend.addEventListener("change", () => choose({ numbers: null, name: "", backend: backend.value }));
-  chosen.addEventListener("click", (event) => { if (event.target.closest("button")) everything(); });
-  document.addEventListener("keydown", (event) => { if (event.key === "Escape") everything(); });
+  for (const input of inputs) {
+    input.addEventListener("input", () => choose({ cell: "", [input.id]: input.value }));
+  }
+  for (const button of document.querySelectorAll("button.copy")) {
+    button.hidden = false;
+    button.addEventListener("click", () => copy(button));
+  }
+  chosen.addEventListener("click", (event) => { if (event.target.closest("button")) choose(nothing); });
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") choose(nothing); });
   unfold.addEventListener("click", () => {
     const fold = unfold.textContent !== "unfold all";
     for (const finding of findings) finding.open = !fold;
     unfold.textContent = fold ? "unfold all" : "fold all";
   });
   window.addEventListener("beforeprint", () => { for (const finding of findings) finding.open = true; });
-  window.addEventListener("hashchange", openTarget);
-  openTarget();
+  window.addEventListener("hashchange", readAddress);
+  readAddress();
 }
