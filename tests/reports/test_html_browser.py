@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import audit_values
 import pytest
 from probe_run import record_probes
 from test_reports import events, gathered
 
 from logitmus.conventions.claims import Claims, claims
-from logitmus.reports.html import conventions_page, report
+from logitmus.reports.html import audit_page, conventions_page, report
 from logitmus.storage.store import Store
 
 pytestmark = pytest.mark.browser
@@ -227,4 +228,35 @@ def test_the_conventions_stay_named_while_their_table_scrolls(
     evidence = next(result for result in measured if "liar" in result.subject.id)["mean_denominator"].measured.evidence
     assert evidence[0] in wrong.inner_text()
     assert page.locator("th:not([scope])").count() == 0
+    assert complaints == []
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory, page_file: Path, measured: list[Claims]) -> dict[str, Path]:
+    """A page of each kind, by name."""
+    folder = tmp_path_factory.mktemp("pages")
+    conventions_page.write(measured, folder / "conventions.html")
+    steps = audit_values.step(*audit_values.every_kind()), audit_values.step(before="1.1", after="1.2")
+    (folder / "audit.html").write_text(audit_page.render(audit_values.audit(*steps)), encoding="utf-8")
+    return {"report": page_file, "conventions": folder / "conventions.html", "audit": folder / "audit.html"}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["report", "conventions", "audit"])
+def test_axe_finds_nothing_that_keeps_anybody_out(browser: Any, pages: dict[str, Path], name: str, scheme: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = browser.new_context(bypass_csp=True, color_scheme=scheme).new_page()
+    page.goto(pages[name].as_uri())
+    found = Axe().run(page).response["violations"]
+    assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found if rule["impact"] in ("serious", "critical")] == []
+
+
+@pytest.mark.parametrize("width", [360, 2560])
+def test_an_audit_fits_its_screen_and_needs_no_script(browser: Any, pages: dict[str, Path], width: int) -> None:
+    page, complaints = opened(browser, pages["audit"], viewport={"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("script").count() == 0
+    assert page.locator("article.transition").count() == len(audit_values.every_kind())
+    assert page.locator("#timeline svg rect").count() == 3
     assert complaints == []
