@@ -66,6 +66,37 @@ def deliver(
         store: the run file, for the reports that need more than the events.
         comparing: the comparison with an earlier run: only new findings count.
     """
+    summary = _summarize(events, accepted, strict=strict, comparing=comparing)
+    interrupted = summary.finished is not None and summary.finished.interrupted
+    locate = locator(summary, accepted.file)
+    try:
+        written = _write(summary, outputs, store, partial(_why_ignored, accepted=accepted, fail_on=fail_on), locate)
+    finally:  # a file that cannot be written hides no verdict
+        _print(summary, outputs, store, locate, quiet=quiet)
+    _print_notes(accepted, summary, written)
+    return Exit.INTERRUPTED if interrupted else _exit_code(summary, fail_on, requested)
+
+
+def write_page(store: Store, path: Path, accepted: Acceptance) -> Summary:
+    """Judge a run, and write its HTML report.
+
+    Raises:
+        OutputError: where the page cannot be written.
+    """
+    from logitmus.engine.run import judge_run
+    from logitmus.reports.html import report
+
+    summary = _summarize(judge_run(store), accepted)
+    try:
+        report.write(summary, path, **_of_file(store))
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror})", "Name another folder") from error
+    return summary
+
+
+def _summarize(
+    events: Iterable[Event], accepted: Acceptance, *, strict: bool = False, comparing: Comparing | None = None
+) -> Summary:
     summary = Summary(known(), accepted.count)
     for event in events:
         accepted.observe(event)
@@ -75,19 +106,12 @@ def deliver(
     if comparing is not None:
         _add_new(comparing.finish(), accepted, summary)
         summary.against = Against(comparing.comparison())
-    interrupted = summary.finished is not None and summary.finished.interrupted
     summary.notices = (
         *_notices(accepted, strict=strict),
         *(Notice(line, counts=False) for line in repetition.lines(summary.repeated)),
         *(Notice(line, counts=False) for line in _incomplete(comparing)),
     )
-    locate = locator(summary, accepted.file)
-    try:
-        written = _write(summary, outputs, store, partial(_why_ignored, accepted=accepted, fail_on=fail_on), locate)
-    finally:  # a file that cannot be written hides no verdict
-        _print(summary, outputs, store, locate, quiet=quiet)
-    _print_notes(accepted, summary, written)
-    return Exit.INTERRUPTED if interrupted else _exit_code(summary, fail_on, requested)
+    return summary
 
 
 def _exit_code(summary: Summary, fail_on: FailOn, requested: Collection[str]) -> Exit:
