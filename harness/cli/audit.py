@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -15,7 +13,16 @@ import typer
 from logitmus.cli.env import InstallerOption, PythonOption
 from logitmus.cli.exits import FailOnChange, ProfileChoice
 from logitmus.cli.options import DTypes, Expect, Html, Json, Markdown, ParameterNames, Subjects
-from logitmus.cli.upgrade_reports import FailOnChangeOption, check_outputs, deliver
+from logitmus.cli.upgrade import (
+    ConcernedBackends,
+    FailOnChangeOption,
+    Folder,
+    Jobs,
+    Seed,
+    check_outputs,
+    deliver,
+    new_folder,
+)
 from logitmus.environments.choices import InstallerChoice
 
 if TYPE_CHECKING:
@@ -60,35 +67,23 @@ def audit(
         str | None, typer.Option(metavar="SUBJECT", help="Reference of --check, as for `logitmus check`.")
     ] = None,
     option: ParameterNames = None,
-    backend: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--backend",
-            metavar="BACKEND",
-            help="Only this backend; repeatable.  [default: those whose packages differ]",
-        ),
-    ] = None,
+    backend: ConcernedBackends = None,
     subject: Subjects = None,
     family: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these families; repeatable.")] = None,
     dtype: DTypes = None,
     device: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only these devices; repeatable.")] = None,
     profile: Annotated[ProfileChoice, typer.Option(help="Test profile.")] = ProfileChoice.QUICK,
-    seed: Annotated[int, typer.Option(metavar="N", help="Random seed.")] = 0,
+    seed: Seed = 0,
     times: Annotated[bool, typer.Option("--times/--no-times", help="Measure call times, too.")] = True,
     python: PythonOption = "",
     installer: InstallerOption = InstallerChoice.UV,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Folder for the run files.  [default: logitmus-audit-TIME]"),
-    ] = None,
+    out: Folder = None,
     html: Html = None,
     json: Json = None,
     markdown: Markdown = None,
     expect: Expect = None,
     fail_on: FailOnChangeOption = FailOnChange.WORSE,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Parallel workers.  [default: number of CPUs]")
-    ] = None,
+    jobs: Jobs = None,
 ) -> None:
     """Show what changes in cross-entropy from one version to the next.
 
@@ -107,9 +102,7 @@ def audit(
         seen = f"{texts[0]!r} is one environment" if texts else "no environment is given"
         raise typer.BadParameter(f"{seen}; an audit compares two or more", param_hint="ENVIRONMENT...")
     _check_options(check, framework=framework, like=like, option=option, backend=backend)
-    folder = out or Path(f"logitmus-audit-{datetime.now():%Y%m%d-%H%M%S}")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise typer.BadParameter(f"{folder} exists, and is not an empty folder; name another", param_hint="--out")
+    folder = new_folder(out, "audit")
     accepted = acceptance(expect)
     used = {} if accepted.file is None else {"file_of_expectations": accepted.file}
     check_outputs({"--html": html, "--json": json, "--markdown": markdown}, **used)

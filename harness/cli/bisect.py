@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -14,6 +13,7 @@ import typer
 from logitmus.cli.env import InstallerOption, PythonOption
 from logitmus.cli.exits import Exit, ProfileChoice
 from logitmus.cli.options import STDOUT, Json, Subjects, refuse_overwriting
+from logitmus.cli.upgrade import ConcernedBackends, Folder, Jobs, Seed, new_folder
 from logitmus.environments.choices import InstallerChoice
 
 if TYPE_CHECKING:
@@ -61,27 +61,15 @@ def bisect(
         list[str] | None,
         typer.Option(metavar="VERSION", help="Test this yanked release, too, which no index lists; repeatable."),
     ] = None,
-    backend: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--backend",
-            metavar="BACKEND",
-            help="Only this backend; repeatable.  [default: those whose packages differ]",
-        ),
-    ] = None,
+    backend: ConcernedBackends = None,
     subject: Subjects = None,
     profile: Annotated[ProfileChoice, typer.Option(help="Test profile of --cause.")] = ProfileChoice.QUICK,
-    seed: Annotated[int, typer.Option(metavar="N", help="Random seed.")] = 0,
+    seed: Seed = 0,
     python: PythonOption = "",
     installer: InstallerOption = InstallerChoice.UV,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Folder for the run files.  [default: logitmus-bisect-TIME]"),
-    ] = None,
+    out: Folder = None,
     json: Json = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Parallel workers.  [default: number of CPUs]")
-    ] = None,
+    jobs: Jobs = None,
 ) -> None:
     """Find the release of a package that changed a result.
 
@@ -95,9 +83,7 @@ def bisect(
     from logitmus.reports.terminal import bisection as terminal
 
     _check_options(cause, problem, finding, run, subject)
-    folder = out or Path(f"logitmus-bisect-{datetime.now():%Y%m%d-%H%M%S}")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise typer.BadParameter(f"{folder} exists, and is not an empty folder; name another", param_hint="--out")
+    folder = new_folder(out, "bisect")
     if json is not None and json != STDOUT:
         refuse_overwriting({"--json": json}, run_file=run)
     package, first, last = _range(releases, pre=pre)

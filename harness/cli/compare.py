@@ -11,7 +11,7 @@ import typer
 
 from logitmus.cli.exits import FailOnChange
 from logitmus.cli.options import Expect, Html, Json, Markdown
-from logitmus.cli.upgrade_reports import FailOnChangeOption, check_outputs, deliver
+from logitmus.cli.upgrade import FailOnChangeOption, check_outputs, deliver
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

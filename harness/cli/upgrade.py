@@ -1,8 +1,9 @@
-"""What `audit` and `compare` share: their report options, and the way from an audit to reports and an exit code."""
+"""What `audit`, `bisect` and `compare` share: options, and the way from an audit to reports and an exit code."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,28 @@ FailOnChangeOption = Annotated[
         help="Exit with 1 if a result is worse, or if any result changed; accepted findings and times do not count.",
     ),
 ]
+ConcernedBackends = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--backend",
+        metavar="BACKEND",
+        help="Only this backend; repeatable.  [default: those whose packages differ]",
+    ),
+]
+Folder = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="New folder for the run files.  [default: logitmus-COMMAND-TIME]"),
+]
+Jobs = Annotated[int | None, typer.Option(min=1, metavar="N", help="Parallel workers.  [default: number of CPUs]")]
+Seed = Annotated[int, typer.Option(metavar="N", help="Random seed.")]
+
+
+def new_folder(given: Path | None, command: str) -> Path:
+    """The folder for the run files of a command; it does not exist, or is empty."""
+    folder = given or Path(f"logitmus-{command}-{datetime.now():%Y%m%d-%H%M%S}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise typer.BadParameter(f"{folder} exists, and is not an empty folder; name another", param_hint="--out")
+    return folder
 
 
 def check_outputs(outputs: Mapping[str, Path | None], **used: Path) -> None:
