@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from logitmus.auditing.advice import advice
 from logitmus.auditing.call_times import TimeChange, Times, time_changes
 from logitmus.auditing.classification import Shown, Side, classify, moved_ulps, serious
-from logitmus.auditing.presence import Absent, absent, is_absent
+from logitmus.auditing.presence import Absent, absent, is_absent, lost_calls
 from logitmus.auditing.results_in_words import results
 from logitmus.auditing.transitions import Change, Example, Moved, Step, SubjectState, Transition
 from logitmus.core.finding import Finding, Grade, Judgement, Severity
@@ -64,6 +64,7 @@ def step(
         transitions=tuple(sorted(transitions, key=_rank)),
         moved=collector.moved,
         states=collector.states(),
+        lost=lost_calls(after),
     )
 
 

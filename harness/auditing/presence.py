@@ -56,6 +56,18 @@ def is_absent(problem: Problem, subject: str, known: Absent) -> bool:
     return (subject, "") in known or any((subject, option) in known for option in problem.options)
 
 
+def lost_calls(store: Store) -> int:
+    """The number of calls of a run that were due and not made, because workers were lost."""
+    outcomes = (
+        store.outcome(*raw) for i in store.problem_ids() for raw in store.raw_outcomes(i).values() if _is_not_run(raw)
+    )
+    return sum(isinstance(outcome, NotRun) and outcome.given_up for outcome in outcomes)
+
+
+def _is_not_run(raw: tuple[str, bytes]) -> bool:
+    return raw[0] == NotRun.__name__
+
+
 def _failure(store: Store, raw: tuple[str, bytes]) -> str | None:
     """How a call fails, "" if it returns; None: its worker was lost."""
     if raw[0] not in (Raised.__name__, NotRun.__name__):

@@ -153,6 +153,7 @@ class Step:
         comparison: what is compared with what, and which packages differ.
         transitions: worst first.
         states: by subject (an id), what both runs show of it.
+        lost: the number of calls that the later run did not make because workers were lost.
     """
 
     title: str
@@ -163,6 +164,7 @@ class Step:
     transitions: tuple[Transition, ...]
     moved: Moved = Moved()
     states: Mapping[str, tuple[SubjectState, SubjectState]] = field(default_factory=dict)
+    lost: int = 0
 
     @property
     def counted(self) -> tuple[Transition, ...]:

@@ -84,4 +84,10 @@ def deliver(
         FailOnChange.CHANGED: audit.changed,
         FailOnChange.NEVER: False,
     }[fail_on]
-    return Exit.FINDINGS if failed else Exit.OK
+    if failed:
+        return Exit.FINDINGS
+    lost = sum(step.lost for step in audit.steps)
+    if lost:
+        typer.echo(f"logitmus: {lost:,} calls of a later run were not made: workers were lost", err=True)
+        return Exit.BACKEND
+    return Exit.OK

@@ -210,7 +210,7 @@ def test_an_option_that_is_gone(stepped):
 def test_calls_that_were_not_made_are_no_transition(stepped):
     result = stepped(right, lambda *_: NotRun("gave up", given_up=True))
     assert kinds(result) == []
-    assert (result.comparison.pairs, result.comparison.not_made) == (0, 6)
+    assert (result.comparison.pairs, result.comparison.not_made, result.lost) == (0, 6, 6)
     assert "nothing was compared" in headline(result)
 
 

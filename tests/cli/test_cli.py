@@ -327,6 +327,9 @@ def test_calls_that_were_given_up_are_never_a_score(cli, mini, old_run, tmp_path
     assert code == 3
     assert "nothing new in the calls that could be compared" in out
     assert "not compared: 2 calls that whole has and this run did not make" in out
+    code, out, err = cli("compare", whole, paths["default"])
+    assert code == 3
+    assert "2 calls of a later run were not made: workers were lost" in err
 
 
 def test_an_interrupted_run_is_never_judged_as_complete(cli, old_run, tmp_path):
