@@ -108,13 +108,13 @@ class Column:
         """Check that a worker used the requested packages; `used` are the versions that it found.
 
         Raises:
-            AuditError: for another version, as PYTHONPATH can cause.
+            AuditError: for another version.
         """
         for name, version in self.requested.items():
             if used.get(name) != version:
                 raise AuditError(
                     f"{self.name}: the workers found {name} {used.get(name, '(none)')} instead of {version}",
-                    "Is it on PYTHONPATH? Unset that variable",
+                    "The environment was changed: remove it with `logitmus env rm`, and repeat the command",
                 )
 
 
@@ -170,7 +170,7 @@ def audit(
     for column in of:
         column.file.parent.mkdir(parents=True, exist_ok=True)
     report(f"running {', '.join(column.name for column in of)}")
-    failures = in_turn(partial(_attempt, make), of, at_once)
+    failures = side_by_side(partial(_attempt, make), of, at_once)
     of = [column for column, failure in zip(of, failures, strict=True) if failure is None]
     notes = [f"not compared: {failure}" for failure in failures if failure is not None]
     if len(of) < _FEWEST:
@@ -196,20 +196,19 @@ def _attempt(make: Callable[[Column], None], column: Column) -> AuditError | Non
     return None
 
 
-def in_turn(make: Callable[[T], R], things: Iterable[T], at_once: int) -> list[R]:
+def side_by_side(make: Callable[[T], R], things: Iterable[T], at_once: int) -> list[R]:
     """Call `make` with each thing, `at_once` of them at the same time; the first error ends all.
 
     Most of the time of a run is that of one worker, whose framework compiles: two runs take hardly longer than one.
     """
     if at_once == 1:
         return [make(thing) for thing in things]
-    with ThreadPoolExecutor(at_once) as executor:
+    executor = ThreadPoolExecutor(at_once)
+    try:
         futures = [executor.submit(make, thing) for thing in things]
-        try:
-            return [future.result() for future in futures]
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
+        return [future.result() for future in futures]
+    finally:  # after an error or Ctrl-C nothing waits for the threads: they end when `watch` raises in them
+        executor.shutdown(wait=False, cancel_futures=True)
 
 
 def compared(
@@ -336,10 +335,10 @@ def make_run(
         raise KeyboardInterrupt
     lost = next((event for name, event in failed.items() if name not in ready or empty), None)
     if lost is not None:
-        hint = lost.hint
-        if "No module named" in lost.reason:
-            hint = f'Add the package to the environment: "{column.name} PACKAGE"'
-        raise AuditError(f"{column.name}: {lost.backend} could not run: {lost.reason}", hint)
+        error = LogitmusError(f"{column.name}: {lost.backend} could not run: {lost.reason}", lost.hint)
+        raise AuditError(error.message, package_hint(column.name, error))
+    if empty:
+        column.file.unlink(missing_ok=True)
     if why:
         hint = "Add what it needs to the environment, or choose other functions with --subject or --backend"
         raise AuditError(f"{column.name}: no function could be called: {why}", hint)
@@ -348,6 +347,13 @@ def make_run(
             f"{column.name}: no function was called; check --subject, --device, --dtype and --family "
             "(`logitmus backends --subjects` lists the functions)"
         )
+
+
+def package_hint(column: str, error: LogitmusError) -> str:
+    """What to do about an error in an environment: where a package is missing, nothing is installed into the cache."""
+    if "No module named" not in error.message:
+        return error.hint
+    return "Install it there" if "/" in column else f'Request it, too: "{column} PACKAGE"'
 
 
 def _why_not_run(store: Store) -> str:
@@ -368,7 +374,7 @@ def _times(of: Sequence[Column], stores: Sequence[Store], settings: AuditSetting
             list(pool.describe())
             list(pool.ask(pairs))
 
-        in_turn(warm_up, pools, min(len(pools), os.cpu_count() or 1))
+        side_by_side(warm_up, pools, min(len(pools), os.cpu_count() or 1))
         return list(measure(pools, pairs))
 
 

@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from logitmus.auditing.audit import AuditError, AuditSettings, Column, Watch, distinct_names, file_of, make_run
+from logitmus.auditing.audit import (
+    AuditError,
+    AuditSettings,
+    Column,
+    Watch,
+    distinct_names,
+    file_of,
+    make_run,
+    package_hint,
+)
 from logitmus.checking import reference
 from logitmus.checking.reference import LIMITS
 from logitmus.checking.session import CheckRequest, CheckSession, start
@@ -78,7 +87,7 @@ class CheckedTarget:
         except TargetError:
             raise
         except LogitmusError as error:
-            raise AuditError(f"{column.name}: {error.message}", error.hint) from error
+            raise AuditError(f"{column.name}: {error.message}", package_hint(column.name, error)) from error
         kept = RunSettings(
             profile=settings.profile,
             seed=settings.seed,

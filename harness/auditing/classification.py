@@ -29,12 +29,13 @@ from typing import Final
 import numpy as np
 
 from logitmus.auditing.transitions import Change
-from logitmus.core import catalogue
 from logitmus.core.causes import Cause
 from logitmus.core.convention import FIELDS
 from logitmus.core.finding import Finding, Grade, Judgement, Severity
 from logitmus.core.floats import FLOAT_DTYPES, Array, ulp
 from logitmus.core.observation import Answered, Crashed, NotRun, Outcome, OutOfMemory, Raised, TimedOut
+from logitmus.core.problem import Problem
+from logitmus.core.relevance import depended_on
 from logitmus.core.subject import Subject
 from logitmus.judging.outcome_difference import SAME_VALUES, difference
 
@@ -82,15 +83,15 @@ class Side:
     subject: Subject
 
 
-def classify(before: Side, after: Side) -> Iterator[Shown]:
-    """Yield what a call of both runs shows, a value for each cause."""
+def classify(problem: Problem, before: Side, after: Side) -> Iterator[Shown]:
+    """Yield what the calls of two runs with a problem show, a value for each cause."""
     yield from _warnings(before.outcome, after.outcome)
     is_wrong = serious(before.judgement) or serious(after.judgement)
     yield from (
         _first(_wrong(before.judgement, after.judgement))
         if is_wrong
         else _first(
-            _convention(before, after),
+            _convention(problem, before, after),
             _errors(before.outcome, after.outcome),
             _special(before.outcome, after.outcome),
             _form(before.outcome, after.outcome),
@@ -158,14 +159,16 @@ def _wrong(before: Judgement, after: Judgement) -> Iterator[Shown]:
             yield Shown(change=Change.FIXED, what=finding.summary, cause=finding.cause, finding=finding)
 
 
-def _convention(before: Side, after: Side) -> Iterator[Shown]:
+def _convention(problem: Problem, before: Side, after: Side) -> Iterator[Shown]:
     old, new = _choices(before.judgement), _choices(after.judgement)
+    # A difference of finite logits that overflows looks like an infinite logit; the field is about infinite ones.
+    relevant = depended_on(problem, "loss") | depended_on(problem, "grad_logits")
     for field in sorted(old.keys() | new.keys()):
         sides = []
         for choices, side in ((old, before), (new, after)):
             declared: str = getattr(side.subject.convention, field)
             sides.append(choices[field].cause.choice[1] if field in choices else declared)
-        if sides[0] != sides[1]:
+        if sides[0] != sides[1] and field in relevant:
             words = FIELDS[field]
             finding = new.get(field, old.get(field))
             yield Shown(
@@ -300,7 +303,7 @@ def _precision(before: Side, after: Side) -> Iterator[Shown]:
     found = _found(after) or _found(before)
     yield Shown(
         change=Change.PRECISION,
-        what=f"half precision is {'coarser' if coarser else 'finer'}: {_in_words(new)}; before: {_in_words(old)}",
+        what=f"half precision is {'coarser' if coarser else 'finer'}: now {_in_words(new)}; before {_in_words(old)}",
         cause=_PRECISION,
         field="coarser" if coarser else "finer",
         finding=found,
@@ -323,17 +326,19 @@ def _effective(side: Side) -> tuple[str, str]:
 
 
 def _in_words(precision: tuple[str, str]) -> str:
-    return catalogue.summary(Cause.effective_precision(*precision)).removeprefix("half precision is effectively ")
+    storage, arithmetic = precision
+    return f"stored in {storage} and computed in {arithmetic}"
 
 
 def _grade(before: Judgement, after: Judgement) -> Iterator[Shown]:
     old, new = before.grade, after.grade
     if old is new or old is None or new is None or Grade.COARSE in (old, new):
         return
-    worse = new.rank > old.rank
+    less = new.rank > old.rank
+    worse = less and new.rank > Grade.B_PLUS.rank  # results within B+ pass
     yield Shown(
-        change=Change.LESS_ACCURATE if worse else Change.MORE_ACCURATE,
-        what=f"grade {new.value}; before: {old.value}",
+        change=Change.LESS_ACCURATE if less else Change.MORE_ACCURATE,
+        what=f"grade {new.value} instead of {old.value}",
         field="grade",
         before=old.value,
         after=new.value,

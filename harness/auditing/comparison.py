@@ -6,14 +6,14 @@ for each group its size and its smallest problem. Memory grows with the number o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from logitmus.auditing.advice import advice
 from logitmus.auditing.call_times import TimeChange, Times, time_changes
 from logitmus.auditing.classification import Shown, Side, classify, moved_ulps, serious
 from logitmus.auditing.presence import Absent, absent, is_absent, lost_calls
-from logitmus.auditing.results_in_words import results
+from logitmus.auditing.results_in_words import values
 from logitmus.auditing.transitions import Change, Example, Moved, Step, SubjectState, Transition
 from logitmus.core.finding import Finding, Grade, Judgement, Severity
 from logitmus.core.observation import Answered
@@ -65,6 +65,7 @@ def step(
         moved=collector.moved,
         states=collector.states(),
         lost=lost_calls(after),
+        failing=tuple(_failing(collector)),
     )
 
 
@@ -89,7 +90,7 @@ class _Group:
     dtypes: set[str] = field(default_factory=set)
     families: set[str] = field(default_factory=set)
     smallest: tuple[object, ...] | None = None
-    example: Example | None = None
+    call: tuple[Problem, Side, Side] | None = None  # the smallest problem that shows it, with both results
 
 
 class _Collector:
@@ -103,7 +104,7 @@ class _Collector:
         self._subjects = before.subjects(), after.subjects()
         self._groups: dict[tuple[str, ...], _Group] = {}
         self._states: dict[str, tuple[_State, _State]] = {}
-        self._problem: Problem | None = None
+        self._raw: tuple[str, Mapping[str, tuple[str, bytes]]] = ("", {})  # of the last problem, in the later run
 
     def add(self, before: Judgement, after: Judgement) -> None:
         """Take in a call of both runs."""
@@ -112,7 +113,8 @@ class _Collector:
             return
         for state, judgement in zip(self._states.setdefault(name, (_State(), _State())), (before, after), strict=True):
             state.add(judgement)
-        self.moved = replace(self.moved, compared=self.moved.compared + 1)
+        if self._returned(problem.id, name):
+            self.moved = replace(self.moved, compared=self.moved.compared + 1)
         if before is after:
             return
         sides = [
@@ -121,10 +123,16 @@ class _Collector:
                 (self.before, self.after), (before, after), self._subjects, strict=True
             )
         ]
-        for shown in classify(*sides):
+        for shown in classify(problem, *sides):
             if shown.change is Change.BITS and not shown.field:
                 self._move(problem, *sides)
             self._add(shown, problem, *sides)
+
+    def _returned(self, problem: str, subject: str) -> bool:
+        """Whether a call of the later run returned a result."""
+        if self._raw[0] != problem:
+            self._raw = (problem, self.after.raw_outcomes(problem))
+        return self._raw[1][subject][0] == Answered.__name__
 
     def _move(self, problem: Problem, before: Side, after: Side) -> None:
         ulps = 0.0
@@ -159,24 +167,23 @@ class _Collector:
             subject.id,
         )
         if group.smallest is None or size < group.smallest:
-            group.smallest, group.shown = size, shown
-            group.example = self._example(shown, problem, before, after)
+            group.smallest, group.shown, group.call = size, shown, (problem, before, after)
 
     def _example(self, shown: Shown, problem: Problem, before: Side, after: Side) -> Example:
         store = self.after if shown.appeared else self.before
         found = shown.finding
-        place, old, new = results(problem, before.outcome, after.outcome, found)
-        is_elsewhere = old == new  # the finding is about a value that is the same in both
-        if is_elsewhere:
-            place, old, new = results(problem, before.outcome, after.outcome, None)
+        value = values(problem, before.outcome, after.outcome, found)
+        if value.before == value.after:  # the finding is about a value that is the same in both
+            found = None
+            value = values(problem, before.outcome, after.outcome, None)
         return Example(
             problem=problem.id,
-            input=wording.question(problem, found.row if found else None),
+            input=wording.question(problem, value.row),
             subject=store.original(after.subject.id),
-            before=old,
-            after=new,
-            expected=found.expected if found and not is_elsewhere else "",
-            place=place,
+            before=value.before,
+            after=value.after,
+            expected=found.expected if found else value.exact(problem, after.subject.convention),
+            place=value.place(problem),
             finding=replace(found, subject=store.original(found.subject)).id if found else "",
             run=str(store.path) if found else "",
         )
@@ -200,7 +207,7 @@ class _Collector:
                 dtypes=tuple(sorted(group.dtypes)),
                 families=tuple(sorted(group.families)),
                 results=group.results,
-                example=group.example,
+                example=self._example(shown, *group.call) if group.call else None,
                 accepted="; ".join(sorted(group.reasons)) if group.accepted == group.results else "",
             )
 
@@ -249,9 +256,21 @@ def _presence(collector: _Collector) -> Iterator[Transition]:
         change = Change.GONE if place in new else Change.NEW
         places.setdefault((change, named.backend, named.function, option, why), []).append(subject)
     for (change, backend, function, option, why), subjects in places.items():
-        what = f"the option {option} of {function}" if option else f"the function {function}"
-        when = "now" if change is Change.GONE else "before"
-        yield _named(change, f"{what}: {when} {why}", backend, subjects, field=option or function)
+        of = f"the option {option} of {function}" if option else f"the function {function}"
+        fails = "every call of it fails now" if change is Change.GONE else "before, every call of it failed"
+        yield _named(change, f"{of}: {fails}: {why}", backend, subjects, field=option or function)
+
+
+def _failing(collector: _Collector) -> Iterator[str]:
+    """The functions of which every call fails in both runs, in words."""
+    old, new = collector.absent
+    places: dict[tuple[str, str, str], list[str]] = {}
+    for (subject, option), why in new.items():
+        if not option and (subject, "") in old:
+            places.setdefault((SubjectId.parse(subject).backend, old[subject, ""], why), []).append(subject)
+    for (_, before, after), subjects in places.items():
+        why = after if before == after else f"{before}; now {after}"
+        yield f"{wording.names(subjects)}: every call fails in both: {why}"
 
 
 def _subjects(comparison: Comparison) -> Iterator[Transition]:
@@ -290,14 +309,23 @@ def _times(collector: _Collector, rounds: Sequence[tuple[Times, Times]] | None) 
             groups.setdefault((kind, SubjectId.parse(change.subject).backend), []).append(change)
     for (kind, backend), changes in groups.items():
         most = max(changes, key=lambda change: max(change.ratio, 1 / change.ratio))
-        times = f"{1e6 * most.before:,.0f} to {1e6 * most.after:,.0f} microseconds"
+        times = f"{_seconds(most.before)} before, {_seconds(most.after)} after"
         if kind is Change.SLOWER:
             what = f"a call takes {most.ratio:.2g} times as long ({most.low:.2g} to {most.high:.2g}; {times})"
         else:
             what = f"a call is {1 / most.ratio:.2g} times as fast ({1 / most.high:.2g} to {1 / most.low:.2g}; {times})"
         subjects = [change.subject for change in changes]
         found = _named(kind, what, backend, subjects, field="time")
-        yield replace(found, worse=False, results=sum(change.problems for change in changes))
+        yield replace(found, worse=False)
+
+
+def _seconds(value: float) -> str:
+    """A time in a unit that fits: "15 ms"."""
+    scale, unit = next((scale, unit) for scale, unit in _UNITS if value >= scale or unit == "ns")
+    return f"{value / scale:.3g} {unit}"
+
+
+_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 
 
 def _rank(transition: Transition) -> tuple[object, ...]:

@@ -18,17 +18,37 @@ _GRADE: Final = re.compile(r" \(grade \S+\)")
 
 def headline(step: Step) -> str:
     """What changed, in a sentence: how many transitions of each kind, and how far values moved."""
-    if not step.comparison.pairs:
-        return f"{step.title}: nothing was compared, because the runs have no call in common"
-    counts: Counter[Change] = Counter(t.change for t in step.counted if t.change not in _SEPARATE)
+    if not (step.moved.compared or step.transitions):
+        why = "every call fails in both" if step.failing else "the runs have no call in common"
+        return f"{step.title}: nothing was compared, because {why}"
+    counts: Counter[Change] = Counter(t.change for t in step.counted if t.change not in _SEPARATE)  # in their order
     accepted = sum(bool(transition.accepted) for transition in step.transitions)
-    ordered = sorted(counts.items(), key=lambda item: item[0].rank)
     clauses = [
-        f"{count:,} {change.value}{_detail(step, change) if place == 0 else ''}"
-        for place, (change, count) in enumerate(ordered)
+        f"{_counted(count, change)}{_detail(step, change) if place == 0 else ''}"
+        for place, (change, count) in enumerate(counts.items())
     ]
     clauses += [f"{accepted:,} accepted"] if accepted else []
     return f"{step.title}: {', '.join([*clauses, moved(step)])}"
+
+
+def _counted(count: int, change: Change) -> str:
+    """Such as "1 newly wrong", "2 special values changed"."""
+    words = change.value
+    if count > 1 and change in _NOUNS:
+        noun = _NOUNS[change]
+        words = words.replace(noun, f"{noun}s", 1)
+    return f"{count:,} {words}"
+
+
+_NOUNS: Final = {
+    Change.CONVENTION: "convention",
+    Change.ERRORS: "error",
+    Change.SPECIAL: "special value",
+    Change.PRECISION: "precision",
+    Change.WARNING: "warning",
+    Change.NO_WARNING: "warning",
+    Change.MESSAGE: "message",
+}
 
 
 def _detail(step: Step, change: Change) -> str:

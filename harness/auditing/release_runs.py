@@ -11,7 +11,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from logitmus.auditing.audit import AuditError, AuditSettings, Column, columns, in_turn
+from logitmus.auditing.audit import AuditError, AuditSettings, Column, columns, side_by_side
 from logitmus.auditing.bisection import Bisection, Trial, search
 from logitmus.auditing.comparison import step
 from logitmus.auditing.selection import Concerned, SelectionError, concerned
@@ -122,7 +122,7 @@ class _Bisecting:
         self._report(f"running {' and '.join(self._label(place) for place in ends)}")
         try:
             with self._workplace.running():
-                files = in_turn(lambda pair: self._run(*pair), made, min(2, os.cpu_count() or 1))
+                files = side_by_side(lambda pair: self._run(*pair), made, min(2, os.cpu_count() or 1))
         except AuditError as error:
             hint = "Begin or end with another release, or install what it needs beside it: --with REQUIREMENT"
             raise EndError(error.message, hint) from error

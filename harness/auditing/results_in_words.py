@@ -2,41 +2,78 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from logitmus.auditing.classification import outcome_kind, plain
+from logitmus.core.convention import Convention
 from logitmus.core.finding import Finding, part_name
 from logitmus.core.floats import FLOAT_DTYPES, Array, decimal
 from logitmus.core.observation import Answered, Outcome, PartName, Raised
 from logitmus.core.problem import Problem
+from logitmus.oracle.answer import UnanswerableError, reference
+from logitmus.oracle.enclosure import Enclosure
 
 _MESSAGE: Final = 160  # characters of an exception's message
 _CONTEXT: Final = 40  # of these, before the place where two messages differ
 _Place = tuple[str, int | None, int | None]
 
 
-def results(problem: Problem, before: Outcome, after: Outcome, finding: Finding | None) -> tuple[str, str, str]:
-    """(which value, the value before, the value after); "which value" is "" where it is about the whole call.
+@dataclass(frozen=True, kw_only=True)
+class Values:
+    """One value of two results of a problem.
 
-    Args:
-        finding: is about the value to show; None: the value that differs most is shown.
+    Attributes:
+        part, row, index: which value, as in `Finding`; part is "" where it is about the whole call.
+        before, after: the value, or what the call did.
     """
+
+    before: str
+    after: str
+    part: str = ""
+    row: int | None = None
+    index: int | None = None
+
+    def place(self, problem: Problem) -> str:
+        """Which value, in words; "" for the whole call."""
+        words = part_name(self.part) if self.part else ""
+        if self.row is not None and problem.rows > 1:
+            words += f", row {self.row}"
+        return words + (f", class {self.index}" if self.index is not None else "")
+
+    def exact(self, problem: Problem, convention: Convention) -> str:
+        """The exact value, as an interval; "" where there is none."""
+        if not self.part or self.part == PartName.SECOND_LOGITS:
+            return ""
+        try:
+            enclosure: Enclosure = getattr(reference(problem, convention), self.part)
+        except (UnanswerableError, AttributeError):
+            return ""
+        shape = enclosure.mid.shape
+        flat = 0 if self.row is None else self.row
+        if self.index is not None:
+            flat = flat * problem.classes + self.index
+        if flat >= enclosure.mid.size or (self.row is None and enclosure.mid.size > 1):
+            return ""
+        return enclosure.describe(tuple(map(int, np.unravel_index(flat, shape))) if shape else ())
+
+
+def values(problem: Problem, before: Outcome, after: Outcome, finding: Finding | None) -> Values:
+    """The value that a finding is about, or without one the value that differs most."""
     if isinstance(before, Raised) and isinstance(after, Raised) and before.type == after.type:
-        return "", *_messages(before, after)
+        old, new = _messages(before, after)
+        return Values(before=old, after=new)
     place: _Place = ("", None, None)
     if finding is not None and finding.part:
         place = (finding.part, finding.row, finding.index)
     elif isinstance(before, Answered) and isinstance(after, Answered):
         place = _first_difference(problem, before, after)
     part, row, index = place
-    words = part_name(part) if part else ""
-    if row is not None and problem.rows > 1:
-        words += f", row {row}"
-    if index is not None:
-        words += f", class {index}"
-    return words, _shown(before, place, problem), _shown(after, place, problem)
+    return Values(
+        before=_shown(before, place, problem), after=_shown(after, place, problem), part=part, row=row, index=index
+    )
 
 
 def _first_difference(problem: Problem, before: Answered, after: Answered) -> _Place:

@@ -89,11 +89,18 @@ def _nothing(packages: Iterable[str], environments: Sequence[Environment]) -> st
     if not named:
         return "the environments have the same packages; name a backend with --backend to compare them all the same"
     if len(lacking) == len(frameworks):
+        having = "; ".join(f"{environment.label} has {_frameworks(environment)}" for environment in environments)
         return (
-            f"none of {', '.join(frameworks)} is in all of the environments, so there is no function to call; "
-            'add the framework to each of them, e.g. "keras==3.5.0 tensorflow-cpu"'
+            f"none of {', '.join(frameworks)} is in all of the environments ({having}), so there is no function to "
+            'call; add the framework to each of them, e.g. "keras==3.5.0 tensorflow-cpu"'
         )
     return (
         f"no cross-entropy function that Logitmus knows belongs to what differs ({named}); name a backend with "
         "--backend, or audit a function of your own with --check FILE.py:FUNCTION"
     )
+
+
+def _frameworks(environment: Environment) -> str:
+    """The frameworks of an environment, in words."""
+    names = [spec.name for spec in registry.available() if spec.name != _EVERYWHERE]
+    return " and ".join(name for name in names if is_any_own(environment.packages, name)) or "none"

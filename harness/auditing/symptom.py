@@ -233,7 +233,7 @@ class ResultsOn:
         return any(
             shown.change not in _IGNORED
             for name, side in first.sides.items()
-            for shown in classify(side, other.sides[name])
+            for shown in classify(self.problem, side, other.sides[name])
         )
 
     def concerns(self, transition: Transition) -> bool:

@@ -52,7 +52,8 @@ class Timeline:
         """How functions fared, in words: "0.2.3 to 0.2.5: A; from 0.2.6: C, 26 wrong"."""
         words = []
         places = groupby(range(len(row.points)), key=lambda place: row.points[place].words)
-        periods = [(state, list(of)) for state, of in places]
+        each = " each" if len(row.subjects) > 1 else ""
+        periods = [(state + (each if "wrong" in state else ""), list(of)) for state, of in places]
         for state, of in periods:
             first, last = self.columns[of[0]], self.columns[of[-1]]
             if of[-1] == len(row.points) - 1:

@@ -112,10 +112,11 @@ class Moved:
     """How far the values of a step moved within their error budgets.
 
     Attributes:
-        compared: calls of both runs. changed: of these, the calls whose values changed and that show no other
-            transition.
+        compared: calls of both runs that return in the later.
+        changed: of these, the calls whose values changed and that show no other transition.
         ulps: the largest change of a loss, in units in the last place of the larger of both losses, or of 1 if these
-            are smaller. share: the largest part of the error budget that a changed result uses, in either run.
+            are smaller.
+        share: the largest part of the error budget that a changed result uses, in either run.
         problem: where `ulps` was met.
     """
 
@@ -153,6 +154,7 @@ class Step:
         comparison: what is compared with what, and which packages differ.
         transitions: worst first.
         states: by subject (an id), what both runs show of it.
+        failing: the functions of which every call fails in both runs, in words.
         lost: the number of calls that the later run did not make because workers were lost.
     """
 
@@ -164,6 +166,7 @@ class Step:
     transitions: tuple[Transition, ...]
     moved: Moved = Moved()
     states: Mapping[str, tuple[SubjectState, SubjectState]] = field(default_factory=dict)
+    failing: tuple[str, ...] = ()
     lost: int = 0
 
     @property
@@ -194,8 +197,8 @@ class Audit:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every step compares anything."""
-        return bool(self.steps) and all(step.comparison.pairs for step in self.steps)
+        """Whether every step compares results."""
+        return bool(self.steps) and all(step.moved.compared or step.transitions for step in self.steps)
 
     @property
     def changed(self) -> bool:

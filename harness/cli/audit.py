@@ -21,6 +21,7 @@ from logitmus.cli.upgrade import (
     Seed,
     check_outputs,
     deliver,
+    kept,
     new_folder,
 )
 from logitmus.environments.choices import InstallerChoice
@@ -96,6 +97,7 @@ def audit(
     from logitmus.cli.steps import steps
     from logitmus.environments.environments import Environments
     from logitmus.environments.spec import parse
+    from logitmus.execution import registry
 
     texts = [*(specs or ()), *(f"-r {shlex.quote(file.strip())}" for file in requirements or ())]
     if len(texts) < _FEWEST:
@@ -117,22 +119,27 @@ def audit(
         times=times,
     )
     settings.problems()  # a wrong name is an error before anything is installed
+    for name in backend or ():
+        registry.parse(name)
     target = _target(check, framework, like, option) if check else None
     cache, requested = Environments(), [parse(text) for text in texts]
-    with steps() as report:
-        made = [cache.provide(spec, python=python, installer=installer.value, report=report) for spec in requested]
-    with progress_of_runs() as watch:
-        if target is not None:
-            of, at_once = target.columns(made, folder), 1
-            make = partial(_make, target.run, settings, watch)
-        else:
-            chosen = concerned(made, backend or ())
-            globs = settings.subjects or tuple(glob for entry in chosen for glob in entry.subjects)
-            settings = replace(settings, subjects=globs)
-            of, at_once = auditing.columns(made, chosen, folder), min(len(made), os.cpu_count() or 1)
-            make = partial(_make, auditing.run_suite, settings, watch)
-        report = partial(typer.echo, err=True)
-        found = auditing.audit(of, make, settings, at_once=at_once, acceptance=accepted, report=report)
+    with kept(folder):
+        with steps() as report:
+            made = [cache.provide(spec, python=python, installer=installer.value, report=report) for spec in requested]
+        if len({environment.python for environment in made}) == 1:
+            typer.echo("logitmus: all of these are the same environment", err=True)
+        with progress_of_runs() as watch:
+            if target is not None:
+                of, at_once = target.columns(made, folder), 1
+                make = partial(_make, target.run, settings, watch)
+            else:
+                chosen = concerned(made, backend or ())
+                globs = settings.subjects or tuple(glob for entry in chosen for glob in entry.subjects)
+                settings = replace(settings, subjects=globs)
+                of, at_once = auditing.columns(made, chosen, folder), min(len(made), os.cpu_count() or 1)
+                make = partial(_make, auditing.run_suite, settings, watch)
+            say = partial(typer.echo, err=True)
+            found = auditing.audit(of, make, settings, at_once=at_once, acceptance=accepted, report=say)
     typer.echo(f"wrote the run files in {folder}", err=True)
     raise typer.Exit(deliver(found, html=html, json=json, markdown=markdown, fail_on=fail_on))
 

@@ -13,7 +13,7 @@ import typer
 from logitmus.cli.env import InstallerOption, PythonOption
 from logitmus.cli.exits import Exit, ProfileChoice
 from logitmus.cli.options import STDOUT, Json, Subjects, refuse_overwriting
-from logitmus.cli.upgrade import ConcernedBackends, Folder, Jobs, Seed, new_folder
+from logitmus.cli.upgrade import ConcernedBackends, Folder, Jobs, Seed, kept, new_folder
 from logitmus.environments.choices import InstallerChoice
 
 if TYPE_CHECKING:
@@ -102,20 +102,21 @@ def bisect(
             yanked=_versions(yanked or ()),
         )
     progress = _Progress(python, installer.value)
-    found = bisect_releases(
-        series,
-        symptom,
-        settings,
-        Workplace(
-            provide=progress.provide,
-            run=progress.run,
-            installing=progress.installing,
-            running=progress.running,
-            folder=folder,
-        ),
-        backends=backend or of_finding,
-        report=partial(typer.echo, err=True),
-    )
+    with kept(folder):
+        found = bisect_releases(
+            series,
+            symptom,
+            settings,
+            Workplace(
+                provide=progress.provide,
+                run=progress.run,
+                installing=progress.installing,
+                running=progress.running,
+                folder=folder,
+            ),
+            backends=backend or of_finding,
+            report=partial(typer.echo, err=True),
+        )
     if json == STDOUT:
         typer.echo(bisection_data.to_json(found))
     else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -44,6 +45,25 @@ def new_folder(given: Path | None, command: str) -> Path:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise typer.BadParameter(f"{folder} exists, and is not an empty folder; name another", param_hint="--out")
     return folder
+
+
+@contextmanager
+def kept(folder: Path) -> Iterator[None]:
+    """Create the folder for run files; after an error or Ctrl-C, keep it only if it holds any."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(f"{folder} cannot be created ({error.strerror})", param_hint="--out") from error
+    try:
+        yield
+    except BaseException as error:
+        with suppress(OSError):
+            folder.rmdir()
+        if not isinstance(error, KeyboardInterrupt):
+            raise
+        left = f"; {folder} has the runs that were complete" if folder.exists() else ""
+        typer.echo(f"logitmus: interrupted{left}", err=True)
+        raise typer.Exit(Exit.INTERRUPTED) from None
 
 
 def check_outputs(outputs: Mapping[str, Path | None], **used: Path) -> None:

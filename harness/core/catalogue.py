@@ -180,8 +180,8 @@ CAUSES: Final[Mapping[str, Row]] = MappingProxyType(
         ),
         "separate_logsumexp": Row(
             summary="computes logsumexp(x) - x_t: cancellation under a common offset (grade C)",
-            impact="logits that drift by a common offset (nothing prevents it) lose the loss digit by digit, "
-            "until a difference of 1 becomes 0",
+            impact="if all logits drift together, which nothing prevents, the loss loses its digits one by one, until "
+            "a difference of 1 becomes 0",
             mechanism="logsumexp_formed_and_then_subtracted",
             links=(f"{_ACCURACY}#4-between-b-b-and-c",),
         ),

@@ -226,8 +226,9 @@ class Environments:
         names = self._names()
         found = names.get(name)
         if found is None:
+            known = suggest(name, sorted(names)) if names else "no environment has a name"
             raise EnvironmentsError(
-                f"unknown environment {name!r}; {suggest(name, sorted(names))}",
+                f"unknown environment {name!r}; {known}",
                 f"`logitmus env create {name or 'NAME'} optax==0.2.3` creates one",
             )
         metadata = self._whole(found.key)

@@ -28,6 +28,7 @@ Process = subprocess.Popen[bytes]
 
 # A worker's environment variable: the folder in which its framework may keep compiled code. Set to "", nothing is kept.
 CACHE: Final = "LOGITMUS_CACHE"
+_OF_THIS_PYTHON: Final = ("PYTHONPATH", "PYTHONHOME")
 
 
 def launch(spec: BackendSpec, variant: str = "", device: str = "") -> Process:
@@ -42,7 +43,7 @@ def launch(spec: BackendSpec, variant: str = "", device: str = "") -> Process:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         bufsize=0,
-        env=environment(),
+        env=environment(spec),
         start_new_session=True,  # its own process group: killed with all its children, and spared the Ctrl-C
     )
 
@@ -81,8 +82,10 @@ def kill_group(process: Process) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def environment() -> dict[str, str]:
+def environment(spec: BackendSpec) -> dict[str, str]:
     """A worker's environment: a single thread per worker, unless the user's environment sets another number.
+
+    Another interpreter does not get PYTHONPATH, which was set for this one and would hide packages of the other.
 
     Workers compute side by side. With a thread pool of all cores each, they wait for each other: a small torch call
     took 20 times as long beside a busy JAX. And sums do not depend on the number of cores.
@@ -95,7 +98,8 @@ def environment() -> dict[str, str]:
         "TF_NUM_INTEROP_THREADS": "1",
         "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
     }
-    return {**one_thread, CACHE: str(_cache()), **os.environ}
+    inherited = {name: value for name, value in os.environ.items() if not (spec.python and name in _OF_THIS_PYTHON)}
+    return {**one_thread, CACHE: str(_cache()), **inherited}
 
 
 def _cache() -> Path:

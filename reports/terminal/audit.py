@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Final
 
 from rich.console import Console
@@ -16,6 +17,7 @@ from logitmus.results import wording
 
 _SHOWN: Final = 20
 _OTHER: Final = 3
+SCRIPT: Final = "script"
 _FAMILIES: Final = 4
 _STYLES: Final = {Change.FIXED: "green", Change.MORE_ACCURATE: "green", Change.NEW: "green", Change.FASTER: "green"}
 
@@ -46,7 +48,10 @@ def render(audit: Audit, console: Console) -> None:
 def extent(step: Step) -> list[str]:
     """What was compared, what could not be, and what else differs between the environments."""
     c = step.comparison
-    lines = [f"compared: {wording.plural(c.pairs, 'call')} with {wording.plural(c.problems, 'problem')}"]
+    lines = [
+        f"compared: {wording.plural(c.pairs, 'call')}; the runs have {wording.plural(c.problems, 'problem')} in common"
+    ]
+    lines += [f"not compared: {words}" for words in step.failing]
     if c.backends_gone:
         lines.append(f"not compared: {', '.join(c.backends_gone)}, not or not completely in {step.after}")
     if c.not_made:
@@ -62,13 +67,26 @@ def extent(step: Step) -> list[str]:
     if other:
         more = f" and {len(other) - _OTHER} more (--json lists them)" if len(other) > _OTHER else ""
         lines.append(f"also different: {', '.join(other[:_OTHER])}{more}")
+    if any(transition.example and transition.example.finding for transition in step.transitions):
+        lines += interpreters(step)
     return lines
+
+
+def interpreters(step: Step) -> list[str]:
+    """The interpreters in which a script can be run, before and after."""
+    found = dict.fromkeys(
+        (c.before, c.after)
+        for c in step.comparison.environment
+        if c.name == "python.executable" and c.where != "harness"
+    )
+    return [f"run a script with {before} (before) and {after} (after)" for before, after in found if before and after]
 
 
 def labelled(transition: Transition) -> list[tuple[str, str]]:
     """The facts of a transition, each with its label; the same in every report for people."""
     example = transition.example
-    facts = [("do I have to act?", transition.act), ("where", where(transition))]
+    act = f"No: accepted, because {transition.accepted}" if transition.accepted else transition.act
+    facts = [("do I have to act?", act), ("where", where(transition))]
     if example is not None:
         facts += [
             ("input", example.input),
@@ -78,10 +96,9 @@ def labelled(transition: Transition) -> list[tuple[str, str]]:
             ("after", example.after),
         ]
         if example.finding:
-            facts.append(("script", f"logitmus repro {example.run} {example.finding} -o repro.py"))
+            facts.append((SCRIPT, f"logitmus repro {shlex.quote(example.run)} {example.finding} -o repro.py"))
         else:
             facts.append(("problem", example.problem))
-    facts.append(("accepted", transition.accepted))
     return [(label, words) for label, words in facts if words]
 
 
@@ -105,7 +122,10 @@ def _transition(transition: Transition, console: Console) -> None:
     )
     line.append(wording.printable(f"{severity}  {transition.what}"), style="")
     console.print(line)
-    console.print(Padding(field_table(labelled(transition)), (0, 0, 0, 2)))
+    facts = labelled(transition)
+    console.print(Padding(field_table(fact for fact in facts if fact[0] != SCRIPT), (0, 0, 0, 2)))
+    for _, command in (fact for fact in facts if fact[0] == SCRIPT):
+        console.print(text(f"  script: {command}"), soft_wrap=True)  # a line that can be copied
 
 
 def _timeline(of: Timeline, console: Console) -> None:
@@ -115,5 +135,5 @@ def _timeline(of: Timeline, console: Console) -> None:
         console.print(text(wording.names(row.subjects)))
         console.print(Padding(text(of.periods(row), "red" if row.points[-1].wrong else ""), (0, 0, 0, 2)))
     if of.rows and of.unchanged:
-        console.print(text(f"unchanged: {wording.plural(of.unchanged, 'other function')}", "dim"))
+        console.print(text(f"unchanged: {wording.plural(of.unchanged, 'other subject')}", "dim"))
     console.print()
