@@ -149,6 +149,7 @@ def audit(
     settings: AuditSettings,
     *,
     at_once: int = 1,
+    stop: Callable[[], None] = lambda: None,
     acceptance: Acceptance | None = None,
     report: Report = lambda _: None,
 ) -> Audit:
@@ -156,7 +157,7 @@ def audit(
 
     Args:
         make: writes the run file of a column: `run_suite`, or `CheckedTarget.run`.
-        at_once: how many of them run at the same time, each in a thread.
+        at_once: how many of them run at the same time, each in a thread. stop: ends those that run.
         acceptance: the expectations; they accept findings that appear.
         report: receives a short line at the beginning of each step.
 
@@ -170,7 +171,7 @@ def audit(
     for column in of:
         column.file.parent.mkdir(parents=True, exist_ok=True)
     report(f"running {', '.join(column.name for column in of)}")
-    failures = side_by_side(partial(_attempt, make), of, at_once)
+    failures = side_by_side(partial(_attempt, make), of, at_once, stop)
     of = [column for column, failure in zip(of, failures, strict=True) if failure is None]
     notes = [f"not compared: {failure}" for failure in failures if failure is not None]
     if len(of) < _FEWEST:
@@ -196,19 +197,26 @@ def _attempt(make: Callable[[Column], None], column: Column) -> AuditError | Non
     return None
 
 
-def side_by_side(make: Callable[[T], R], things: Iterable[T], at_once: int) -> list[R]:
+def side_by_side(
+    make: Callable[[T], R], things: Iterable[T], at_once: int, stop: Callable[[], None] = lambda: None
+) -> list[R]:
     """Call `make` with each thing, `at_once` of them at the same time; the first error ends all.
 
     Most of the time of a run is that of one worker, whose framework compiles: two runs take hardly longer than one.
+
+    Args:
+        stop: makes the calls that are under way end soon, after an error or Ctrl-C.
     """
     if at_once == 1:
         return [make(thing) for thing in things]
-    executor = ThreadPoolExecutor(at_once)
-    try:
+    with ThreadPoolExecutor(at_once) as executor:
         futures = [executor.submit(make, thing) for thing in things]
-        return [future.result() for future in futures]
-    finally:  # after an error or Ctrl-C nothing waits for the threads: they end when `watch` raises in them
-        executor.shutdown(wait=False, cancel_futures=True)
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            stop()
+            executor.shutdown(wait=True, cancel_futures=True)
+            raise
 
 
 def compared(
@@ -312,33 +320,37 @@ def make_run(
         AuditError: where a backend could not run, or not with the requested packages.
         SelectionError: where nothing was called.
     """
+    store = Store.create(column.file, environment=harness_environment(), settings=kept)
+    try:
+        with store:
+            events = run(problems, specs, store, selection=selection, judge=NoJudge(), pool=pool)
+            _consume(column, store, watch(events))
+    except BaseException:  # also Ctrl-C: no run file is left that is not complete
+        column.file.unlink(missing_ok=True)
+        raise
+
+
+def _consume(column: Column, store: Store, events: Iterable[Event]) -> None:
+    """Let a run happen, and check that it happened."""
     failed: dict[str, BackendFailed] = {}
     ready: set[str] = set()
-    interrupted = False
-    with Store.create(column.file, environment=harness_environment(), settings=kept) as store:
-        events = run(problems, specs, store, selection=selection, judge=NoJudge(), pool=pool)
-        for event in watch(events):
-            match event:
-                case BackendFailed():
-                    failed[event.backend] = event
-                case BackendReady():
-                    ready.add(event.backend)
-                    column.check(event.environment.get("packages", {}))
-                case RunFinished():
-                    interrupted = event.interrupted
-                case _:
-                    pass
-        empty = not len(store)
-        why = _why_not_run(store) if empty else ""
-    if interrupted:
-        column.file.unlink(missing_ok=True)
-        raise KeyboardInterrupt
+    for event in events:
+        match event:
+            case BackendFailed():
+                failed[event.backend] = event
+            case BackendReady():
+                ready.add(event.backend)
+                column.check(event.environment.get("packages", {}))
+            case RunFinished(interrupted=True):
+                raise KeyboardInterrupt
+            case _:
+                pass
+    empty = not len(store)
     lost = next((event for name, event in failed.items() if name not in ready or empty), None)
     if lost is not None:
         error = LogitmusError(f"{column.name}: {lost.backend} could not run: {lost.reason}", lost.hint)
         raise AuditError(error.message, package_hint(column.name, error))
-    if empty:
-        column.file.unlink(missing_ok=True)
+    why = _why_not_run(store) if empty else ""
     if why:
         hint = "Add what it needs to the environment, or choose other functions with --subject or --backend"
         raise AuditError(f"{column.name}: no function could be called: {why}", hint)

@@ -43,7 +43,7 @@ class Workplace:
     Attributes:
         provide: gives the environment of a request. run: makes the run file of a column, with the problems of the
             settings.
-        installing, running: contexts around each of these, which show progress.
+        installing, running: contexts around each of these, which show progress. stop: ends the runs that are under way.
         folder: for the run files.
     """
 
@@ -51,6 +51,7 @@ class Workplace:
     run: Callable[[Column, AuditSettings], None]
     installing: Callable[[], AbstractContextManager[object]]
     running: Callable[[], AbstractContextManager[object]]
+    stop: Callable[[], None]
     folder: Path
 
 
@@ -122,7 +123,9 @@ class _Bisecting:
         self._report(f"running {' and '.join(self._label(place) for place in ends)}")
         try:
             with self._workplace.running():
-                files = side_by_side(lambda pair: self._run(*pair), made, min(2, os.cpu_count() or 1))
+                files = side_by_side(
+                    lambda pair: self._run(*pair), made, min(2, os.cpu_count() or 1), self._workplace.stop
+                )
         except AuditError as error:
             hint = "Begin or end with another release, or install what it needs beside it: --with REQUIREMENT"
             raise EndError(error.message, hint) from error
@@ -199,11 +202,7 @@ class _Bisecting:
     def _run(self, place: int, environment: Environment) -> Path:
         (column,) = columns([environment], self._of, self._workplace.folder)
         column = replace(column, name=self._label(place), file=self._file(place))
-        try:
-            self._workplace.run(column, self._settings)
-        except BaseException:  # also Ctrl-C: part of a run says nothing about a release
-            column.file.unlink(missing_ok=True)
-            raise
+        self._workplace.run(column, self._settings)
         return column.file
 
     def _file(self, place: int) -> Path:

@@ -139,7 +139,9 @@ def audit(
                 of, at_once = auditing.columns(made, chosen, folder), min(len(made), os.cpu_count() or 1)
                 make = partial(_make, auditing.run_suite, settings, watch)
             say = partial(typer.echo, err=True)
-            found = auditing.audit(of, make, settings, at_once=at_once, acceptance=accepted, report=say)
+            found = auditing.audit(
+                of, make, settings, at_once=at_once, stop=watch.stop, acceptance=accepted, report=say
+            )
     typer.echo(f"wrote the run files in {folder}", err=True)
     raise typer.Exit(deliver(found, html=html, json=json, markdown=markdown, fail_on=fail_on))
 

@@ -112,6 +112,7 @@ def bisect(
                 run=progress.run,
                 installing=progress.installing,
                 running=progress.running,
+                stop=progress.stop,
                 folder=folder,
             ),
             backends=backend or of_finding,
@@ -147,6 +148,9 @@ class _Progress:
 
         with progress_of_runs() as self._watch:
             yield
+
+    def stop(self) -> None:
+        self._watch.stop()
 
     def provide(self, spec: EnvironmentSpec) -> Environment:
         return self._cache.provide(spec, python=self._python, installer=self._installer, report=self._step)

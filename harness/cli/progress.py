@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from threading import Event as Flag
 
 from rich.console import Console
@@ -19,29 +18,38 @@ def shown(events: Iterable[Event]) -> Iterator[Event]:
         yield from watch("", events)
 
 
-@contextmanager
-def progress_of_runs() -> Iterator[Callable[[str, Iterable[Event]], Iterator[Event]]]:
-    """Give a function that passes on the events of a run, by its name, and shows the progress of all runs.
+class RunsProgress:
+    """Passes on the events of runs, which may be those of several threads, and shows their progress."""
 
-    The runs may be those of several threads; when this context is left by an error or Ctrl-C, they end.
-    """
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._stopped = Flag()
+
+    def stop(self) -> None:
+        """End all runs: at its next event, each is interrupted."""
+        self._stopped.set()
+
+    def __call__(self, name: str, events: Iterable[Event]) -> Iterator[Event]:
+        """Pass on the events of a run, by its name."""
+        return _watched(self._progress, self._stopped, name, events)
+
+
+@contextmanager
+def progress_of_runs() -> Iterator[RunsProgress]:
+    """Show the progress of several runs."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    left = Flag()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        try:
-            yield partial(_watched, progress, left)
-        finally:
-            left.set()
+        yield RunsProgress(progress)
 
 
-def _watched(progress: Progress, left: Flag, name: str, events: Iterable[Event]) -> Iterator[Event]:
+def _watched(progress: Progress, stopped: Flag, name: str, events: Iterable[Event]) -> Iterator[Event]:
     prefix = f"{name}: " if name else ""
     tasks: dict[str, TaskID] = {}
     starting = progress.add_task(f"{prefix}starting the backends", total=None)
     exploring = progress.add_task(f"{prefix}exploring", total=None, visible=False)
     for event in events:
-        if left.is_set():
+        if stopped.is_set():
             raise KeyboardInterrupt
         match event:
             case BackendReady():
