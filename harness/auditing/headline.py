@@ -86,7 +86,9 @@ def of_audit(audit: Audit) -> str:
     worse = [step for step in audit.steps if any(transition.worse for transition in step.counted)]
     changed = [step for step in audit.steps if any(not t.change.is_measured_in_seconds for t in step.counted)]
     names = short_names(audit.columns)
-    span = f"{names[0]} to {names[-1]}, {wording.plural(len(audit.steps), 'step')}"
+    packages = {name for step in audit.steps for name, _, _ in step.packages}
+    package = f"{next(iter(packages))} " if len(packages) == 1 else ""
+    span = f"{package}{names[0]} to {names[-1]}, {wording.plural(len(audit.steps), 'step')}"
     if not audit.is_history:
         span = f"{names[0]} compared with each of {', '.join(names[1:])}"
     if not changed:

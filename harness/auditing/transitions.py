@@ -198,7 +198,9 @@ class Audit:
     @property
     def is_complete(self) -> bool:
         """Whether every step compares results."""
-        return bool(self.steps) and all(step.moved.compared or step.transitions for step in self.steps)
+        return bool(self.steps) and all(
+            step.comparison.pairs and (step.moved.compared or step.transitions) for step in self.steps
+        )
 
     @property
     def changed(self) -> bool:

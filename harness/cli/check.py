@@ -187,11 +187,19 @@ def _write(result: CheckResult, outputs: Outputs, expectations: Path | None) -> 
         text = json_module.dumps(result.as_dict(), indent=1, sort_keys=True, allow_nan=False, default=str)
         typer.echo(text) if outputs.on_stdout else outputs.json.write_text(text + "\n", encoding="utf-8")
     if outputs.html is not None:
+        from logitmus.checking.result import computes
         from logitmus.reports.html.report import write
 
         made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
         run = "RUN" if result.file is None else str(result.file)
-        write(result.summary, outputs.html, verdict=result.headline, made=made, run=run)
+        write(
+            result.summary,
+            outputs.html,
+            verdict=result.headline,
+            made=made,
+            run=run,
+            computes=list(computes(result)),
+        )
     if outputs.sarif is not None:
         from logitmus.reports import sarif
 

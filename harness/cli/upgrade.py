@@ -94,8 +94,10 @@ def deliver(
         typer.echo("logitmus: a version could not run, and was not compared", err=True)
         return Exit.BACKEND
     if not audit.is_complete:
-        typer.echo("logitmus: two of the runs have no call in common, so nothing was compared", err=True)
-        return Exit.USAGE
+        failing = any(step.failing for step in audit.steps)
+        why = "every call fails in both" if failing else "they have no call in common"
+        typer.echo(f"logitmus: two of the runs could not be compared: {why}", err=True)
+        return Exit.BACKEND if failing else Exit.USAGE
     if any(step.comparison.backends_gone for step in audit.steps):
         typer.echo("logitmus: a backend of an earlier run could not run to the end in a later run", err=True)
         return Exit.BACKEND

@@ -35,20 +35,31 @@ _BITES = 4  # findings on the first screen
 
 
 def write(
-    summary: Summary, path: Path, measured: Sequence[Claims] = (), verdict: str = "", made: str = "", run: str = "RUN"
+    summary: Summary,
+    path: Path,
+    measured: Sequence[Claims] = (),
+    verdict: str = "",
+    made: str = "",
+    run: str = "RUN",
+    computes: Sequence[str] = (),
 ) -> None:
     """Write the report.
 
     Args:
         measured: the conventions that the run measured, if it did.
-        verdict: the verdict of a check, in a sentence, for the title.
+        verdict: the verdict of a check, in a sentence, for the title. computes: what the function computes, in lines.
         made: when the run was made; "": unknown. run: the name of its file.
     """
-    path.write_text(render(summary, measured, verdict, made, run), encoding="utf-8")
+    path.write_text(render(summary, measured, verdict, made, run, computes), encoding="utf-8")
 
 
 def render(
-    summary: Summary, measured: Sequence[Claims] = (), verdict: str = "", made: str = "", run: str = "RUN"
+    summary: Summary,
+    measured: Sequence[Claims] = (),
+    verdict: str = "",
+    made: str = "",
+    run: str = "RUN",
+    computes: Sequence[str] = (),
 ) -> str:
     """The report as text; everything from data is escaped by the template engine."""
     findings = [
@@ -62,6 +73,7 @@ def render(
         summary=summary,
         title=verdict or summary.headline(),
         verdict=verdict,
+        computes=computes,
         sentence=sentence(summary),
         bites=_bites(summary, findings),
         provenance=provenance(summary, made),

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from threading import Event
 
 import pytest
+from fakes import FakePool, problem, specs, subject
 from lossy import BACKEND, build_releases
 from typer.testing import CliRunner, Result
 from wheels import use_index
 
+from logitmus.auditing.audit import Column, make_run, side_by_side
 from logitmus.auditing.selection import SelectionError, concerned
 from logitmus.cli import app
 from logitmus.core.errors import LogitmusError
+from logitmus.core.run_settings import RunSettings
 from logitmus.environments.environments import ROOT_VARIABLE, Environment
 from logitmus.environments.spec import parse
+from logitmus.storage.store import StoreError
 
 OF = ("--backend", "lossy_backend:BACKEND", "--family", "ordinary")
 
@@ -52,7 +57,7 @@ def test_what_changes_over_three_releases(audit, tmp_path: Path) -> None:
     assert found["worse"] is True
     for text in (ran.output, (tmp_path / "a.html").read_text(), (tmp_path / "a.md").read_text()):
         words = " ".join(text.split())
-        assert "1.0 to 1.2, 2 steps: 2 of 2 with changes, 1 for the worse (lossy 1.0 to 1.1)" in words
+        assert "lossy 1.0 to 1.2, 2 steps: 2 of 2 with changes, 1 for the worse (lossy 1.0 to 1.1)" in words
         assert "1 fixed" in words
     # `compare` finds the same in the stored runs.
     stored = ["compare", *sorted(str(path) for path in Path("runs").iterdir()), "--json", "-"]
@@ -153,3 +158,46 @@ def test_numpy_counts_only_where_it_is_requested() -> None:
     assert concerned([environment("numpy", packages) for packages in versions])[0].subjects == ("numpy:*",)
     with pytest.raises(SelectionError):
         concerned([environment("rich", packages) for packages in versions])
+
+
+def test_a_search_path_for_this_interpreter_hides_nothing_in_the_environments(
+    audit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hiding").mkdir()
+    (tmp_path / "hiding" / "lossy.py").write_text("raise ImportError('hidden')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "hiding"))
+    ran = audit("lossy==1.0", "lossy==1.1", *OF, "--no-times", "--out", "hidden")
+    assert ran.exit_code == 1, ran.output
+    assert "1 newly wrong" in " ".join(ran.output.split())
+
+
+def test_an_error_ends_what_runs_beside_it() -> None:
+    stopped = Event()
+
+    def make(number: int) -> None:
+        if number:
+            assert stopped.wait(30)
+            return
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        side_by_side(make, [1, 0, 1, 1], 2, stopped.set)
+    assert stopped.is_set()
+
+
+def test_a_run_that_is_interrupted_leaves_no_file(tmp_path: Path) -> None:
+    column = Column(name="x", backends=(), file=tmp_path / "x.logitmus")
+
+    def watch(events):
+        next(iter(events))
+        raise KeyboardInterrupt
+        yield
+
+    pool = FakePool({"fake": [subject()]})
+    with pytest.raises(KeyboardInterrupt):
+        make_run(column, RunSettings(), [problem()], specs("fake"), pool, watch)
+    assert not column.file.exists()
+    column.file.write_text("not mine")
+    with pytest.raises(StoreError):
+        make_run(column, RunSettings(), [problem()], specs("fake"), pool, watch)
+    assert column.file.read_text() == "not mine"

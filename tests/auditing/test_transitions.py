@@ -166,6 +166,21 @@ def test_a_warning_that_appears(stepped):
     assert kinds(stepped(changed(warnings=("x at 0x7f0000001234",)), changed(warnings=("x at 0x7f00000ffff4",)))) == []
 
 
+def test_an_example_shows_the_row_that_differs_and_its_exact_value(stepped):
+    def one_row(values):
+        return np.concatenate([values[:2], next_up(values[2:3]), values[3:]])
+
+    (found,) = stepped(right, changed(one_row), problems=PROBLEMS[:1]).transitions
+    row = PROBLEMS[0].logits[2].astype(np.float64)
+    exact = np.log(np.exp(row).sum()) - row[PROBLEMS[0].targets[2]]
+    low, high = map(float, found.example.expected.strip("[]").split(", "))
+    assert low <= exact * (1 + 1e-14)
+    assert high >= exact * (1 - 1e-14)
+    assert high - low < 1e-12
+    assert found.example.place == "loss, row 2"
+    assert found.example.finding == ""
+
+
 def test_functions_and_options_that_only_one_version_has(stepped):
     (found,) = stepped(functions=(("f",), ("f", "g"))).transitions
     assert (found.change, found.worse, found.what) == (Change.NEW, False, "only the later run has g on cpu")
@@ -178,7 +193,12 @@ def test_functions_and_options_that_only_one_version_has(stepped):
     (found,) = stepped(absent, right).transitions
     assert found.change is Change.NEW
     assert "has no attribute" in found.what
-    assert kinds(stepped(absent, absent)) == []
+    neither = stepped(absent, absent)
+    assert kinds(neither) == []
+    assert neither.failing == (
+        "fake: f on cpu: every call fails in both: AttributeError: module 'fake' has no attribute 'f'",
+    )
+    assert "nothing was compared, because every call fails in both" in headline(neither)
 
 
 def test_an_option_that_is_gone(stepped):

@@ -274,7 +274,7 @@ def test_a_run_without_calls_and_a_comparison_without_common_calls_fail(cli, min
     assert cli("run", *MINI, "--out", "mine.logitmus", "--fail-on", "never")[0] == 0
     code, _, err = cli("compare", "mine.logitmus", old_run("other"))
     assert code == 2
-    assert "have no call in common" in err
+    assert "they have no call in common" in err
 
 
 @pytest.mark.parametrize(
