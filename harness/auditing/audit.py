@@ -13,7 +13,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -212,7 +212,9 @@ def side_by_side(
     with ThreadPoolExecutor(at_once) as executor:
         futures = [executor.submit(make, thing) for thing in things]
         try:
-            return [future.result() for future in futures]
+            wait(futures, return_when=FIRST_EXCEPTION)
+            failed = next((future for future in futures if future.done() and future.exception()), None)
+            return [future.result() for future in ([failed] if failed else futures)]
         except BaseException:
             stop()
             executor.shutdown(wait=True, cancel_futures=True)
