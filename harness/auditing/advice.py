@@ -38,7 +38,8 @@ def advice(shown: Shown) -> str:
         case Change.CONVENTION:
             # The impact is that of a choice other than the usual one; without a finding the usual one is made now.
             impact = catalogue.impact(Cause(shown.cause)) if shown.appeared else ""
-            return "Yes, if you rely on it" + (f": {impact}." if impact else ".")
+            when = "Yes" if shown.worse else "Yes, if you rely on it"
+            return when + (f": {impact}." if impact else ".")
         case Change.ERRORS if shown.before.startswith("raises"):
             return f"Yes, if your code handles the exception: the call no longer {shown.before}."
         case Change.ERRORS:

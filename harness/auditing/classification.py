@@ -86,19 +86,17 @@ class Side:
 def classify(problem: Problem, before: Side, after: Side) -> Iterator[Shown]:
     """Yield what the calls of two runs with a problem show, a value for each cause."""
     yield from _warnings(before.outcome, after.outcome)
-    is_wrong = serious(before.judgement) or serious(after.judgement)
-    yield from (
-        _first(_wrong(before.judgement, after.judgement))
-        if is_wrong
-        else _first(
-            _convention(problem, before, after),
-            _errors(before.outcome, after.outcome),
-            _special(before.outcome, after.outcome),
-            _form(before.outcome, after.outcome),
-            _precision(before, after),
-            _grade(before.judgement, after.judgement),
-            _bits(before.outcome, after.outcome),
-        )
+    if serious(before.judgement) or serious(after.judgement):
+        yield from _wrong(before.judgement, after.judgement)
+        return
+    yield from _first(
+        _convention(problem, before, after),
+        _errors(before.outcome, after.outcome),
+        _special(before.outcome, after.outcome),
+        _form(before.outcome, after.outcome),
+        _precision(before, after),
+        _grade(before.judgement, after.judgement),
+        _bits(before.outcome, after.outcome),
     )
 
 
@@ -171,6 +169,7 @@ def _convention(problem: Problem, before: Side, after: Side) -> Iterator[Shown]:
         if sides[0] != sides[1] and field in relevant:
             words = FIELDS[field]
             finding = new.get(field, old.get(field))
+            was_wrong, is_wrong = (field in side and side[field].severity in _WRONG for side in (old, new))
             yield Shown(
                 change=Change.CONVENTION,
                 what=f"{words.decides}: {words.values[sides[1]]}; before: {words.values[sides[0]]}",
@@ -180,6 +179,7 @@ def _convention(problem: Problem, before: Side, after: Side) -> Iterator[Shown]:
                 after=sides[1],
                 finding=finding,
                 appeared=field in new,
+                worse=is_wrong and not was_wrong,  # a documented choice is broken
             )
 
 

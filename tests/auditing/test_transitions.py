@@ -11,6 +11,7 @@ from fakes import FakePool, problem, specs, subject
 from logitmus.auditing.comparison import step
 from logitmus.auditing.headline import headline
 from logitmus.auditing.transitions import Change
+from logitmus.core.finding import Severity
 from logitmus.core.observation import Answered, NotRun, Raised
 from logitmus.core.subject import Offer
 from logitmus.engine.judge_batches import NoJudge
@@ -59,13 +60,13 @@ def next_up(values):
 def stepped(tmp_path):
     number = itertools.count()
 
-    def build(old=right, new=right, *, functions=(("f",), ("f",)), problems=PROBLEMS, options=(), **more):
+    def build(old=right, new=right, *, functions=(("f",), ("f",)), problems=PROBLEMS, options=(), docs=None, **more):
         stores = []
         for answers, named in zip((old, new), functions, strict=True):
             path = tmp_path / f"{next(number)}.logitmus"
             stores.append(Store.create(path))
             offer = Offer(targets="labels", options=frozenset(options))
-            pool = FakePool({"fake": [subject(name, offer=offer) for name in named]}, answer=answers)
+            pool = FakePool({"fake": [subject(name, offer=offer, docs=docs or {}) for name in named]}, answer=answers)
             pool.environment = {"packages": {"fake": str(len(stores))}}
             list(run(problems, specs("fake"), stores[-1], pool=pool, judge=NoJudge()))
         result = step(*stores, **more)
@@ -147,6 +148,45 @@ def test_an_exception_that_appears_or_becomes_another(stepped):
         for n in (1, 23)
     ]
     assert kinds(stepped(*same, problems=problems)) == []
+
+
+def test_an_invalid_label_that_goes_unnoticed_now_is_newly_wrong(stepped):
+    invalid = [problem(seed, targets=np.array([0, 1, 2, -1])) for seed in range(4)]
+
+    def raising(asked, name):
+        return Raised("IndexError", "no") if asked.targets.min() < 0 else right(asked, name)
+
+    problems = [*PROBLEMS, *invalid]
+    (found,) = stepped(raising, right, problems=problems).transitions
+    assert (found.change, found.severity, found.worse) == (Change.NEWLY_WRONG, Severity.HAZARD, True)
+    assert found.example.before == "raises IndexError: no"
+    (found,) = stepped(right, raising, problems=problems).transitions
+    assert (found.change, found.worse) == (Change.FIXED, False)
+
+
+def test_a_documented_choice_that_is_broken_is_worse(stepped):
+    """Ignored rows leak NaN, which the documentation of the function excludes."""
+    ignoring = [problem(seed, targets=np.array([0, 1, -100, 2]), ignore_index=-100) for seed in range(4)]
+    ignoring = [
+        asked.but(logits=np.where(np.arange(4)[:, None] == 2, np.float32("nan"), asked.logits)) for asked in ignoring
+    ]
+
+    def masked(asked, name, ignored=0.0):
+        kept = asked.but(logits=np.nan_to_num(asked.logits), targets=np.maximum(asked.targets, 0), ignore_index=None)
+        outcome = right(kept, name)
+        row = (asked.targets == -100)[:, None]
+        loss = np.where(row[:, 0], np.float32(ignored), outcome.loss)
+        return Answered(loss, np.where(row, np.float32(ignored), outcome.grad_logits))
+
+    def leaking(asked, name):
+        return masked(asked, name, np.nan)
+
+    more = {"problems": [*ignoring], "options": ("ignore_index",), "docs": {"ignored_row": "https://example.org"}}
+    (found,) = stepped(masked, leaking, **more).transitions
+    assert (found.change, found.field, found.worse) == (Change.CONVENTION, "ignored_row", True)
+    (found,) = stepped(leaking, masked, **more).transitions
+    assert (found.change, found.field, found.worse) == (Change.CONVENTION, "ignored_row", False)
+    assert found.act == "Yes, if you rely on it."
 
 
 def test_the_dtype_of_a_result(stepped):
