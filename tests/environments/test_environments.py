@@ -265,7 +265,7 @@ def test_named_environments(environments: Environments, fake: Callable[..., Fake
         environments.remove("old")
     environments.remove(unnamed.key)
     assert environments.all() == []
-    with pytest.raises(EnvironmentsError, match="unknown environment 'new'; there are none"):
+    with pytest.raises(EnvironmentsError, match="unknown environment 'new'; no environment has a name"):
         environments.named("new")
 
 
