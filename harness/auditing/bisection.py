@@ -63,7 +63,7 @@ class Trial:
 
     @property
     def state(self) -> str:
-        """What the test said: unchanged, changed or skipped."""
+        """The result of the test: unchanged, changed or skipped."""
         return "skipped" if self.changed is None else "changed" if self.changed else "unchanged"
 
     @property
@@ -103,7 +103,7 @@ class Bisection:
 
     @property
     def changed(self) -> Trial:
-        """The first release after that one that is known to differ.
+        """The earliest release that is known to differ.
 
         Raises:
             StopIteration: where nothing was found.

@@ -4,7 +4,7 @@ One call may differ in many ways at once: a value that was right is now NaN, in 
 the first of these rules that applies speaks, because the later ones are its symptoms:
 
 1. Findings that say "wrong" (bugs and hazards): some appeared (*newly wrong*), some vanished (*fixed*), or others took
-   their place (*wrong in another way*). Where the same stay, nothing more is said about a wrong result.
+   their place (*wrong in another way*). A result that stays wrong for the same causes shows no transition.
 2. The convention. A finding `convention:F=V` says that the result is right if field F has the value V; without one the
    declared value holds. So F changed from the value before to the value after. What this version of Logitmus declares
    of a function is true of recent releases, so a contradicted declaration (`Kind.CLAIM`) is no fault of an earlier
@@ -14,7 +14,8 @@ the first of these rules that applies speaks, because the later ones are its sym
 4. NaN, an infinity or a number in place of another of these (*special value changed*).
 5. Dtype, shape, missing gradients, inputs written into (*dtype or shape changed*).
 6. The effective precision, then the grade.
-7. Bits, within the error budgets.
+7. Conventions that several choices explain equally well.
+8. Bits, within the error budgets.
 
 Warnings are compared by their texts, whatever the result.
 """
@@ -96,6 +97,7 @@ def classify(problem: Problem, before: Side, after: Side) -> Iterator[Shown]:
         _form(before.outcome, after.outcome),
         _precision(before, after),
         _grade(before.judgement, after.judgement),
+        _another_convention(before.judgement, after.judgement),
         _bits(before.outcome, after.outcome),
     )
 
@@ -118,8 +120,13 @@ def serious(judgement: Judgement) -> dict[Cause, Finding]:
 
 
 def _is_choice(finding: Finding) -> bool:
-    """Whether it says which choice of the convention a result follows."""
-    return finding.cause.is_convention or finding.cause.name == _PRECISION
+    """Whether it says for certain which choice, of the convention or of a precision, a result follows."""
+    return _is_convention(finding) or finding.cause.name == _PRECISION
+
+
+def _is_convention(finding: Finding) -> bool:
+    cause = finding.cause
+    return cause.is_convention and not finding.alternatives and cause.choice[0] in FIELDS
 
 
 _PRECISION: Final = "effective_precision"
@@ -185,11 +192,7 @@ def _convention(problem: Problem, before: Side, after: Side) -> Iterator[Shown]:
 
 def _choices(judgement: Judgement) -> dict[str, Finding]:
     """The findings that name a single choice of the convention, by its field."""
-    return {
-        finding.cause.choice[0]: finding
-        for finding in judgement.findings
-        if finding.cause.is_convention and not finding.alternatives and finding.cause.choice[0] in FIELDS
-    }
+    return {finding.cause.choice[0]: finding for finding in judgement.findings if _is_convention(finding)}
 
 
 def _errors(before: Outcome, after: Outcome) -> Iterator[Shown]:
@@ -346,6 +349,25 @@ def _grade(before: Judgement, after: Judgement) -> Iterator[Shown]:
         appeared=worse,
         worse=worse,
     )
+
+
+def _another_convention(before: Judgement, after: Judgement) -> Iterator[Shown]:
+    """Findings of a convention that no rule above could pin down; such results are not within their budgets."""
+    old, new = ({f.cause: f for f in side.findings if f.cause.is_convention} for side in (before, after))
+    for cause in sorted(old.keys() ^ new.keys()):
+        appeared = cause in new
+        finding = new[cause] if appeared else old[cause]
+        yield Shown(
+            change=Change.CONVENTION,
+            what=f"{'now' if appeared else 'no longer'}: {finding.summary}, or what explains the result as well",
+            cause=cause,
+            field=cause.choice[0],
+            before="" if appeared else cause.choice[1],
+            after=cause.choice[1] if appeared else "",
+            finding=finding,
+            appeared=appeared,
+            worse=appeared and finding.severity in _WRONG,
+        )
 
 
 def _bits(before: Outcome, after: Outcome) -> Iterator[Shown]:

@@ -3,7 +3,7 @@
     ROOT/KEY/               a virtual environment that is whole; KEY is a hash of its versions, its Python and platform
     ROOT/KEY/logitmus.json  what is in it, written last
     ROOT/KEY/used           its modification time is when the environment was last used
-    ROOT/KEY.partial/       one that is being created, or was interrupted
+    ROOT/KEY.partial/       an environment under construction, or what an interruption left of it
     ROOT/names/NAME.json    the key of a named environment
     ROOT/locks/KEY.lock     held by the process that creates or removes KEY
 

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from fakes import FakePool, problem, specs, subject
 
+from logitmus.auditing.classification import Side, classify
 from logitmus.auditing.comparison import step
 from logitmus.auditing.headline import headline
 from logitmus.auditing.transitions import Change
-from logitmus.core.finding import Severity
+from logitmus.core.causes import Cause
+from logitmus.core.finding import Finding, Judgement, Kind, Severity, Verdict
 from logitmus.core.observation import Answered, NotRun, Raised
 from logitmus.core.subject import Offer
 from logitmus.engine.judge_batches import NoJudge
@@ -280,3 +282,28 @@ def test_an_accepted_finding_does_not_count(stepped):
     assert found.accepted.startswith("known: ")
     assert result.counted == ()
     assert "1 accepted" in headline(result)
+
+
+@pytest.mark.parametrize(
+    ("severity", "change", "worse"),
+    [(Severity.DIFFERENCE, Change.CONVENTION, False), (Severity.BUG, Change.NEWLY_WRONG, True)],
+)
+def test_a_convention_that_is_not_certain_is_no_move_within_the_budgets(severity, change, worse):
+    """Twice the loss, which two choices explain: neither may be named as the only one, and it is not rounding."""
+    asked, of = PROBLEMS[0], subject()
+    about = {"subject": of.id, "problem": asked.id, "family": "tests", "dtype": "float32"}
+    found = Finding(
+        **about,
+        kind=Kind.CONVENTION,
+        severity=severity,
+        part="loss",
+        cause=Cause.convention("mean_denominator", "kept"),
+        summary="another mean",
+        alternatives=(Cause.convention("mean_denominator", "rows"),),
+    )
+    before = Side(right(asked, ""), Judgement(**about, verdict=Verdict.PASS), of)
+    after = Side(changed(doubled)(asked, ""), Judgement(**about, verdict=Verdict.FINDING, findings=(found,)), of)
+    (shown,) = classify(asked, before, after)
+    assert (shown.change, shown.worse) == (change, worse)
+    (back,) = classify(asked, after, before)
+    assert (back.change, back.worse) == (Change.FIXED if worse else Change.CONVENTION, False)
