@@ -24,15 +24,17 @@ from logitmus.oracle.resolve import resolve
 _PROBE_FAMILY: Final = "convention-probes"
 _PROBES: Final = (Purpose.DISAMBIGUATION.value, _PROBE_FAMILY)
 _CHOICES: Final = ("convention", "accepted")
-_GRADIENTS: Final = ("gradient", "gradient_of")  # distinguished by the problems of the suite, not by probes
+# Distinguished by the problems of the suite, not by probes.
+_GRADIENTS: Final = ("gradient", "gradient_of")
+_ARITHMETIC: Final = ("separate_logsumexp", "effective_precision")
 
 
 def candidates(finding: Finding) -> frozenset[Cause]:
-    """The conventions, or gradient faults, that may explain the finding; empty if there is no such choice."""
+    """The conventions, gradient faults or kinds of arithmetic that may explain it; empty if there is no such choice."""
     causes = (finding.cause, *finding.alternatives)
     if finding.cause.name in _CHOICES and finding.cause.is_choice:
         return frozenset(cause.named("convention") for cause in causes)
-    return frozenset(causes) if finding.cause.name in _GRADIENTS else frozenset()
+    return frozenset(causes) if finding.cause.name in (*_GRADIENTS, *_ARITHMETIC) else frozenset()
 
 
 class Ambiguities:

@@ -118,6 +118,8 @@ class Settlement:
             return _renamed(finding, Kind.CONTRACT, finding.instead)
         if finding.alternatives:
             cause, *others = finding.alternatives
+            if not cause.is_choice:
+                return replace(_renamed(finding, Kind.ACCURACY, cause), alternatives=tuple(others))
             field, value = cause.choice
             kind, weight = severity.of_contradiction(self._subjects[key[0]], field)
             summary = severity.contradiction(self._subjects[key[0]], field, value)

@@ -1,4 +1,9 @@
-"""The effective precision of half-precision functions: which storage and arithmetic explain the result?"""
+"""The effective precision of half-precision functions: which storage and arithmetic explain the result?
+
+A coarser precision is only a wider budget, which holds the results of other faults, too. If a logsumexp that is formed
+and then subtracted reproduces every value outside the declared budget, the finding has that cause as an alternative,
+and the other results of the function decide (`engine.settling`).
+"""
 
 from __future__ import annotations
 
@@ -6,14 +11,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from logitmus.core import catalogue
 from logitmus.core.causes import Cause
-from logitmus.core.finding import Finding, Kind, Severity
+from logitmus.core.finding import Finding, Grade, Kind, Severity
 from logitmus.core.observation import Answered
 from logitmus.core.subject import Precision
+from logitmus.judging import mechanisms
 from logitmus.judging.assessment import Part
 from logitmus.judging.case import Case
 
 _HALF: Final = ("bfloat16", "float16")
+_SUBTRACTED: Final = "logsumexp_formed_and_then_subtracted"
 
 
 def coarser_precision(case: Case, outcome: Answered, parts: Sequence[Part]) -> list[Finding]:
@@ -48,9 +56,22 @@ def coarser_precision(case: Case, outcome: Answered, parts: Sequence[Part]) -> l
     worst = max((e for e in elements if e.failing.any()), key=lambda e: e.share, default=parts[0].elements)
     where = worst.failing if worst.failing.any() else worst.judged
     cause = Cause.effective_precision(storage, arithmetic)
-    return [case.worst_element(worst, where, kind, Severity.DIFFERENCE, cause)]
+    found = case.worst_element(worst, where, kind, Severity.DIFFERENCE, cause)
+    if explains_failures(case, [found]) and _is_subtraction(case, outcome, parts):
+        found = replace(found, alternatives=(catalogue.of_mechanism(_SUBTRACTED),))
+    return [found]
 
 
 def explains_failures(case: Case, coarser: Sequence[Finding]) -> bool:
     """Whether a coarser precision than declared accounts for every value outside its budget."""
     return any(finding.kind is Kind.CLAIM or case.subject.held_to for finding in coarser)
+
+
+def _is_subtraction(case: Case, outcome: Answered, parts: Sequence[Part]) -> bool:
+    """Whether a logsumexp that is formed and then subtracted reproduces every value outside its budget."""
+    failing = [part.elements for part in parts if not part.passes]
+    return bool(failing) and all(
+        part.numeric_grade is Grade.C
+        and _SUBTRACTED in mechanisms.all_reproducing(case.problem, case.subject, outcome, part)
+        for part in failing
+    )

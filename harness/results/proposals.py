@@ -9,12 +9,13 @@ ones.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import msgspec
 
+from logitmus.core import catalogue
 from logitmus.core.causes import Cause
 from logitmus.core.events import BackendReady, Event, Examined, Judged, RunStarted, Settled
 from logitmus.core.finding import Finding, Kind, Severity, Verdict
@@ -23,9 +24,11 @@ from logitmus.core.run_settings import RunSettings
 from logitmus.core.subject import Subject, SubjectId
 from logitmus.results.acceptance import Acceptance
 from logitmus.results.expectations import Conditions, Expectation, Globs
-from logitmus.results.groups import is_characteristic
+from logitmus.results.groups import Key, fold, is_characteristic
 
 _MOST_FAMILIES: Final = 3  # a cause that shows in more families does not depend on the problem
+
+_Key = tuple[tuple[str, str, str, Cause], tuple[Cause, ...]]  # of the findings on which a run settles together
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,87 @@ class Proposal:
 
 @dataclass
 class _Class:
-    """The findings of a backend with the same kind and cause."""
+    """The findings of a backend with the same cause.
+
+    An entry covers a finding by each cause that explains it as well, and these may be of several kinds.
+    """
 
     summary: str
     severity: Severity
     results: int = 0
+    kinds: set[Kind] = field(default_factory=set)
     places: set[tuple[str, str, str]] = field(default_factory=set)  # subject, family, dtype
     findings: set[str] = field(default_factory=set)
+
+    def count(self, finding: Finding, shown: Collection[str]) -> None:
+        """Count a finding, which reports show under these ids."""
+        self.severity = min(self.severity, finding.severity, key=lambda severity: severity.rank)
+        self.results += 1
+        self.kinds.add(finding.kind)
+        self.places.add((finding.subject, finding.family, finding.dtype))
+        self.findings |= {finding.id, *shown}
+
+
+@dataclass
+class _Gathered:
+    """What the events of a run show, as far as proposals need it.
+
+    Attributes:
+        counting: the findings that count and are not accepted, by what a run settles on together.
+        shown: the ids under which reports show the findings of a group. certain: the cause that the run settled on.
+        tested: subject, family and dtype of each call.
+    """
+
+    accepted: Acceptance
+    severity: Severity
+    settings: RunSettings = field(default_factory=RunSettings)
+    counting: dict[_Key, list[Finding]] = field(default_factory=dict)
+    shown: dict[Key, set[str]] = field(default_factory=dict)
+    certain: dict[_Key, Cause] = field(default_factory=dict)
+    tested: set[tuple[str, str, str]] = field(default_factory=set)
+    _subjects: dict[str, Subject] = field(default_factory=dict)
+
+    def observe(self, event: Event) -> None:
+        """Take in an event."""
+        self.accepted.observe(event)
+        match event:
+            case RunStarted():
+                self.settings = event.settings
+            case BackendReady(subjects=ready):
+                self._subjects.update((subject.id, subject) for subject in ready)
+            case Judged(_, judgement) if judgement.verdict is not Verdict.NOT_RUN:
+                self.tested.add((judgement.subject, judgement.family, judgement.dtype))
+                for finding in judgement.findings:
+                    self._add(finding)
+            case Examined(of, finding):
+                self.shown.setdefault(fold(of), set()).add(finding.id)
+            case Settled(of, cause, named):
+                if named is not None:
+                    self.shown.setdefault(fold(of), set()).add(named.id)
+                if cause in of.alternatives:
+                    self.certain[_key(of)] = cause
+            case _:
+                pass
+
+    def _add(self, finding: Finding) -> None:
+        counts = self.accepted.add(finding) is None and finding.severity.rank <= self.severity.rank
+        if counts and not is_characteristic(finding, self._subjects.get(finding.subject)):
+            self.counting.setdefault(_key(finding), []).append(finding)
+
+    def classes(self, included: Callable[[Finding], bool]) -> dict[tuple[str, Kind, Cause], _Class]:
+        """The findings by backend, kind and cause; those that a run settled on another cause are with that cause."""
+        classes: dict[tuple[str, Kind, Cause], _Class] = {}
+        for key in sorted(self.counting, key=lambda key: key in self.certain):
+            cause = self.certain.get(key, key[0][-1])
+            for finding in self.counting[key]:
+                if included(replace(finding, cause=cause)):
+                    backend, kind, summary = SubjectId.parse(finding.subject).backend, finding.kind, finding.summary
+                    if key in self.certain:
+                        kind = next((known for of, known, name in classes if (of, name) == (backend, cause)), kind)
+                        summary = catalogue.summary(cause)
+                    of_class = classes.setdefault((backend, kind, cause), _Class(summary, finding.severity))
+                    of_class.count(finding, self.shown.get(fold(finding), set()))
+        return classes
 
 
 def proposals(
@@ -65,63 +142,34 @@ def proposals(
 
     Args:
         accepted: the expectations that exist; it takes in the events.
-        severity: of the findings that count, at least. included: which of them are to be accepted.
+        severity: of the findings that count, at least. included: which of them are to be accepted, by the cause that
+            the run settled on.
 
     Returns:
         Proposals without a reason.
     """
-    classes: dict[tuple[str, Kind, Cause], _Class] = {}
-    tested: set[tuple[str, str, str]] = set()
-    subjects: dict[str, Subject] = {}
-    settings = RunSettings()
+    gathered = _Gathered(accepted, severity)
     for event in events:
-        accepted.observe(event)
-        match event:
-            case RunStarted():
-                settings = event.settings
-            case BackendReady(subjects=ready):
-                subjects.update((subject.id, subject) for subject in ready)
-            case Judged(_, judgement) if judgement.verdict is not Verdict.NOT_RUN:
-                place = (judgement.subject, judgement.family, judgement.dtype)
-                tested.add(place)
-                for finding in judgement.findings:
-                    counts = accepted.add(finding) is None and finding.severity.rank <= severity.rank
-                    declared = is_characteristic(finding, subjects.get(finding.subject))
-                    if counts and not declared and included(finding):
-                        _count(classes, finding, place)
-            case Examined(of, finding) | Settled(of, _, Finding() as finding):
-                named = classes.get(_class_of(of))
-                if named is not None:
-                    named.findings.add(finding.id)  # the reports show this one
-            case _:
-                pass
+        gathered.observe(event)
     found = [
         Proposal(
-            _expectation(kind, cause, of_class, tested, settings),
+            _expectation(cause, of_class, gathered.tested, gathered.settings),
             of_class.summary,
             of_class.severity,
             of_class.results,
             frozenset(of_class.findings),
         )
-        for (_, kind, cause), of_class in classes.items()
+        for (_, _, cause), of_class in gathered.classes(included).items()
     ]
     return sorted(found, key=lambda proposal: (proposal.severity.rank, str(proposal.expectation)))
 
 
-def _count(classes: dict[tuple[str, Kind, Cause], _Class], finding: Finding, place: tuple[str, str, str]) -> None:
-    of_class = classes.setdefault(_class_of(finding), _Class(finding.summary, finding.severity))
-    of_class.severity = min(of_class.severity, finding.severity, key=lambda severity: severity.rank)
-    of_class.results += 1
-    of_class.places.add(place)
-    of_class.findings.add(finding.id)
-
-
-def _class_of(finding: Finding) -> tuple[str, Kind, Cause]:
-    return SubjectId.parse(finding.subject).backend, finding.kind, finding.cause
+def _key(finding: Finding) -> _Key:
+    return finding.key, finding.alternatives
 
 
 def _expectation(
-    kind: Kind, cause: Cause, of_class: _Class, tested: set[tuple[str, str, str]], settings: RunSettings
+    cause: Cause, of_class: _Class, tested: set[tuple[str, str, str]], settings: RunSettings
 ) -> Expectation:
     subjects = {subject for subject, _, _ in of_class.places}
     families = {family for _, family, _ in of_class.places}
@@ -137,7 +185,7 @@ def _expectation(
     return Expectation(
         subject=_subjects(subjects, {subject for subject, dtype in alike if dtype in dtypes}, settings),
         cause=str(cause),
-        kind=kind,
+        kind=next(iter(of_class.kinds)) if len(of_class.kinds) == 1 else None,
         reason="",
         family=_one_or_all(sorted(families)) if len(families) <= _MOST_FAMILIES else None,
         profile=settings.profile,  # type: ignore[arg-type]  # a name of `PROFILES`

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,14 +13,16 @@ from logitmus.cases.suite import suite
 from logitmus.core.causes import Cause
 from logitmus.core.convention import PORTABLE
 from logitmus.core.events import BackendReady, Event, Judged, Settled
-from logitmus.core.floats import Array
+from logitmus.core.floats import FLOAT_DTYPES, Array
 from logitmus.core.observation import Answered, Raised
 from logitmus.core.problem import ONCE, Problem
+from logitmus.core.subject import Precision, Subject
 from logitmus.engine.settling import Settlement
 from logitmus.judging.judge import Judge
 from logitmus.results.summary import Summary
 
 SUBJECT = subject(PORTABLE.but(infinite_logits="nan_where_met"))
+STORES_BFLOAT16 = Precision("bfloat16", "bfloat16", "float32")
 
 
 def in_float32(x: Array, labels: Array) -> tuple[Array, Array]:
@@ -46,11 +49,11 @@ def plain(dtype: str) -> list[Problem]:
     ]
 
 
-def events(function: Callable[[Problem], Rows], problems: Sequence[Problem]) -> list[Event]:
+def events(function: Callable[[Problem], Rows], problems: Sequence[Problem], of: Subject = SUBJECT) -> list[Event]:
     judge = Judge()
-    judged = [Judged(p, judge.judge(p, SUBJECT, observe(function(p), p))) for p in problems]
+    judged = [Judged(p, judge.judge(p, of, observe(function(p), p))) for p in problems]
     settlement = Settlement()
-    seen = [*settlement.watching([BackendReady("test", (SUBJECT,), {}, 0), *judged])]
+    seen = [*settlement.watching([BackendReady("test", (of,), {}, 0), *judged])]
     return [*seen, *settlement.settled()]
 
 
@@ -115,3 +118,38 @@ def test_a_refused_mean_of_nothing_is_a_convention_only_if_all_are_refused(refus
     settlement = Settlement()
     seen = [*settlement.watching([BackendReady("test", (SUBJECT,), {}, 0), *judged])]
     assert causes([*seen, *settlement.settled()]) == {cause: len(refused)}
+
+
+def rounded(values: Array) -> Array:
+    return values.astype(FLOAT_DTYPES["bfloat16"]).astype(values.dtype)
+
+
+def stored_in_bfloat16(x: Array, labels: Array) -> tuple[Array, Array]:
+    """The logsumexp is formed and then the logit is subtracted; every step is rounded to bfloat16."""
+    largest = x.max(axis=1)
+    total = rounded(rounded(np.exp(rounded(x - largest[:, None]))).sum(axis=1))
+    return rounded(rounded(np.log(total)) + largest) - x[np.arange(len(labels)), labels], shifted(x, labels)[1]
+
+
+def computed_in_bfloat16(x: Array, labels: Array) -> tuple[Array, Array]:
+    loss, gradient = shifted(x.astype(FLOAT_DTYPES["bfloat16"]), labels)
+    return loss.astype(x.dtype), gradient.astype(x.dtype)
+
+
+@pytest.mark.parametrize(
+    ("function", "cause", "other"),
+    [
+        (stored_in_bfloat16, "separate_logsumexp", "effective_precision:storage=bfloat16,arithmetic=bfloat16"),
+        (computed_in_bfloat16, "effective_precision:storage=bfloat16,arithmetic=bfloat16", "separate_logsumexp"),
+    ],
+)
+def test_a_coarser_precision_is_no_second_cause_of_what_a_subtraction_explains(
+    function: Rows, cause: str, other: str
+) -> None:
+    declared = replace(SUBJECT, precision={**SUBJECT.precision, "bfloat16": STORES_BFLOAT16})
+    found = events(lambda _: function, plain("bfloat16"), declared)
+    judged = [f for event in found if isinstance(event, Judged) for f in event.judgement.findings]
+    assert any(other in (f.cause, *f.alternatives) for f in judged) is (cause == "separate_logsumexp")
+    shown = causes(found)
+    assert cause in shown
+    assert other not in shown

@@ -79,6 +79,37 @@ def test_a_finding_is_known_by_the_id_under_which_reports_show_it():
     assert ids == {A: {found.id, shown[0].id, shown[1].id}, OTHER: {other.judgement.findings[0].id}}
 
 
+def test_what_a_run_settles_on_another_cause_needs_no_entry_of_its_own(tmp_path):
+    """One line of a report, one entry: though some of its results have the cause as an alternative only."""
+    run = list(events(everywhere(A, B, C, families=["ties"], cause="separate_logsumexp")))
+    problem = Problem(logits=np.ones((1, 3), np.float16), targets=np.array([2]), family="ties")
+    coarse = replace(
+        finding(A, "effective_precision:storage=float16,arithmetic=float16", problem),
+        kind=Kind.CLAIM,
+        severity=Severity.DIFFERENCE,
+        alternatives=(Cause("separate_logsumexp"),),
+    )
+    place = {"subject": A, "problem": problem.id, "family": "ties", "dtype": "float16"}
+    run.append(Judged(problem, Judgement(**place, verdict=Verdict.FINDING, findings=(coarse,))))
+    (separate, other) = proposals(run, Acceptance(()), Severity.DIFFERENCE)
+    assert (separate.expectation.cause, other.expectation.cause) == ("separate_logsumexp", coarse.cause)
+    run.append(Settled(coarse, Cause("separate_logsumexp"), None, problem))
+    (proposal,) = proposals(run, Acceptance(()), Severity.DIFFERENCE)
+    assert (proposal.results, proposal.severity) == (7, Severity.BUG)
+    assert proposal.expectation.cause == "separate_logsumexp"
+    assert coarse.id in proposal.findings
+    file = ExpectationsFile(tmp_path / "logitmus.toml")
+    file.accept(with_reason(proposal, "known"), TODAY)
+    file.path.write_text(file.after)
+    again = Acceptance(load(file.path), today=TODAY)
+    assert proposals(run, again, Severity.DIFFERENCE) == []
+    chosen = [
+        proposals(run, Acceptance(()), Severity.DIFFERENCE, lambda f, cause=cause: f.cause == cause)
+        for cause in ("separate_logsumexp", coarse.cause)
+    ]
+    assert [[p.results for p in found] for found in chosen] == [[7], []]
+
+
 def proposed(found, *, accepted=(), **run):
     return [p.expectation for p in proposals(events(found, **run), Acceptance(accepted, today=TODAY), Severity.BUG)]
 
