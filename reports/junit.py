@@ -114,7 +114,7 @@ def _case(
         case.result = [Skipped(_clean(next(filter(None, known.values()))))]
     elif cell.tone == "open":
         case.result = [Skipped(f"nothing could be decided: {counts}")]
-    accepted = [f"{group.finding.severity.value}: {group.finding.summary} ({why})" for group, why in spared if why]
+    accepted = [f"{group.label}: {group.finding.summary} ({why})" for group, why in spared if why]
     case.system_out = _clean("\n".join([counts, *accepted]))
     return case
 
@@ -127,9 +127,9 @@ def _known_since(group: Group, subject: str, family: str) -> str:
 
 def _failure(groups: list[Group]) -> Failure:
     """A single failure for a test case: the worst finding in its message, all of them in its text."""
-    worst = groups[0].finding
-    more = f" (and {len(groups) - 1} more)" if len(groups) > 1 else ""
-    failure = Failure(_clean(f"{worst.severity.value}: {worst.summary}{more}"), worst.kind.value)
+    worst, *others = groups
+    more = f" (and {len(others)} more)" if others else ""
+    failure = Failure(_clean(f"{worst.label}: {worst.finding.summary}{more}"), worst.finding.kind.value)
     failure.text = _clean("\n\n".join(map(details, groups)))
     return failure
 
@@ -138,7 +138,7 @@ def details(group: Group) -> str:
     """A group of findings in plain text, a line for each field."""
     finding = group.finding
     lines = [
-        f"{finding.severity.value}: {finding.summary}",
+        f"{group.label}: {finding.summary}",
         f"finding: {finding.id}",
         f"problem: {finding.problem}",
         *(f"{label}: {text}" for label, text in FindingView.of(group).fields()),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -55,7 +56,7 @@ def text(summary: Summary, limit: int = LIMIT) -> str:
         *_warnings(summary, limit // 2),
         *_against(summary),
     ]
-    shown = [g for g in summary.groups() if g.finding.severity is not Severity.NOTE and not g.is_declared]
+    shown = [group for group in summary.groups() if _is_listed(group)]
     counting = [group for group in shown if group.counts]
     accepted = [group for group in shown if group.is_accepted]
     known = [group for group in shown if not (group.counts or group.is_accepted)]
@@ -99,11 +100,15 @@ def _warnings(summary: Summary, room: int) -> Iterator[str]:
         yield from (f"⚠️ {warning}", "")
 
 
+def _is_listed(group: Group) -> bool:
+    return group.finding.severity is not Severity.NOTE and not group.is_declared
+
+
 def _left_out(summary: Summary, more: int) -> list[str]:
     """How many findings are not listed, and where they are."""
-    counts = summary.tally()
+    counts = Counter(group.label for group in summary.groups() if not _is_listed(group))
     left = [wording.plural(more, "more finding")] if more else []
-    left += [wording.plural(counts[label], label) for label in ("note", "characteristic") if label in counts]
+    left += [wording.plural(count, label) for label, count in counts.items()]
     where = "all are in the HTML report, `logitmus report RUN --html report.html`"
     return [f"Not listed here: {' and '.join(left)}; {where}", ""] if left else []
 
@@ -168,7 +173,7 @@ def _group(group: Group) -> str:
     more = [f"{label}: {words}" for label, words in view.fields(*_MORE)]
     mark = "☑️" if group.is_accepted else _MARKS[finding.severity]
     columns = (
-        f"{mark} {finding.severity.value}",
+        f"{mark} {group.label}",
         f"{code(finding.id)} {_cut('; '.join([finding.summary, *more]))}",
         _cut(f"{view.affects} ({wording.plural(group.count, 'result')})"),
     )

@@ -17,11 +17,12 @@ NO_NEW_FINDINGS = "no new findings"
 
 def worst(summary: Summary) -> Severity | None:
     """The worst severity of the findings that count (`Group.counts`); None: there are none."""
-    return min(_open(summary), key=lambda severity: severity.rank, default=None)
+    severities = (group.finding.severity for group in summary.groups() if group.counts)
+    return min(severities, key=lambda severity: severity.rank, default=None)
 
 
 def in_words(summary: Summary) -> str:
-    """How many findings of each severity count; or why that is unknown."""
+    """How many findings count, by label; or why that is unknown."""
     return _unknown(summary) or "; ".join([_counts(summary), *_unneeded(summary)])
 
 
@@ -70,16 +71,13 @@ def _unknown(summary: Summary) -> str:
 
 
 def _counts(summary: Summary) -> str:
-    counts = _open(summary)
-    none = NO_FINDINGS if summary.against is None else NO_NEW_FINDINGS
-    return ", ".join(wording.plural(counts[s], s.value) for s in Severity if counts[s]) or none
+    """How many findings of each label count, the worst first; of a comparison, these are the new ones."""
+    new, none = ("", NO_FINDINGS) if summary.against is None else ("new ", NO_NEW_FINDINGS)
+    labels = Counter(group.label for group in summary.groups() if group.counts)
+    return ", ".join(wording.plural(count, f"{new}{label}") for label, count in labels.items()) or none
 
 
 def _unneeded(summary: Summary) -> list[str]:
     """How many stale and expired expectations decide the exit code, in words; empty for none."""
     count = sum(notice.counts for notice in summary.notices)
     return [f"{wording.plural(count, 'expectation')} stale or expired"] if count else []
-
-
-def _open(summary: Summary) -> Counter[Severity]:
-    return Counter(group.finding.severity for group in summary.groups() if group.counts)

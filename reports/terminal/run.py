@@ -129,16 +129,16 @@ def _cell(cell: Cell) -> Text:
 def _findings(summary: Summary, console: Console, run: str) -> None:
     console.print()
     worst: Finding | None = None
-    decisions = [group for group in summary.groups() if not group.characteristic]
-    for severity, found in groupby(decisions, key=lambda group: group.finding.severity):
+    decisions = [group for group in summary.groups() if not group.is_declared]
+    for label, found in groupby(decisions, key=lambda group: group.label):
         groups = list(found)
         worst = worst or groups[0].finding
-        shown = groups[: _MOST[severity]]
+        shown = groups[: _MOST[groups[0].finding.severity]]
         for _, alike in groupby(shown, key=lambda group: (group.finding.kind, group.finding.cause)):
             _entry(list(alike), console)
         left = len(groups) - len(shown)
         if left:
-            more = f"and {wording.plural(left, severity.value)} more: logitmus report {run} --html FILE lists all\n"
+            more = f"and {wording.plural(left, label)} more: logitmus report {run} --html FILE lists all\n"
             console.print(text(more))
     if worst is not None:
         console.print(text(f"reproduce a finding: {wording.repro(worst, run)}\n", "dim"), soft_wrap=True)
@@ -149,7 +149,7 @@ def _entry(groups: list[Group], console: Console) -> None:
     view, *others = map(FindingView.of, groups)
     finding = groups[0].finding
     head = Text()
-    head.append(f"{finding.severity.value.upper()} ", style=_COLOURS[finding.severity.value])
+    head.append(f"{groups[0].label.upper()} ", style=_COLOURS[finding.severity.value])
     head.append(f"{finding.kind.value}  ", style="dim")
     head.append_text(text(finding.summary, "bold"))
     head.append(f"  {finding.id}", style="dim")
@@ -161,7 +161,7 @@ def _entry(groups: list[Group], console: Console) -> None:
 
 def _characteristics(summary: Summary, console: Console) -> None:
     """What functions declare and keep: a line for each choice, and one for the functions of each framework."""
-    groups = [group for group in summary.groups() if group.characteristic]
+    groups = [group for group in summary.groups() if group.is_declared]
     if groups:
         console.print(Text("Characteristics: declared and kept, nothing to decide", style="bold"))
     for _, alike in groupby(groups, key=lambda group: (group.finding.kind, group.finding.cause)):

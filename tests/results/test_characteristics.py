@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +18,12 @@ from logitmus.core.events import BackendReady, Judged
 from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Precision, Subject
+from logitmus.reports import badge, junit, markdown
 from logitmus.reports.terminal import run as terminal
+from logitmus.results import outcome
+from logitmus.results.against import Against
 from logitmus.results.groups import is_characteristic
+from logitmus.results.run_changes import Comparison
 from logitmus.results.summary import Summary
 
 DECLARED = Cause.convention("infinite_logits", "nan")
@@ -102,3 +108,24 @@ def test_a_characteristic_colours_no_cell_and_is_listed_after_the_findings() -> 
     terminal.render(loud, Console(file=out, width=100))
     text = out.getvalue()
     assert text.index("DIFFERENCE") < text.index("Characteristics: declared and kept") < text.rindex("ordinary")
+
+
+def test_a_new_characteristic_has_that_name_in_every_report(tmp_path: Path) -> None:
+    changed = summary(finding(DECLARED, summary="NaN"), finding(Cause("unexplained"), Kind.ACCURACY))
+    changed.against = Against(
+        Comparison(before="a.logitmus", after="b.logitmus", problems=1, only_before=0, only_after=0, pairs=1)
+    )
+    changed.add_new(finding(DECLARED))
+    assert outcome.line(changed).startswith("1 new characteristic over 1 subject")
+    badge.write(changed, tmp_path / "badge.json")
+    shown = json.loads((tmp_path / "badge.json").read_text(encoding="utf-8"))
+    assert (shown["message"], shown["color"]) == ("1 new characteristic", "yellow")
+    text = markdown.text(changed)
+    assert "| 🟡 characteristic |" in text
+    assert "Not listed here" not in text  # nor counted as such
+    junit.write(changed, tmp_path / "junit.xml")
+    assert 'message="characteristic: NaN"' in (tmp_path / "junit.xml").read_text(encoding="utf-8")
+    out = io.StringIO()
+    terminal.render(changed, Console(file=out, width=100))
+    assert "CHARACTERISTIC convention  NaN" in out.getvalue()
+    assert "nothing to decide" not in out.getvalue()
