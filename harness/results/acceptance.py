@@ -17,7 +17,7 @@ from typing import Any
 
 from logitmus.cases.suite import FAMILIES
 from logitmus.core.errors import suggest
-from logitmus.core.events import BackendReady, Event, Judged, RunFinished, RunStarted
+from logitmus.core.events import BackendReady, Event, Examined, Judged, RunFinished, RunStarted
 from logitmus.core.finding import Finding, Verdict
 from logitmus.core.problem import Purpose
 from logitmus.core.run_settings import RunSettings
@@ -75,6 +75,7 @@ class Acceptance:
     _settings: RunSettings = field(default_factory=RunSettings, init=False)
     _environments: dict[str, Mapping[str, Any]] = field(default_factory=dict, init=False)
     _tested: set[tuple[str, ...]] = field(default_factory=set, init=False)
+    _reduced: dict[str, str] = field(default_factory=dict, init=False)  # problems (ids), by those made of them
     _by_problem: bool = field(default=False, init=False)
     _interrupted: bool = field(default=False, init=False)
 
@@ -93,6 +94,8 @@ class Acceptance:
             case Judged(problem, judgement) if self.expectations and judgement.verdict is not Verdict.NOT_RUN:
                 identity = problem.id if self._by_problem else ""
                 self._tested.add((judgement.subject, judgement.family, judgement.dtype, identity))
+            case Examined(of, problem=problem) if problem.id != of.problem:
+                self._reduced[problem.id] = of.problem
             case _:
                 pass
 
@@ -156,7 +159,7 @@ class Acceptance:
             return "its conditions do not hold here"
         tested = [entry for entry in self._tested if expectation.concerns(*entry)]
         if not tested:
-            return _unknown_family(expectation) or "none of its problems was used"
+            return _unknown_family(expectation) or self._reduction(expectation) or "none of its problems was used"
         if self._interrupted:
             return "the run was interrupted"
         chosen = self._settings
@@ -171,6 +174,12 @@ class Acceptance:
         if not expectation.problem and PROFILES.index(chosen.profile) < PROFILES.index(expectation.profile):
             return f"the profile {chosen.profile} may be too small to show it"
         return ""
+
+    def _reduction(self, expectation: Expectation) -> str:
+        """That the problem of an expectation is the reduced input of a finding, in words; "" if it is not."""
+        given = expectation.problem
+        of = next((of for reduced, of in self._reduced.items() if given and reduced.startswith(given)), None)
+        return f"its problem is a reduced input; the finding is of the problem {of}" if of else ""
 
     def _holds(self, expectation: Expectation, subject: str) -> bool:
         return expectation.when.holds_in(self._environments.get(subject, {}))

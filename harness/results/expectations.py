@@ -50,6 +50,7 @@ Globs = str | tuple[str, ...]
 EAGER: Final = "eager"
 DEFAULT_FILE: Final = Path("logitmus.toml")
 _IN_PYPROJECT: Final = ("tool", "logitmus")
+_PROBLEM_ID: Final = re.compile("[0-9a-f]{1,20}")  # or how it begins: `Problem.id`
 
 
 class ExpectationsError(LogitmusError, ValueError):
@@ -253,6 +254,9 @@ def _faults(expectation: Expectation) -> Iterator[tuple[str, str]]:
         texts = () if value is None else (value,) if isinstance(value, str) else value
         if value is not None and not (texts and all(text.strip() for text in texts)):
             yield name, f"{name} is empty"
+    if expectation.problem is not None and not _PROBLEM_ID.fullmatch(expectation.problem):
+        allowed = "write the 20 characters of the id, each 0-9 or a-f, or the first of them"
+        yield "problem", f"{expectation.problem!r} cannot be the id of a problem; {allowed}"
     yield from (("cause", message) for message in _unknown_cause(expectation.cause))
     when = expectation.when
     dtypes = (when.dtype,) if isinstance(when.dtype, str) else when.dtype or ()

@@ -11,7 +11,7 @@ from implementations import subject
 
 from logitmus.core.causes import Cause
 from logitmus.core.convention import PORTABLE
-from logitmus.core.events import BackendReady, Judged, RunStarted
+from logitmus.core.events import BackendReady, Examined, Judged, RunStarted
 from logitmus.core.finding import Finding, Judgement, Kind, Severity, Verdict
 from logitmus.core.problem import Problem
 from logitmus.core.run_settings import RunSettings
@@ -169,6 +169,17 @@ def test_an_expectation_of_a_problem_is_stale_where_this_problem_was_used(tmp_pa
         Acceptance(used.expectations, today=TODAY), "torch:f@cpu", problem=PROBLEM.but(targets=np.array([0]))
     )
     assert (why(used), why(other)) == (["matches nothing"], ["none of its problems was used"])
+    unknown = Acceptance(load(written(tmp_path, f'{EXPECT}problem = "{"0" * 20}"\n')), today=TODAY)
+    assert why(after_run(unknown, "torch:f@cpu")) == ["none of its problems was used"]  # no error: of another version
+
+
+def test_the_reduced_input_of_a_finding_is_no_problem_of_an_expectation(tmp_path):
+    """Reports show it beside the finding, so it is an easy mistake."""
+    reduced = PROBLEM.but(targets=np.array([0]))
+    acceptance = Acceptance(load(written(tmp_path, f'{EXPECT}problem = "{reduced.id}"\n')), today=TODAY)
+    after_run(acceptance, "torch:f@cpu")
+    acceptance.observe(Examined(finding(problem=PROBLEM.id), finding(problem=reduced.id), reduced))
+    assert why(acceptance) == [f"its problem is a reduced input; the finding is of the problem {PROBLEM.id}"]
 
 
 @pytest.mark.parametrize(
@@ -187,6 +198,12 @@ def test_an_expectation_of_a_problem_is_stale_where_this_problem_was_used(tmp_pa
             "line 3: unknown cause .convension.; .*.convention.",
         ),
         (EXPECT.replace(':*"\nr', ':inptus=*"\nr'), "line 3: unknown field of a convention 'inptus'; .*'inputs'"),
+        (
+            EXPECT + 'problem = "0f3g"\n',
+            "line 5: '0f3g' cannot be the id of a problem; write the 20 characters of the id",
+        ),
+        (EXPECT + f'problem = "{PROBLEM.id}0"\n', "line 5: .* cannot be the id of a problem"),
+        (EXPECT + f'problem = "{PROBLEM.id.upper()}"\n', "line 5: .*; write the 20 characters .*, each 0-9 or a-f"),
         (EXPECT + 'when.dtype = "float61"\n', "line 5: unknown dtype 'float61'; did you mean .float64."),
         (EXPECT + 'when.devise = "cpu"\n', "line 5: .*`devise`.*did you mean 'device'.*`when` takes packages,"),
         (EXPECT + 'when.packages.jax = "new"\n', "line 5: invalid version range 'new' of jax; write .*'>=2.1,<3'"),
