@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from logitmus.results.proposals import Proposal
 
 
+def _day(text: str) -> datetime.date:
+    try:
+        return datetime.datetime.strptime(text, "%Y-%m-%d").date()
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a date; write year, month and day, e.g. 2027-01-31") from None
+
+
 def accept(
     run: RunFile,
     reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why.  [default: ask for each finding]")] = None,
@@ -37,8 +44,8 @@ def accept(
     ] = FailOn.DIFFERENCE,
     link: Annotated[str, typer.Option(metavar="URL", help="A link for the entries.", show_default=False)] = "",
     until: Annotated[
-        datetime.datetime | None,
-        typer.Option(metavar="DATE", formats=["%Y-%m-%d"], help="The last day on which the entries hold."),
+        datetime.date | None,
+        typer.Option(metavar="DATE", parser=_day, help="The last day on which the entries hold, e.g. 2027-01-31."),
     ] = None,
     file: Annotated[
         Path | None,
@@ -61,8 +68,8 @@ def accept(
         raise typer.BadParameter("nothing is of this severity; use bug, hazard, difference or note")
     if reason is not None and not reason.strip():
         raise typer.BadParameter("is empty; say why the findings are accepted", param_hint="--reason")
-    if until is not None and until.date() < datetime.date.today():
-        raise typer.BadParameter(f"{until:%Y-%m-%d} is over; give a day to come", param_hint="--until")
+    if until is not None and until < datetime.date.today():
+        raise typer.BadParameter(f"{until} is over; give a day to come", param_hint="--until")
     target = ExpectationsFile(file or default_file() or DEFAULT_FILE)
     accepted = Acceptance(tuple(target.expectations))
     globs = {"subject": subject, "cause": cause, "family": family}
@@ -77,7 +84,6 @@ def accept(
     if prune:
         _prune(target, accepted)
     else:
-        last = until.date() if until else None
         for proposal in _with_findings(proposed, finding or ()):
             try:
                 why = reason if reason is not None else _asked(proposal)
@@ -86,7 +92,7 @@ def accept(
                 typer.echo("interrupted: the findings from here on are not accepted", err=True)
                 break
             if why.strip():
-                target.accept(with_reason(proposal, why.strip(), link=link, until=last), accepted.today)
+                target.accept(with_reason(proposal, why.strip(), link=link, until=until), accepted.today)
     typer.echo(_difference(target), nl=False)
     changes = f"{target.added} added, {target.changed} changed, {target.removed} removed"
     if target.after == target.before:

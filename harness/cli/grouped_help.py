@@ -1,12 +1,14 @@
 """The list of verbs in `logitmus --help`, and the options in the help of a verb, in groups. Light: loaded by `--help`.
 
-Typer itself draws groups only with Rich, whose import would double the time that `--help` takes.
+Typer itself draws groups only with Rich, whose import would double the time that `--help` takes. It also leaves the
+conversion of options to Pydantic, whose messages ("Input should be a valid integer, unable to parse ...") are replaced.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
 
 
@@ -28,6 +30,14 @@ class GroupedVerbs(TyperGroup):
 class GroupedOptions(TyperCommand):
     """Lists the options of a verb under their panels; those without a panel come first, under "Options"."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments of the command line; an invalid value is named with what is allowed."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            error.message = _explained(error)
+            raise
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments, the options without a panel, and a section per panel."""
         sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
@@ -41,3 +51,25 @@ class GroupedOptions(TyperCommand):
             if records:
                 with formatter.section(name):
                     formatter.write_dl(records)
+
+
+def _explained(error: Any) -> str:
+    """The message of an invalid value, in our words where it is Pydantic's."""
+    find = getattr(error.__cause__, "errors", None)
+    if find is None:
+        return str(error.message)
+    first = find()[0]
+    given, limits = first["input"], first.get("ctx", {})
+    match first["type"]:
+        case "greater_than_equal" | "less_than_equal" if str(given).lower() == "nan":
+            return f"{given} is not a number"
+        case "greater_than_equal":
+            return f"{given} is too small; use {limits['ge']:.9g} or more"
+        case "less_than_equal":
+            return f"{given} is too large; use {limits['le']:.9g} or less"
+        case "int_parsing" | "int_from_float" | "int_type" | "int_parsing_size":
+            return f"{given!r} is not a whole number"
+        case "float_parsing" | "float_type" | "finite_number":
+            return f"{given!r} is not a number"
+        case _:
+            return str(first["msg"]).removeprefix("Value error, ")

@@ -40,10 +40,11 @@ from packaging.version import InvalidVersion, Version
 
 from logitmus.core.catalogue import CAUSES
 from logitmus.core.convention import FIELDS
-from logitmus.core.errors import LogitmusError, closest, suggest
+from logitmus.core.errors import LogitmusError, suggest
 from logitmus.core.finding import Finding, Kind
 from logitmus.core.floats import FLOAT_DTYPES
-from logitmus.core.subject import PROFILES, SubjectId
+from logitmus.core.subject import SubjectId
+from logitmus.results.expectations_mistakes import Located
 from logitmus.worker.environment import normalized
 
 Globs = str | tuple[str, ...]
@@ -151,7 +152,7 @@ def load(path: Path) -> tuple[Expectation, ...]:
     source = _Source.of(path)
     for number, expectation in enumerate(source.content.expect):
         for name, message in _faults(expectation):
-            raise ExpectationsError(f"{path}, line {source.line(number, name)}: {message}")
+            raise ExpectationsError(source.located.message(number, name, message))
     return tuple(source.content.expect)
 
 
@@ -170,10 +171,10 @@ def default_file(folder: Path = Path()) -> Path | None:
     if own.exists():
         return own
     try:
-        holds = _IN_PYPROJECT[1] in tomllib.loads(project.read_text(encoding="utf-8")).get(_IN_PYPROJECT[0], {})
+        tools = tomllib.loads(project.read_text(encoding="utf-8")).get(_IN_PYPROJECT[0], {})
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return None  # not a project, or one whose file is for other tools to complain about
-    return project if holds else None
+    return project if isinstance(tools, dict) and _IN_PYPROJECT[1] in tools else None
 
 
 def place(path: Path) -> tuple[str, ...]:
@@ -185,8 +186,7 @@ def place(path: Path) -> tuple[str, ...]:
 class _Source:
     """A file, and what it holds."""
 
-    text: str
-    header: str
+    located: Located
     content: _File
 
     @classmethod
@@ -200,51 +200,12 @@ class _Source:
             raise ExpectationsError(f"{path}: not a TOML file: {error}") from error
         for name in place(path):
             table = table.get(name, {})
-        header = ".".join((*place(path), "expect"))
+        located = Located(path, text, ".".join((*place(path), "expect")))
         try:
             # An array of TOML is a list; the values are hashed, so that they hold tuples.
-            return cls(text, header, msgspec.convert(table, _File))
+            return cls(located, msgspec.convert(table, _File))
         except msgspec.ValidationError as error:
-            raise ExpectationsError(_explained(path, text, header, str(error))) from error
-
-    def line(self, number: int, name: str) -> int:
-        """The line of a field of an expectation, from 1."""
-        return _line(self.text, self.header, number, name)
-
-
-def _explained(path: Path, text: str, header: str, message: str) -> str:
-    """The message of a value of the wrong type or name, with its line and the names that are allowed."""
-    at = re.search(r"\$\.expect\[(\d+)\](?:\.([\w.]+))?", message)
-    unknown = re.search(r"unknown field `(\w+)`", message)
-    within = (at[2] or "") if at else ""
-    known = (Conditions if within.startswith("when") else Expectation).__struct_fields__
-    name = unknown[1] if unknown else within
-    invalid = re.match(r"Invalid enum value '(.*?)'", message)
-    if invalid:
-        names = [kind.value for kind in Kind] if name == "kind" else PROFILES
-        message = f"unknown {name} {invalid[1]!r}; {suggest(invalid[1], names)}"
-        return f"{path}, line {_line(text, header, int(at[1]), name)}: {message}" if at else f"{path}: {message}"
-    where = path if at is None else f"{path}, line {_line(text, header, int(at[1]), name)}"
-    if within.startswith("when"):
-        allowed = f"`when` takes {', '.join(known)}"
-    else:
-        allowed = f"A table [[{header}]] takes {', '.join(known)}; [but] takes NAME = VALUE, text or a number"
-    close = f"; {suggest(name, known)}" if unknown and closest(name, known) else ""
-    return f"{where}: {message}{close}{'' if close.endswith('?') else '.'} {allowed}"
-
-
-def _line(text: str, header: str, number: int, name: str) -> int:
-    """The line of a field in the table of this number; the line of its header where the field is not found."""
-    lines = text.splitlines()
-    starts = [n for n, line in enumerate(lines) if re.match(rf"\s*\[\[\s*{re.escape(header)}\s*\]\]", line)]
-    if number >= len(starts):  # written in another way: expect = [{...}]
-        return 1
-    for n in range(starts[number] + 1, len(lines)):
-        if lines[n].lstrip().startswith("[["):
-            break
-        if name and re.match(rf"\s*\[?(?:\w+\.)*{re.escape(name.rpartition('.')[2])}\b", lines[n]):
-            return n + 1
-    return starts[number] + 1
+            raise ExpectationsError(located.explained(str(error), table)) from error
 
 
 def _faults(expectation: Expectation) -> Iterator[tuple[str, str]]:
@@ -254,6 +215,11 @@ def _faults(expectation: Expectation) -> Iterator[tuple[str, str]]:
         texts = () if value is None else (value,) if isinstance(value, str) else value
         if value is not None and not (texts and all(text.strip() for text in texts)):
             yield name, f"{name} is empty"
+    for name in ("device", "mode", "platform"):
+        if getattr(expectation.when, name) is not None and not getattr(expectation.when, name).strip():
+            yield name, f"when.{name} is empty"
+    if expectation.when.dtype == ():
+        yield "dtype", "when.dtype is empty"
     if expectation.problem is not None and not _PROBLEM_ID.fullmatch(expectation.problem):
         allowed = "write the 20 characters of the id, each 0-9 or a-f, or the first of them"
         yield "problem", f"{expectation.problem!r} cannot be the id of a problem; {allowed}"

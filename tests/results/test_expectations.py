@@ -17,7 +17,8 @@ from logitmus.core.problem import Problem
 from logitmus.core.run_settings import RunSettings
 from logitmus.core.subject import SubjectId
 from logitmus.results.acceptance import Acceptance
-from logitmus.results.expectations import ExpectationsError, default_file, load
+from logitmus.results.expectations import Conditions, Expectation, ExpectationsError, default_file, load
+from logitmus.results.expectations_mistakes import CONDITIONS, FIELDS
 
 TODAY = datetime.date(2026, 6, 1)
 PROBLEM = Problem(logits=np.zeros((1, 3), np.float32), targets=np.array([2]))
@@ -186,10 +187,42 @@ def test_the_reduced_input_of_a_finding_is_no_problem_of_an_expectation(tmp_path
     ("text", "message"),
     [
         ("[[expect", "not a TOML file"),
-        ('[[expect]]\nsubject = "a"\ncause = "lost"\n', "line 1: .*missing required field `reason`.*takes subject,"),
-        (EXPECT + 'untill = "x"\n', "line 5: .*unknown field `untill`.*did you mean 'until'"),
+        (
+            '[[expect]]\nsubject = "a"\ncause = "lost"\n',
+            "line 1: reason is missing; every entry needs subject, cause and re",
+        ),
+        (
+            EXPECT + 'untill = "x"\n',
+            r"line 5: unknown field 'untill'; did you mean 'until'\? \[\[expect\]\] takes subject, ",
+        ),
+        (EXPECT + 'ticket = "x"\n', r"line 5: unknown field 'ticket'; \[\[expect\]\] takes subject, cause, .*, when$"),
         (EXPECT + 'kind = "acuracy"\n', "line 5: unknown kind 'acuracy'; did you mean 'accuracy'"),
-        (EXPECT + "until = 7\n", "line 5: Expected `date.*got `int`"),
+        (EXPECT + "until = 7\n", "line 5: until is 7; write a date such as 2027-01-31, without quotes$"),
+        (EXPECT + 'until = "tomorrow"\n', "line 5: until is 'tomorrow'; write a date such as "),
+        (EXPECT + "until = 2027-01-31T00:00:00\n", "line 5: until is 2027-01-31 00:00:00 .*; write a date such as "),
+        (EXPECT + "link = 7\n", "line 5: link is 7; write an address in quotes$"),
+        (
+            EXPECT.replace('"torch:*"', '["a", 3]'),
+            r"line 2: subject is a list, \['a', 3\]; write a pattern in quotes, or ",
+        ),
+        (EXPECT + "profile = 3\n", "line 5: profile is 3; write one of quick, default, full, in quotes$"),
+        (EXPECT + 'when = "cpu"\n', "line 5: when is 'cpu'; write conditions, such as when.device = \"cpu\"$"),
+        (
+            EXPECT + 'when.packages = "jax"\n',
+            "line 5: when.packages is 'jax'; write a range for each package, such as ",
+        ),
+        (
+            EXPECT + "when.packages.jax = 2\n",
+            "line 5: when.packages.jax is 2; write a range for each package, such as ",
+        ),
+        (EXPECT + 'when.device = ""\n', "line 5: when.device is empty"),
+        (EXPECT + "when.dtype = []\n", "line 5: when.dtype is empty"),
+        (
+            EXPECT.replace("[[expect]]", "[expect]"),
+            r"line 1: expect is one table; write \[\[expect\]\], in double brackets,",
+        ),
+        ("\nbut = 3\n", r"line 2: but is 3; write a table \[but\] of NAME = VALUE$"),
+        ("[but]\na = 1\nfactor = [1]\n", r"line 3: but.factor is a list, \[1\]; write text in quotes, or a number$"),
         (EXPECT + 'profile = "small"\n', "line 5: unknown profile 'small'; choose from: quick, default, full"),
         (EXPECT + EXPECT.replace("we know", " "), r"line 8: reason is empty"),
         (EXPECT + "family = []\n", r"line 5: family is empty"),
@@ -205,10 +238,16 @@ def test_the_reduced_input_of_a_finding_is_no_problem_of_an_expectation(tmp_path
         (EXPECT + f'problem = "{PROBLEM.id}0"\n', "line 5: .* cannot be the id of a problem"),
         (EXPECT + f'problem = "{PROBLEM.id.upper()}"\n', "line 5: .*; write the 20 characters .*, each 0-9 or a-f"),
         (EXPECT + 'when.dtype = "float61"\n', "line 5: unknown dtype 'float61'; did you mean .float64."),
-        (EXPECT + 'when.devise = "cpu"\n', "line 5: .*`devise`.*did you mean 'device'.*`when` takes packages,"),
+        (
+            EXPECT + 'when.devise = "cpu"\n',
+            "line 5: unknown field 'devise'; did you mean 'device'.*`when` takes packages,",
+        ),
         (EXPECT + 'when.packages.jax = "new"\n', "line 5: invalid version range 'new' of jax; write .*'>=2.1,<3'"),
         (EXPECT + 'when.packages.jax = ">=3,<2"\n', "line 5: no version of jax is in the range '>=3,<2'"),
-        ("[expectations]\n", "unknown field `expectations`"),
+        (
+            "[expectations]\n",
+            r"line 1: unknown table or field 'expectations'; use \[\[expect\]\] for accepted findings, or ",
+        ),
     ],
 )
 def test_a_wrong_file_is_an_error_with_its_path_and_reason(tmp_path, text, message):
@@ -231,10 +270,24 @@ def test_expectations_may_be_in_pyproject(tmp_path):
     assert default_file(tmp_path) == project
     assert [str(expectation) for expectation in load(project)] == ["torch:* · convention:*"]
     project.write_text(project.read_text() + "untill = 7\n")
-    with pytest.raises(ExpectationsError, match=r"pyproject.toml, line 8: .*table \[\[tool.logitmus.expect\]\] takes"):
+    with pytest.raises(ExpectationsError, match=r"pyproject.toml, line 8: .* \[\[tool.logitmus.expect\]\] takes"):
         load(project)
+    for text, message in (
+        ("[tool]\nlogitmus = 3\n", r"line 2: tool.logitmus is 3; write tables, such as \[\[tool.logitmus.expect\]\]"),
+        ("[tool.logitmus]\nbut = 3\n", r"line 2: tool.logitmus.but is 3; write a table \[tool.logitmus.but\]"),
+    ):
+        project.write_text(text)
+        with pytest.raises(ExpectationsError, match=message):
+            load(project)
+    project.write_text("tool = 3\n")
+    assert default_file(tmp_path) is None  # for other tools to complain about
     written(tmp_path, EXPECT)
     assert default_file(tmp_path) == tmp_path / "logitmus.toml"
+
+
+def test_every_field_is_described_where_it_is_wrong():
+    assert tuple(FIELDS) == Expectation.__struct_fields__
+    assert tuple(CONDITIONS) == Conditions.__struct_fields__
 
 
 def test_a_missing_file_is_named(tmp_path):
