@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -146,6 +148,8 @@ def run(
             except KeyboardInterrupt:
                 code = Exit.INTERRUPTED
             count = len(store)
+            if code is Exit.USAGE and not count:
+                raise typer.Exit(code)
     again = f"\nResume with: logitmus run --resume --out {store.path}" if code is Exit.INTERRUPTED else ""
     typer.echo(f"wrote {store.path}: {count} results{again}", err=True)
     raise typer.Exit(code)
@@ -176,13 +180,30 @@ def _shown(settings: RunSettings) -> dict[str, Any]:
     return {**settings.as_dict(), "shard": str(settings.shard) if settings.shard else None}
 
 
-def _file(out: Path | None, settings: RunSettings, *, resume: bool) -> Store:
-    """A new run file with these settings, or the file to resume."""
+@contextmanager
+def _file(out: Path | None, settings: RunSettings, *, resume: bool) -> Iterator[Store]:
+    """A new run file with these settings, or the file to resume.
+
+    A new file that holds no result is removed if the run ends with an error.
+    """
     from logitmus.storage.store import SUFFIX, Store
 
     if resume and out is not None:
-        return Store.open(out, write=True, check=False)
-    return new_file(out or Path(f"logitmus-{datetime.now():%Y%m%d-%H%M%S}{SUFFIX}"), settings)
+        with Store.open(out, write=True, check=False) as store:
+            yield store
+        return
+    path, is_empty = out or Path(f"logitmus-{datetime.now():%Y%m%d-%H%M%S}{SUFFIX}"), False
+    try:
+        with new_file(path, settings) as store:
+            try:
+                yield store
+            except Exception:
+                is_empty = not len(store)
+                raise
+    finally:
+        if is_empty:
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
 def new_file(path: Path, settings: RunSettings) -> Store:

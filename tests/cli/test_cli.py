@@ -284,6 +284,27 @@ def test_a_run_without_calls_and_a_comparison_without_common_calls_fail(cli, min
     assert "they have no call in common" in err
 
 
+def test_a_run_without_results_leaves_no_file_and_touches_no_other(cli, mini, old_run, tmp_path):
+    before = old_run("x.logitmus").read_bytes()
+    nothing = (*MINI, "--subject", "mini_backend:other*")
+    assert cli("run", *nothing, "--out", "new.logitmus")[::2] == (
+        2,
+        "logitmus: nothing was tested: no subject is selected by --subject, --device and --profile; "
+        "`logitmus backends --subjects` lists them\n",
+    )
+    assert cli("run", *nothing)[0] == 2  # a file with a name of its own
+    assert cli("run", *nothing, "--out", "x.logitmus")[0] == 2
+    (tmp_path / "cut.logitmus").write_bytes(before[:5000])
+    code, _, err = cli("run", *MINI, "--out", "new.logitmus", "--against", "cut.logitmus")
+    assert code == 2
+    assert "cut.logitmus: damaged" in err
+    assert cli("run", "--resume", "--out", "x.logitmus", "--expect", "none.toml")[0] == 2
+    assert {path.name for path in tmp_path.glob("*.logitmus*")} == {"x.logitmus", "cut.logitmus"}
+    assert (tmp_path / "x.logitmus").read_bytes() == before
+    assert cli("run", *nothing, "--shard", "1/2", "--out", "new.logitmus")[0] == 0  # `merge` needs all shards
+    assert (tmp_path / "new.logitmus").exists()
+
+
 @pytest.mark.parametrize(
     ("statement", "distributions"),
     [
