@@ -18,6 +18,7 @@ from logitmus.core.errors import LogitmusError
 from logitmus.core.events import Event
 from logitmus.core.finding import Finding
 from logitmus.engine.planning import missing_calls
+from logitmus.engine.repetition import interrupted_repeats
 from logitmus.reports.terminal import run
 from logitmus.results import outcome, repetition
 from logitmus.results.acceptance import Acceptance
@@ -142,11 +143,12 @@ def _incomplete(comparing: Comparing | None) -> Iterator[str]:
     """What the earlier run lacks of a run, so that more seems new than is."""
     if comparing is not None:
         earlier = comparing.before
-        missing = missing_calls(earlier)
+        missing, repeats = missing_calls(earlier), interrupted_repeats(earlier)
         if earlier.settings.shard:
             yield f"{earlier.path} is only shard {earlier.settings.shard} of a run"
-        elif missing:
-            yield f"{earlier.path} was interrupted: {plural(missing, 'call')} missing"
+        elif missing or repeats:
+            calls = plural(missing, "call") if missing else plural(repeats, "repeated call")
+            yield f"{earlier.path} was interrupted: {calls} missing"
 
 
 def _add_new(findings: Iterable[Finding], accepted: Acceptance, summary: Summary) -> None:

@@ -34,6 +34,7 @@ def merge(
 
 def _merge(runs: Sequence[Path], out: Path) -> None:
     from logitmus.engine.planning import missing_calls
+    from logitmus.engine.repetition import interrupted_repeats
     from logitmus.results import wording
     from logitmus.storage.merge import merge as merge_runs
     from logitmus.storage.store import Store
@@ -48,7 +49,7 @@ def _merge(runs: Sequence[Path], out: Path) -> None:
         return
     for path in runs:
         with Store.open(path, check=False) as store:
-            missing = missing_calls(store)
+            missing = missing_calls(store) + interrupted_repeats(store)
         if missing:
             message = f"{path} was interrupted: {wording.plural(missing, 'call')} missing"
             typer.echo(f"{message}; finish it (logitmus run --resume --out {path}) and merge again", err=True)

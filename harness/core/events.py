@@ -131,6 +131,7 @@ class Repeated:
         ulps: the largest distance from the first result, in ulps of the result's dtype.
         other: changes that are no distance, by kind ("answered -> raised", "number -> NaN"): the number of calls.
         example: a problem (id) whose result changed: the one with the largest distance.
+        missing: the number of calls that were due and not made: the run was interrupted, or workers were lost.
     """
 
     subject: str
@@ -140,6 +141,7 @@ class Repeated:
     ulps: int = 0
     other: Mapping[str, int] = field(default_factory=dict)
     example: str = ""
+    missing: int = 0
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from logitmus.core.events import BackendFailed, Event, Progressed, Repeated
-from logitmus.core.observation import NotRun
+from logitmus.core.subject import SubjectId
 from logitmus.engine.added_problems import without_follow_ups
 from logitmus.engine.planning import Work
 from logitmus.engine.recording import record
 from logitmus.execution.pool import AbstractPool, Observed
 from logitmus.judging.outcome_difference import difference
 from logitmus.storage.store import Repetition, Store
+
+_Call = tuple[str, str]  # the ids of a problem and of a subject
 
 
 def repeat_calls(
@@ -48,7 +50,7 @@ def _repeat(
     identities = without_follow_ups(store)
     random.Random(f"{repetition}").shuffle(identities)  # noqa: S311  (an order, no secret)
     first_calls: Counter[str] = Counter()
-    known = store.already_repeated(repetition)
+    known = {call for call, made in store.already_repeated(repetition).items() if made}
     for identity in identities:
         answered = [subject for subject in sorted(store.answered(identity)) if subject in backends]
         first_calls.update(backends[subject] for subject in answered)
@@ -60,8 +62,7 @@ def _repeat(
     for event in workers.run(lambda environment: work.asks(store, environment)):
         match event:
             case Observed(_, observation, _, _):
-                if not isinstance(observation.outcome, NotRun):  # the worker was lost: no result, and none that differs
-                    store.add_repeat(observation, repetition)
+                store.add_repeat(observation, repetition)
                 backend = backends[observation.subject]
                 done[backend] += 1
                 yield Progressed(backend, first_calls[backend] + done[backend])
@@ -73,13 +74,42 @@ def _repeat(
 
 
 def repeated_results(store: Store) -> Iterator[Repeated]:
-    """Yield how the repeated calls in the file differ from the first, for each subject."""
+    """Yield how the repeated calls in the file differ from the first, and how many are missing, for each subject."""
     changed: dict[tuple[str, bool], list[str]] = {}
     for subject, new_process, problem in store.changed_repeats():
         changed.setdefault((subject, bool(new_process)), []).append(problem)
-    for (subject, new_process), calls in sorted(store.repeated_calls().items()):
-        repeated = Repeated(subject, new_process, calls)
-        yield _compared(store, repeated, changed.get((subject, new_process), ()))
+    made, missing = store.repeated_calls(), _missing(store, lambda known, call: not known.get(call))
+    for subject, new_process in sorted({*made, *missing}):
+        key = subject, new_process
+        repeated = Repeated(*key, calls=made.get(key, 0), missing=missing[key])
+        yield _compared(store, repeated, changed.get(key, ()))
+
+
+def interrupted_repeats(store: Store) -> int:
+    """Count the repeated calls that an interrupted run did not get to; 0 for a merged file, which need not be complete.
+
+    Calls that were given up, and those of a backend that could not be started again, are none of them.
+    """
+    failed = {event.backend for event in store.backends() if isinstance(event, BackendFailed)}
+    missing = _missing(store, lambda known, call: call not in known)
+    return sum(count for (subject, _), count in missing.items() if SubjectId.parse(subject).backend not in failed)
+
+
+def _missing(store: Store, is_missing: Callable[[Mapping[_Call, bool], _Call], bool]) -> Counter[tuple[str, bool]]:
+    """Count the calls that were due to be repeated and that are missing, by subject and `new_process`.
+
+    Args:
+        is_missing: of the calls of a repetition that the file has (whether each was made), and a call.
+    """
+    missing: Counter[tuple[str, bool]] = Counter()
+    if not store.settings.repeat or store.settings.merged:
+        return missing
+    due = [(identity, subject) for identity in without_follow_ups(store) for subject in store.answered(identity)]
+    for number in range(1, store.settings.repeat + 1):
+        for new_process in (False, True):
+            known = store.already_repeated(Repetition(number, new_process))
+            missing.update((subject, new_process) for i, subject in due if is_missing(known, (i, subject)))
+    return missing
 
 
 def _compared(store: Store, repeated: Repeated, problems: Iterable[str]) -> Repeated:

@@ -57,7 +57,7 @@ from logitmus.engine.planning import (
 )
 from logitmus.engine.recording import record
 from logitmus.engine.reduction import Reductions, reduce_findings
-from logitmus.engine.repetition import repeat_calls, repeated_results
+from logitmus.engine.repetition import interrupted_repeats, repeat_calls, repeated_results
 from logitmus.engine.settling import Settlement
 from logitmus.execution.limits import Limits
 from logitmus.execution.pool import AbstractPool, Observed, Pool, Ready, Waiting
@@ -148,7 +148,8 @@ def judge_run(store: Store, *, judge: SupportsJudge | None = None) -> Iterator[E
     yield from settlement.settled()
     yield from relations.results(store)
     yield from repeated_results(store)
-    interrupted = missing_calls(store) > 0 or (not backends and not store.settings.merged)
+    missing = missing_calls(store) or interrupted_repeats(store)
+    interrupted = missing > 0 or (not backends and not store.settings.merged)
     yield RunFinished(seconds=time.monotonic() - start, interrupted=interrupted, stored=True)
 
 

@@ -221,13 +221,14 @@ class Store:
         self._commit_in_slices()
 
     def add_repeat(self, observation: Observation, repetition: Repetition) -> None:
-        """Append what was observed when a call of the file was repeated."""
+        """Append what was observed when a call of the file was repeated; the first stays, unless it was `NotRun`."""
         with self._explained():
             self._begin()
             name, value = encoding.encode_outcome(observation.outcome, self._put)
             self._db.execute(
-                "INSERT OR IGNORE INTO repeats SELECT position, ?, ?, ?, ?, ? FROM problems WHERE id = ?",
-                (self._number(observation.subject), *repetition, name, value, observation.problem),
+                "INSERT INTO repeats SELECT position, ?, ?, ?, ?, ? FROM problems WHERE id = ? "
+                "ON CONFLICT DO UPDATE SET outcome = excluded.outcome, value = excluded.value WHERE outcome = ?",
+                (self._number(observation.subject), *repetition, name, value, observation.problem, _NOT_RUN),
             )
         self._commit_in_slices()
 
@@ -393,31 +394,35 @@ class Store:
         return times
 
     def repeated(self, problem: str) -> Iterator[tuple[str, Repetition, Outcome]]:
-        """The repeated calls with a problem: subject id, which repetition, and its outcome."""
+        """The repeated calls with a problem that were made: subject id, which repetition, and its outcome."""
         query = (
             "SELECT subjects.id, repeats.number, new_process, outcome, repeats.value FROM problems "
             "JOIN repeats ON repeats.problem = position JOIN subjects ON subject = subjects.number "
-            "WHERE problems.id = ? ORDER BY 1, 2, 3"
+            "WHERE problems.id = ? AND outcome <> ? ORDER BY 1, 2, 3"
         )
         with self._explained():
-            rows = self._db.execute(query, (problem,)).fetchall() if self._has_repeats() else []
+            rows = self._db.execute(query, (problem, _NOT_RUN)).fetchall() if self._has_repeats() else []
         for subject, number, new_process, outcome, value in rows:
             yield subject, Repetition(number, bool(new_process)), self.outcome(outcome, value)
 
-    def already_repeated(self, repetition: Repetition) -> set[tuple[str, str]]:
-        """(problem id, subject id) of the calls of a repetition."""
+    def already_repeated(self, repetition: Repetition) -> dict[tuple[str, str], bool]:
+        """By (problem id, subject id) of the calls of a repetition: whether it was made, and not given up."""
         query = (
-            "SELECT problems.id, subjects.id FROM repeats JOIN problems ON position = repeats.problem "
+            "SELECT problems.id, subjects.id, outcome <> ? FROM repeats JOIN problems ON position = repeats.problem "
             "JOIN subjects ON subject = subjects.number WHERE (repeats.number, new_process) = (?, ?)"
         )
         with self._explained():
-            return set(self._db.execute(query, repetition).fetchall() if self._has_repeats() else [])
+            rows = self._db.execute(query, (_NOT_RUN, *repetition)).fetchall() if self._has_repeats() else []
+        return {(problem, subject): bool(made) for problem, subject, made in rows}
 
     def repeated_calls(self) -> dict[tuple[str, bool], int]:
         """How many calls of each subject (id) were repeated in the same, in new processes (`new_process`)."""
-        query = "SELECT id, new_process, count(*) FROM repeats JOIN subjects ON subject = subjects.number GROUP BY 1, 2"
+        query = (
+            "SELECT id, new_process, count(*) FROM repeats JOIN subjects ON subject = subjects.number "
+            "WHERE outcome <> ? GROUP BY 1, 2"
+        )
         with self._explained():
-            rows = self._db.execute(query).fetchall() if self._has_repeats() else []
+            rows = self._db.execute(query, (_NOT_RUN,)).fetchall() if self._has_repeats() else []
         return {(subject, bool(new_process)): count for subject, new_process, count in rows}
 
     def changed_repeats(self) -> list[tuple[str, bool, str]]:
@@ -426,10 +431,11 @@ class Store:
             "SELECT DISTINCT subjects.id, new_process, problems.id FROM repeats "
             "JOIN observations AS first ON first.problem = repeats.problem AND first.subject = repeats.subject "
             "JOIN problems ON position = repeats.problem JOIN subjects ON repeats.subject = subjects.number "
-            "WHERE (repeats.outcome, repeats.value) <> (first.outcome, first.value) ORDER BY 1, 2, position"
+            "WHERE (repeats.outcome, repeats.value) <> (first.outcome, first.value) AND repeats.outcome <> ? "
+            "ORDER BY 1, 2, position"
         )
         with self._explained():
-            return self._db.execute(query).fetchall() if self._has_repeats() else []
+            return self._db.execute(query, (_NOT_RUN,)).fetchall() if self._has_repeats() else []
 
     def _has_repeats(self) -> bool:
         """Whether the file can hold repeated calls; those of earlier versions cannot."""

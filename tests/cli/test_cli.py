@@ -679,6 +679,28 @@ def test_repeat_names_what_is_not_reproducible_in_every_report(cli, mini, tmp_pa
     assert "calls repeated: no result differs" in out
 
 
+def test_a_run_that_was_cut_off_while_it_repeated_calls_is_not_complete(cli, mini, tmp_path):
+    code, _, _ = cli("run", *MINI, "--repeat", "2", "--out", "whole", "--json", "whole.json")
+    shutil.copy("whole", "cut")
+    with sqlite3.connect("cut") as file:
+        (calls,) = file.execute("SELECT count(*) FROM repeats").fetchone()
+        cut = file.execute("DELETE FROM repeats WHERE new_process").rowcount
+    missing = f"{cut} of {calls} repeated calls missing"
+    judged, out, err = cli("judge", "cut", "--markdown", "cut.md", "--junit", "cut.xml")
+    assert judged == 130
+    assert f"{calls - cut} calls repeated: no result differs; {cut} repeated calls missing" in out
+    assert f"{missing}, so other results may differ, too; `logitmus run --resume` makes them" in err
+    for report in ("cut.md", "cut.xml"):
+        assert missing in (tmp_path / report).read_text(encoding="utf-8")
+    assert missing in cli("report", "cut", "--json", "cut.json")[2]
+    assert json.loads((tmp_path / "cut.json").read_text(encoding="utf-8"))["interrupted"] is True
+    assert f"cut was interrupted: {cut} repeated calls missing" in cli("judge", "whole", "--against", "cut")[2]
+    assert f"cut was interrupted: {cut} calls missing" in cli("merge", "whole", "cut", "--out", "all")[2]
+    assert cli("run", "--resume", "--out", "cut", "--json", "cut.json")[0] == code
+    assert (tmp_path / "cut.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
+    assert cli("judge", "cut")[0] == code
+
+
 def test_what_a_function_declares_and_keeps_fails_no_job(cli, tmp_path):
     one = ("--backend", "numpy", "--family", "non-finite", "--dtype", "float32", "--subject", "numpy:textbook@cpu")
     code, out, _ = cli("run", *one, "--out", "x")

@@ -39,6 +39,12 @@ def repeated(path, processes, *, times=1):
     return {event.new_process: event for event in results}
 
 
+def judged_as_interrupted(path):
+    with Store.open(path) as store:
+        *_, end = judge_run(store, judge=FakeJudge())
+    return end.interrupted
+
+
 def test_a_function_that_always_gives_the_same_bits_is_reproducible(tmp_path):
     processes = Processes(lambda _, problem, name: answer(problem, name))
     found = repeated(tmp_path / "run", processes, times=2)
@@ -77,11 +83,22 @@ def test_an_interrupted_repetition_is_resumed(tmp_path):
     def steady(_, problem, name):
         return answer(problem, name)
 
-    repeated(tmp_path / "run", Processes(steady, interrupt=2))
+    found = repeated(tmp_path / "run", Processes(steady, interrupt=2))
+    assert [(event.calls, event.missing) for event in found.values()] == [(6, 0), (2, 4)]
+    assert judged_as_interrupted(tmp_path / "run")
     resumed = Processes(steady)
     found = repeated(tmp_path / "run", resumed)
-    assert [event.calls for event in found.values()] == [6, 6]
+    assert [(event.calls, event.missing) for event in found.values()] == [(6, 0), (6, 0)]
     assert [len(pool.asked) for pool in resumed.pools] == [0, 4]
+    assert not judged_as_interrupted(tmp_path / "run")
+
+
+def test_a_run_that_ends_before_its_first_repetition_lacks_all_of_them(tmp_path):
+    with Store.create(tmp_path / "run", settings=RunSettings(repeat=2)) as store:
+        pool = FakePool({"one": [subject("f", "one")]}, interrupt=len(PROBLEMS))
+        found = list(run(PROBLEMS, specs("one"), store, pool=pool, judge=FakeJudge()))
+        assert [(event.calls, event.missing) for event in found if isinstance(event, Repeated)] == [(0, 12), (0, 12)]
+    assert judged_as_interrupted(tmp_path / "run")
 
 
 def test_a_repeated_call_that_was_not_made_is_no_other_result_and_is_made_when_resumed(tmp_path):
@@ -90,7 +107,8 @@ def test_a_repeated_call_that_was_not_made_is_no_other_result_and_is_made_when_r
         return NotRun("no worker is left", given_up=True) if gave_up else answer(problem, name)
 
     found = repeated(tmp_path / "run", Processes(lost))
-    assert [(event.calls, event.changed) for event in found.values()] == [(6, 0), (5, 0)]
+    assert [(event.calls, event.changed, event.missing) for event in found.values()] == [(6, 0, 0), (5, 0, 1)]
+    assert not judged_as_interrupted(tmp_path / "run")
     found = repeated(tmp_path / "run", Processes(lambda _, problem, name: answer(problem, name)))
     assert [(event.calls, event.changed) for event in found.values()] == [(6, 0), (6, 0)]
 
@@ -110,4 +128,7 @@ def test_a_backend_that_cannot_start_again_has_failed_in_the_file_too(tmp_path):
     with Store.create(tmp_path / "run", settings=RunSettings(repeat=1)) as store:
         made = run(PROBLEMS, specs("one"), store, pool=pool, judge=FakeJudge())
         assert failure in list(made)
-        assert failure in list(judge_run(store, judge=FakeJudge()))
+        again = list(judge_run(store, judge=FakeJudge()))
+    assert failure in again
+    assert not again[-1].interrupted
+    assert [event.missing for event in again if isinstance(event, Repeated)] == [0, 6]
