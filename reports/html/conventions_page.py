@@ -10,7 +10,8 @@ from typing import Final
 from logitmus.conventions.claims import Claim, Claims
 from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.core.events import BackendReady, Event
-from logitmus.reports.html.pages import templates
+from logitmus.reports.html import convention_tools
+from logitmus.reports.html.pages import embedded, templates
 from logitmus.reports.terminal.conventions import extent, headline, verdict
 from logitmus.results import versions, wording
 
@@ -54,6 +55,7 @@ def write(found: Sequence[Claims], path: Path, backends: Iterable[Event] = ()) -
 def render(found: Sequence[Claims], backends: Iterable[Event] = ()) -> str:
     """The page as text; everything from data is escaped by the template engine."""
     page = templates().get_template("conventions.html")
+    tools = convention_tools.data((claims.subject for claims in found), found)
     text = page.render(
         title=headline(found),
         extent=extent(found),
@@ -62,6 +64,7 @@ def render(found: Sequence[Claims], backends: Iterable[Event] = ()) -> str:
         fields=FIELDS,
         portable=_PORTABLE,
         versions=_versions(found, backends),
+        tools=embedded(tools) if tools else "",
         wording=wording,
     )
     return wording.printable(text)

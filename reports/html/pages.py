@@ -1,10 +1,14 @@
-"""Templates of the HTML pages; the template engine escapes every value."""
+"""Templates of the HTML pages, and data for their scripts; the template engine escapes every value."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 
 @cache
@@ -19,3 +23,11 @@ def templates() -> Environment:
     )
     environment.filters["thousands"] = lambda n: f"{n:,}"
     return environment
+
+
+def embedded(data: Mapping[str, Any]) -> Markup:
+    """JSON for a script element, without characters that could end the element or start another."""
+    text = json.dumps(data, sort_keys=True, allow_nan=False, default=str)  # beyond ASCII: \u escapes
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704  (escaped just above)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -14,9 +13,10 @@ from logitmus.conventions.claims import Claims
 from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.core.finding import Severity, Verdict
 from logitmus.core.subject import SubjectId
+from logitmus.reports.html import convention_tools
 from logitmus.reports.html.conventions_page import columns
 from logitmus.reports.html.finding_details import FindingDetails
-from logitmus.reports.html.pages import templates
+from logitmus.reports.html.pages import embedded, templates
 from logitmus.reports.terminal.conventions import headline
 from logitmus.results import detection_power, exploration, metamorphic, serialize, wording
 from logitmus.results.summary import Cell, Summary
@@ -94,6 +94,7 @@ def render(
         conventions=_conventions(summary),
         columns=columns(measured),
         measured_headline=headline(measured),
+        tools=_tools(summary, measured),
         fields=FIELDS,
         portable=PORTABLE.as_dict(),
         wording=wording,
@@ -101,17 +102,9 @@ def render(
         facts=facts,
         packages=packages,
         not_run=summary.verdicts[Verdict.NOT_RUN],
-        data=_embedded(serialize.as_dict(summary)),
+        data=embedded(serialize.as_dict(summary)),
     )
     return wording.printable(text)
-
-
-def _embedded(data: Mapping[str, Any]) -> Markup:
-    """JSON for a script element, without characters that could end the element or start another."""
-    text = json.dumps(data, sort_keys=True, allow_nan=False, default=str)  # beyond ASCII: \u escapes
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704  (escaped just above)
 
 
 def _bites(summary: Summary, findings: Sequence[FindingDetails]) -> list[tuple[int, str]]:
@@ -185,6 +178,12 @@ def _conventions(summary: Summary) -> list[tuple[str, list[tuple[str, str, str]]
         )
         declared.setdefault((SubjectId.parse(subject["id"]).backend, choices), []).append(subject["id"])
     return sorted((wording.names(subjects), list(choices)) for (_, choices), subjects in declared.items())
+
+
+def _tools(summary: Summary, measured: Sequence[Claims]) -> Markup | str:
+    subjects = [summary.subjects[name] for name in summary.requested_subjects() if name in summary.subjects]
+    tools = convention_tools.data(subjects, measured)
+    return embedded(tools) if tools else ""
 
 
 def _environments(summary: Summary) -> tuple[list[tuple[str, list[str]]], list[tuple[str, list[str]]]]:

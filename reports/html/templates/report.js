@@ -46,8 +46,7 @@ function apply() {
 function choose(change) {
   Object.assign(wanted, change);
   apply();
-  const state = new URLSearchParams(Object.entries(wanted).filter(([, value]) => value !== ""));
-  history.replaceState(null, "", `#${state}`);
+  address.change(wanted);
 }
 
 function readAddress() {
@@ -55,10 +54,10 @@ function readAddress() {
   const target = hash.startsWith("finding-") && document.getElementById(hash);
   if (target) target.open = true;
   if (!hash.includes("=")) return;
-  const state = new URLSearchParams(location.hash.slice(1));
+  const state = address.parameters();
   for (const name of Object.keys(nothing)) wanted[name] = state.get(name) ?? "";
   apply();
-  document.getElementById("findings").scrollIntoView({ block: "start" });
+  if (address.beginsWith(Object.keys(wanted))) document.getElementById("findings").scrollIntoView({ block: "start" });
 }
 
 async function copy(button) {
