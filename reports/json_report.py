@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from logitmus.results import serialize
 from logitmus.results.summary import Summary
@@ -12,8 +13,14 @@ from logitmus.results.summary import Summary
 
 def write(summary: Summary, path: Path) -> None:
     """Write `serialize.as_dict`; the field "schema" is its version, and `schema()` describes it."""
-    text = json.dumps(serialize.as_dict(summary), indent=1, sort_keys=True, allow_nan=False, default=str)
+    text = dumped(serialize.as_dict(summary))
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def dumped(values: dict[str, Any]) -> str:
+    """Values as JSON; on standard output, GitHub's runner finds no command in it."""
+    text = json.dumps(values, indent=1, sort_keys=True, allow_nan=False, default=str)
+    return text.replace("##[", "#\\u0023[")  # only strings can hold it
 
 
 def schema() -> str:

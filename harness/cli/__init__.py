@@ -35,6 +35,7 @@ from logitmus.cli.report import report
 from logitmus.cli.repro import repro
 from logitmus.cli.run import run
 from logitmus.cli.selftest import selftest
+from logitmus.cli.workflow_commands import without_commands
 from logitmus.core.errors import LogitmusError
 from logitmus.engine.malloc import keep_freed_memory
 
@@ -103,16 +104,17 @@ def main() -> None:
     """Run the command line; report errors that the user can fix in one line, without a traceback."""
     keep_freed_memory()
     signal.signal(signal.SIGTERM, _interrupt)  # how CI cancels a job: as Ctrl-C, which loses nothing
-    try:
-        app()
-    except Exception as error:
-        code = _exit_code(error)
-        if code == Exit.INTERNAL_ERROR:  # CI must not take an internal error for a verdict
-            traceback.print_exc()
-            sys.stderr.write("logitmus: internal error; this is a bug in Logitmus, not a result of the test\n")
-        else:
-            sys.stderr.write(f"logitmus: {error}\n")
-        sys.exit(code)
+    with without_commands():
+        try:
+            app()
+        except Exception as error:
+            code = _exit_code(error)
+            if code == Exit.INTERNAL_ERROR:  # CI must not take an internal error for a verdict
+                traceback.print_exc()
+                sys.stderr.write("logitmus: internal error; this is a bug in Logitmus, not a result of the test\n")
+            else:
+                sys.stderr.write(f"logitmus: {error}\n")
+            sys.exit(code)
 
 
 def _interrupt(*_: object) -> None:

@@ -180,6 +180,7 @@ def _values(text: str) -> tuple[str, list[str]]:
 
 def _write(result: CheckResult, outputs: Outputs, expectations: Path | None) -> None:
     """Write the requested reports; those of CI hold the findings that count."""
+    from logitmus.cli.workflow_commands import command
     from logitmus.results.source_location import locator
 
     locate = locator(result.summary, expectations)
@@ -212,7 +213,7 @@ def _write(result: CheckResult, outputs: Outputs, expectations: Path | None) -> 
         from logitmus.reports import github
 
         for line in github.lines(result.groups, locate):
-            typer.echo(line)
+            command(line)
     for path in (outputs.json, outputs.html, outputs.sarif, outputs.gitlab):
         if path not in (None, STDOUT):
             typer.echo(f"wrote {path}", err=True)

@@ -14,6 +14,7 @@ from rich.console import Console
 from logitmus.cli.exits import Exit, FailOn
 from logitmus.cli.options import STDOUT, Outputs
 from logitmus.cli.output import stdout
+from logitmus.cli.workflow_commands import command
 from logitmus.core.errors import LogitmusError
 from logitmus.core.events import Event
 from logitmus.core.finding import Finding
@@ -214,7 +215,7 @@ def _print(
         from logitmus.reports import github
 
         for line in github.lines(summary.groups(), locate):
-            typer.echo(line)
+            command(line)
 
 
 def _why_ignored(finding: Finding, family: str, *, accepted: Acceptance, fail_on: FailOn) -> str:

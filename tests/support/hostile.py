@@ -14,7 +14,7 @@ from logitmus.core.events import BackendFailed, BackendReady, Event, Judged
 from logitmus.results.summary import Summary
 
 TEXT = (
-    "x\n::error::y\r\n::stop-commands::z ]]> </text><script>alert(1)</script> \x1b[31m\x00 "
+    "x\n::error::y\r\n ::stop-commands::z ##[error]q ]]> </text><script>alert(1)</script> \x1b[31m\x00 "
     "[link](https://evil.example) {0} %0A | `code` @everyone,file=/etc/passwd"
 )
 MESSAGE = f"{TEXT} \ud800"  # an id holds no lone surrogate
