@@ -226,7 +226,7 @@ def _with_infinite_logits(rows: _Rows, x: Array, labels: Array | None, conventio
     """NaN for rows that form inf - inf: at a label of +inf, or in any class of a soft target."""
     if convention.infinite_logits != "nan_where_met" or not x.shape[1]:
         return rows
-    met = np.isposinf(x)
+    met = np.isposinf(x) & rows.kept[:, None]  # the label of an ignored row is none
     at_target = met.any(axis=1) if labels is None else met[np.arange(len(x)), labels]
     several = (met.sum(axis=1) > 1) & ~at_target  # they have no limit, and do not meet in inf - inf either
     return rows._replace(forced=np.where(at_target, LOST_ROW, rows.forced), unjudged=rows.unjudged | several)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import numpy as np
@@ -16,6 +17,7 @@ from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.parameters import NO_PARAMETERS
 from logitmus.core.problem import LAYOUTS, Problem
 from logitmus.core.relevance import relevant_choices
+from logitmus.oracle.answer import answer
 from logitmus.oracle.resolve import resolve
 
 CONVENTIONS = st.builds(Convention, **{name: st.sampled_from(list(field.values)) for name, field in FIELDS.items()})
@@ -50,6 +52,17 @@ def test_irrelevant_fields_do_not_change_the_question(
 ) -> None:
     problem = problem.but(reduction=reduction, cotangent=None)
     assert same_question(problem, convention, without_concern(problem, convention, draw))
+
+
+@pytest.mark.parametrize("infinite", [(0,), (1,), (0, 1)])
+def test_an_ignored_row_has_no_label_at_which_infinities_meet(infinite: tuple[int, ...]) -> None:
+    logits = np.zeros((2, 3), np.float32)
+    logits[1, list(infinite)] = np.inf
+    problem = Problem(logits=logits, targets=np.array([2, -100]), ignore_index=-100)
+    question = resolve(problem, PORTABLE.but(infinite_logits="nan_where_met"))
+    assert question.forced.tolist() == [1.0, 1.0]
+    assert not question.unjudged.any()
+    assert answer(question).loss.mid.tolist() == [pytest.approx(math.log(3)), 0.0]
 
 
 def test_nor_in_the_suite() -> None:

@@ -122,7 +122,7 @@ const crossEntropy = (() => {
       if (question.ignored_row === "nan_leaks" && !row.kept && !row.x.every(Number.isFinite)) row.prescribed = NaN;
       if (row.prescribed === 0) row.x = row.x.map(() => 0);
       if (question.overflowing_shift !== "exact") row.x = withOverflow(row.x, question.wide ? "float64" : "float32");
-      if (question.infinite_logits === "nan_where_met") meetInfinities(row);
+      if (row.kept && question.infinite_logits === "nan_where_met") meetInfinities(row);
     }
   }
 
