@@ -5,13 +5,14 @@ BIN := .venv/bin
 # Images of containers set it; hundreds of processes that compile every module anew take minutes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test bench lint clean
+.PHONY: help run test bench lint vendor clean
 
 help:
 	@echo "make run    the default suite over PyTorch, TensorFlow and JAX; writes out/report.html"
 	@echo "make test   all tests"
 	@echo "make bench  what it costs, as ratios"
 	@echo "make lint   ruff; mypy and import-linter on the built wheel"
+	@echo "make vendor the bundle of Vega-Lite that HTML reports inline; needs npm"
 	@echo "make clean  removes .venv and everything that was made"
 
 .venv/.stamp: pyproject.toml constraints.txt
@@ -45,6 +46,16 @@ lint: .venv/.stamp
 	rm out/typed/*.whl
 	cd out/typed && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml -p logitmus
 	cd out/typed && PYTHONPATH=. ../../$(BIN)/lint-imports ../../pyproject.toml --no-cache --no-logo
+
+# The versions are in package.json, the licences of all that is bundled in LICENSES.txt.
+vendor:
+	mkdir -p build/vendor
+	cp reports/html/vendor/*.js* reports/html/vendor/*.mjs build/vendor
+	cd build/vendor && npm install --no-audit --no-fund --no-package-lock
+	cd build/vendor && npx esbuild entry.js --bundle --minify --format=iife --global-name=plotting --target=es2022 \
+		--charset=ascii --legal-comments=none --metafile=meta.json --outfile=vega.min.js
+	cd build/vendor && node licences.mjs meta.json > LICENSES.txt
+	cp build/vendor/vega.min.js build/vendor/LICENSES.txt reports/html/vendor
 
 clean:
 	rm -rf .venv build out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

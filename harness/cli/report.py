@@ -72,6 +72,8 @@ def _index(folder: Path, expect: Path | None) -> None:
     entries = []
     for file in files:
         page = file.with_suffix(".html")
+        if page.name == _INDEX:  # a run that is called like the index
+            page = file.with_suffix(f"{SUFFIX}.html")
         try:
             with Store.open(file) as store:
                 summary = write_page(store, page, acceptance(expect))

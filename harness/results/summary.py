@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from logitmus.core.events import (
     BackendFailed,
@@ -30,7 +30,10 @@ from logitmus.core.subject import Subject, SubjectId
 from logitmus.results import wording
 from logitmus.results.against import Against
 from logitmus.results.detection_power import Power
+from logitmus.results.distribution import Distribution
 from logitmus.results.groups import Group, Key, fold, is_characteristic, names, without_lesser, worst_first
+
+_NO_ERROR: Final = (0.0, "")
 
 
 @dataclass(slots=True)
@@ -112,11 +115,12 @@ class Backend:
 class Notice:
     """Something that a reader of the results should know and that is no finding.
 
-    counts: whether it decides the exit code, as a finding does.
+    counts: whether it decides the exit code, as a finding does. brief: what it is, as a noun, where notices are counted.
     """
 
     text: str
     counts: bool
+    brief: str = "stale or expired expectation"
 
 
 class Summary:
@@ -149,6 +153,8 @@ class Summary:
         self.against: Against | None = None  # the comparison with an earlier run
         self.lacks_module = ""  # why calls were not made that lacked a module; "" if there are none
         self.verdicts: Counter[Verdict] = Counter()
+        self.distribution = Distribution()
+        self._worst: dict[str, tuple[float, str]] = {}  # by subject: the largest share of a budget, and its problem
         self._groups: dict[Key, Group] = {}
         self._examined: dict[Key, Examined] = {}
         self._settled: dict[Key, Settled] = {}
@@ -187,6 +193,10 @@ class Summary:
         subject = self.subjects.get(judgement.subject)
         self.cells.setdefault((judgement.subject, problem.family), Cell()).add(judgement, subject)
         self.verdicts[judgement.verdict] += 1
+        self.distribution.add(judgement)
+        self._worst[judgement.subject] = max(
+            self._worst.get(judgement.subject, _NO_ERROR), (judgement.share, problem.id)
+        )
         self.absorbed += judgement.absorbed
         self.undecided += judgement.undecided
         if judgement.verdict is Verdict.NOT_RUN:
@@ -238,6 +248,10 @@ class Summary:
     def cell(self, subject: str, family: str) -> Cell:
         """The cell; an empty cell where nothing was judged."""
         return self.cells.get((subject, family), Cell())
+
+    def worst_problems(self) -> dict[str, str]:
+        """The problem (id) on which each subject (id) uses most of its error budget; without subjects that use none."""
+        return {subject: problem for subject, (share, problem) in sorted(self._worst.items()) if share}
 
     def groups(self) -> list[Group]:
         """Findings of a backend with the same kind, severity and cause: the worst first, then the most frequent; what

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +37,10 @@ class FindingDetails:
     """A finding as the page shows it.
 
     Attributes:
-        number: its place on the page. view: its words. backend: the framework, to filter by.
+        number: its place on the page. view: its words.
+        backend, functions, devices: of the subjects that show it, to filter by.
+        shown_by, given_to: how many frameworks show the same kind and cause, of those that were given problems of its
+            families.
         script: the command that writes a script for it. bug_report: a text for the framework's issue tracker.
         docs: a link to the documentation of the choice in question, or "".
         row: the row shown. classes: the classes that matter, at most 24, in order; left_out: how many others there are.
@@ -45,6 +50,10 @@ class FindingDetails:
     group: Group
     view: FindingView
     backend: str
+    functions: list[str]
+    devices: list[str]
+    shown_by: int
+    given_to: int
     script: str
     bug_report: str
     docs: str
@@ -53,16 +62,41 @@ class FindingDetails:
     classes: list[ClassRow]
     left_out: int
 
+    @property
+    def share(self) -> str:
+        """The error in units of the budget, to sort by; "": infinite, or there is no number."""
+        share = self.group.finding.share
+        return f"{share!r}" if share is not None and math.isfinite(share) else ""
+
+    @property
+    def filters(self) -> str:
+        """What the finding is found by on the page, as JSON: a list of values for each choice."""
+        which = ["some"] if self.shown_by < self.given_to else []
+        if self.shown_by == 1 and self.given_to > 2:
+            which.append("one")
+        return json.dumps(
+            {
+                "backend": [self.backend],
+                "function": self.functions,
+                "kind": [self.group.finding.kind.value],
+                "family": sorted(self.group.families),
+                "dtype": sorted(self.group.dtypes),
+                "device": self.devices,
+                "which": which,
+            }
+        )
+
     @classmethod
     def of(
-        cls, number: int, group: Group, subject: Subject | None, summary: Summary, run: str = "RUN"
+        cls, number: int, group: Group, subject: Subject | None, summary: Summary, run: str = "RUN", shown_by: int = 1
     ) -> FindingDetails:
         """The details of the `number`-th group of the page; `subject` is None if it was not described.
 
         Args:
-            run: the name of the run's file.
+            run: the name of the run's file. shown_by: how many frameworks show the same kind and cause.
         """
         finding, problem = group.finding, group.problem
+        subjects = [SubjectId.parse(subject) for subject in sorted(group.subjects)]
         row = wording.telling_row(problem, finding.row)
         classes = _classes(problem, row, finding.index)
         return cls(
@@ -70,6 +104,10 @@ class FindingDetails:
             group=group,
             view=FindingView.of(group),
             backend=SubjectId.parse(finding.subject).backend,
+            functions=list(dict.fromkeys(subject.qualified_name for subject in subjects)),
+            devices=sorted({subject.device for subject in subjects}),
+            shown_by=shown_by,
+            given_to=len(_backends_given(group, summary)),
             script=wording.repro(finding, run),
             bug_report=_bug_report(FindingView.of(group), summary),
             docs=_docs(finding.cause, subject),
@@ -78,6 +116,14 @@ class FindingDetails:
             classes=classes,
             left_out=problem.classes - len(classes) if classes else 0,
         )
+
+
+def _backends_given(group: Group, summary: Summary) -> set[str]:
+    return {
+        SubjectId.parse(subject).backend
+        for subject in summary.requested_subjects()
+        if any(summary.cell(subject, family).requested for family in group.families)
+    }
 
 
 def _bug_report(view: FindingView, summary: Summary) -> str:

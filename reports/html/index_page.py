@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from logitmus import __version__
 from logitmus.reports.html.pages import templates
@@ -23,7 +24,7 @@ class RunEntry:
     """A run on the index.
 
     Attributes:
-        file: the name of the run's file. page: that of its report. made: when it was made; "": unknown.
+        file: the name of the run's file. page: the name of its report. made: when it was made; "": unknown.
         packages: with their versions. verdict: in a sentence. worst: the worst findings in words.
         bugs, hazards, others: how many findings count. problem: why the file has no report; "": it has one.
     """
@@ -38,6 +39,11 @@ class RunEntry:
     hazards: int = 0
     others: int = 0
     problem: str = ""
+
+    @property
+    def address(self) -> str:
+        """The address of the report from the index, for a name of any characters."""
+        return f"./{quote(self.page)}"
 
     @property
     def counts(self) -> str:

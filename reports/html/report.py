@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,20 @@ from typing import Any
 from markupsafe import Markup
 
 from logitmus.conventions.claims import Claims
+from logitmus.core.causes import Cause
 from logitmus.core.convention import FIELDS, PORTABLE
-from logitmus.core.finding import Severity, Verdict
+from logitmus.core.finding import Kind, Severity, Verdict
 from logitmus.core.subject import SubjectId
 from logitmus.reports.html import convention_tools
+from logitmus.reports.html.accuracy_section import experiments, plot_data, vega, worst_rows
 from logitmus.reports.html.conventions_page import columns
+from logitmus.reports.html.file_facts import NO_FILE, FileFacts
 from logitmus.reports.html.finding_details import FindingDetails
 from logitmus.reports.html.pages import embedded, templates
 from logitmus.reports.terminal.conventions import headline
 from logitmus.results import detection_power, exploration, metamorphic, serialize, wording
+from logitmus.results.accuracy import worked_example
+from logitmus.results.probes import subnormals
 from logitmus.results.summary import Cell, Summary
 from logitmus.results.verdict import in_words, provenance, sentence, wrong
 
@@ -35,39 +40,22 @@ _BITES = 4  # findings on the first screen
 
 
 def write(
-    summary: Summary,
-    path: Path,
-    measured: Sequence[Claims] = (),
-    verdict: str = "",
-    made: str = "",
-    run: str = "RUN",
-    computes: Sequence[str] = (),
+    summary: Summary, path: Path, facts: FileFacts = NO_FILE, verdict: str = "", computes: Sequence[str] = ()
 ) -> None:
     """Write the report.
 
     Args:
-        measured: the conventions that the run measured, if it did.
+        facts: what only the run's file says.
         verdict: the verdict of a check, in a sentence, for the title. computes: what the function computes, in lines.
-        made: when the run was made; "": unknown. run: the name of its file.
     """
-    path.write_text(render(summary, measured, verdict, made, run, computes), encoding="utf-8")
+    path.write_text(render(summary, facts, verdict, computes), encoding="utf-8")
 
 
-def render(
-    summary: Summary,
-    measured: Sequence[Claims] = (),
-    verdict: str = "",
-    made: str = "",
-    run: str = "RUN",
-    computes: Sequence[str] = (),
-) -> str:
+def render(summary: Summary, facts: FileFacts = NO_FILE, verdict: str = "", computes: Sequence[str] = ()) -> str:
     """The report as text; everything from data is escaped by the template engine."""
-    findings = [
-        FindingDetails.of(n, group, summary.subjects.get(group.finding.subject), summary, run)
-        for n, group in enumerate(summary.groups(), 1)
-    ]
+    findings = _findings(summary, facts.run)
     families = _families(summary)
-    facts, packages = _environments(summary)
+    places, packages = _environments(summary)
     page = templates().get_template("report.html")
     text = page.render(
         summary=summary,
@@ -76,7 +64,7 @@ def render(
         computes=computes,
         sentence=sentence(summary),
         bites=_bites(summary, findings),
-        provenance=provenance(summary, made),
+        provenance=provenance(summary, facts.made),
         headline=summary.headline(),
         tally_words=summary.findings_in_words(),
         extent=summary.extent(),
@@ -86,25 +74,66 @@ def render(
         matrix=_matrix(summary, families),
         links=_links(findings),
         findings=findings,
-        dtypes=sorted({dtype for finding in findings for dtype in finding.group.dtypes}),
+        choices=_choices(findings, families),
         exploration=exploration,
         detection=detection_power,
         relations=metamorphic.table(summary.related),
         relation_grid=metamorphic.grid(summary.related),
         conventions=_conventions(summary),
-        columns=columns(measured),
-        measured_headline=headline(measured),
-        tools=_tools(summary, measured),
+        columns=columns(facts.measured),
+        measured_headline=headline(facts.measured),
+        tools=_tools(summary, facts.measured),
         fields=FIELDS,
         portable=PORTABLE.as_dict(),
         wording=wording,
         places=["harness", *sorted(summary.backends)],
-        facts=facts,
+        where=places,
         packages=packages,
+        example=worked_example(),
+        plots=embedded(plot_data(facts.curves, summary.distribution)) if facts.curves else "",
+        experiments=experiments(facts.curves),
+        vega=vega() if facts.curves else "",
+        worst=worst_rows(facts.worst),
+        trust=list(_trust(summary, facts)),
         not_run=summary.verdicts[Verdict.NOT_RUN],
         data=embedded(serialize.as_dict(summary)),
     )
     return wording.printable(text)
+
+
+def _findings(summary: Summary, run: str) -> list[FindingDetails]:
+    groups = summary.groups()
+    backends: dict[tuple[Kind, Cause], set[str]] = {}
+    for group in groups:
+        backend = SubjectId.parse(group.finding.subject).backend
+        backends.setdefault((group.finding.kind, group.finding.cause), set()).add(backend)
+    return [
+        FindingDetails.of(
+            number,
+            group,
+            summary.subjects.get(group.finding.subject),
+            summary,
+            run,
+            shown_by=len(backends[group.finding.kind, group.finding.cause]),
+        )
+        for number, group in enumerate(groups, 1)
+    ]
+
+
+def _choices(findings: Sequence[FindingDetails], families: Sequence[str]) -> list[tuple[str, str, str, list[str]]]:
+    """What findings can be narrowed by: the name, the word before the choice, the words for all, and the choices."""
+    return [
+        (name, word, words, choices)
+        for name, word, words, choices in (
+            ("backend", "of", "every framework", sorted({finding.backend for finding in findings})),
+            ("function", "function", "every function", sorted({name for f in findings for name in f.functions})),
+            ("kind", "kind", "every kind", sorted({finding.group.finding.kind.value for finding in findings})),
+            ("family", "in", "every family", list(families)),
+            ("dtype", "with", "every dtype", sorted({dtype for f in findings for dtype in f.group.dtypes})),
+            ("device", "on", "every device", sorted({device for f in findings for device in f.devices})),
+        )
+        if len(choices) > 1 or name in ("backend", "family", "dtype")
+    ]
 
 
 def _bites(summary: Summary, findings: Sequence[FindingDetails]) -> list[tuple[int, str]]:
@@ -195,6 +224,33 @@ def _environments(summary: Summary) -> tuple[list[tuple[str, list[str]]], list[t
     facts = [row for row in rows if not row[0].startswith(_PACKAGES)]
     packages = [(name.removeprefix(_PACKAGES), of) for name, of in rows if name.startswith(_PACKAGES)]
     return facts, packages
+
+
+def _trust(summary: Summary, facts: FileFacts) -> Iterator[tuple[str, str, str]]:
+    """What the verdicts rest on and do not cover: a name, a sentence, and the section with the details."""
+    yield (
+        "Exact values",
+        "Each is an interval that is proven to hold the exact value, and each budget is derived from rounding errors. "
+        "No framework is the reference of another.",
+        "",
+    )
+    yield "Detection power", f"{_capital(detection_power.score(summary.power))}.", "detection"
+    for words in subnormals(facts.flushing):
+        yield "Floating point", f"{words}.", "environment"
+    not_run = summary.verdicts[Verdict.NOT_RUN]
+    if not_run:
+        words = (
+            f"{wording.plural(not_run, 'call')} not made: the function does not take such input, or it could not run."
+        )
+        yield "Not run", words, "environment"
+    open_calls = summary.verdicts[Verdict.COARSE] + summary.verdicts[Verdict.UNDECIDED]
+    if open_calls:
+        words = "the budget would let any number pass, or the interval is too wide to decide."
+        yield "Not decided", f"{wording.plural(open_calls, 'call')}: {words}", "legend"
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

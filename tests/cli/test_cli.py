@@ -384,19 +384,25 @@ def test_compare_exits_with_1_where_a_result_is_worse(cli, old_run, tmp_path):
 
 def test_a_folder_of_runs_gets_a_page_for_each_and_an_index(cli, old_run, tmp_path):
     (tmp_path / "runs").mkdir()
-    for name, answer in (("good", right), ("bad", zeros)):
+    for name, answer in (("good", right), ("bad", zeros), ("index", right)):
         old_run(name, answer=answer).rename(tmp_path / "runs" / f"{name}.logitmus")
     (tmp_path / "runs" / "<b>.logitmus").write_text("junk")
     code, _, err = cli("report", "runs")
     assert code == 0
     assert "wrote runs/index.html" in err
     page = (tmp_path / "runs" / "index.html").read_text()
-    assert 'href="good.html">No wrong result' in page
-    assert re.search('href="bad.html">[0-9]+ things? can bite you', page)
+    assert 'href="./good.html">No wrong result' in page
+    assert 'href="./index.logitmus.html">No wrong result' in page
+    assert re.search('href="./bad.html">[0-9]+ things? can bite you', page)
     assert "&lt;b&gt;.logitmus" in page
     assert "<b>" not in page
     assert re.search("20[0-9]{2}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2} UTC", page)
-    assert {path.name for path in (tmp_path / "runs").glob("*.html")} == {"index.html", "good.html", "bad.html"}
+    assert {path.name for path in (tmp_path / "runs").glob("*.html")} == {
+        "index.html",
+        "index.logitmus.html",
+        "good.html",
+        "bad.html",
+    }
     assert cli("report", "runs", "--json", "x.json")[0] == 2
     (tmp_path / "empty").mkdir()
     code, _, err = cli("report", "empty")

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import os
+import math
 import re
-import shutil
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import audit_values
 import pytest
+from fake_events import stream
+from page_in_browser import opened
 from probe_run import record_probes
 from test_reports import events, gathered
 
 from logitmus.conventions.claims import Claims, claims
-from logitmus.reports.html import audit_page, conventions_page, report
+from logitmus.core.events import BackendReady, Event, Judged
+from logitmus.reports.html import audit_page, conventions_page, index_page, report
+from logitmus.reports.html.file_facts import FileFacts
+from logitmus.results.groups import Group
 from logitmus.storage.store import Store
 
 pytestmark = pytest.mark.browser
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-INSTALL = "no Chromium: on Debian, apt-get install chromium"
 
 
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("html") / "report.html"
-    report.write(gathered(events()), path, made="made on a Monday")
+    report.write(gathered(events()), path, FileFacts(made="made on a Monday"))
     return path
 
 
@@ -34,35 +36,6 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def measured(tmp_path_factory: pytest.TempPathFactory) -> list[Claims]:
     with Store.open(record_probes(tmp_path_factory.mktemp("html") / "probed.logitmus")) as store:
         return list(claims(store))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if BROWSER is None:
-        if os.environ.get("CI"):
-            pytest.fail(INSTALL)
-        pytest.skip(INSTALL)
-    from playwright.sync_api import sync_playwright
-
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=BROWSER, args=[*flags, "--disable-component-update", "--disable-sync"]
-        )
-        yield launched
-        launched.close()
-
-
-def opened(browser: Any, path: Path, **context: object) -> tuple[Any, list[str]]:
-    """The page, and its console messages, errors, dialogs and network requests."""
-    complaints: list[str] = []
-    page = browser.new_context(offline=True, **context).new_page()
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: complaints.append(request.url) if request.url != path.as_uri() else None)
-    page.on("dialog", lambda dialog: complaints.append(dialog.message))
-    page.goto(path.as_uri())
-    return page, complaints
 
 
 def shown(page: Any) -> int:
@@ -138,6 +111,78 @@ def test_findings_are_narrowed_by_family_dtype_and_words_and_the_address_says_so
     assert page.input_value("#family") == family
     page.click("#chosen button")
     assert shown(page) == total
+    assert complaints == []
+
+
+@pytest.fixture(scope="module")
+def of_three_frameworks(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Group]]:
+    """The page of a run of three frameworks, the last of them on a GPU; and what it shows, in its order."""
+    path = tmp_path_factory.mktemp("html") / "report.html"
+    summary = gathered(on_gpu(event, "gamma") for event in stream(160))
+    report.write(summary, path)
+    return path, summary.groups()
+
+
+def on_gpu(event: Event, backend: str) -> Event:
+    match event:
+        case BackendReady() if event.backend == backend:
+            return replace(event, subjects=tuple(replace(subject, device="cuda") for subject in event.subjects))
+        case Judged() if event.judgement.subject.startswith(backend):
+            name = event.judgement.subject.replace("@cpu", "@cuda")
+            findings = tuple(replace(finding, subject=name) for finding in event.judgement.findings)
+            return replace(event, judgement=replace(event.judgement, subject=name, findings=findings))
+        case _:
+            return event
+
+
+def ids(page: Any) -> list[str]:
+    return page.locator("details.finding:visible code.id").all_inner_texts()
+
+
+def test_findings_are_narrowed_by_function_kind_and_device(
+    browser: Any, of_three_frameworks: tuple[Path, list[Group]]
+) -> None:
+    path, groups = of_three_frameworks
+    page, complaints = opened(browser, path)
+    assert ids(page) == [group.finding.id for group in groups]
+    for name, choice, wanted in (
+        ("function", "alpha:cross_entropy", lambda g: any("alpha:cross_entropy" in s for s in g.subjects)),
+        ("kind", "crash", lambda g: g.finding.kind == "crash"),
+        ("device", "cuda", lambda g: any(s.endswith("@cuda") for s in g.subjects)),
+    ):
+        page.select_option(f"#{name}", choice)
+        assert ids(page) == [group.finding.id for group in groups if wanted(group)] != []
+        again, _ = opened(browser, path, page.evaluate("location.hash"))
+        assert ids(again) == ids(page)
+        page.keyboard.press("Escape")
+    assert complaints == []
+
+
+def test_a_finding_of_one_framework_alone_is_found(browser: Any, of_three_frameworks: tuple[Path, list[Group]]) -> None:
+    path, groups = of_three_frameworks
+    page, complaints = opened(browser, path)
+    backends: dict[tuple[str, str], set[str]] = {}
+    for group in groups:
+        backends.setdefault((group.finding.kind, group.finding.cause), set()).add(group.finding.subject.split(":")[0])
+    counts = {g.finding.id: len(backends[g.finding.kind, g.finding.cause]) for g in groups}
+    assert {1, 2, 3} == set(counts.values())
+    page.select_option("#which", "one")
+    assert ids(page) == [name for name, count in counts.items() if count == 1]
+    page.select_option("#which", "some")
+    assert ids(page) == [name for name, count in counts.items() if count < 3]
+    assert complaints == []
+
+
+def test_findings_are_sorted(browser: Any, of_three_frameworks: tuple[Path, list[Group]]) -> None:
+    path, groups = of_three_frameworks
+    page, complaints = opened(browser, path)
+    page.select_option("#sort", "count")
+    assert ids(page) == [group.finding.id for group in sorted(groups, key=lambda group: -group.count)]
+    page.select_option("#sort", "share")
+    finite = [group.finding.share not in (None, math.inf) for group in groups]
+    assert ids(page) == [g.finding.id for g, is_finite in sorted(zip(groups, finite, strict=True), key=lambda x: x[1])]
+    page.select_option("#sort", "")
+    assert ids(page) == [group.finding.id for group in groups]
     assert complaints == []
 
 
@@ -238,11 +283,35 @@ def pages(tmp_path_factory: pytest.TempPathFactory, page_file: Path, measured: l
     conventions_page.write(measured, folder / "conventions.html")
     steps = audit_values.step(*audit_values.every_kind()), audit_values.step(before="1.1", after="1.2")
     (folder / "audit.html").write_text(audit_page.render(audit_values.audit(*steps)), encoding="utf-8")
-    return {"report": page_file, "conventions": folder / "conventions.html", "audit": folder / "audit.html"}
+    index_of(folder / "index.html", "a.html")
+    written = {name: folder / f"{name}.html" for name in ("conventions", "audit", "index")}
+    return {"report": page_file, **written}
+
+
+def index_of(path: Path, page: str) -> None:
+    """An index of two runs that share a page, and of a file that is none."""
+    summary = gathered(events())
+    runs = [
+        index_page.RunEntry.of(Path(f"{page}.{day}.logitmus"), Path(page), summary, f"2026-01-0{day}") for day in (1, 2)
+    ]
+    broken = index_page.RunEntry(file="x.logitmus", problem="x.logitmus: is not a run file")
+    path.write_text(index_page.render([*runs, broken]), encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["javascript:alert(1).html", "a b#1?&%20.html", "<b>é.html"])
+def test_an_index_leads_to_pages_of_any_name(browser: Any, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("<title>the page of a run</title>", encoding="utf-8")
+    index_of(tmp_path / "index.html", name)
+    page, complaints = opened(browser, tmp_path / "index.html")
+    assert page.locator("svg rect").count() == 2
+    assert "is not a run file" in page.inner_text("#runs")
+    page.locator("#runs a").first.click()
+    page.wait_for_function("document.title === 'the page of a run'")
+    assert complaints == [(tmp_path / name).as_uri()]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["report", "conventions", "audit"])
+@pytest.mark.parametrize("name", ["report", "conventions", "audit", "index"])
 def test_axe_finds_nothing_that_keeps_anybody_out(browser: Any, pages: dict[str, Path], name: str, scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 

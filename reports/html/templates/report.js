@@ -4,26 +4,40 @@
 const findings = [...document.querySelectorAll("details.finding")];
 const chosen = document.getElementById("chosen");
 const severities = [...document.querySelectorAll(".filters button[data-severity]")];
-const inputs = ["backend", "family", "dtype", "search"].map((id) => document.getElementById(id)).filter(Boolean);
+const choices = ["backend", "function", "kind", "family", "dtype", "device", "which"];
+const inputs = [...choices, "search", "sort"].map((id) => document.getElementById(id)).filter(Boolean);
 const unfold = document.getElementById("unfold");
-const nothing = { cell: "", severity: "", backend: "", family: "", dtype: "", search: "" };
-const wanted = { ...nothing };
+const nothing = Object.fromEntries(["cell", "severity", ...choices, "search"].map((name) => [name, ""]));
+const wanted = { ...nothing, sort: "" };
+const filters = new Map(findings.map((finding) => [finding, JSON.parse(finding.dataset.filters)]));
+// A finding without a finite error comes first: its result is NaN, infinite, or missing.
+const error = (finding) => (finding.dataset.share === "" ? Infinity : Number(finding.dataset.share));
+const orders = {
+  "": () => 0,
+  share: (one, other) => (error(one) === error(other) ? 0 : error(other) - error(one)),
+  count: (one, other) => other.dataset.count - one.dataset.count,
+};
+let order = "";
 
 function cellOf(name) {
   return [...document.querySelectorAll("button[data-findings]")].find((button) => button.dataset.name === name);
 }
 
 function matches(finding, numbers) {
-  const data = finding.dataset;
   return (numbers === null || numbers.has(finding.id))
-    && (wanted.severity === "" || data.severity === wanted.severity)
-    && (wanted.backend === "" || data.backend === wanted.backend)
-    && (wanted.family === "" || data.families.split(" ").includes(wanted.family))
-    && (wanted.dtype === "" || data.dtypes.split(" ").includes(wanted.dtype))
+    && (wanted.severity === "" || finding.dataset.severity === wanted.severity)
+    && choices.every((name) => wanted[name] === "" || filters.get(finding)[name].includes(wanted[name]))
     && finding.textContent.toLowerCase().includes(wanted.search.toLowerCase());
 }
 
+function arrange() {
+  if (order === wanted.sort) return;
+  order = wanted.sort;
+  document.getElementById("findings").append(...[...findings].sort(orders[order] ?? orders[""]));
+}
+
 function apply() {
+  arrange();
   const cell = wanted.cell && cellOf(wanted.cell);
   const numbers = cell ? new Set(cell.dataset.findings.split(" ").map((number) => `finding-${number}`)) : null;
   let shown = 0;
@@ -53,9 +67,9 @@ function readAddress() {
   const hash = decodeURIComponent(location.hash.slice(1));
   const target = hash.startsWith("finding-") && document.getElementById(hash);
   if (target) target.open = true;
-  if (!hash.includes("=")) return;
   const state = address.parameters();
-  for (const name of Object.keys(nothing)) wanted[name] = state.get(name) ?? "";
+  if (state.size === 0) return;  // the name of a place
+  for (const name of Object.keys(wanted)) wanted[name] = state.get(name) ?? "";
   apply();
   if (address.beginsWith(Object.keys(wanted))) document.getElementById("findings").scrollIntoView({ block: "start" });
 }
