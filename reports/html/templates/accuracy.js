@@ -192,9 +192,17 @@
     controls.measure.value = "share";
   }
 
+  // The bundle is text until it is needed: a browser takes a moment to read it, and longer on a phone.
+  function loadVega() {
+    const script = document.createElement("script");
+    script.textContent = document.getElementById("vega").textContent;
+    document.head.append(script);
+  }
+
   function start() {
     if (drawn.plot) return;
     observer.disconnect();
+    loadVega();
     if (!readAddress()) openAtWorst();
     offerChoices();
     drawAll();
