@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,17 +27,13 @@ _SEVERITIES: Final = {
 }
 
 
-def write(
-    summary: Summary, path: Path, locate: Callable[[Group], SourceLocation], groups: Sequence[Group] | None = None
-) -> None:
+def write(summary: Summary, path: Path, locate: Callable[[Group], SourceLocation]) -> None:
     """Write the file.
 
     Args:
         locate: the location of a group of findings (`logitmus.results.source_location`).
-        groups: the groups to write; None: all of the run.
     """
-    groups = summary.groups() if groups is None else groups
-    issues = [_issue(group, locate(group)) for group in groups if group.counts]
+    issues = [_issue(group, locate(group)) for group in summary.groups() if group.counts]
     path.write_text(json.dumps(issues, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

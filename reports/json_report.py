@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ def write(summary: Summary, path: Path) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def dumped(values: dict[str, Any]) -> str:
+def dumped(values: Mapping[str, Any]) -> str:
     """Values as JSON; on standard output, GitHub's runner finds no command in it."""
     text = json.dumps(values, indent=1, sort_keys=True, allow_nan=False, default=str)
     return text.replace("##[", "#\\u0023[")  # only strings can hold it

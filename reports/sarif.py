@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -44,24 +44,19 @@ _MOST = 1000  # characters of a description: GitHub cuts them at 1,024
 _PLACEHOLDER: Final = re.compile(r"\{(\d+)\}")
 
 
-def write(
-    summary: Summary, path: Path, locate: Callable[[Group], SourceLocation], groups: Sequence[Group] | None = None
-) -> None:
+def write(summary: Summary, path: Path, locate: Callable[[Group], SourceLocation]) -> None:
     """Write the file.
 
     Args:
         locate: the location of a group of findings (`logitmus.results.source_location`).
-        groups: the groups to write; None: all of the run.
     """
-    text = json.dumps(as_dict(summary, locate, groups), indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(as_dict(summary, locate), indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def as_dict(
-    summary: Summary, locate: Callable[[Group], SourceLocation], groups: Sequence[Group] | None = None
-) -> dict[str, Any]:
+def as_dict(summary: Summary, locate: Callable[[Group], SourceLocation]) -> dict[str, Any]:
     """The log, with one run in it."""
-    groups = summary.groups() if groups is None else groups
+    groups = summary.groups()
     causes = sorted({group.finding.cause for group in groups})
     driver = {
         "name": "Logitmus",

@@ -206,21 +206,13 @@ def computes(result: CheckResult) -> Iterator[str]:
 def facts(result: CheckResult) -> Iterator[str]:
     """What was tested and what was not, and the findings that do not count."""
     yield from _examples_below(result)
-    if result.limits:
-        limits = "; ".join(f"{kind} ({wording.plural(n, 'problem')})" for kind, n in result.limits.items())
-        yield f"does not take: {limits}. It raises on all of them; --strict counts that as a finding"
+    yield from limits_in_words(result)
     if result.intentions:
         options = " ".join(f"--but {field}={value}" for field, value in result.intentions.items())
         yield f"if this is intended, check it with: {options}"
     yield from _not_counted(result)
+    yield from expectations_in_words(result)
     own_ids = [subject.id for subject in result.subjects.values()]
-    for words, expectations in (
-        ("stale expectation, matched nothing", () if result.stopped else result.accepted.stale),
-        ("expired expectation", result.accepted.expired),
-    ):
-        for expectation in expectations:
-            if any(expectation.includes(identity) for identity in own_ids):
-                yield f"{words}: {expectation}"
     if result.unnamed:
         names = ", ".join(result.unnamed)
         hint = f"(called otherwise? --option {result.unnamed[0]}=ITS_NAME)"
@@ -249,6 +241,25 @@ def facts(result: CheckResult) -> Iterator[str]:
     stopped = "; nothing else was tested, for no other problem would show more" if result.hopeless else stopped
     work = f"{wording.plural(result.problems, 'problem')}, {wording.plural(result.calls, 'call')}"
     yield f"{work}, {result.seconds:.0f} s{stopped}"
+
+
+def limits_in_words(result: CheckResult) -> Iterator[str]:
+    """What the function does not take."""
+    if result.limits:
+        limits = "; ".join(f"{kind} ({wording.plural(n, 'problem')})" for kind, n in result.limits.items())
+        yield f"does not take: {limits}. It raises on all of them; --strict counts that as a finding"
+
+
+def expectations_in_words(result: CheckResult) -> Iterator[str]:
+    """The expectations about the function that are stale or expired."""
+    own_ids = [subject.id for subject in result.subjects.values()]
+    for words, expectations in (
+        ("stale expectation, matched nothing", () if result.stopped else result.accepted.stale),
+        ("expired expectation", result.accepted.expired),
+    ):
+        for expectation in expectations:
+            if any(expectation.includes(identity) for identity in own_ids):
+                yield f"{words}: {expectation}"
 
 
 # --- within ------------------------------------------------------------------------------------------------------

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json as json_module
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,21 +12,16 @@ import typer
 
 from logitmus.cli.exits import Exit, ProfileChoice
 from logitmus.cli.options import (
-    STDOUT,
     Device,
     DTypes,
     Expect,
     Explore,
     Framework,
     FunctionName,
-    GitHub,
-    GitLab,
-    Html,
-    Json,
     Outputs,
     ParameterNames,
-    Sarif,
     TargetsChoice,
+    with_outputs,
 )
 
 if TYPE_CHECKING:
@@ -42,7 +37,9 @@ class Require(StrEnum):
     C = "C"
 
 
+@with_outputs
 def check(
+    *,
     function: FunctionName,
     framework: Framework,
     like: Annotated[
@@ -98,11 +95,7 @@ def check(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep the run file, for `logitmus repro` and `report`.")
     ] = None,
-    html: Html = None,
-    json: Json = None,
-    sarif: Sarif = None,
-    gitlab: GitLab = None,
-    github: GitHub = False,
+    outputs: Outputs,
     compile_seconds: Annotated[
         float, typer.Option(min=0.1, metavar="S", help="Time limit for the first call of a signature.")
     ] = 20.0,
@@ -118,14 +111,17 @@ def check(
     from logitmus.checking.check import KINDS
     from logitmus.checking.check import check as check_function
     from logitmus.checking.reference import LIMITS
+    from logitmus.checking.report_summary import CheckedSummary
+    from logitmus.cli.delivery import write_and_print, write_json
     from logitmus.cli.output import stdout
     from logitmus.cli.progress import shown
     from logitmus.execution.registry import named_options
     from logitmus.reports.terminal import check as report
     from logitmus.results.expectations import default_file
+    from logitmus.results.source_location import locator
 
-    outputs = Outputs(html=html, json=json, sarif=sarif, gitlab=gitlab, github=github)
     file = expect or default_file()
+    outputs.refuse_overwriting(run_file=out, file_of_expectations=file, file_of_the_function=_source(function))
     kinds = tuple(kind for kind in KINDS if targets is not None and targets.value in (kind, TargetsChoice.BOTH))
     result = check_function(
         function,
@@ -154,12 +150,25 @@ def check(
         ),
         watch=shown,
     )
-    try:
-        if json != STDOUT:
-            report.render(result, stdout())
-    finally:  # even if standard output is closed (`| head`)
-        _write(result, outputs, file)
+    written = write_and_print(
+        CheckedSummary(result),
+        outputs,
+        locator(result.summary, file),
+        {
+            "html": partial(_write_html, result=result),  # the whole run, with the reference
+            "json": lambda path: write_json(path, result.as_dict()),
+        },
+        lambda: report.render(result, stdout()),
+    )
+    for path in written:
+        typer.echo(f"wrote {path}", err=True)
     raise typer.Exit(Exit.OK if result.conforms else Exit.FINDINGS)
+
+
+def _source(function: str) -> Path | None:
+    """The file that FILE.py:NAME names; None for a name in a module."""
+    file = Path(function.rpartition(":")[0])
+    return file if file.suffix == ".py" else None
 
 
 def _choice(text: str) -> tuple[str, str]:
@@ -178,42 +187,11 @@ def _values(text: str) -> tuple[str, list[str]]:
     return name.strip(), [value.strip() for value in values.split(",")]
 
 
-def _write(result: CheckResult, outputs: Outputs, expectations: Path | None) -> None:
-    """Write the requested reports; those of CI hold the findings that count."""
-    from logitmus.cli.workflow_commands import command
-    from logitmus.results.source_location import locator
+def _write_html(path: Path, result: CheckResult) -> None:
+    from logitmus.checking.result import computes
+    from logitmus.reports.html import report
+    from logitmus.reports.html.file_facts import FileFacts
 
-    locate = locator(result.summary, expectations)
-    if outputs.json is not None:
-        text = json_module.dumps(result.as_dict(), indent=1, sort_keys=True, allow_nan=False, default=str)
-        typer.echo(text) if outputs.on_stdout else outputs.json.write_text(text + "\n", encoding="utf-8")
-    if outputs.html is not None:
-        from logitmus.checking.result import computes
-        from logitmus.reports.html.report import write
-
-        made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-        run = "RUN" if result.file is None else str(result.file)
-        write(
-            result.summary,
-            outputs.html,
-            verdict=result.headline,
-            made=made,
-            run=run,
-            computes=list(computes(result)),
-        )
-    if outputs.sarif is not None:
-        from logitmus.reports import sarif
-
-        sarif.write(result.summary, outputs.sarif, locate, result.groups)
-    if outputs.gitlab is not None:
-        from logitmus.reports import gitlab
-
-        gitlab.write(result.summary, outputs.gitlab, locate, result.groups)
-    if outputs.github:
-        from logitmus.reports import github
-
-        for line in github.lines(result.groups, locate):
-            command(line)
-    for path in (outputs.json, outputs.html, outputs.sarif, outputs.gitlab):
-        if path not in (None, STDOUT):
-            typer.echo(f"wrote {path}", err=True)
+    made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    facts = FileFacts(made=made, run="RUN" if result.file is None else str(result.file))
+    report.write(result.summary, path, facts, verdict=result.headline, computes=list(computes(result)))

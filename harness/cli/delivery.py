@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from rich.console import Console
@@ -21,7 +21,7 @@ from logitmus.core.finding import Finding
 from logitmus.engine.planning import missing_calls
 from logitmus.engine.repetition import interrupted_repeats
 from logitmus.reports.terminal import run
-from logitmus.results import outcome, repetition
+from logitmus.results import outcome, repetition, serialize
 from logitmus.results.acceptance import Acceptance
 from logitmus.results.against import Against
 from logitmus.results.detection_power import known
@@ -32,9 +32,11 @@ from logitmus.results.summary import Notice, Summary
 from logitmus.results.wording import plural
 
 if TYPE_CHECKING:
-    from logitmus.conventions.claims import Claims
     from logitmus.results.run_diff import Comparing
     from logitmus.storage.store import Store
+
+
+_LOCATED: Final = ("sarif", "gitlab")  # the formats that show a finding in a file
 
 
 class OutputError(LogitmusError):
@@ -70,11 +72,19 @@ def deliver(
     """
     summary = _summarize(events, accepted, strict=strict, comparing=comparing)
     interrupted = summary.finished is not None and summary.finished.interrupted
-    locate = locator(summary, accepted.file)
-    try:
-        written = _write(summary, outputs, store, partial(_why_ignored, accepted=accepted, fail_on=fail_on), locate)
-    finally:  # a file that cannot be written hides no verdict
-        _print(summary, outputs, store, locate, quiet=quiet)
+    written = write_and_print(
+        summary,
+        outputs,
+        locator(summary, accepted.file),
+        {
+            "html": partial(_write_html, summary=summary, store=store),
+            "json": lambda path: write_json(path, serialize.as_dict(summary)),
+            "junit": partial(
+                _write_junit, summary=summary, fails=partial(_why_ignored, accepted=accepted, fail_on=fail_on)
+            ),
+        },
+        lambda: None if quiet else run.render(summary, stdout(), "RUN" if store is None else str(store.path)),
+    )
     _print_notes(accepted, summary, written)
     return Exit.INTERRUPTED if interrupted else _exit_code(summary, fail_on, requested)
 
@@ -87,10 +97,11 @@ def write_page(store: Store, path: Path, accepted: Acceptance) -> Summary:
     """
     from logitmus.engine.run import judge_run
     from logitmus.reports.html import report
+    from logitmus.reports.html.file_facts import FileFacts
 
     summary = _summarize(judge_run(store), accepted)
     try:
-        report.write(summary, path, **_of_file(store))
+        report.write(summary, path, FileFacts.of(store, summary))
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror})", "Name another folder") from error
     return summary
@@ -173,49 +184,78 @@ def _print_error(message: str) -> None:
     Console(stderr=True).print(f"logitmus: {message}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _write(
+def write_and_print(
     summary: Summary,
     outputs: Outputs,
-    store: Store | None,
-    fails: Callable[[Finding, str], str],
     locate: Callable[[Group], SourceLocation],
+    own: Mapping[str, Callable[[Path], None]],
+    render: Callable[[], None],
 ) -> list[Path]:
-    """Write the requested report files; return their paths."""
-    located = {"locate": locate}
-    reports: dict[str, tuple[Path | None, dict[str, Any]]] = {
-        "html.report": (outputs.html, _of_file(store) if outputs.html and store is not None else {}),
-        "json_report": (outputs.json, {}),
-        "junit": (outputs.junit, {"fails": fails}),
-        "markdown": (outputs.markdown, {}),
-        "sarif": (outputs.sarif, located),
-        "gitlab": (outputs.gitlab, located),
-        "badge": (outputs.badge, {}),
-    }
-    written = []
-    for name, (path, more) in reports.items():
-        if path is not None:
-            write: Callable[..., None] = import_module(f"logitmus.reports.{name}").write
-            try:
-                write(summary, Path("/dev/stdout") if path == STDOUT else path, **more)
-            except OSError as error:
-                raise OutputError(f"{path}: cannot be written ({error.strerror})", "Name another file") from error
-            written.append(path)
-    return written
+    """Write the requested report files, and print the summary, or the line in its place, and the annotations.
+
+    Args:
+        locate: the location of a group of findings.
+        own: what writes the formats that take more than the summary, by their options.
+        render: prints the summary.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        OutputError: where a report cannot be written.
+    """
+    try:
+        for name, path in outputs.files():
+            _write(summary, name, path, locate, own.get(name))
+    finally:  # a file that cannot be written hides no verdict
+        if outputs.line:
+            typer.echo(outcome.line(summary))
+        elif not outputs.on_stdout:
+            render()
+        if outputs.github:
+            from logitmus.reports import github
+
+            for line in github.lines(summary.groups(), locate):
+                command(line)
+    return [path for _, path in outputs.files() if path != STDOUT]
 
 
-def _print(
-    summary: Summary, outputs: Outputs, store: Store | None, locate: Callable[[Group], SourceLocation], *, quiet: bool
+def _write(
+    summary: Summary,
+    name: str,
+    path: Path,
+    locate: Callable[[Group], SourceLocation],
+    own: Callable[[Path], None] | None,
 ) -> None:
-    """Print the summary, or the line in its place, and the annotations."""
-    if outputs.line:
-        typer.echo(outcome.line(summary))
-    elif not (quiet or outputs.on_stdout):
-        run.render(summary, stdout(), "RUN" if store is None else str(store.path))
-    if outputs.github:
-        from logitmus.reports import github
+    more = (locate,) if name in _LOCATED else ()
+    try:
+        if own is not None:
+            own(path)
+        else:
+            target = Path("/dev/stdout") if path == STDOUT else path
+            import_module(f"logitmus.reports.{name}").write(summary, target, *more)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror})", "Name another file") from error
 
-        for line in github.lines(summary.groups(), locate):
-            command(line)
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write plain values to a file, or print them."""
+    from logitmus.reports.json_report import dumped
+
+    typer.echo(dumped(values)) if path == STDOUT else path.write_text(f"{dumped(values)}\n", encoding="utf-8")
+
+
+def _write_html(path: Path, summary: Summary, store: Store | None) -> None:
+    from logitmus.reports.html import report
+    from logitmus.reports.html.file_facts import NO_FILE, FileFacts
+
+    report.write(summary, path, NO_FILE if store is None else FileFacts.of(store, summary))
+
+
+def _write_junit(path: Path, summary: Summary, fails: Callable[[Finding, str], str]) -> None:
+    from logitmus.reports import junit
+
+    junit.write(summary, path, fails)
 
 
 def _why_ignored(finding: Finding, family: str, *, accepted: Acceptance, fail_on: FailOn) -> str:
@@ -226,18 +266,6 @@ def _why_ignored(finding: Finding, family: str, *, accepted: Acceptance, fail_on
     if fail_on.severity is None or finding.severity.rank > fail_on.severity.rank:
         return f"--fail-on {fail_on.value}"
     return ""
-
-
-def _of_file(store: Store) -> dict[str, Any]:
-    """What the page of a run needs of its file."""
-    return {"measured": _measured(store), "made": store.created, "run": str(store.path)}
-
-
-def _measured(store: Store) -> Sequence[Claims]:
-    """The conventions of all subjects, if the run holds the probes for them."""
-    from logitmus.conventions.claims import claims, probes
-
-    return list(claims(store)) if probes(store) else ()
 
 
 def _notices(accepted: Acceptance, *, strict: bool) -> Iterator[Notice]:
@@ -262,6 +290,6 @@ def _print_notes(accepted: Acceptance, summary: Summary, written: Iterable[Path]
     lines += [notice.text for notice in summary.notices]
     if any(notice.counts for notice in summary.notices):
         lines.append("these count (--strict); `logitmus accept RUN --prune` removes such entries")
-    lines += [f"wrote {path}" for path in written if path != STDOUT]
+    lines += [f"wrote {path}" for path in written]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import wraps
@@ -178,8 +178,12 @@ class Outputs:
 
     def refuse_overwriting(self, **used: Path | None) -> None:
         """Raise a usage error where a file is written twice, or over a file that the command uses (by what it is)."""
-        given = {f"--{field.name}": getattr(self, field.name) for field in fields(self)}
-        refuse_overwriting({name: path for name, path in given.items() if isinstance(path, Path)}, **used)
+        refuse_overwriting({f"--{name}": path for name, path in self.files()}, **used)
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        """The report files to write, by the names of their options."""
+        given = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return ((name, path) for name, path in given if isinstance(path, Path))
 
     @property
     def on_stdout(self) -> bool:

@@ -23,7 +23,7 @@ def worst(summary: Summary) -> Severity | None:
 
 def in_words(summary: Summary) -> str:
     """How many findings count, by label; or why that is unknown."""
-    return _unknown(summary) or "; ".join([_counts(summary), *_unneeded(summary)])
+    return _unknown(summary) or "; ".join([_counts(summary), *_counting_notices(summary)])
 
 
 def is_known(summary: Summary) -> bool:
@@ -49,7 +49,7 @@ def line(summary: Summary) -> str:
     parts += [wording.plural(count, label) for label, count in apart.items() if count]
     parts += [f"{backend.name} could not run" for _, backend in sorted(summary.backends.items()) if backend.failed]
     parts += summary.lost_calls()
-    parts += _unneeded(summary)
+    parts += _counting_notices(summary)
     return " ".join(wording.printable(f"{'; '.join(parts)} [{_versions(summary)}]").split())
 
 
@@ -77,7 +77,7 @@ def _counts(summary: Summary) -> str:
     return ", ".join(wording.plural(count, f"{new}{label}") for label, count in labels.items()) or none
 
 
-def _unneeded(summary: Summary) -> list[str]:
-    """How many stale and expired expectations decide the exit code, in words; empty for none."""
-    count = sum(notice.counts for notice in summary.notices)
-    return [f"{wording.plural(count, 'expectation')} stale or expired"] if count else []
+def _counting_notices(summary: Summary) -> list[str]:
+    """How many notices of each kind decide the exit code, in words; empty for none."""
+    counts = Counter(notice.brief for notice in summary.notices if notice.counts)
+    return [wording.plural(count, brief) for brief, count in counts.items()]

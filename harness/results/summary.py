@@ -115,7 +115,8 @@ class Backend:
 class Notice:
     """Something that a reader of the results should know and that is no finding.
 
-    counts: whether it decides the exit code, as a finding does. brief: what it is, as a noun, where notices are counted.
+    counts: whether it decides the exit code, as a finding does.
+    brief: what it is, as a noun, where notices are counted.
     """
 
     text: str

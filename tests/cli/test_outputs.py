@@ -1,14 +1,17 @@
-"""The report options: the same on `run`, `judge` and `report`, checked first, and loaded only if requested."""
+"""The report options: the same on `run`, `check`, `judge` and `report`, checked first, and loaded only if requested."""
 
 from __future__ import annotations
 
 import inspect
 import json
+import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from fakes import FakeJudge, FakePool, problem, specs, subject
 from typer.testing import CliRunner, Result
 
 from logitmus.cli import app
+from logitmus.cli.check import check
 from logitmus.cli.judge import judge
 from logitmus.cli.report import report
 from logitmus.cli.run import run
@@ -52,7 +56,7 @@ def options(verb: Callable[..., None]) -> list[str]:
 
 
 def test_the_options_are_the_same_everywhere() -> None:
-    assert options(run) == options(judge) == options(report) == [*FILES, "github", "line"]
+    assert options(run) == options(judge) == options(report) == options(check) == [*FILES, "github", "line"]
 
 
 @pytest.mark.parametrize("verb", ["judge", "report"])
@@ -174,22 +178,108 @@ def loss(logits, targets):
 """
 
 
+RIGHT = """import numpy as np
+
+
+def right(logits, labels, reduction="none"):
+    if labels.size and not 0 <= labels.min() <= labels.max() < logits.shape[-1]:
+        raise IndexError("no such class")
+    d = logits - logits.max(axis=-1, keepdims=True)
+    rows = np.log(np.exp(d).sum(-1)) - np.take_along_axis(d, labels[..., None].astype(int), -1)[..., 0]
+    return {"none": lambda: rows, "sum": rows.sum, "mean": rows.mean}[reduction]()
+"""
+QUICK = ("-f", "numpy", "--like", "textbook", "--profile", "quick")
+
+
+def every_format() -> list[str]:
+    return [part for name in FILES for part in (f"--{name}", f"out.{'json' if name == 'badge' else name}")]
+
+
 def test_a_checked_function_has_the_findings_that_count_at_its_definition(
     cli: Callable[..., Result], tmp_path: Path
 ) -> None:
     (tmp_path / "mine.py").write_text(FUNCTION)
-    formats = ("--sarif", "x.sarif", "--gitlab", "x.gitlab", "--json", "x.json", "--github")
-    checked = cli("check", "mine.py:loss", "-f", "numpy", "--like", "textbook", "--profile", "quick", *formats)
+    formats = every_format()
+    formats[formats.index("--badge") + 1] = "badge.json"
+    checked = cli("check", "mine.py:loss", *QUICK, *formats, "--github", "--line")
     assert checked.exit_code == 1, checked.output
-    read = {name: json.loads((tmp_path / name).read_text(encoding="utf-8")) for name in formats[1:6:2]}
-    findings = [finding["id"] for finding in read["x.json"]["findings"]]
+    texts = {name: (tmp_path / name).read_text(encoding="utf-8") for name in formats[1::2]}
+    for name in texts:
+        assert f"wrote {name}" in checked.stderr
+    found = json.loads(texts["out.json"])["findings"]
+    findings = [finding["id"] for finding in found]
     assert findings
-    results = read["x.sarif"]["runs"][0]["results"]
+    results = json.loads(texts["out.sarif"])["runs"][0]["results"]
     assert [result["properties"]["finding"] for result in results] == findings
     physical = {"artifactLocation": {"uri": "mine.py"}, "region": {"startLine": 4}}
     assert [result["locations"][0]["physicalLocation"] for result in results] == [physical] * len(findings)
     place = {"path": "mine.py", "lines": {"begin": 4}}
-    assert [issue["location"] for issue in read["x.gitlab"]] == [place] * len(findings)
-    assert checked.stdout.count(",file=mine.py,line=4::") == len(findings)
-    for name in ("sarif", "gitlab"):
-        assert f"wrote x.{name}" in checked.stderr
+    assert [issue["location"] for issue in json.loads(texts["out.gitlab"])] == [place] * len(findings)
+    line, *annotations = checked.stdout.splitlines()
+    assert len(annotations) == len(findings)
+    assert all(",file=mine.py,line=4::" in annotation for annotation in annotations)
+    counts = ", ".join(
+        f"{count} {severity}{'s' * (count > 1)}"
+        for severity, count in Counter(finding["severity"] for finding in found).items()
+    )
+    assert line.startswith(f"{counts} over mine.py:loss against numpy:textbook@cpu; ")
+    assert json.loads(texts["badge.json"])["message"] == counts
+    rows = re.findall(r"^\| (?:🔴|🟣|🟡) \w+ \| `(\w+)`", texts["out.markdown"], re.MULTILINE)
+    assert rows == findings
+    assert "**mine.py:loss does not conform to numpy:textbook@" in texts["out.markdown"]
+    suites = ElementTree.fromstring(texts["out.junit"]).findall("testsuite")  # noqa: S314
+    assert [suite.get("name") for suite in suites] == ["numpy:mine.loss@cpu", "notices"]  # not the reference
+    failing = re.findall(r"^finding: (\w+)", "".join(suites[0].itertext()), re.MULTILINE)
+    assert set(failing) == set(findings)
+    assert {"name": "numpy", "value": np.__version__} in [each.attrib for each in suites[0].iter("property")]
+    (notice,) = suites[1]
+    assert notice.find("skipped") is not None  # what it does not take: no failure
+
+
+def test_a_function_that_conforms_has_no_failure_in_any_report(cli: Callable[..., Result], tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(RIGHT)
+    formats = every_format()
+    formats[formats.index("--badge") + 1] = "badge.json"
+    checked = cli("check", "mine.py:right", *QUICK, *formats, "--github", "--line")
+    assert checked.exit_code == 0, checked.output
+    texts = {name: (tmp_path / name).read_text(encoding="utf-8") for name in formats[1::2]}
+    assert checked.stdout.startswith("no findings over mine.py:right against numpy:textbook@cpu; ")
+    assert checked.stdout.count("\n") == 1
+    assert json.loads(texts["badge.json"])["message"] == "no findings"
+    assert "<failure" not in texts["out.junit"]
+    assert 'errors="0"' in texts["out.junit"]
+    assert "**mine.py:right conforms to numpy:textbook@" in texts["out.markdown"]
+    assert json.loads(texts["out.gitlab"]) == []
+
+
+def test_a_grade_that_is_not_reached_and_an_accepted_finding_are_in_the_reports(
+    cli: Callable[..., Result], tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(RIGHT)
+    given = ("--dtype", "float32", "--require", "A", "--junit", "x.xml", "--badge", "b.json", "--markdown", "x.md")
+    checked = cli("check", "mine.py:right", *QUICK, *given, "--line")
+    assert checked.exit_code == 1
+    assert "; 1 unreached grade [" in checked.stdout
+    badge = json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))
+    assert (badge["message"], badge["color"]) == ("no findings; 1 unreached grade", "yellow")
+    for name in ("x.xml", "x.md"):
+        assert "grade A is not reached in float32" in (tmp_path / name).read_text(encoding="utf-8")
+    assert (tmp_path / "x.xml").read_text(encoding="utf-8").count("<failure") == 1
+    (tmp_path / "mine.py").write_text(FUNCTION)
+    (tmp_path / "logitmus.toml").write_text(ACCEPTED.replace("fake:*", "numpy:mine.loss@*"))
+    checked = cli("check", "mine.py:loss", *QUICK, *given[:2], *given[4:], "--sarif", "x.sarif", "--line")
+    assert checked.exit_code == 0, checked.output
+    assert re.match(r"no findings over mine.py:loss .*; \d+ accepted findings ", checked.stdout)
+    assert "<failure" not in (tmp_path / "x.xml").read_text(encoding="utf-8")
+    assert "accepted: a fake" in (tmp_path / "x.xml").read_text(encoding="utf-8")
+    assert "accepted: a fake" in (tmp_path / "x.md").read_text(encoding="utf-8")
+    results = json.loads((tmp_path / "x.sarif").read_text(encoding="utf-8"))["runs"][0]["results"]
+    assert results
+    assert all(result["suppressions"] for result in results)
+
+
+def test_no_report_of_a_check_overwrites_what_it_uses(cli: Callable[..., Result], tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(FUNCTION)
+    for given in (("--markdown", "mine.py"), ("--out", "x", "--junit", "x"), ("--json", "-", "--line")):
+        assert cli("check", "mine.py:loss", *QUICK, *given).exit_code == 2
+    assert (tmp_path / "mine.py").read_text() == FUNCTION
