@@ -218,8 +218,8 @@ class BaselineComparison:
             findings = event.judgement.findings
             subject = combined.get(event.judgement.subject)
             if subject is not None and self._judge_again is not None:
-                again = {finding.cause for finding in self._judge_again(event.problem, subject).findings}
-                if again <= causes[subject.id] and not any(cause.startswith("unexplained") for cause in again):
+                again = self._judge_again(event.problem, subject).findings
+                if all(_is_known(finding, causes[subject.id]) for finding in again):
                     self.combined += 1
                     continue
             self._sort(event, findings, ())
@@ -248,6 +248,12 @@ class BaselineComparison:
         if self.require is None or judgement.grade in (None, Grade.COARSE):
             return False
         return judgement.grade.rank > self.require.rank
+
+
+def _is_known(finding: Finding, causes: Collection[Cause]) -> bool:
+    """Whether its cause, or one that explains it as well, is among these causes, and says what is wrong."""
+    known = {cause for cause in (finding.cause, *finding.alternatives) if cause in causes}
+    return bool(known) and not finding.cause.startswith("unexplained")
 
 
 def _smallness(event: Judged) -> tuple[int, int, str, str]:

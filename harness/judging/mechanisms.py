@@ -69,10 +69,11 @@ def _lanes(width: int) -> Callable[[Array], Array]:
     def total(d: Array) -> Array:
         terms = _exp(d)
         rows, classes = terms.shape
-        padded = np.zeros((rows, -(-classes // width) * width), terms.dtype)
+        blocks = -(-classes // width)
+        padded = np.zeros((rows, blocks * width), terms.dtype)
         padded[:, :classes] = terms
         lanes = np.zeros((rows, width), terms.dtype)
-        for block in padded.reshape(rows, -1, width).swapaxes(0, 1):
+        for block in padded.reshape(rows, blocks, width).swapaxes(0, 1):
             lanes = lanes + block
         return _added(lanes)
 

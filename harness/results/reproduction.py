@@ -93,7 +93,15 @@ def reproduction(store: Store, wanted: str) -> Reproduction:
     Raises:
         ReproError: no such finding, several, or a subject that a script cannot call.
     """
-    shown, of_subject = find(store, wanted)
+    return reproduction_of(store, *find(store, wanted))
+
+
+def reproduction_of(store: Store, shown: Examined, of_subject: BackendReady) -> Reproduction:
+    """The reproduction of a finding that a report shows, with its problem; `of_subject` is the backend of its subject.
+
+    Raises:
+        ReproError: a subject that a script cannot call.
+    """
     finding, problem = shown.finding, shown.problem
     subject = store.subjects()[finding.subject]
     outcome = store.outcomes(problem.id)[subject.id]

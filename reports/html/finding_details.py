@@ -12,6 +12,7 @@ from logitmus import __version__
 from logitmus.core.causes import Cause
 from logitmus.core.problem import MANNERS, ONCE, Problem, TargetKind
 from logitmus.core.subject import Subject, SubjectId
+from logitmus.reports.html.file_facts import FileFacts
 from logitmus.results import versions, wording
 from logitmus.results.finding_view import FindingView
 from logitmus.results.groups import Group
@@ -41,7 +42,8 @@ class FindingDetails:
         backend, functions, devices: of the subjects that show it, to filter by.
         shown_by, given_to: how many frameworks show the same kind and cause, of those that were given problems of its
             families.
-        script: the command that writes a script for it. bug_report: a text for the framework's issue tracker.
+        command: what writes a script for it. script: the script itself, or "".
+        bug_report: a text for the framework's issue tracker.
         docs: a link to the documentation of the choice in question, or "".
         row: the row shown. classes: the classes that matter, at most 24, in order; left_out: how many others there are.
     """
@@ -54,6 +56,7 @@ class FindingDetails:
     devices: list[str]
     shown_by: int
     given_to: int
+    command: str
     script: str
     bug_report: str
     docs: str
@@ -88,12 +91,12 @@ class FindingDetails:
 
     @classmethod
     def of(
-        cls, number: int, group: Group, subject: Subject | None, summary: Summary, run: str = "RUN", shown_by: int = 1
+        cls, number: int, group: Group, subject: Subject | None, summary: Summary, facts: FileFacts, shown_by: int
     ) -> FindingDetails:
         """The details of the `number`-th group of the page; `subject` is None if it was not described.
 
         Args:
-            run: the name of the run's file. shown_by: how many frameworks show the same kind and cause.
+            facts: of the run's file. shown_by: how many frameworks show the same kind and cause.
         """
         finding, problem = group.finding, group.problem
         subjects = [SubjectId.parse(subject) for subject in sorted(group.subjects)]
@@ -108,7 +111,8 @@ class FindingDetails:
             devices=sorted({subject.device for subject in subjects}),
             shown_by=shown_by,
             given_to=len(_backends_given(group, summary)),
-            script=wording.repro(finding, run),
+            command=wording.repro(finding, facts.run),
+            script=facts.scripts.get(finding.id, ""),
             bug_report=_bug_report(FindingView.of(group), summary),
             docs=_docs(finding.cause, subject),
             row=row,

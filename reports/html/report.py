@@ -53,7 +53,7 @@ def write(
 
 def render(summary: Summary, facts: FileFacts = NO_FILE, verdict: str = "", computes: Sequence[str] = ()) -> str:
     """The report as text; everything from data is escaped by the template engine."""
-    findings = _findings(summary, facts.run)
+    findings = _findings(summary, facts)
     families = _families(summary)
     places, packages = _environments(summary)
     page = templates().get_template("report.html")
@@ -101,7 +101,7 @@ def render(summary: Summary, facts: FileFacts = NO_FILE, verdict: str = "", comp
     return wording.printable(text)
 
 
-def _findings(summary: Summary, run: str) -> list[FindingDetails]:
+def _findings(summary: Summary, facts: FileFacts) -> list[FindingDetails]:
     groups = summary.groups()
     backends: dict[tuple[Kind, Cause], set[str]] = {}
     for group in groups:
@@ -113,7 +113,7 @@ def _findings(summary: Summary, run: str) -> list[FindingDetails]:
             group,
             summary.subjects.get(group.finding.subject),
             summary,
-            run,
+            facts,
             shown_by=len(backends[group.finding.kind, group.finding.cause]),
         )
         for number, group in enumerate(groups, 1)

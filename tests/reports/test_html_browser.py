@@ -199,10 +199,25 @@ def test_a_link_to_a_cell_shows_its_findings(browser: Any, page_file: Path) -> N
 def test_a_script_and_a_bug_report_are_copied(browser: Any, page_file: Path) -> None:
     page, complaints = opened(browser, page_file, permissions=["clipboard-read", "clipboard-write"])
     finding = page.locator("details.finding[open]").first
-    for button, start in zip(finding.locator("button.copy").all(), ("logitmus repro ", "### "), strict=True):
+    starts = {"copy the command": "logitmus repro ", "copy the bug report": "### "}
+    for button, (words, start) in zip(finding.locator("button.copy").all(), starts.items(), strict=True):
+        assert button.inner_text() == words
         button.click()
         page.wait_for_function("button => button.textContent === 'copied'", arg=button.element_handle())
         assert page.evaluate("navigator.clipboard.readText()").startswith(start)
+    assert complaints == []
+
+
+def test_a_script_of_the_run_is_copied_whole(browser: Any, tmp_path: Path) -> None:
+    summary, script = gathered(events()), "# <b>&amp;\nprint('a script')\n"
+    facts = FileFacts(scripts={group.finding.id: script for group in summary.groups()})
+    report.write(summary, tmp_path / "report.html", facts)
+    page, complaints = opened(browser, tmp_path / "report.html", permissions=["clipboard-read", "clipboard-write"])
+    button = page.locator("details.finding[open]").first.locator("button.copy").first
+    assert button.inner_text() == "copy the script"
+    button.click()
+    page.wait_for_function("button => button.textContent === 'copied'", arg=button.element_handle())
+    assert page.evaluate("navigator.clipboard.readText()") == script
     assert complaints == []
 
 

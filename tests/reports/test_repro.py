@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from markupsafe import escape
 from typer.testing import CliRunner
 from warm_python import MODULES, WarmPython
 
@@ -24,8 +25,11 @@ from logitmus.core.run_settings import CheckedFunction, RunSettings
 from logitmus.core.subject import Subject
 from logitmus.engine.run import judge_run
 from logitmus.execution import registry
+from logitmus.reports.html import report
+from logitmus.reports.html.file_facts import FileFacts
 from logitmus.reports.script.script import script
 from logitmus.results.reproduction import ReproError, reproduction
+from logitmus.results.summary import Summary
 from logitmus.storage.store import Store
 from logitmus.worker.environment import packages
 
@@ -156,6 +160,23 @@ REAL = [
 
 # The first of each framework runs as a user runs it.
 FRESH = [next(case[0] for case in REAL if case[0].startswith(framework)) for framework in MODULES]
+
+
+def test_the_html_report_holds_the_script(tmp_path: Path, scripts: Scripts) -> None:
+    problem, path = labels([0.0, 0.0, 0.0, 1.0], 3), tmp_path / "run.logitmus"
+    subject = declared("numpy:textbook@cpu")
+    recorded(path, problem, subject, answered([0.8], problem))
+    summary = Summary()
+    with Store.open(path) as store:
+        for event in judge_run(store):
+            summary.add(event)
+        facts = FileFacts.of(store, summary)
+        page = report.render(summary, facts)
+    assert facts.scripts.keys() == {group.finding.id for group in summary.groups()} != set()
+    for identity, text in facts.scripts.items():
+        assert text == written(path, identity)
+        assert str(escape(text)) in page
+        assert scripts.run(text, tmp_path)[0] == GONE  # the textbook is right
 
 
 @pytest.mark.frameworks

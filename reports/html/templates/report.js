@@ -76,10 +76,11 @@ function readAddress() {
 
 async function copy(button) {
   const label = button.textContent;
+  const text = button.parentElement.querySelector("pre, code").textContent;
   try {
-    await navigator.clipboard.writeText(button.dataset.copy);
+    await navigator.clipboard.writeText(text);
   } catch {  // a browser that gives pages from files no clipboard
-    const area = Object.assign(document.createElement("textarea"), { value: button.dataset.copy });
+    const area = Object.assign(document.createElement("textarea"), { value: text });
     document.body.append(area);
     area.select();
     document.execCommand("copy");
