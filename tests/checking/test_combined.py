@@ -5,9 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
+from implementations import subject
 
+from logitmus.checking.baseline import BaselineComparison
 from logitmus.checking.check import check
 from logitmus.checking.result import CheckResult
+from logitmus.core.causes import Cause
+from logitmus.core.events import Judged, RunFinished
+from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
+from logitmus.core.problem import Problem
 
 Array = Any
 
@@ -79,4 +86,44 @@ def test_what_has_a_known_cause_as_an_alternative_only_is_explained_too() -> Non
     result = checked(forms_the_logsumexp, "float16")
     causes = {group.finding.cause for group in result.groups}
     assert {"separate_logsumexp", "convention:mean_denominator=rows"} <= causes
-    assert not [cause for cause in causes if cause.startswith(("effective_precision", "unexplained"))]
+    assert not [cause for cause in causes if cause.startswith("effective_precision")]
+
+
+SUBJECT = subject()
+BY_ROWS, LEAKS = Cause.convention("mean_denominator", "rows"), Cause.convention("ignored_row", "nan_leaks")
+COARSE = Cause.effective_precision("float16", "float16")
+
+
+def judged(label: int, *causes: Cause, alternatives: tuple[Cause, ...] = ()) -> Judged:
+    """A result on a problem of its own with findings of these causes."""
+    problem = Problem(logits=np.zeros((1, 3), np.float16), targets=np.array([label]), family="f")
+    place = {"subject": SUBJECT.id, "problem": problem.id, "family": "f", "dtype": "float16"}
+    of = {"kind": Kind.ACCURACY, "severity": Severity.BUG, "part": "", "summary": "", "alternatives": alternatives}
+    findings = tuple(Finding(cause=cause, **of, **place) for cause in causes)
+    return Judged(problem, Judgement(**place, verdict=Verdict.FINDING, grade=Grade.F, findings=findings))
+
+
+@pytest.mark.parametrize(
+    ("left", "alternatives", "combined"),
+    [
+        ((), (), 1),
+        ((Cause("separate_logsumexp"),), (), 1),
+        ((COARSE,), (Cause("separate_logsumexp"),), 1),
+        ((COARSE,), (), 0),
+        ((Cause("unexplained"),), (Cause("separate_logsumexp"),), 0),
+    ],
+)
+def test_what_is_left_under_both_conventions_must_be_known(
+    left: tuple[Cause, ...], alternatives: tuple[Cause, ...], combined: int
+) -> None:
+    again = judged(2, *left, alternatives=alternatives).judgement
+    comparison = BaselineComparison([SUBJECT], {}, judge_again=lambda *_: again)
+    for event in (
+        judged(0, BY_ROWS, Cause("separate_logsumexp")),
+        judged(1, LEAKS),
+        judged(2, Cause("unexplained")),
+        RunFinished(1.0),
+    ):
+        comparison.add(event)
+    assert comparison.combined == combined
+    assert ("unexplained" in {group.finding.cause for group in comparison.groups}) is not bool(combined)
