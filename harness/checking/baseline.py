@@ -19,6 +19,7 @@ from logitmus.results.groups import Group
 from logitmus.results.summary import Summary
 
 _UNNAMED: Final = ("unexplained", "lost")  # causes that say what is wrong, and not why
+_ENOUGH_UNEXPLAINED: Final = 20  # results of a subject
 _NONE: Final[Collection[Fault]] = frozenset()
 
 
@@ -214,14 +215,16 @@ class BaselineComparison:
             for identity in group.subjects:
                 causes.setdefault(identity, set()).add(group.finding.cause)
         combined = {key: self._under_conventions(self._subjects[key], found) for key, found in causes.items()}
-        for event in self._unnamed:
+        left: Counter[str] = Counter()
+        for event in sorted(self._unnamed, key=_smallness):
             findings = event.judgement.findings
             subject = combined.get(event.judgement.subject)
-            if subject is not None and self._judge_again is not None:
+            if subject is not None and self._judge_again is not None and left[subject.id] < _ENOUGH_UNEXPLAINED:
                 again = self._judge_again(event.problem, subject).findings
                 if all(_is_known(finding, causes[subject.id]) for finding in again):
                     self.combined += 1
                     continue
+                left[subject.id] += 1
             self._sort(event, findings, ())
 
     def _under_conventions(self, subject: Subject, causes: Iterable[Cause]) -> Subject | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -106,8 +109,6 @@ def check(
 
     Exits with 0 if it conforms, and with 1 if it does not, with a minimal input for each finding.
     """
-    from dataclasses import replace
-
     from logitmus.checking.check import KINDS
     from logitmus.checking.check import check as check_function
     from logitmus.checking.reference import LIMITS
@@ -123,43 +124,45 @@ def check(
     file = expect or default_file()
     outputs.refuse_overwriting(run_file=out, file_of_expectations=file, file_of_the_function=_source(function))
     kinds = tuple(kind for kind in KINDS if targets is not None and targets.value in (kind, TargetsChoice.BOTH))
-    result = check_function(
-        function,
-        framework,
-        like=like or "",
-        targets=kinds,
-        class_axis=class_axis or "",
-        require=require.value if require else "",
-        but=dict(map(_choice, but or ())),
-        same=dict(map(_values, same or ())),
-        strict=strict,
-        device=device,
-        dtypes=dtype or (),
-        options=named_options(option or ()),
-        profile=profile.value,
-        seed=seed,
-        explore=explore or 0.0,
-        fail_fast=fail_fast,
-        expect=file,
-        out=out,
-        limits=replace(
-            LIMITS,
-            compile_seconds=compile_seconds,
-            call_seconds=call_seconds,
-            memory_bytes=int(memory * (1 << 30)),
-        ),
-        watch=shown,
-    )
-    written = write_and_print(
-        CheckedSummary(result),
-        outputs,
-        locator(result.summary, file),
-        {
-            "html": partial(_write_html, result=result),  # the whole run, with the reference
-            "json": lambda path: write_json(path, result.as_dict()),
-        },
-        lambda: report.render(result, stdout()),
-    )
+    with _run_file(out, for_page=outputs.html is not None) as run:
+        result = check_function(
+            function,
+            framework,
+            like=like or "",
+            targets=kinds,
+            class_axis=class_axis or "",
+            require=require.value if require else "",
+            but=dict(map(_choice, but or ())),
+            same=dict(map(_values, same or ())),
+            strict=strict,
+            device=device,
+            dtypes=dtype or (),
+            options=named_options(option or ()),
+            profile=profile.value,
+            seed=seed,
+            explore=explore or 0.0,
+            fail_fast=fail_fast,
+            expect=file,
+            out=run,
+            limits=replace(
+                LIMITS,
+                compile_seconds=compile_seconds,
+                call_seconds=call_seconds,
+                memory_bytes=int(memory * (1 << 30)),
+            ),
+            watch=shown,
+        )
+        result = replace(result, file=out)
+        written = write_and_print(
+            CheckedSummary(result),
+            outputs,
+            locator(result.summary, file),
+            {
+                "html": partial(_write_html, result=result, run=run),  # the whole run, with the reference
+                "json": lambda path: write_json(path, result.as_dict()),
+            },
+            lambda: report.render(result, stdout()),
+        )
     for path in written:
         typer.echo(f"wrote {path}", err=True)
     raise typer.Exit(Exit.OK if result.conforms else Exit.FINDINGS)
@@ -187,11 +190,26 @@ def _values(text: str) -> tuple[str, list[str]]:
     return name.strip(), [value.strip() for value in values.split(",")]
 
 
-def _write_html(path: Path, result: CheckResult) -> None:
+@contextmanager
+def _run_file(out: Path | None, *, for_page: bool) -> Iterator[Path | None]:
+    """Where the run is kept: where the user wants it, or until its page is written, or nowhere."""
+    if out is not None or not for_page:
+        yield out
+        return
+    from logitmus.storage.store import SUFFIX
+
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        yield Path(folder) / f"check{SUFFIX}"
+
+
+def _write_html(path: Path, result: CheckResult, run: Path) -> None:
     from logitmus.checking.result import computes
     from logitmus.reports.html import report
     from logitmus.reports.html.file_facts import FileFacts
+    from logitmus.storage.store import Store
 
-    made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    facts = FileFacts(made=made, run="RUN" if result.file is None else str(result.file))
+    with Store.open(run, check=False) as store:
+        facts = FileFacts.of(store, result.summary)
+    if result.file is None:
+        facts = replace(facts, run="RUN")
     report.write(result.summary, path, facts, verdict=result.headline, computes=list(computes(result)))
