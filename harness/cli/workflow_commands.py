@@ -51,7 +51,7 @@ def without_commands() -> Iterator[None]:
         yield
         return
     streams = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = map(_Disarmed, streams)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = map(_Disarmed, streams)
     try:
         yield
     finally:
