@@ -305,7 +305,7 @@ def _judged(question: Question, part: str, shape: tuple[int, ...]) -> Array:
             rows = np.zeros_like(rows)
         rows = rows & (question.forced == 1.0)
         if question.open_infinities:
-            return rows[:, None] & ~np.isposinf(question.x)
+            return rows[:, None] & ~(np.isposinf(question.x) & question.kept[:, None])
         return np.broadcast_to(rows[:, None], shape)
     if shape == ():
         return np.array(not question.unjudged.any())

@@ -51,7 +51,7 @@ class Question:
         refused: why an exception is the right answer; None: it is not.
         fixed: the whole result, where a convention prescribes it (the mean of no rows); None: computed.
         nan_products: 0 * inf is NaN. nan_infinities: a +inf logit gives NaN.
-        open_infinities: any gradient is right at a +inf logit (it depends on inf - inf).
+        open_infinities: any gradient is right at a +inf logit of a kept row (it depends on inf - inf).
         narrowed: 64-bit inputs were rounded to 32 bits, and the results are as precise as these.
     """
 

@@ -197,3 +197,17 @@ def test_half_precision_that_stores_sums_in_half_is_a_false_claim_of_float32() -
     judgement = judged(problem, Answered(float_array([0.0], "bfloat16"), gradient))
     assert causes(judgement) == {"effective_precision:storage=bfloat16,arithmetic=float32"}
     assert judgement.findings[0].kind is Kind.CLAIM
+
+
+@pytest.mark.parametrize("choice", ["nan", "nan_where_met"])
+@pytest.mark.parametrize("classes", [1, 3])
+def test_a_nan_gradient_of_an_ignored_row_is_no_matter_of_infinite_logits(classes: int, choice: str) -> None:
+    logits = np.zeros((2, classes), np.float32)
+    logits[0, 0] = np.inf
+    problem = Problem(logits=logits, targets=np.array([-100, 0]), ignore_index=-100)
+    gradient = np.full((2, classes), 1 / classes, np.float32)
+    gradient[1, 0] -= 1
+    gradient[0] = np.nan
+    outcome = Answered(np.array([0, np.log(classes)], np.float32), gradient)
+    (finding,) = judged(problem, outcome, PORTABLE.but(infinite_logits=choice)).findings
+    assert (finding.cause, finding.part) == ("convention:ignored_row=nan_leaks", "grad_logits")
