@@ -158,7 +158,7 @@ def check(
             outputs,
             locator(result.summary, file),
             {
-                "html": partial(_write_html, result=result, run=run),  # the whole run, with the reference
+                "html": partial(_write_html, result=result, run=run),  # of the whole run, with the reference
                 "json": lambda path: write_json(path, result.as_dict()),
             },
             lambda: report.render(result, stdout()),
@@ -202,12 +202,14 @@ def _run_file(out: Path | None, *, for_page: bool) -> Iterator[Path | None]:
         yield Path(folder) / f"check{SUFFIX}"
 
 
-def _write_html(path: Path, result: CheckResult, run: Path) -> None:
+def _write_html(path: Path, result: CheckResult, run: Path | None) -> None:
     from logitmus.checking.result import computes
     from logitmus.reports.html import report
     from logitmus.reports.html.file_facts import FileFacts
     from logitmus.storage.store import Store
 
+    if run is None:
+        raise ValueError("a page needs the file of its run")
     with Store.open(run, check=False) as store:
         facts = FileFacts.of(store, result.summary)
     if result.file is None:

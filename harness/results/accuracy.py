@@ -15,8 +15,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -141,6 +142,15 @@ class Point:
     problem: str
 
 
+class _Place(NamedTuple):
+    """Where a curve belongs: a sweep, a dtype, a part and a subject."""
+
+    sweep: str
+    dtype: str
+    part: str
+    subject: str
+
+
 @dataclass(frozen=True, slots=True)
 class Curve:
     """The errors of subjects of one backend in a sweep (a name of `SWEEPS`), a dtype and a part, by ascending x."""
@@ -210,27 +220,27 @@ def worked_example() -> WorkedExample:
 def curves(store: Store) -> list[Curve]:
     """The errors in every sweep that the run holds problems of, subjects with equal errors together."""
     subjects = [entry for entry in judged_subjects(store) if not entry.subject.has_switch]
-    found: dict[tuple[str, str, str, str], dict[float, Point]] = {}
+    found: dict[_Place, dict[float, Point]] = {}
     for problem in store.problems():
         sweeps = [(name, sweep) for name, sweep in SWEEPS.items() if _takes_part(problem, sweep)]
-        if not sweeps:
-            continue
-        for names, parts in _assessed(store, problem, subjects):
-            for name, sweep in sweeps:
-                for part in parts:
-                    points = list(_points(problem, part, sweep))
-                    for subject in names:
-                        _keep_worst(found.setdefault((name, problem.dtype, part.part, subject), {}), points)
-    alike: dict[tuple[object, ...], list[str]] = {}
-    for (name, dtype, part_name, subject), at in found.items():
+        for names, parts in _assessed(store, problem, subjects) if sweeps else ():
+            for (name, sweep), part in product(sweeps, parts):
+                points = list(_points(problem, part, sweep))
+                for subject in names:
+                    place = _Place(name, problem.dtype, part.part, subject)
+                    _keep_worst(found.setdefault(place, {}), points)
+    return list(_merged(found))
+
+
+def _merged(found: Mapping[_Place, Mapping[float, Point]]) -> Iterator[Curve]:
+    """Curves, with the subjects of a backend that have the same points together."""
+    alike: dict[tuple[_Place, tuple[Point, ...]], list[str]] = {}
+    for place, at in found.items():
         if at:
-            points = tuple(at[x] for x in sorted(at))
-            key = (name, dtype, part_name, SubjectId.parse(subject).backend, points)
-            alike.setdefault(key, []).append(subject)
-    return [
-        Curve(name, dtype, part_name, tuple(sorted(names)), points)  # type: ignore[arg-type]
-        for (name, dtype, part_name, _, points), names in sorted(alike.items(), key=lambda item: item[0][:4])
-    ]
+            key = place._replace(subject=SubjectId.parse(place.subject).backend), tuple(at[x] for x in sorted(at))
+            alike.setdefault(key, []).append(place.subject)
+    for (place, points), subjects in sorted(alike.items(), key=lambda item: (item[0][0], sorted(item[1]))):
+        yield Curve(place.sweep, place.dtype, place.part, tuple(sorted(subjects)), points)
 
 
 def worst_cases(store: Store, worst: Mapping[str, str]) -> list[WorstCase]:
@@ -241,9 +251,9 @@ def worst_cases(store: Store, worst: Mapping[str, str]) -> list[WorstCase]:
     """
     subjects = {entry.subject.id: entry for entry in judged_subjects(store)}
     by_problem: dict[str, list[JudgedSubject]] = {}
-    for subject, problem in worst.items():
+    for subject, identity in worst.items():
         if subject in subjects:
-            by_problem.setdefault(problem, []).append(subjects[subject])
+            by_problem.setdefault(identity, []).append(subjects[subject])
     alike: dict[tuple[object, ...], WorstCase] = {}  # results may differ elsewhere
     for identity, entries in by_problem.items():
         problem = store.problem(identity)
@@ -288,12 +298,12 @@ def _assessed(
 def _points(problem: Problem, part: Assessment, sweep: Sweep) -> Iterator[Point]:
     """The rows of a problem, those with the same property together."""
     x = sweep.of(problem)
-    broken = part.failing & ~part.compared.numeric & ~part.compared.same
+    broken: Array = np.asarray(part.failing & ~part.compared.numeric & ~part.compared.same)
     ulps, shares = part.ulps_rows, part.share_rows
     if not ulps.shape:  # a sum or mean: one value, and all rows have the same property
         x = x[:1]
         ulps, shares, broken = ulps[np.newaxis], shares[np.newaxis], broken[np.newaxis]
-    broken = broken.any(axis=1) if broken.ndim == 2 else broken
+    broken = np.asarray(broken.any(axis=1)) if broken.ndim == 2 else broken
     for value in np.unique(x[np.isfinite(x) & (x > 0)]):
         at = x == value
         yield Point(
