@@ -192,7 +192,7 @@ CAUSES: Final[Mapping[str, Row]] = MappingProxyType(
         ),
         "unexplained": Row(
             summary="outside every error budget; no known convention or mechanism explains it",
-            impact="its formula is unknown; do not compare its losses with others",
+            impact="do not compare its losses with those of other functions",
             links=(f"{_ACCURACY}#2-budgets",),
         ),
         "unexplained_within_b": Row(
