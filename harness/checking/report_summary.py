@@ -23,6 +23,7 @@ class CheckedSummary(Summary):
         super().__init__(result.summary.power)
         whole = result.summary
         vars(self).update(vars(whole))
+        self._severities = None  # those of other groups
         self._verdict = result.headline
         self._checked = f"{result.function} against {' and '.join(dict.fromkeys(result.references.values()))}"
         self._shown = worst_first([*result.groups, *_accepted(result)])

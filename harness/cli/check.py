@@ -158,7 +158,7 @@ def check(
             outputs,
             locator(result.summary, file),
             {
-                "html": partial(_write_html, result=result, run=run),  # of the whole run, with the reference
+                "html": partial(_write_html, result=result, run=run),
                 "json": lambda path: write_json(path, result.as_dict()),
             },
             lambda: report.render(result, stdout()),
@@ -203,6 +203,7 @@ def _run_file(out: Path | None, *, for_page: bool) -> Iterator[Path | None]:
 
 
 def _write_html(path: Path, result: CheckResult, run: Path | None) -> None:
+    from logitmus.checking.report_summary import CheckedSummary
     from logitmus.checking.result import computes
     from logitmus.reports.html import report
     from logitmus.reports.html.file_facts import FileFacts
@@ -210,8 +211,9 @@ def _write_html(path: Path, result: CheckResult, run: Path | None) -> None:
 
     if run is None:
         raise ValueError("a page needs the file of its run")
+    summary = CheckedSummary(result)
     with Store.open(run, check=False) as store:
-        facts = FileFacts.of(store, result.summary)
+        facts = FileFacts.of(store, summary)
     if result.file is None:
         facts = replace(facts, run="RUN")
-    report.write(result.summary, path, facts, verdict=result.headline, computes=list(computes(result)))
+    report.write(summary, path, facts, verdict=result.headline, computes=list(computes(result)))

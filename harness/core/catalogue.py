@@ -12,7 +12,7 @@ from typing import Final
 
 from logitmus.core.causes import Cause
 from logitmus.core.computed_logits import COMPUTED, PRODUCT, SCALED
-from logitmus.core.convention import FIELDS
+from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.core.finding import PARTS, Severity, part_name
 
 _ACCURACY: Final = "docs/accuracy.md"
@@ -121,6 +121,23 @@ _FIELD_IMPACTS: Final = {
     "empty_batch_mean": "an empty batch gives NaN in one framework and 0 in another",
     "probability_clip": "all confident wrong answers have the same loss",
 }
+# The fields whose impact is that of any choice but the portable one.
+_HARMS: Final = frozenset(
+    {
+        "inputs",
+        "ignore_default",
+        "ignore_with_probabilities",
+        "ignored_row",
+        "zero_times_infinity",
+        "infinite_logits",
+        "overflowing_shift",
+        "label_out_of_range",
+        "label_negative",
+        "soft_target_gradient",
+        "wide_inputs",
+        "probability_clip",
+    }
+)
 _WRONG_GRADIENT: Final = "training minimises something other than the loss that is logged"
 
 CAUSES: Final[Mapping[str, Row]] = MappingProxyType(
@@ -148,7 +165,7 @@ CAUSES: Final[Mapping[str, Row]] = MappingProxyType(
         "dtype": Row(summary="wrong dtype: the {}", severity=Severity.DIFFERENCE),
         "no_gradient": Row(summary="returns no gradient"),
         "invented": Row(
-            summary="returns a number where the result is undefined (NaN in, or no limit)",
+            summary="returns a number where NaN is the right result (NaN in, no limit, or by its convention)",
             impact="invalid input goes unnoticed",
             severity=Severity.HAZARD,
         ),
@@ -272,6 +289,8 @@ def impact(cause: Cause) -> str:
     row = CAUSES.get(cause.name)
     if row is None:
         return ""
+    if cause.field in _HARMS and cause.choice == (cause.field, PORTABLE.as_dict()[cause.field]):
+        return ""  # the function makes the portable choice where another is promised
     return row.impacts.get(cause.field or cause.value or "", row.impact)
 
 

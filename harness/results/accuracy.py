@@ -97,7 +97,7 @@ SWEEPS: Final[Mapping[str, Sweep]] = MappingProxyType(
             "common offset",
             "largest magnitude of the logits in a row",
             "An offset changes no exact loss. Beyond the line, neighbouring floats are farther apart than 1, and a "
-            "logsumexp that is formed before the label's logit is subtracted has no digit left.",
+            "logsumexp that is formed before the label's logit is subtracted has no digits left.",
             frozenset({"common-offset"}),
             _offset,
             lambda dtype: (1 / format_of(dtype).u, "one ulp of the logits is 2"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from logitmus.core.events import (
@@ -156,12 +156,14 @@ class Summary:
         self.verdicts: Counter[Verdict] = Counter()
         self.distribution = Distribution()
         self._worst: dict[str, tuple[float, str]] = {}  # by subject: the largest share of a budget, and its problem
+        self._severities: dict[tuple[str, str], Severity] | None = None  # by cell, of the groups; None: not known yet
         self._groups: dict[Key, Group] = {}
         self._examined: dict[Key, Examined] = {}
         self._settled: dict[Key, Settled] = {}
 
     def add(self, event: Event) -> None:
         """Take in an event."""
+        self._severities = None
         match event:
             case RunStarted():
                 self.started = event
@@ -247,8 +249,16 @@ class Summary:
         return [subject for subject in self.subject_ids() if subject in requested]
 
     def cell(self, subject: str, family: str) -> Cell:
-        """The cell; an empty cell where nothing was judged."""
-        return self.cells.get((subject, family), Cell())
+        """The cell; an empty cell where nothing was judged. Its severity is that of the groups that a report shows."""
+        cell = self.cells.get((subject, family))
+        if cell is None:
+            return Cell()
+        if self._severities is None:  # a finding may have turned out to be worse, once it was settled
+            self._severities = {}
+            for group in reversed(self.groups()):
+                if not group.characteristic:
+                    self._severities.update(dict.fromkeys(group.cells, group.finding.severity))
+        return replace(cell, severity=self._severities.get((subject, family), cell.severity))
 
     def worst_problems(self) -> dict[str, str]:
         """The problem (id) on which each subject (id) uses most of its error budget; without subjects that use none."""

@@ -16,6 +16,7 @@ from logitmus.results.groups import Group
 from logitmus.results.summary import Summary
 
 _GRADE: Final = re.compile(r" \(grade \S+\)")
+_HALF: Final = frozenset({"bfloat16", "float16"})
 _WRONG: Final = (Severity.BUG, Severity.HAZARD)
 
 
@@ -41,7 +42,8 @@ def in_words(group: Group) -> str:
     others = f" and {len(functions) - 1} more" if len(functions) > 1 else ""
     cause = group.finding.cause
     what = catalogue.summary(cause) if cause.is_convention else group.finding.summary
-    return f"{SubjectId.parse(group.finding.subject).backend} {functions[0]}{others}: {_GRADE.sub('', what)}"
+    where = f" (in {', '.join(sorted(group.dtypes))})" if group.dtypes <= _HALF else ""
+    return f"{SubjectId.parse(group.finding.subject).backend} {functions[0]}{others}: {_GRADE.sub('', what)}{where}"
 
 
 def provenance(summary: Summary, made: str = "") -> list[str]:

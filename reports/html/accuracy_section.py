@@ -97,7 +97,7 @@ def worst_rows(cases: Iterable[WorstCase]) -> list[dict[str, str]]:
             "part": part_name(case.part),
             "family": case.problem.family,
             "problem": case.problem.id,
-            "input": wording.question(case.problem, case.row),
+            "input": wording.question(case.problem, case.row) + _upstream(case),
             "place": ", ".join(_place(case)),
             "expected": case.expected,
             "exact": case.exact,
@@ -116,6 +116,15 @@ def _place(case: WorstCase) -> Iterable[str]:
         yield f"row {case.row}"
     if case.index is not None:
         yield f"class {case.index}"
+
+
+def _upstream(case: WorstCase) -> str:
+    """The upstream gradient of the row, on which a gradient depends; "" for a loss."""
+    cotangent = case.problem.cotangent
+    if case.part == "loss" or cotangent is None:
+        return ""
+    values = cotangent.reshape(-1)
+    return f", upstream gradient {float(values[case.row or 0] if values.size > 1 else values[0])!r}"
 
 
 def _marks(sweep: Sweep) -> dict[str, tuple[float, str]]:

@@ -38,6 +38,7 @@ def render(audit: Audit) -> str:
     text = page.render(
         title=of_audit(audit),
         audit=audit,
+        wording=wording,
         steps=steps,
         several=several,
         timeline=over,

@@ -99,6 +99,8 @@ def _cell(claim: Claim) -> Cell:
     else:
         some = len(known.values) < len(FIELDS[claim.field].values)
         shown = (" or ".join(known.values) or "none fits") if some else "?"
+        if known.state == "contradicted":
+            shown = "no value fits"
         tone = "open"
     return Cell(
         shown=shown,

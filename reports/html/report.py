@@ -36,7 +36,7 @@ _VERDICTS = {
     Verdict.UNDECIDED: "undecided",
 }
 _PACKAGES = "packages."
-_BITES = 4  # findings on the first screen
+_BITES = 6  # findings on the first screen
 
 
 def write(
@@ -64,6 +64,8 @@ def render(summary: Summary, facts: FileFacts = NO_FILE, verdict: str = "", comp
         computes=computes,
         sentence=sentence(summary),
         bites=_bites(summary, findings),
+        others_wrong=len(wrong(summary)) - _BITES,
+        own=summary.started is not None and summary.started.settings.function is not None,
         provenance=provenance(summary, facts.made),
         headline=summary.headline(),
         tally_words=summary.findings_in_words(),
@@ -176,7 +178,8 @@ def _parts(subject: str) -> tuple[str, int, list[str], str]:
 
 
 def _cell(subject: str, family: str, cell: Cell) -> dict[str, str]:
-    counts = ", ".join(f"{n:,} {verdict.value}" for verdict, n in sorted(cell.counts.items()) if n) or "not run"
+    words = {**_VERDICTS, Verdict.NOT_RUN: "not run"}
+    counts = ", ".join(f"{cell.counts[verdict]:,} {words[verdict]}" for verdict in words if cell.counts[verdict])
     graded = cell.letter not in ("ok", "?", ".")
     worst = f"; worst {wording.budgets(cell.share)}, {wording.ulps(cell.ulps)}" if graded else ""
     grade = f"grade {cell.letter}, " if graded else ""
@@ -184,7 +187,7 @@ def _cell(subject: str, family: str, cell: Cell) -> dict[str, str]:
         "family": family,
         "letter": cell.letter if cell.requested else "·",
         "tone": cell.tone,
-        "title": f"{subject}, {family}: {grade}{counts}{worst}",
+        "title": f"{subject}, {family}: {grade}{counts or 'not run'}{worst}",
     }
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from implementations import RIGHT, WRONG
 from page_in_browser import opened
 from stored_run import stored
 
 from logitmus.cases.suite import suite
+from logitmus.core.problem import Problem
 from logitmus.engine.run import judge_run
 from logitmus.reports.html import report
-from logitmus.reports.html.accuracy_section import plot_data
+from logitmus.reports.html.accuracy_section import plot_data, worst_rows
 from logitmus.reports.html.file_facts import FileFacts
-from logitmus.results.accuracy import Curve, Point
+from logitmus.results.accuracy import Curve, Point, WorstCase
 from logitmus.results.distribution import Distribution
 from logitmus.results.summary import Summary
 
@@ -161,6 +164,29 @@ def test_a_page_without_curves_holds_no_bundle() -> None:
     assert "plotting" not in report.render(Summary())
     curve = Curve("offset", "float32", "loss", ("fake:f@cpu",), (Point(1000.0, 0.5, 0.1, finite=True, problem="p"),))
     assert "var plotting=" in report.render(Summary(), FileFacts(curves=[curve]))
+
+
+def test_the_input_of_a_gradient_has_its_upstream_gradient() -> None:
+    problem = Problem(
+        logits=np.zeros((2, 2), np.float32), targets=np.array([0, 1]), cotangent=np.array([1, -0.75], np.float32)
+    )
+    case = WorstCase(
+        subjects=("fake:f@cpu",),
+        problem=problem,
+        part="grad_logits",
+        row=1,
+        index=0,
+        expected="-0.375",
+        exact="-0x1.8p-2",
+        result="-0.25",
+        bits="0xbe800000",
+        ulps=1e6,
+        share=9.0,
+    )
+    (of_gradient, of_loss) = worst_rows([case, replace(case, part="loss", index=None)])
+    assert of_gradient["input"].endswith("upstream gradient -0.75")
+    assert "upstream" not in of_loss["input"]
+    assert (of_gradient["place"], of_loss["place"]) == ("row 1, class 0", "row 1")
 
 
 def test_numbers_of_the_plots_are_short() -> None:

@@ -246,7 +246,7 @@ def test_it_reads_what_people_paste(tools: Any, written: str) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("logits", "0 zero 1", 'row 1: "zero" is not a number: write a decimal number, nan or inf'),
+        ("logits", "0 zero 1", 'row 1: "zero" is not a number: write a decimal or hexadecimal number, nan or inf'),
         ("logits", "0 1\n1", "row 2 has 1 number, row 1 has 2: give every row the same number of classes"),
         ("logits", "", "no numbers: write a row of logits, such as 0, 0, 0, 1"),
         ("logits", "[[0, 1]", '2 of "[" and 1 of "]": close each bracket, or leave all of them out'),

@@ -196,6 +196,37 @@ def test_a_link_to_a_cell_shows_its_findings(browser: Any, page_file: Path) -> N
     assert complaints == []
 
 
+def test_the_back_button_leads_back_from_a_cell(browser: Any, page_file: Path) -> None:
+    page, complaints = opened(browser, page_file)
+    total = shown(page)
+    page.locator("button[data-findings]").first.click()
+    assert shown(page) < total
+    page.go_back()
+    page.wait_for_function(f"document.querySelectorAll('details.finding:not([hidden])').length === {total}")
+    assert page.locator("#matrix").is_visible()
+    assert complaints == []
+
+
+def test_the_id_of_a_finding_is_an_address(browser: Any, page_file: Path) -> None:
+    page, _ = opened(browser, page_file)
+    folded = page.locator("details.finding:not([open]) code.id").first.inner_text()
+    again, complaints = opened(browser, page_file, f"#{folded}")
+    finding = again.locator("details.finding", has=again.locator(f"code.id:text-is('{folded}')"))
+    assert finding.get_attribute("open") is not None
+    assert finding.bounding_box()["y"] < 900
+    assert complaints == []
+
+
+@pytest.mark.parametrize("fragment", ["#%E0%A4%A", "#function=nowhere", "#plot=a,b", "#sort=1&x=%", "#="])
+def test_a_strange_address_is_no_error(browser: Any, page_file: Path, fragment: str) -> None:
+    page, complaints = opened(browser, page_file, fragment)
+    if "function" in fragment:
+        assert "No such finding" in page.inner_text("#chosen")
+        page.click("#chosen button")
+    assert shown(page) == page.locator("details.finding").count()
+    assert complaints == []
+
+
 def test_a_script_and_a_bug_report_are_copied(browser: Any, page_file: Path) -> None:
     page, complaints = opened(browser, page_file, permissions=["clipboard-read", "clipboard-write"])
     finding = page.locator("details.finding[open]").first

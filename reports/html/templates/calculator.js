@@ -28,9 +28,10 @@
     if (rows.length * classes > MOST_NUMBERS) {
       return { message: `${rows.length * classes} numbers: use at most ${MOST_NUMBERS}` };
     }
-    const overflowing = rows.flat().find(({ value }) => dtype === "float32" && Number.isFinite(value)
-      && !Number.isFinite(Math.fround(value)));
-    return { value: rows.map(valuesOf), note: overflowing ? `${overflowing.text} is infinite in float32` : "" };
+    const rounded = dtype === "float32" ? Math.fround : Number;
+    const overflowing = rows.flat().find(({ text, value }) => /\d/.test(text) && !Number.isNaN(value)
+      && !Number.isFinite(rounded(value)));
+    return { value: rows.map(valuesOf), note: overflowing ? `${overflowing.text} is infinite in ${dtype}` : "" };
   }
 
   function readTargets(text, logits) {

@@ -57,16 +57,19 @@ function apply() {
   chosen.append(Object.assign(document.createElement("button"), { type: "button", textContent: "show all" }));
 }
 
-function choose(change) {
+function choose(change, options) {
   Object.assign(wanted, change);
   apply();
-  address.change(wanted);
+  address.change(wanted, options);
 }
 
 function readAddress() {
-  const hash = decodeURIComponent(location.hash.slice(1));
-  const target = hash.startsWith("finding-") && document.getElementById(hash);
-  if (target) target.open = true;
+  const place = address.place();
+  const target = findings.find((finding) => finding.id === place || finding.querySelector("code.id").textContent === place);
+  if (target) {
+    target.open = true;
+    target.scrollIntoView({ block: "start" });
+  }
   const state = address.parameters();
   if (state.size === 0) return;  // the name of a place
   for (const name of Object.keys(wanted)) wanted[name] = state.get(name) ?? "";
@@ -93,7 +96,7 @@ async function copy(button) {
 document.getElementById("matrix").addEventListener("click", (event) => {
   const cell = event.target.closest("button[data-findings]");
   if (!cell) return;
-  choose({ ...nothing, cell: cell.dataset.name });
+  choose({ ...nothing, cell: cell.dataset.name }, { back: true });
   document.getElementById("findings").scrollIntoView({ block: "start" });
   chosen.focus({ preventScroll: true });
 });
@@ -119,5 +122,10 @@ if (findings.length > 0) {
   });
   window.addEventListener("beforeprint", () => { for (const finding of findings) finding.open = true; });
   window.addEventListener("hashchange", readAddress);
+  window.addEventListener("popstate", () => {  // back from a cell of the matrix
+    if (location.hash.length > 1) return;
+    Object.assign(wanted, nothing);
+    apply();
+  });
   readAddress();
 }

@@ -58,7 +58,7 @@ const { readRows, written } = (() => {
 
   function notANumber(text, row) {
     if (/^(\.\.\.|…)$/.test(text)) return `row ${row}: "..." stands for numbers that are left out: paste all of them`;
-    return `row ${row}: "${text}" is not a number: write a decimal number, nan or inf`;
+    return `row ${row}: "${text}" is not a number: write a decimal or hexadecimal number, nan or inf`;
   }
 
   function written(value, digits = 7) {
