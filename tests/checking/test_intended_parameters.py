@@ -130,8 +130,8 @@ def test_the_table_of_a_file(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("[but]\ntemprature = 2\n", "[but]: no convention field or parameter is called 'temprature'; did you mean"),
-        ("[but]\ntemperature = [2]\n", "$.but[...]"),
-        ("but = 1\n", "$.but"),
+        ("[but]\ntemperature = [2]\n", "but.temperature is a list, [2]"),
+        ("but = 1\n", "but is 1; write a table [but]"),
     ],
 )
 def test_an_invalid_table_is_an_error_that_names_the_file(tmp_path: Path, text: str, message: str) -> None:
