@@ -271,6 +271,13 @@ def test_folded_findings_are_printed(browser: Any, page_file: Path) -> None:
     assert page.locator("details.finding:not([open])").count() == 0
 
 
+def test_nothing_is_cut_off_on_paper(browser: Any, page_file: Path) -> None:
+    page, _ = opened(browser, page_file, viewport={"width": 1040, "height": 720})  # A4, landscape
+    page.locator("details").evaluate_all("all => all.forEach(element => { element.open = true; })")
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1040
+
+
 def test_without_scripts_everything_can_be_read(browser: Any, page_file: Path) -> None:
     page, _ = opened(browser, page_file, java_script_enabled=False)
     assert shown(page) == page.locator("details.finding").count() > 0
