@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from logitmus.checking.result import CheckResult, expectations_in_words, limits_in_words
-from logitmus.core.finding import Severity
 from logitmus.results import exploration
 from logitmus.results.groups import Group, worst_first
 from logitmus.results.summary import Backend, Notice, Summary
@@ -28,13 +27,10 @@ class CheckedSummary(Summary):
         self._checked = f"{result.function} against {' and '.join(dict.fromkeys(result.references.values()))}"
         self._shown = worst_first([*result.groups, *_accepted(result)])
         own = {name: subject for name, subject in whole.subjects.items() if subject.held_to not in ("", name)}
-        severities: dict[tuple[str, str], Severity] = {}
-        for group in reversed(self._shown):
-            severities.update(dict.fromkeys(group.cells, group.finding.severity))
         self.subjects = own
-        self.cells = {
-            key: replace(cell, severity=severities.get(key)) for key, cell in whole.cells.items() if key[0] in own
-        }
+        # That of the groups, where a cell has any (`Summary.cell`).
+        self.cells = {key: replace(cell, severity=None) for key, cell in whole.cells.items() if key[0] in own}
+        self.distribution = whole.distribution.of(own)
         self.verdicts = sum((cell.counts for cell in self.cells.values()), Counter())
         self.backends = {subject.backend: _backend(whole, subject.backend) for subject in own.values()}
         self.related = [related for related in whole.related if related.subject in own]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -131,13 +132,15 @@ def _marks(sweep: Sweep) -> dict[str, tuple[float, str]]:
     return {dtype: sweep.mark(dtype) for dtype in FLOAT_DTYPES}
 
 
-def _counts(by_place: Mapping[tuple[str, str, str], Mapping[int, int]]) -> Iterable[list[str | int]]:
-    order = list(FLOAT_DTYPES)
-    for (backend, device, dtype), counts in sorted(
-        by_place.items(), key=lambda item: (*item[0][:2], order.index(item[0][2]))
-    ):
-        for exponent, count in sorted(counts.items()):
-            yield [backend, device, dtype, exponent, count]
+def _counts(by_subject: Mapping[tuple[str, str], Mapping[int, int]]) -> Iterable[list[str | int]]:
+    """Rows of backend, device, dtype, exponent and count, in this order, the widest dtype first."""
+    order, totals = list(FLOAT_DTYPES), Counter[tuple[str, str, int, int]]()
+    for (identity, dtype), counts in by_subject.items():
+        subject = SubjectId.parse(identity)
+        for exponent, count in counts.items():
+            totals[subject.backend, subject.device, order.index(dtype), exponent] += count
+    for (backend, device, place, exponent), count in sorted(totals.items()):
+        yield [backend, device, order[place], exponent, count]
 
 
 def _short(number: float) -> float:

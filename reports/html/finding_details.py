@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,8 +41,8 @@ class FindingDetails:
     Attributes:
         number: its place on the page. view: its words.
         backend, functions, devices: of the subjects that show it, to filter by.
-        shown_by, given_to: how many frameworks show the same kind and cause, of those that were given problems of its
-            families.
+        shown_by, given_to: how many frameworks show the same kind and cause in any of its families, of those that were
+            given problems of them; 0 for a finding without an explanation, which need not be that of another.
         command: what writes a script for it. script: the script itself, or "".
         bug_report: a text for the framework's issue tracker.
         docs: a link to the documentation of the choice in question, or "".
@@ -91,12 +92,18 @@ class FindingDetails:
 
     @classmethod
     def of(
-        cls, number: int, group: Group, subject: Subject | None, summary: Summary, facts: FileFacts, shown_by: int
+        cls,
+        number: int,
+        group: Group,
+        subject: Subject | None,
+        summary: Summary,
+        facts: FileFacts,
+        alike: Iterable[Group],
     ) -> FindingDetails:
         """The details of the `number`-th group of the page; `subject` is None if it was not described.
 
         Args:
-            facts: of the run's file. shown_by: how many frameworks show the same kind and cause.
+            facts: of the run's file. alike: the groups with the same kind and cause, this one among them.
         """
         finding, problem = group.finding, group.problem
         subjects = [SubjectId.parse(subject) for subject in sorted(group.subjects)]
@@ -109,8 +116,8 @@ class FindingDetails:
             backend=SubjectId.parse(finding.subject).backend,
             functions=list(dict.fromkeys(subject.qualified_name for subject in subjects)),
             devices=sorted({subject.device for subject in subjects}),
-            shown_by=shown_by,
-            given_to=len(_backends_given(group, summary)),
+            shown_by=0 if finding.cause.startswith("unexplained") else len(_backends(group, alike)),
+            given_to=0 if finding.cause.startswith("unexplained") else len(_backends_given(group, summary)),
             command=wording.repro(finding, facts.run),
             script=facts.scripts.get(finding.id, ""),
             bug_report=_bug_report(FindingView.of(group), summary),
@@ -120,6 +127,10 @@ class FindingDetails:
             classes=classes,
             left_out=problem.classes - len(classes) if classes else 0,
         )
+
+
+def _backends(group: Group, alike: Iterable[Group]) -> set[str]:
+    return {SubjectId.parse(other.finding.subject).backend for other in alike if group.families & other.families}
 
 
 def _backends_given(group: Group, summary: Summary) -> set[str]:

@@ -23,6 +23,7 @@ from logitmus.reports.html.pages import embedded, templates
 from logitmus.reports.terminal.conventions import headline
 from logitmus.results import detection_power, exploration, metamorphic, serialize, wording
 from logitmus.results.accuracy import worked_example
+from logitmus.results.groups import Group
 from logitmus.results.probes import subnormals
 from logitmus.results.summary import Cell, Summary
 from logitmus.results.verdict import in_words, provenance, sentence, wrong
@@ -105,10 +106,9 @@ def render(summary: Summary, facts: FileFacts = NO_FILE, verdict: str = "", comp
 
 def _findings(summary: Summary, facts: FileFacts) -> list[FindingDetails]:
     groups = summary.groups()
-    backends: dict[tuple[Kind, Cause], set[str]] = {}
+    alike: dict[tuple[Kind, Cause], list[Group]] = {}
     for group in groups:
-        backend = SubjectId.parse(group.finding.subject).backend
-        backends.setdefault((group.finding.kind, group.finding.cause), set()).add(backend)
+        alike.setdefault((group.finding.kind, group.finding.cause), []).append(group)
     return [
         FindingDetails.of(
             number,
@@ -116,7 +116,7 @@ def _findings(summary: Summary, facts: FileFacts) -> list[FindingDetails]:
             summary.subjects.get(group.finding.subject),
             summary,
             facts,
-            shown_by=len(backends[group.finding.kind, group.finding.cause]),
+            alike[group.finding.kind, group.finding.cause],
         )
         for number, group in enumerate(groups, 1)
     ]

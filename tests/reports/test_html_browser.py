@@ -16,7 +16,9 @@ from probe_run import record_probes
 from test_reports import events, gathered
 
 from logitmus.conventions.claims import Claims, claims
+from logitmus.core.causes import Cause
 from logitmus.core.events import BackendReady, Event, Judged
+from logitmus.core.finding import Kind
 from logitmus.reports.html import audit_page, conventions_page, index_page, report
 from logitmus.reports.html.file_facts import FileFacts
 from logitmus.results.groups import Group
@@ -161,16 +163,35 @@ def test_findings_are_narrowed_by_function_kind_and_device(
 def test_a_finding_of_one_framework_alone_is_found(browser: Any, of_three_frameworks: tuple[Path, list[Group]]) -> None:
     path, groups = of_three_frameworks
     page, complaints = opened(browser, path)
-    backends: dict[tuple[str, str], set[str]] = {}
-    for group in groups:
-        backends.setdefault((group.finding.kind, group.finding.cause), set()).add(group.finding.subject.split(":")[0])
-    counts = {g.finding.id: len(backends[g.finding.kind, g.finding.cause]) for g in groups}
+    counts = {
+        group.finding.id: len(
+            {
+                other.finding.subject.split(":")[0]
+                for other in groups
+                if (other.finding.kind, other.finding.cause) == (group.finding.kind, group.finding.cause)
+                and other.families & group.families
+            }
+        )
+        for group in groups
+    }
     assert {1, 2, 3} == set(counts.values())
     page.select_option("#which", "one")
     assert ids(page) == [name for name, count in counts.items() if count == 1]
     page.select_option("#which", "some")
     assert ids(page) == [name for name, count in counts.items() if count < 3]
     assert complaints == []
+
+
+def test_findings_without_an_explanation_are_not_the_same_finding(tmp_path: Path) -> None:
+    def unexplained(event: Event) -> Event:
+        if not isinstance(event, Judged):
+            return event
+        findings = tuple(replace(f, kind=Kind.ACCURACY, cause=Cause("unexplained")) for f in event.judgement.findings)
+        return replace(event, judgement=replace(event.judgement, findings=findings))
+
+    page = report.render(gathered(map(unexplained, stream(160))))
+    assert "that were given these families" not in page
+    assert "that were given these families" in report.render(gathered(stream(160)))
 
 
 def test_findings_are_sorted(browser: Any, of_three_frameworks: tuple[Path, list[Group]]) -> None:

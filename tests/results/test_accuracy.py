@@ -18,6 +18,7 @@ from logitmus.cases.suite import suite
 from logitmus.core.finding import Grade, Judgement, Verdict
 from logitmus.core.floats import Array
 from logitmus.core.problem import Problem
+from logitmus.reports.html.accuracy_section import plot_data
 from logitmus.results.accuracy import Curve, curves, worked_example, worst_cases
 from logitmus.results.distribution import LARGEST, SMALLEST, Distribution, exponent
 
@@ -148,7 +149,7 @@ def test_an_interval_holds_its_upper_end(error: float, expected: int) -> None:
     assert exponent(math.inf) == LARGEST
 
 
-def test_calls_are_counted_by_backend_device_and_dtype() -> None:
+def test_calls_are_counted_by_subject_and_dtype() -> None:
     made = Judgement(
         subject="torch:f+compile@cuda", problem="p", family="ties", dtype="float16", verdict=Verdict.PASS, grade=Grade.A
     )
@@ -157,8 +158,12 @@ def test_calls_are_counted_by_backend_device_and_dtype() -> None:
     distribution.add(replace(made, ulps=3.0, share=2.0))
     distribution.add(replace(made, grade=None))  # nothing was judged
     distribution.add(replace(made, verdict=Verdict.COARSE))
-    assert distribution.ulps == {("torch", "cuda", "float16"): {-1: 1, 2: 1}}
-    assert distribution.share == {("torch", "cuda", "float16"): {-3: 1, 1: 1}}
+    distribution.add(replace(made, subject="torch:g@cuda", ulps=0.5))
+    only = distribution.of({"torch:f+compile@cuda"})
+    assert only.ulps == {("torch:f+compile@cuda", "float16"): {-1: 1, 2: 1}}
+    assert only.share == {("torch:f+compile@cuda", "float16"): {-3: 1, 1: 1}}
+    rows = plot_data([], distribution)["distribution"]["ulps"]
+    assert rows == [["torch", "cuda", "float16", -1, 2], ["torch", "cuda", "float16", 2, 1]]
 
 
 def test_a_run_without_such_families_has_no_curve(tmp_path: Path) -> None:
