@@ -106,10 +106,18 @@ def _gradients(loss: Any, wanted: Sequence[Any], upstream: Any, *, twice: bool, 
     # What refuses to be differentiated twice (once_differentiable) says so where the upstream gradient wants it.
     upstream = upstream.to(loss.dtype).requires_grad_(differentiable)
     # What a function does not look at has no gradient; that is no error.
-    pull_back = partial(torch.autograd.grad, loss, wanted, upstream, allow_unused=True)
+    pull_back = partial(torch.autograd.grad, _along(loss, upstream), wanted, allow_unused=True)
     if twice:
         pull_back(retain_graph=True)
     return list(pull_back(create_graph=differentiable))
+
+
+def _along(values: Any, direction: Any) -> Any:
+    """The scalar whose gradient is the pull-back of `direction`, to the bit: what reaches `values` is 1 * direction.
+
+    `torch.autograd.grad(values, inputs, direction)` does the same, but imports SymPy to compare the two shapes (0.4 s).
+    """
+    return (values * direction).sum()
 
 
 def _again(gradient: Any, logits: Any, direction: Any) -> Any:
@@ -120,7 +128,7 @@ def _again(gradient: Any, logits: Any, direction: Any) -> Any:
         return None
     if gradient.requires_grad:
         # Through the whole graph, as in training: what refuses (once_differentiable) is no way to the logits.
-        torch.autograd.backward(gradient, direction.to(gradient.dtype))
+        torch.autograd.backward(_along(gradient, direction.to(gradient.dtype)))
     return torch.zeros_like(logits) if logits.grad is None else logits.grad
 
 

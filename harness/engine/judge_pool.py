@@ -111,6 +111,7 @@ class JudgePool:
     def start(self) -> None:
         if not self._judges:
             self._judges = [_JudgeProcess(self._store.path, self._news) for _ in range(self._processes)]
+            default_judge()  # loaded while the caller waits for workers: later it judges here, too
 
     def submit(self, requests: Iterable[JudgeRequest]) -> None:
         """Add requests; they are sent `TOGETHER` at a time, or as soon as the caller waits for them."""
@@ -171,11 +172,16 @@ class JudgePool:
         return [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]
 
     def _judge_here(self, requests: Sequence[JudgeRequest]) -> Iterator[Judged]:
-        from logitmus.judging.judge import Judge  # noqa: PLC0415  (the oracle is loaded only to judge)
-
-        self._local = self._local or LocalJudgeQueue(self._store, Judge())
+        self._local = self._local or LocalJudgeQueue(self._store, default_judge())
         self._local.submit(requests)
         yield from self._local.ready(wait=True)
+
+
+def default_judge() -> SupportsJudge:
+    """The judge of the product, which loads the oracle."""
+    from logitmus.judging.judge import Judge  # noqa: PLC0415  (loads the oracle)
+
+    return Judge()
 
 
 def _processes() -> int:
@@ -257,11 +263,9 @@ class _JudgeProcess:
 
 def main(argv: Sequence[str]) -> int:
     """Judge results in the file at `argv[0]` until standard input ends."""
-    from logitmus.judging.judge import Judge  # noqa: PLC0415  (the engine, which imports this module, does not need it)
-
     keep_freed_memory()
     requests_in, judgements_out = sys.stdin.buffer, sys.stdout.buffer
-    judge = Judge()
+    judge = default_judge()
     subjects: tuple[JudgedSubject, ...] = ()
     while (frame := _receive(requests_in)) is not None:
         requests = msgspec.msgpack.decode(frame, type=list[JudgeRequest])

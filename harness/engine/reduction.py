@@ -21,6 +21,7 @@ from logitmus.core.subject import Subject, SubjectId
 from logitmus.engine.follow_up import Responder, ask
 from logitmus.engine.shrink import alone, shrink, without
 from logitmus.judging.consistency import OWN_ARITHMETIC
+from logitmus.judging.severity import is_characteristic
 
 _AGAIN: Final = "again"
 # A worker that dies is replaced, which takes seconds; a worker that hangs is waited for.
@@ -92,11 +93,14 @@ class Reductions:
 
 
 def reduce_findings(responder: Responder, examples: Iterable[Example], calls: int) -> Iterator[Examined]:
-    """Reduce each finding with at most about `calls` calls; yield the results in order, once all are done."""
+    """Reduce each finding with at most about `calls` calls; yield the results in order, once all are done.
+
+    A choice that a function declares and keeps is not reduced: there is nothing to look for.
+    """
     reductions = []
     for example in examples:
         subject = responder.subjects.get(example.finding.subject)
-        if subject is not None and calls:
+        if subject is not None and calls and not is_characteristic(example.finding, subject):
             reductions.append(_reduce(example, subject, _allowed(example.finding, calls)))
     yield from responder.run_all(reductions)
 

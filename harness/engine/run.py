@@ -43,7 +43,7 @@ from logitmus.engine.disambiguation import Ambiguities
 from logitmus.engine.exploration import Explorer
 from logitmus.engine.follow_up import FileResponder, LiveResponder
 from logitmus.engine.judge_batches import JudgeRequest, SupportsJudge, judge_problems, judged_subjects
-from logitmus.engine.judge_pool import JudgePool, JudgeQueue, LocalJudgeQueue
+from logitmus.engine.judge_pool import JudgePool, JudgeQueue, LocalJudgeQueue, default_judge
 from logitmus.engine.metamorphic import RelationChecks
 from logitmus.engine.planning import (
     Selection,
@@ -128,7 +128,7 @@ def run(
 def judge_run(store: Store, *, judge: SupportsJudge | None = None) -> Iterator[Event]:
     """Yield the same events from the file of a past run; needs no framework."""
     start = time.monotonic()
-    judge = judge or _default_judge()
+    judge = judge or default_judge()
     identities, backends = without_follow_ups(store), store.backends()
     labels = tuple(dict.fromkeys(event.backend for event in backends))
     yield RunStarted(len(identities), labels, store.environment, store.settings)
@@ -245,9 +245,3 @@ def _selected(store: Store, selection: Selection) -> dict[str, str]:
     """The label of the backend of each selected subject, by the subject's id."""
     ready = (event for event in store.backends() if isinstance(event, BackendReady))
     return {subject.id: of.backend for of in ready for subject in of.subjects if selection.includes(subject)}
-
-
-def _default_judge() -> SupportsJudge:
-    from logitmus.judging.judge import Judge  # noqa: PLC0415  (the oracle is loaded only to judge)
-
-    return Judge()

@@ -7,7 +7,8 @@
     my_module:BACKEND           a `Backend` value in a module of the user's own
     cmd:./program --flag        any program that speaks the protocol (docs/protocol.md)
 
-Nothing is imported to find out: entry points are metadata.
+Nothing is imported to find out: entry points are metadata. This module itself is light (no numpy), because workers are
+launched as soon as it has parsed their specs.
 """
 
 from __future__ import annotations
@@ -20,14 +21,13 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from logitmus.core.backend import Backend
-from logitmus.core.convention import FIELDS
 from logitmus.core.errors import LogitmusError, suggest
-from logitmus.environments.environments import Environments
-from logitmus.environments.spec import NAMED
 from logitmus.worker import user_code
+
+if TYPE_CHECKING:
+    from logitmus.core.backend import Backend
 
 GROUP = "logitmus.backends"
 DISTRIBUTION: Final = "logitmus"  # other people's backends may import anything; these import no framework
@@ -127,6 +127,8 @@ def adopting(
     Raises:
         RegistryError, target.TargetError: for a framework, a file or an option that cannot be meant.
     """
+    from logitmus.core.convention import FIELDS  # noqa: PLC0415  (loads numpy)
+
     spec = parse(framework)
     if spec.command:
         raise RegistryError(f"--framework {framework}: a program of its own takes no functions; use e.g. torch or jax")
@@ -209,6 +211,9 @@ def _registered(name: str) -> BackendSpec:
 
 
 def _interpreter(python: str, text: str) -> str:
+    from logitmus.environments.environments import Environments  # noqa: PLC0415  (loads packaging and filelock)
+    from logitmus.environments.spec import NAMED  # noqa: PLC0415
+
     if python.startswith(NAMED):
         return str(Environments().named(python.removeprefix(NAMED)).python)
     if shutil.which(python) is None:

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field, replace
 from logitmus.core import catalogue
 from logitmus.core.causes import Cause
 from logitmus.core.events import Examined
-from logitmus.core.finding import Finding, Kind, Severity, smallness
-from logitmus.core.floats import FLOAT_DTYPES
+from logitmus.core.finding import Finding, smallness
 from logitmus.core.problem import Problem
-from logitmus.core.subject import Subject, SubjectId
+from logitmus.core.subject import SubjectId
 from logitmus.results import wording
 
 Key = tuple[str, str, str, Cause, tuple[Cause, ...]]
@@ -140,28 +139,6 @@ def fold(finding: Finding) -> Key:
     """The key under which findings of a backend are grouped."""
     _, kind, severity, cause = finding.key
     return SubjectId.parse(finding.subject).backend, kind, severity, cause, finding.alternatives
-
-
-def is_characteristic(finding: Finding, subject: Subject | None) -> bool:
-    """Whether it is a choice that its subject declares and keeps: half precision stored in half, a convention.
-
-    A function that is checked against a reference declares nothing itself.
-    """
-    if subject is None or subject.held_to or finding.severity is not Severity.DIFFERENCE:
-        return False
-    if finding.kind is Kind.CONVENTION and finding.cause.is_convention and not finding.alternatives:
-        name, value = finding.cause.choice
-        return bool(getattr(subject.convention, name) == value)
-    return finding.kind is Kind.ACCURACY and finding.cause.name == "effective_precision" and _is_kept(finding, subject)
-
-
-def _is_kept(finding: Finding, subject: Subject) -> bool:
-    """Whether the effective precision that was found is at least the declared one."""
-    declared = subject.precision[finding.dtype]
-    return all(
-        FLOAT_DTYPES[dtype].itemsize >= FLOAT_DTYPES[getattr(declared, use)].itemsize
-        for use, dtype in finding.cause.precision.items()
-    )
 
 
 def names(of: Key, subject: str, cause: Cause) -> bool:

@@ -22,9 +22,10 @@ from logitmus.core.finding import Finding, Kind, Severity, Verdict
 from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.run_settings import RunSettings
 from logitmus.core.subject import Subject, SubjectId
+from logitmus.judging.severity import is_characteristic
 from logitmus.results.acceptance import Acceptance
 from logitmus.results.expectations import Conditions, Expectation, Globs
-from logitmus.results.groups import Key, fold, is_characteristic
+from logitmus.results.groups import Key, fold
 
 _MOST_FAMILIES: Final = 3  # a cause that shows in more families does not depend on the problem
 

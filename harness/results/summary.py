@@ -27,11 +27,12 @@ from logitmus.core.events import (
 from logitmus.core.finding import Finding, Grade, Judgement, Severity, Verdict
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject, SubjectId
+from logitmus.judging.severity import is_characteristic
 from logitmus.results import wording
 from logitmus.results.against import Against
 from logitmus.results.detection_power import Power
 from logitmus.results.distribution import Distribution
-from logitmus.results.groups import Group, Key, fold, is_characteristic, names, without_lesser, worst_first
+from logitmus.results.groups import Group, Key, fold, names, without_lesser, worst_first
 
 _NO_ERROR: Final = (0.0, "")
 

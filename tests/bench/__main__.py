@@ -24,8 +24,10 @@ from logitmus.worker.call_modes import Called, perform
 from logitmus.core.observation import Answered, Raised
 from logitmus.worker.layout import present
 from logitmus.core.problem import ONCE
+from logitmus.engine.planning import Selection
 BACKEND.start("")
 subjects = [subject for subject in BACKEND.subjects(["cpu"]) if not subject.variant]
+subjects = [subject for subject in subjects if Selection(profile="{profile}").includes(subject)]
 functions = {{function.name: function for function in BACKEND.functions}}
 
 def bare(problem, subject):
@@ -149,6 +151,32 @@ def harness_over_bare(name: str, profile: str, pairs: int) -> None:
     )
 
 
+def quick_over_import(pairs: int) -> None:
+    """A quick run of torch, from the start of the process to its end, over `import torch` alone."""
+    times = []
+    for _ in range(pairs + 1):
+        with tempfile.TemporaryDirectory() as folder:
+            run = [
+                "run",
+                "--backend",
+                "torch",
+                "--profile",
+                "quick",
+                "--fail-on",
+                "never",
+                "--out",
+                f"{folder}/b.logitmus",
+            ]
+            ours = wall([sys.executable, "-m", "logitmus", *run])
+        times.append((ours, wall([sys.executable, "-c", "import torch"])))
+    ratios = sorted(ours / bare for ours, bare in times[1:])  # the first pair warms the file cache
+    row(
+        "torch, quick suite over import torch",
+        f"{statistics.median(ratios):.2f}x",
+        f"aim: 1.5x; {pairs} pairs, from {ratios[0]:.2f}x to {ratios[-1]:.2f}x",
+    )
+
+
 def shares(profile: str, backends: list[str]) -> None:
     from logitmus.storage.store import Store
 
@@ -223,7 +251,7 @@ def memory() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="the default profile over all frameworks, too")
-    parser.add_argument("--only", choices=("start", "oracle", "bare", "shares", "memory"))
+    parser.add_argument("--only", choices=("start", "oracle", "import", "bare", "shares", "memory"))
     parser.add_argument("--pairs", type=int, default=3, metavar="N", help="runs of harness and bare calls, by turns")
     options = parser.parse_args()
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # where it is set, every process compiles every module anew
@@ -232,6 +260,7 @@ def main() -> None:
     parts: dict[str, Callable[[], None]] = {
         "start": start_up,
         "oracle": oracle,
+        "import": lambda: quick_over_import(3 * options.pairs),
         "bare": lambda: harness_over_bare("torch", "default", options.pairs),
         "memory": memory,
         "shares": lambda: (

@@ -18,11 +18,11 @@ from logitmus.core.events import BackendReady, Judged
 from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.core.problem import Problem
 from logitmus.core.subject import Precision, Subject
+from logitmus.judging.severity import is_characteristic
 from logitmus.reports import badge, junit, markdown
 from logitmus.reports.terminal import run as terminal
 from logitmus.results import outcome
 from logitmus.results.against import Against
-from logitmus.results.groups import is_characteristic
 from logitmus.results.run_changes import Comparison
 from logitmus.results.summary import Summary
 
