@@ -279,7 +279,8 @@ def _responds(event: Judged) -> bool:
 def _grade(grades: dict[str, Grade], judgement: Judgement) -> None:
     """Keep the worst grade of the accuracy; a wrong gradient is F, and other errors have findings of other kinds."""
     grade = judgement.grade
-    kinds = {finding.kind for finding in judgement.findings if finding.cause != "negative_zero"}
+    no_fault = ("negative_zero", "parameter")  # of the numbers
+    kinds = {finding.kind for finding in judgement.findings if finding.cause.name not in no_fault}
     if any(f.cause.name == "gradient" and f.severity is not Severity.NOTE for f in judgement.findings):
         grade = Grade.F
     elif kinds and Kind.ACCURACY not in kinds:

@@ -21,13 +21,13 @@ from typing import Any, Final
 from logitmus.cases.suite import check_dtypes
 from logitmus.checking import reference
 from logitmus.checking.baseline import BaselineComparison
-from logitmus.checking.explanation import explanations, unjudged_labels
+from logitmus.checking.explanation import LostWorkerError, as_measured, explanations, unjudged_labels
 from logitmus.checking.first_look import degenerate
 from logitmus.checking.reference import IntentionError, Intentions
 from logitmus.checking.result import CheckResult
 from logitmus.checking.session import CheckRequest, CheckSession, start
 from logitmus.core.events import Event, RunFinished
-from logitmus.core.finding import Grade, Judgement, Kind
+from logitmus.core.finding import Grade, Judgement
 from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.problem import Problem, TargetKind
 from logitmus.core.run_settings import Examination, Exploration, RunSettings
@@ -155,11 +155,11 @@ def check(
         kept = Path(out) if out else None
         path = kept or Path(stack.enter_context(tempfile.TemporaryDirectory())) / f"check{SUFFIX}"
         grade = Grade(require) if require else None
-        run = partial(_run, session, path, seed=seed, require=grade, strict=strict, expectations=accepted, watch=watch)
+        run = partial(_run, path=path, seed=seed, require=grade, strict=strict, expectations=accepted, watch=watch)
         # The quick problems in one dtype show most faults, and few of them what is wrong on all inputs. They are judged
         # in this process: processes of their own would take longer to start than a few problems need.
         first = "float32" if "float32" in request.dtypes else request.dtypes[0]
-        early = partial(run, "quick", (first,), judge=Judge())
+        early = partial(run, session, profile="quick", dtypes=(first,), judge=Judge())
         hopeless = degenerate(session)
         if hopeless:
             result = early(fail_fast=False, every=_FEW if hopeless.answers else _SOME)
@@ -172,10 +172,15 @@ def check(
             if not result.conforms:
                 return replace(result, seconds=time.monotonic() - began, file=kept)
             path.unlink()
-        result = run(profile, request.dtypes, fail_fast=fail_fast, explore=explore)
-        lost = {group.finding.kind for group in (*result.groups, *result.excused)} & {Kind.CRASH, Kind.TIMEOUT}
-        if not result.stopped and not lost:  # what crashes or hangs is not asked once more
+        try:
             found = explanations(session)
+        except LostWorkerError:  # the run finds out where it crashes or hangs, with new workers
+            found = {}
+            session = stack.enter_context(start(request, limits, compare=compare, isolated=isolated))
+        if found and not session.with_settings:  # a setting may not do what the default does
+            session = session.described_as(lambda subject: as_measured(found[subject.offer.targets], subject))
+        result = run(session, profile=profile, dtypes=request.dtypes, fail_fast=fail_fast, explore=explore)
+        if not result.stopped:
             unjudged = [unjudged_labels(explained, session.subjects[kind]) for kind, explained in found.items()]
             result = replace(result, explanations=found, remarks=(*result.remarks, *filter(None, unjudged)))
     return replace(result, seconds=time.monotonic() - began, file=kept)
@@ -193,10 +198,10 @@ def _intended(file: Path, given: Mapping[str, str | float]) -> Intentions:
 
 def _run(
     session: CheckSession,
+    *,
     path: Path,
     profile: str,
     dtypes: Sequence[str],
-    *,
     seed: int,
     require: Grade | None,
     strict: bool,

@@ -3,24 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from logitmus.checking import reference
 from logitmus.checking.session import CheckSession
 from logitmus.conventions.ask_function import ask_and_explain
 from logitmus.conventions.explain_function import FunctionExplanation
+from logitmus.conventions.model_parameters import is_another_formula, parameters_of
 from logitmus.conventions.row_results import LEADS
 from logitmus.core.causes import Cause
-from logitmus.core.observation import NotRun, Outcome
+from logitmus.core.errors import Exit, LogitmusError
+from logitmus.core.floats import FLOAT_DTYPES
+from logitmus.core.observation import Crashed, NotRun, Outcome, TimedOut
 from logitmus.core.problem import Problem, TargetKind
 from logitmus.core.subject import Subject
 from logitmus.execution.pool import Observed
 from logitmus.execution.started import Stage
+from logitmus.oracle.model_record import to_text
 
 
 def explanations(session: CheckSession) -> dict[TargetKind, FunctionExplanation]:
-    """The explanation of the function, by the kind of targets."""
+    """The explanation of the function, by the kind of targets.
+
+    Raises:
+        LostWorkerError: if the function crashes or hangs; the session's workers are then gone.
+    """
     return {kind: explanation(session.workers, subject) for kind, subject in session.subjects.items()}
+
+
+def as_measured(explained: FunctionExplanation, subject: Subject) -> Subject:
+    """The subject, judged by what it computes, if that is not what it should: by parameters, or by another formula.
+
+    An uncertain model changes nothing: where another fits as well, where it does not hold for all dtypes, results or
+    batches, or where the logits were halves, whose results say few bits.
+    """
+    model = explained.model
+    if model is None or explained.alternatives or explained.qualifier or not model.batch.reduction:
+        return subject
+    if FLOAT_DTYPES[model.precisions.logits].itemsize < FLOAT_DTYPES["float32"].itemsize:
+        return subject
+    parameters = parameters_of(model, subject.convention)
+    if parameters:
+        return reference.with_parameters(subject, parameters)
+    return replace(subject, model=to_text(model)) if is_another_formula(model) else subject
 
 
 def explanation(workers: Stage, subject: Subject) -> FunctionExplanation:
@@ -63,8 +90,18 @@ def unjudged_labels(explained: FunctionExplanation, subject: Subject) -> str:
     )
 
 
+class LostWorkerError(LogitmusError):
+    """The function crashed or hung while it was asked for a model."""
+
+    exit_code = Exit.INTERNAL_ERROR
+
+
 def ask(workers: Stage, subject: Subject, problems: Sequence[Problem]) -> Iterator[tuple[Problem, Outcome]]:
-    """The outcome of each problem; what the subject does not offer is not run."""
+    """The outcome of each problem; what the subject does not offer is not run.
+
+    Raises:
+        LostWorkerError: at the first crash or hang; the workers are then gone.
+    """
     pairs = []
     for problem in problems:
         reason = subject.why_not(problem)
@@ -74,4 +111,6 @@ def ask(workers: Stage, subject: Subject, problems: Sequence[Problem]) -> Iterat
             yield problem, NotRun(reason)
     for event in workers.ask(pairs):
         if isinstance(event, Observed):
+            if isinstance(event.observation.outcome, Crashed | TimedOut):
+                raise LostWorkerError(f"no answer to {event.problem!r}")
             yield event.problem, event.observation.outcome

@@ -24,8 +24,9 @@ from logitmus.execution import registry
 from logitmus.execution.limits import Limits
 
 References = Mapping[TargetKind, Subject]
-# A function that hangs or dies now and then is found soon; a check need not wait for every one of its calls.
-LIMITS: Final = Limits(compile_seconds=20.0, call_seconds=5.0, patience=20.0, give_up_after=8, lost_seconds=30.0)
+# A function that hangs or dies now and then is found soon; a check need not wait for every one of its calls. (The first
+# derivative in forward mode imports half of SymPy: seconds on a busy machine.)
+LIMITS: Final = Limits(compile_seconds=20.0, call_seconds=10.0, patience=20.0, give_up_after=8, lost_seconds=30.0)
 # NumPy's own function is only a textbook example.
 _FLAGSHIPS: Final = {"numpy": "torch"}
 # How many rows of each problem are tested one by one, for a function that only returns a sum or a mean.
@@ -178,6 +179,17 @@ def with_reference(
         docs={name: link for name, link in reference.docs.items() if name not in chosen},
         held_to=reference.id,
     )
+
+
+def with_parameters(subject: Subject, choices: Mapping[str, str]) -> Subject:
+    """`subject` with the parameters (and fields) that it was measured to apply by itself.
+
+    Where they matter, `logitmus.judging.own_parameters` reports them, as what it is held to has others.
+    """
+    own, promised = intended(choices), subject.convention
+    numbers = {name: getattr(own.parameters, name) for name in choices if name in PARAMETERS}
+    parameters = replace(promised.parameters, **numbers)
+    return replace(subject, convention=replace(promised.but(**own.choices), parameters=parameters), promised=promised)
 
 
 def reduction_probe(kind: TargetKind, dtype: str) -> Problem:

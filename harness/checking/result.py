@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from logitmus.conventions.explain_function import FunctionExplanation
-from logitmus.conventions.model_parameters import parameters_of
 from logitmus.core.events import Judged
 from logitmus.core.finding import Finding, Grade, Severity
 from logitmus.core.problem import Option, TargetKind
@@ -93,25 +92,12 @@ class CheckResult:
 
     @property
     def intentions(self) -> dict[str, str]:
-        """What, if intended (`but`), would make differences from the reference conform.
-
-        Values of convention fields, from the findings; and parameters, where the model of the function differs from
-        what it is held to in nothing else.
-        """
+        """What, if intended (`but`), would make differences from the reference conform: fields and parameters."""
         if self.hopeless:
             return {}
         causes = [group.finding.cause for group in self.groups if not group.finding.alternatives]
-        chosen = dict(cause.choice for cause in causes if cause.is_convention and cause.choice[0] != "class_axis")
-        return {**chosen, **self._parameters}
-
-    @property
-    def _parameters(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for kind, explanation in self.explanations.items() if self.groups else ():
-            if explanation.model is not None:
-                held_to = self.subjects[kind].convention
-                found |= parameters_of(explanation.model, held_to)
-        return found
+        intended = [cause.choice for cause in causes if cause.is_convention or cause.name == "parameter"]
+        return {name: value for name, value in intended if name != "class_axis"}
 
     @property
     def unnamed(self) -> tuple[str, ...]:

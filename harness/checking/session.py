@@ -96,6 +96,22 @@ class CheckSession:
     ) -> None:
         self.workers.close()
 
+    def described_as(self, described: Callable[[Subject], Subject]) -> CheckSession:
+        """The same function, each of whose subjects is described in another way."""
+        measured = {subject.id: described(subject) for subject in self.judged}
+        self.workers.present(
+            [
+                replace(backend, subjects=tuple(measured.get(subject.id, subject) for subject in backend.subjects))
+                for backend in self.workers.describe()
+                if isinstance(backend, Ready)
+            ]
+        )
+        return replace(
+            self,
+            subjects={kind: measured[subject.id] for kind, subject in self.subjects.items()},
+            with_settings=tuple(measured[subject.id] for subject in self.with_settings),
+        )
+
     @property
     def references(self) -> dict[TargetKind, str]:
         """The ids of the references, by the kind of targets; also of those that could not be started."""

@@ -18,9 +18,10 @@ import numpy as np
 from logitmus.conventions.simple_numbers import decimal_text
 from logitmus.core.floats import Array
 from logitmus.core.observation import Answered, NotRun, Outcome, Raised
-from logitmus.core.problem import Problem, TargetKind
+from logitmus.core.problem import Problem
 from logitmus.oracle.arithmetic import EXACT
 from logitmus.oracle.model import REDUCTIONS, BatchLaw, FunctionModel
+from logitmus.oracle.model_prediction import predicts_loss, rows_of, within
 from logitmus.oracle.row_model import Parameter
 from logitmus.oracle.sentence import STANDARD_WEIGHTS, UNUSED_WEIGHTS
 
@@ -65,39 +66,7 @@ def _added_to_one_row(factor: Parameter) -> Parameter | None:
 def _predicts(model: FunctionModel, seen: Seen) -> bool:
     """Whether the model predicts every result of ordinary batches (and there are any)."""
     usable = [(p, o) for p, o in seen if isinstance(o, Answered) and p.reduction == "default"]
-    return bool(usable) and all(predicted(model, problem, outcome) for problem, outcome in usable)
-
-
-def predicted(model: FunctionModel, problem: Problem, outcome: Answered) -> bool:
-    """Whether a batch yields what the model predicts."""
-    x, labels = rows_of(problem)
-    if problem.reduction != "default":
-        model = replace(model, batch=replace(model.batch, reduction=problem.reduction))
-    with np.errstate(all="ignore"):
-        value, bound = model.losses(x, labels)
-    return within(outcome.loss, value, bound, model)
-
-
-def within(loss: Array, value: Array, bound: Array, model: FunctionModel) -> bool:
-    """Whether a loss has the shape of the prediction and lies within its bound; NaN only where NaN is predicted."""
-    value = np.asarray(value)
-    if loss.size != value.size:
-        return False
-    observed = loss.astype(np.float64).ravel()
-    expected, allowed = value.ravel(), np.asarray(bound).ravel()
-    level = model.precisions.level()
-    with np.errstate(all="ignore"):
-        near = np.abs(observed - expected) <= allowed + level.u * np.abs(expected) + level.least
-    return bool((near | (observed == expected) | (np.isnan(observed) & np.isnan(expected))).all())
-
-
-def rows_of(problem: Problem) -> tuple[Array, Array]:
-    """The logits, (N, K) float64, and the labels, (N,), one-hot targets as labels."""
-    x = problem.logits.reshape(-1, problem.classes).astype(np.float64)
-    targets = problem.targets
-    if problem.target_kind == TargetKind.PROBABILITIES:
-        return x, targets.reshape(x.shape).astype(np.float64).argmax(axis=-1)
-    return x, targets.ravel().astype(np.int64)
+    return bool(usable) and all(predicts_loss(model, problem, outcome.loss) for problem, outcome in usable)
 
 
 def unusual_labels(model: FunctionModel, seen: Seen) -> Mapping[int, str]:
@@ -132,7 +101,7 @@ def _unusual_label(labels: Array, classes: int) -> int:
 def _meets(model: FunctionModel, problem: Problem, outcome: Answered, fate: str) -> bool:
     _, labels = rows_of(problem)
     unusual = {**model.batch.unusual, _unusual_label(labels, problem.classes): fate}
-    return predicted(replace(model, batch=replace(model.batch, unusual=unusual)), problem, outcome)
+    return predicts_loss(replace(model, batch=replace(model.batch, unusual=unusual)), problem, outcome.loss)
 
 
 @dataclass(frozen=True)

@@ -167,7 +167,7 @@ def explain_function(observations: Iterable[tuple[Problem, Outcome]]) -> Functio
             or _partial_sums(observed, precisions)
         )
         if models:
-            return _explained(observed, _finest(observed, models), limits)
+            return _explained(observed, _finest(observed, _holding(observed, models)), limits)
     return FunctionExplanation(
         model=None,
         sentence=partly(observed),
@@ -218,6 +218,24 @@ def _partial_sums(observed: Observed, precisions: Precisions) -> list[tuple[Foun
     rows = list(by_classes_of(observed.single(ROWS)).values())
     found = partial_sums(rows, precisions.level(separate=True))
     return [(fit, FunctionModel(row=fit.model, precisions=precisions)) for fit in found] if len(found) == 1 else []
+
+
+def _holding(
+    observed: Observed, models: Sequence[tuple[Found, FunctionModel]]
+) -> Sequence[tuple[Found, FunctionModel]]:
+    """Of several models those that hold for hard rows, too; all of them where none does."""
+    if len(models) == 1:
+        return models
+    hard = by_classes_of(observed.single([function_rows.HARD])).values()
+    most = _MISSED * sum(map(len, hard))
+    holding = [(fit, model) for fit, model in models if sum(_missed(model, rows) for rows in hard) <= most]
+    return holding or models
+
+
+def _missed(model: FunctionModel, rows: Rows) -> int:
+    with np.errstate(all="ignore"):
+        y, b = model.row_losses(rows.x, rows.labels)
+        return int((~((np.abs(rows.r - y) <= b) | (rows.r == y) | (np.isnan(rows.r) & np.isnan(y)))).sum())
 
 
 def _finest(observed: Observed, models: Sequence[tuple[Found, FunctionModel]]) -> Sequence[tuple[Found, FunctionModel]]:

@@ -13,11 +13,12 @@ from typing import Final
 import numpy as np
 
 from logitmus.conventions.simple_numbers import Interval, simplest
-from logitmus.core.floats import Array, format_of
+from logitmus.core.floats import Array
 from logitmus.oracle import row_model, sentence
 from logitmus.oracle.arithmetic import EXACT
 from logitmus.oracle.model import FunctionModel, narrowed
-from logitmus.oracle.row_model import LABELS, PLAIN, TAKES_PROBABILITIES, Parameter, RowModel
+from logitmus.oracle.model_prediction import gradient_rounding
+from logitmus.oracle.row_model import PLAIN, TAKES_PROBABILITIES, Parameter, RowModel
 
 OTHER: Final = "the gradient is not that of the loss"
 Rows = tuple[Array, Array, Array]  # logits (R, K), labels (R,), gradients (R, K)
@@ -48,13 +49,8 @@ def _within(model: FunctionModel, rows: Rows) -> bool:
     x, labels, observed = rows
     with np.errstate(all="ignore"):
         exact, bound = model.gradient_of_rows(x, labels)
-        # p_t - 1, with p_t rounded to the dtype of the result: the gradient of a confident row in half precision is 0.
-        at = np.arange(x.shape[-1]) == LABELS[model.row.label](labels, x.shape[-1])[:, None]
-        rounded = np.where(at, model.precisions.level().u * (1 + np.abs(exact)), 0)
-        # A gradient passes back through the rounding of the inputs, and is a number of their dtype.
-        narrow = format_of(model.precisions.inputs)
-        bound = bound + narrow.u * np.abs(exact) + narrow.smallest_subnormal
-        right = np.abs(observed - exact) <= bound + rounded * abs(model.row.factor.at(x.shape[-1]))
+        bound = bound + gradient_rounding(model, x, labels, exact, np.arange(x.shape[-1]))
+        right = np.abs(observed - exact) <= bound
     return bool((right | ~np.isfinite(exact)).all())
 
 

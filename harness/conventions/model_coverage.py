@@ -10,7 +10,6 @@ from typing import Final
 import numpy as np
 
 from logitmus.cases import function_rows
-from logitmus.conventions import batch_law
 from logitmus.conventions.row_fit import Rows, shares
 from logitmus.conventions.row_results import LEADS, ROWS, Observed, by_classes_of
 from logitmus.core.observation import Answered, NotRun, Outcome, Raised
@@ -18,6 +17,7 @@ from logitmus.core.problem import Problem
 from logitmus.judging.coherence import Coherence
 from logitmus.oracle import row_model
 from logitmus.oracle.model import FunctionModel, Precisions
+from logitmus.oracle.model_prediction import predicts_loss
 from logitmus.oracle.row_model import PLAIN
 from logitmus.oracle.sentence import UNEXPLAINED_TARGETS
 
@@ -66,7 +66,7 @@ class Tally:
             for problem, outcome in observed.batches(function_rows.BATCH):
                 if isinstance(outcome, Answered):
                     results += 1
-                    right_here = batch_law.predicted(model, problem, outcome)
+                    right_here = predicts_loss(model, problem, outcome.loss)
                     explained += right_here
                     unexplained[f"reduction={problem.reduction}"] += not right_here
         elif any(isinstance(o, Answered) and p.rows > 1 for p, o in observed.batches(function_rows.BATCH)):

@@ -1,13 +1,14 @@
-"""The parameters of a model, where `core.parameters` can express all of its parts."""
+"""The parameters of a model, where `core.parameters` can express all of its parts; and whether anything can."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from logitmus.core.convention import Convention
 from logitmus.core.parameters import PARAMETERS
 from logitmus.oracle.model import FunctionModel
-from logitmus.oracle.row_model import Parameter, RowModel
+from logitmus.oracle.row_model import PLAIN, TAKES_PROBABILITIES, Parameter, RowModel
 
 _INPUTS = {"x": "logits", "scale": "logits", "log_probabilities": "log_probabilities", "probabilities": "probabilities"}
 _OTHERS = "K/(K-1)"  # the law of a smoothing that is spread over the other classes
@@ -40,6 +41,18 @@ def parameters_of(model: FunctionModel, held_to: Convention) -> dict[str, str]:
         if float(text) != getattr(own, name):
             found[name] = text
     return found
+
+
+def is_another_formula(model: FunctionModel) -> bool:
+    """Whether a model has a part that neither a field of the convention nor a mechanism can say.
+
+    Fields say what is taken for the logits (probabilities, say), and what becomes of the rows and of unusual labels.
+    """
+    row, batch = model.row, model.batch
+    if row.inputs in (*TAKES_PROBABILITIES, "log_probabilities"):
+        row = replace(row, inputs="x", **({"penalty": "log", "theta": {}} if row.penalty == "clip" else {}))
+    rows = batch.shifted or batch.divisor_plus is not None or batch.reduction == "sum_over_one_less"
+    return row != PLAIN or rows
 
 
 def _expressible(row: RowModel) -> bool:

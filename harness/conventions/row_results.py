@@ -14,13 +14,13 @@ from typing import Final
 import numpy as np
 
 from logitmus.cases import function_rows
-from logitmus.conventions import batch_law
 from logitmus.conventions.row_fit import Rows
 from logitmus.core.floats import FLOAT_DTYPES, Array, float_array
 from logitmus.core.observation import Answered, Garbled, NotRun, Outcome, Raised
 from logitmus.core.problem import Problem
 from logitmus.oracle.arithmetic import EXACT
 from logitmus.oracle.model import Precisions
+from logitmus.oracle.model_prediction import rows_of
 from logitmus.oracle.row_model import LABELS
 
 LEADS: Final = ("float64", "float32", "float16", "bfloat16")
@@ -83,7 +83,7 @@ class Observed:
                 continue
             if outcome.loss.size not in (1, self.copies):
                 continue
-            x, labels = batch_law.rows_of(problem)
+            x, labels = rows_of(problem)
             if labels[0] in self.ignored:
                 continue
             number = float(outcome.loss.ravel()[0]) * (1.0 if outcome.loss.size > 1 else self.factor)
@@ -98,7 +98,7 @@ class Observed:
         of_role = [(p, o) for p, o in self.given if function_rows.role(p) == role]
         if not self.ignored:
             return of_role
-        return [(p, o) for p, o in of_role if not np.isin(batch_law.rows_of(p)[1], list(self.ignored)).all()]
+        return [(p, o) for p, o in of_role if not np.isin(rows_of(p)[1], list(self.ignored)).all()]
 
     @property
     def singles_finite(self) -> bool:

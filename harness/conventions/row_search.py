@@ -110,12 +110,18 @@ _TIERS: Final = ((_FREE, _GRIDS), (_SINGLE, _GRIDS), (_DOUBLE, _COARSE))
 
 @dataclass(frozen=True)
 class Found:
-    """A model that predicts every row within its budget, its cost in bits, and the bits of evidence to spare."""
+    """A model that predicts every row within its budget.
+
+    Attributes:
+        bits: its cost. spare: the bits of evidence to spare. share: of the budget that the worst row uses.
+        numbers: how many numbers were fitted.
+    """
 
     model: RowModel
     bits: float
     spare: float
     share: float
+    numbers: int = 0
 
 
 def search(
@@ -150,7 +156,10 @@ def search(
                     # Nothing else fits so many bits by chance: what fits here, but not elsewhere, is no model. Rows of
                     # probabilities do not say what becomes of other numbers: a clip shows elsewhere alone.
                     elsewhere = fits and not found and not family.of_probabilities
-                    if any(candidate.spare > _AMPLE for candidate in found) or elsewhere:
+                    # Only a single number is beyond doubt at once: a temperature of 1.001 is, to first order, a factor
+                    # and a share of the entropy, and in float32 both fit.
+                    certain = any(candidate.spare > _AMPLE and candidate.numbers <= 1 for candidate in found)
+                    if certain or elsewhere:
                         return sorted(found, key=lambda candidate: candidate.bits)
         if found:
             break
@@ -229,7 +238,7 @@ def _completed(
         if share <= 1:
             spare = information(model, tested, level) - _BITS - _BITS_EACH * len(fit.names)
             if spare > 0:
-                yield Found(model, bits, spare, share)
+                yield Found(model, bits, spare, share, len(fit.names))
                 return
 
 

@@ -12,12 +12,12 @@ from typing import Final
 
 import numpy as np
 
-from logitmus.conventions.batch_law import within
 from logitmus.core.floats import Array
 from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import Problem
 from logitmus.oracle.arithmetic import EXACT
 from logitmus.oracle.model import FunctionModel
+from logitmus.oracle.model_prediction import within
 from logitmus.oracle.sentence import DIVERGENCE, LINEAR, UNEXPLAINED_TARGETS
 
 _LAWS: Final = (LINEAR, DIVERGENCE)

@@ -138,6 +138,20 @@ _HARMS: Final = frozenset(
         "probability_clip",
     }
 )
+_PARAMETERS: Final = {
+    "label_smoothing": "label smoothing, {}",
+    "temperature": "temperature, {}: the logits are divided by it",
+    "z_loss": "z-loss, {} times the squared logsumexp",
+    "factor": "factor, {}: the loss is multiplied by it",
+    "clip": "clip of the probabilities, {}",
+}
+_PARAMETER_IMPACTS: Final = {
+    "label_smoothing": "no loss reaches 0, and losses with and without smoothing cannot be compared",
+    "temperature": "losses and gradients are those of other logits",
+    "z_loss": "a number added to all logits changes the loss",
+    "factor": "the effective learning rate is multiplied by it",
+    "clip": "all confident wrong answers have the same loss",
+}
 _WRONG_GRADIENT: Final = "training minimises something other than the loss that is logged"
 
 CAUSES: Final[Mapping[str, Row]] = MappingProxyType(
@@ -150,6 +164,18 @@ CAUSES: Final[Mapping[str, Row]] = MappingProxyType(
             impacts=_FIELD_IMPACTS,
             severity=Severity.HAZARD,
             links=(_CONVENTIONS,),
+        ),
+        "parameter": Row(
+            summary="applies its own {}",
+            details=_PARAMETERS,
+            impacts=_PARAMETER_IMPACTS,
+            severity=Severity.DIFFERENCE,
+            links=(_CONVENTIONS,),
+        ),
+        "other_formula": Row(
+            summary="computes another formula",
+            impact="its losses cannot be compared with those of its reference",
+            severity=Severity.DIFFERENCE,
         ),
         "raised": Row(summary="raises {} on valid input", details=None, impact="a valid batch stops the program"),
         "crashed": Row(summary="the process died ({})", details=None),
@@ -328,6 +354,8 @@ def _detail(cause: Cause, row: Row) -> str:
         return ", ".join(f"{dtype} {use}" for use, dtype in cause.precision.items())
     if cause.is_choice:
         field, value = cause.choice
+        if cause.name == "parameter" and row.details is not None:
+            return row.details[field].format(value)
         return _choice(cause.name, field, value) if field in FIELDS else f"{part_name(field)} is {value}"
     if row.details is None:
         return value

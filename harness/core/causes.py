@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-# Causes whose detail is a choice "field=value": of the convention, or the dtype of a part of the result.
-_CHOICES: Final = frozenset({"convention", "accepted", "gradient_of", "dtype"})
+# Causes whose detail is a choice "field=value": of the convention, the dtype of a part of the result, or a parameter.
+_CHOICES: Final = frozenset({"convention", "accepted", "gradient_of", "dtype", "parameter"})
 
 
 class Cause(str):
@@ -42,6 +42,11 @@ class Cause(str):
         return cls.of_choice("convention", field, value)
 
     @classmethod
+    def parameter(cls, name: str, value: float) -> Cause:
+        """The result is right if the function applies this parameter (`logitmus.core.parameters`) by itself."""
+        return cls.of_choice("parameter", name, f"{value:.12g}")
+
+    @classmethod
     def depends_on(cls, dependence: str) -> Cause:
         """The result depends on something that it should not depend on."""
         return cls.of("depends_on", dependence)
@@ -68,7 +73,7 @@ class Cause(str):
 
     @property
     def field(self) -> str | None:
-        """The field of the convention, or the part of the result, that the cause is about; None: about neither."""
+        """The field, parameter or part of the result that the cause is about; None: it is about none of these."""
         return self.choice[0] if self.is_choice else None
 
     @property

@@ -128,6 +128,10 @@ class Subject:
     least_profile: of PROFILES; lesser ones leave it out, unless it is named.
     held_to: the id of the subject whose convention, precision and documentation it is given as its own, as
         `logitmus check` does with a user's function; "": they are its own.
+    promised: of a function that is held to a reference and was measured to apply parameters of its own: what it should
+        compute; `convention` is what it does compute. None: `convention` is what it should compute.
+    model: of a function that was measured to compute another formula than its reference: that formula, as
+        `oracle.model_record` writes it. "": there is none.
     switch: BY_START or BY_CALL: the variant is a switch (`core.backend.Switch`), which is set in this way. With it few
         problems are asked, and the results are compared with those of the subject for which it is OFF. "": the
         function is asked with no switch.
@@ -145,6 +149,8 @@ class Subject:
     variant: str = ""
     least_profile: str = LEAST_PROFILE
     held_to: str = ""
+    promised: Convention | None = None
+    model: str = ""
     switch: str = ""
 
     @cached_property

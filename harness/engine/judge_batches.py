@@ -92,7 +92,8 @@ def _declaration(subject: Subject) -> str:
     gradients = sorted(subject.offer.gradients)
     precision = sorted(subject.precision.items())
     held_to = bool(subject.held_to)
-    return repr((subject.convention, precision, subject.flushes_subnormals, gradients, documented, held_to))
+    measured = subject.convention, subject.promised, subject.model
+    return repr((measured, precision, subject.flushes_subnormals, gradients, documented, held_to))
 
 
 def judge_problems(

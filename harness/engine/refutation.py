@@ -24,7 +24,7 @@ import numpy as np
 
 from logitmus.core.causes import Cause
 from logitmus.core.convention import Occasion
-from logitmus.core.finding import Grade, Judgement, Kind, Verdict
+from logitmus.core.finding import Grade, Judgement, Kind, Severity, Verdict
 from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.problem import ONCE, Problem, Purpose
 from logitmus.core.relevance import occasions
@@ -93,7 +93,11 @@ class Refutations:
         of_dtype = judgement.subject, judgement.dtype
         self._causes.setdefault(of_dtype, Counter()).update({finding.cause for finding in judgement.findings})
         self._problems[problem.id] = problem
-        accurate = judgement.verdict is not Verdict.FINDING and judgement.grade in _ACCURATE
+        # A parameter of its own is found on results that are right with it.
+        faultless = judgement.verdict is not Verdict.FINDING or all(
+            finding.cause.name == "parameter" or finding.severity is Severity.NOTE for finding in judgement.findings
+        )
+        accurate = faultless and judgement.grade in _ACCURATE
         self._accurate.setdefault(of_dtype, {})[problem.id] = accurate
 
     def refuted(self, subject: Subject, dtype: str, cause: Cause) -> bool:

@@ -195,8 +195,9 @@ class Pool(AbstractPool):
         """Does the planned work of every environment that `describe` found (which is called if it has not been).
 
         Raises:
-            Whatever the plan raises.
+            Whatever the plan raises; RuntimeError: if the pool is closed.
         """
+        self._check_open()
         if self._places is None:
             yield from (answer for answer in self.describe() if isinstance(answer, BackendFailed))
         todo: queue.SimpleQueue[Place] = queue.SimpleQueue()
@@ -231,6 +232,10 @@ class Pool(AbstractPool):
             for thread in threads:
                 if thread.ident is not None:
                     thread.join()
+
+    def _check_open(self) -> None:
+        if self._workers.stopped.is_set():
+            raise RuntimeError("the pool is closed: an earlier run was abandoned before its end")
 
     def _work(
         self,

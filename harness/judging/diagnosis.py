@@ -60,17 +60,23 @@ class Failure:
         return self.part.numeric_grade in (Grade.B, Grade.C)
 
 
+Rule = Callable[[Failure, Array], Iterator[Explained]]
+
+
 def failing_values(case: Case, outcome: Answered, parts: Sequence[Part]) -> Iterator[Finding]:
     """One finding for each cause of values outside B+, part by part."""
     for part in parts:
-        if part.passes:
-            continue
-        failure = Failure(case, outcome, part.elements, parts[0])
-        unexplained = failure.part.failing
-        for rule in EXPLANATIONS:
-            for finding, explained in rule(failure, unexplained):
-                yield finding
-                unexplained = unexplained & ~explained
+        if not part.passes:
+            failure = Failure(case, outcome, part.elements, parts[0])
+            yield from explained(failure, failure.part.failing, EXPLANATIONS)
+
+
+def explained(failure: Failure, unexplained: Array, rules: Sequence[Rule]) -> Iterator[Finding]:
+    """What these rules find in the unexplained elements of a part, each in what the others before it leave."""
+    for rule in rules:
+        for finding, where in rule(failure, unexplained):
+            yield finding
+            unexplained = unexplained & ~where
 
 
 def _gradient_fault(failure: Failure, _: Array) -> Iterator[Explained]:
@@ -104,19 +110,31 @@ def _special_values(failure: Failure, unexplained: Array) -> Iterator[Explained]
             unexplained = unexplained & ~hit
 
 
+def _unexplained_numbers(failure: Failure, unexplained: Array) -> Iterator[Explained]:
+    return _inaccurate(failure, unexplained, lambda _: Cause("unexplained"))
+
+
 def _inaccurate_numbers(failure: Failure, unexplained: Array) -> Iterator[Explained]:
+    return _inaccurate(failure, unexplained, _inaccuracy)
+
+
+def _inaccurate(failure: Failure, unexplained: Array, name: Callable[[Failure], Cause]) -> Iterator[Explained]:
     if unexplained.any():
-        cause = _inaccuracy(failure)
+        cause = name(failure)
         weight = catalogue.severity(cause)
         yield failure.case.worst_element(failure.part, unexplained, Kind.ACCURACY, weight, cause), unexplained
 
 
-EXPLANATIONS: Final[tuple[Callable[[Failure, Array], Iterator[Explained]], ...]] = (
+EXPLANATIONS: Final[tuple[Rule, ...]] = (
     _gradient_fault,
     _neighbouring_convention,
     _special_values,
     _inaccurate_numbers,
 )
+
+
+# For a function that computes another formula: whatever changes the reference's formula explains nothing.
+WITHOUT_A_FORMULA: Final[tuple[Rule, ...]] = (_special_values, _unexplained_numbers)
 
 
 def special_values(compared: Compared) -> dict[Cause, Array]:

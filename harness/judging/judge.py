@@ -10,13 +10,14 @@ from the cause that makes the most of the rest meaningless to the cause that cla
 1. The call (`CALL_RULES`). An overwritten input, a wrong shape, a number for an invalid problem: these need no exact
    value, and after the last two there is none to compare with.
 2. The definition. A function that is checked against a reference may be better than it. If the definition explains the
-   result, nothing is wrong, and the rules below would report the reference's own faults.
+   result, nothing is wrong, and the rules below would report the reference's own faults. If it was measured to compute
+   another formula (`own_formula`), that explains what it predicts, and the rules below do not apply.
 3. The precision (`precision`). If coarser storage or arithmetic than declared explains every value, the claim is what
    is wrong; the single values would repeat it under other names.
 4. Each failing part (`diagnosis`): a faulty gradient, a neighbouring convention, special values, inaccurate numbers.
    Each of these sees only the elements that the ones before it leave unexplained.
 5. Remarks on what is not outside a budget: negative zeros, second derivatives, and, for a result that keeps its
-   declared convention, where that is not portable.
+   measured parameters, where its reference has others, or keeps its declared convention, where that is not portable.
 6. The plain call (`consistency`). If a repeated or differently differentiated call changed the result, that is the
    cause, and the findings about its values become its effects.
 
@@ -50,6 +51,8 @@ from logitmus.judging.bench import Bench
 from logitmus.judging.case import Case
 from logitmus.judging.consistency import beside_plain
 from logitmus.judging.diagnosis import failing_values
+from logitmus.judging.own_formula import by_its_formula
+from logitmus.judging.own_parameters import applies_own_parameters
 from logitmus.judging.portability import differs_from_portable
 from logitmus.judging.precision import coarser_precision, explains_failures
 from logitmus.judging.second_order import second_derivative
@@ -61,6 +64,8 @@ _REMEMBERED: Final = 2  # problems
 
 def values_outside_budgets(case: Case, outcome: Answered, parts: Sequence[Part]) -> list[Finding]:
     """A coarser precision than declared, if it explains all of them; else the causes part by part."""
+    if case.subject.model:
+        return list(by_its_formula(case, outcome, parts))
     coarser = coarser_precision(case, outcome, parts)
     return coarser if explains_failures(case, coarser) else [*coarser, *failing_values(case, outcome, parts)]
 
@@ -83,6 +88,7 @@ VALUE_RULES: Final[tuple[Rule, ...]] = (
     values_outside_budgets,
     negative_zeros,
     second_derivative,
+    applies_own_parameters,
     differs_from_portable,
 )
 

@@ -97,10 +97,16 @@ def explaining(bench: Bench, subject: Subject, outcome: Answered, part: Assessme
     Infinities and NaN alone are no evidence for a field that changes every number: other faults cause them, too.
     """
     fitting = list(fitting_neighbours(bench, subject, outcome, None, only=part.part))
+    sweeping = _sweeping(subject.convention)
     if not np.isfinite(part.compared.r[part.failing]).any():
-        fitting = [neighbour for neighbour in fitting if neighbour.name not in _SWEEPING]
+        fitting = [neighbour for neighbour in fitting if neighbour.name not in sweeping]
     whole = [neighbour for neighbour in fitting if neighbour.fits_all]
-    return explanation(whole or [neighbour for neighbour in fitting if neighbour.name not in _SWEEPING])
+    return explanation(whole or [neighbour for neighbour in fitting if neighbour.name not in sweeping])
+
+
+def _sweeping(convention: Convention) -> frozenset[str]:
+    """The fields that change every number; where a function smooths labels by itself, how it does is one of them."""
+    return _SWEEPING | {"smoothing"} if convention.parameters.label_smoothing else _SWEEPING
 
 
 def explanation(neighbours: Sequence[Neighbour]) -> Explanation | None:
@@ -125,9 +131,10 @@ def fitting_neighbours(
     Conventions that resolve this problem to the same question are tried once; a fit must judge some element.
     """
     declared = bench.question(subject.convention)
+    sweeping = _sweeping(subject.convention)
     candidates: dict[object, list[tuple[str, str, Convention]]] = {}
     for name, value, convention in _neighbours(subject.convention, names):
-        if name in _SWEEPING and bench.problem.logits.size > _SMALL:
+        if name in sweeping and bench.problem.logits.size > _SMALL:
             continue
         question = bench.question(convention)
         answerable = question.refused is None and question.classes > 0  # without classes no exact answer exists

@@ -246,10 +246,12 @@ def balls() -> Arithmetic:
     return Arithmetic(array, ball)
 
 
-def along(base: Arithmetic, x: Array) -> tuple[Arithmetic, Dual]:
-    """Derivatives by each class's logit: the arithmetic, and the logits x, shape (R, K), as its numbers."""
+def along(base: Arithmetic, x: Array, by: Array | None = None) -> tuple[Arithmetic, Dual]:
+    """Derivatives by each class's logit, or by some: the arithmetic, and the logits x, (R, K), as its numbers."""
     rows, classes = x.shape
-    directions = np.broadcast_to(np.eye(classes, dtype=EXACT)[:, None, :], (classes, rows, classes)).copy()
+    by = np.arange(classes) if by is None else by
+    units = (by[:, None] == np.arange(classes)).astype(EXACT)
+    directions = np.broadcast_to(units[:, None, :], (len(by), rows, classes)).copy()
     start = Dual(base.array(x), base.array(directions))
     return Arithmetic(lambda array: start._lift(base.array(array)), base.parameter), start
 

@@ -206,10 +206,16 @@ def budget(model: RowModel, x: Array, labels: Array, level: Level) -> tuple[Arra
     return exact, result.e + level.u * np.abs(result.a) + level.least
 
 
-def gradient(model: RowModel, x: Array, labels: Array, level: Level | None = None) -> tuple[Array, Array]:
-    """The derivative of each row's loss by its logits, and its budget at the level: (R, K) each, long double."""
+def gradient(
+    model: RowModel, x: Array, labels: Array, level: Level | None = None, classes: Array | None = None
+) -> tuple[Array, Array]:
+    """The derivative of each row's loss by its logits, and its budget at the level: (R, K) each, long double.
+
+    Args:
+        classes: the logits to differentiate by, in this order; None: all. The cost is proportional to their number.
+    """
     base = arithmetic.exact() if level is None else arithmetic.running(level)
-    numbers, start = arithmetic.along(base, x)
+    numbers, start = arithmetic.along(base, x, classes)
     d = _evaluate(model, start, x.shape[-1], labels, numbers, "").d
     exact = arithmetic.value(d).T
     if level is None:

@@ -469,8 +469,10 @@ def test_one_small_fault_is_reported_once_and_under_no_mechanism_that_merely_all
     loss = "torch.nn.functional.cross_entropy(1.001 * logits, targets, reduction='none')"
     file.write_text(f"import torch\ndef scaled(logits, targets):\n    return {loss}\n")
     found = check(f"{file}:scaled", "torch", dtypes=["float32"], profile="quick")
-    causes = {group.finding.cause for group in found.groups if group.finding.severity is Severity.BUG}
-    assert causes == {"unexplained", "lost", "spurious_overflow"}
+    counts = {group.finding.cause: group.count for group in found.groups}
+    assert counts.keys() <= {"other_formula", "lost", "unexplained"}
+    assert counts["other_formula"] > 10 * counts.get("unexplained", 0)
+    assert "the cross-entropy of logits times about 1.001" in str(found)
 
 
 def test_a_function_may_answer_where_there_are_no_classes(losses: Path) -> None:

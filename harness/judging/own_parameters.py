@@ -1,0 +1,64 @@
+"""Parameters that a function under check applies by itself, and its reference does not: a label smoothing, say.
+
+`logitmus.checking` measures them before it tests the function (`Subject.promised`). The function is then judged by what
+it computes: one difference is reported as one, and everything else that is wrong with it still shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from logitmus.core import catalogue
+from logitmus.core.causes import Cause
+from logitmus.core.convention import Convention
+from logitmus.core.finding import Finding, Kind
+from logitmus.core.observation import Answered
+from logitmus.core.parameters import PARAMETERS
+from logitmus.core.subject import Subject
+from logitmus.judging.assessment import Part
+from logitmus.judging.case import Case
+
+
+def applies_own_parameters(case: Case, outcome: Answered, parts: Sequence[Part]) -> Iterator[Finding]:
+    """Each parameter without which this result, right as the function was measured to be, would be wrong.
+
+    Where several do not matter one by one, but together, the first stands for them.
+    """
+    subject, promised = case.subject, case.subject.promised
+    if promised is None or not all(part.passes for part in parts):
+        return
+    outside = _failing(case, outcome, promised)
+    if outside is None:
+        return
+    causes = dict(_each_reverted(subject.convention, promised))
+    needed = [cause for cause, convention in causes.items() if _failing(case, outcome, convention)]
+    for cause in needed or list(causes)[:1]:
+        elements = outside.elements
+        found = case.worst_element(elements, elements.failing, Kind.CONVENTION, catalogue.severity(cause), cause)
+        yield replace(found, detail=f"{_promise(subject, promised, cause)}; {found.detail}")
+
+
+def _each_reverted(own: Convention, promised: Convention) -> Iterator[tuple[Cause, Convention]]:
+    """What differs, as causes, and for each the function's own convention with the promised value of it alone."""
+    for name in PARAMETERS:
+        value, wanted = getattr(own.parameters, name), getattr(promised.parameters, name)
+        if value != wanted:
+            yield Cause.parameter(name, value), replace(own, parameters=replace(own.parameters, **{name: wanted}))
+    for name, (choice, other) in own.differences(promised).items():
+        yield Cause.convention(name, choice), own.but(**{name: other})
+
+
+def _promise(subject: Subject, promised: Convention, cause: Cause) -> str:
+    name, _ = cause.choice
+    value = getattr(promised.parameters, name) if name in PARAMETERS else getattr(promised, name)
+    return f"by {subject.held_to} it is {f'{value:.12g}' if name in PARAMETERS else value}"
+
+
+def _failing(case: Case, outcome: Answered, convention: Convention) -> Part | None:
+    """The first part of the result that is outside its budget under this convention."""
+    question = case.bench.question(convention)
+    if question.key == case.question.key or question.refused is not None:
+        return None
+    parts = case.assess(replace(case.subject, convention=convention, promised=None), outcome)
+    return next((part for part in parts if not part.passes), None)

@@ -1,0 +1,196 @@
+"""What a model predicts of results, and its text in a run's file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from logitmus.core.floats import float_array
+from logitmus.core.problem import Problem
+from logitmus.oracle.arithmetic import EXACT
+from logitmus.oracle.model import BatchLaw, FunctionModel, Precisions
+from logitmus.oracle.model_prediction import predicted
+from logitmus.oracle.model_record import ModelRecordError, from_text, to_text
+from logitmus.oracle.row_model import INPUTS, LAWS, OUTERS, PENALTIES, TERMS, Parameter, RowModel
+from logitmus.oracle.sentence import STANDARD_WEIGHTS
+
+DOUBLE = Precisions(*["float64"] * 5)
+FOCAL = FunctionModel(
+    row=RowModel(penalty="focal", theta={"g": Parameter(EXACT(2), text="2")}),
+    precisions=DOUBLE,
+    batch=BatchLaw("mean", unusual={-100: "zero"}, weights=STANDARD_WEIGHTS),
+)
+X = np.array([[1.5, 0, -2, 0.5], [3, 1, -1, 0], [0, 0, 0, 0]])
+LABELS = np.array([1, 0, 3])
+
+
+def focal(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+    """The row losses and their derivatives, in double precision: l (1-p)^2."""
+    x, t = problem.logits.astype(np.float64), problem.targets
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    p = e / e.sum(axis=1, keepdims=True)
+    at = np.arange(len(t)), t
+    loss = -np.log(p[at])
+    slope = (1 - p[at]) ** 2 + 2 * (1 - p[at]) * p[at] * loss  # by the cross-entropy
+    q = np.zeros_like(p)
+    q[at] = 1
+    return loss * (1 - p[at]) ** 2, slope[:, None] * (p - q)
+
+
+def problem(x: np.ndarray = X, labels: np.ndarray = LABELS, dtype: str = "float32", **options: object) -> Problem:
+    return Problem(logits=float_array(x, dtype), targets=labels, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+def test_every_row_of_a_right_result_is_predicted_in_every_dtype(dtype: str) -> None:
+    asked = problem(dtype=dtype)
+    loss, gradient = (float_array(values, dtype) for values in focal(asked))
+    assert predicted(FOCAL, asked, "loss", loss).all()
+    assert predicted(FOCAL, asked, "grad_logits", gradient).all()
+
+
+def test_only_the_rows_that_are_wrong_are_not_predicted() -> None:
+    asked = problem()
+    loss, gradient = (float_array(values, "float32") for values in focal(asked))
+    loss[1] *= 1 + 1e-4
+    gradient[2, 1] *= 1 + 1e-4
+    assert predicted(FOCAL, asked, "loss", loss).tolist() == [True, False, True]
+    where = predicted(FOCAL, asked, "grad_logits", gradient)
+    assert where.sum() == where.size - 1
+    assert not where[2, 1]
+
+
+@pytest.mark.parametrize(("reduction", "divisor"), [("mean", 3), ("sum", 1), ("default", 3)])
+def test_the_reduction_is_the_requested_one_or_the_model_s_own(reduction: str, divisor: int) -> None:
+    asked = problem(reduction=reduction)
+    rows, _ = focal(asked)
+    assert predicted(FOCAL, asked, "loss", np.float32(rows.sum() / divisor).reshape(())).all()
+    assert not predicted(FOCAL, asked, "loss", np.float32(rows.sum() / 2).reshape(())).any()
+
+
+def test_class_weights_weight_rows_and_their_mean() -> None:
+    weight = np.array([1, 2, 0.5, 4], np.float32)
+    asked = problem(weight=weight, reduction="mean")
+    rows, slopes = focal(asked)
+    w = weight[LABELS].astype(np.float64)
+    loss = np.asarray((rows * w).sum() / w.sum(), np.float32)
+    gradient = (slopes * (w / w.sum())[:, None]).astype(np.float32)
+    assert predicted(FOCAL, asked, "loss", loss).all()
+    assert predicted(FOCAL, asked, "grad_logits", gradient).all()
+    unknown = replace(FOCAL, batch=replace(FOCAL.batch, weights=""))
+    assert not predicted(unknown, asked, "loss", loss).any()
+
+
+def test_classes_at_minus_infinity_are_absent() -> None:
+    present = problem()
+    x = np.insert(X, [1, 4], -np.inf, axis=1)  # the labels 1 and 3 become 2 and 4
+    absent = problem(x, np.array([2, 0, 4]))
+    loss, _ = focal(present)
+    assert predicted(FOCAL, absent, "loss", loss.astype(np.float32)).all()
+    smoothed = replace(FOCAL, row=replace(FOCAL.row, smoothing=Parameter(EXACT("0.1"), text="0.1")))
+    assert not predicted(smoothed, absent, "loss", loss.astype(np.float32)).any()  # its exact loss is infinite
+
+
+def test_an_ignored_row_counts_as_the_model_says_and_an_unknown_label_is_not_spoken_of() -> None:
+    ignored = problem(labels=np.array([1, -100, 3]), reduction="mean")
+    rows, _ = focal(problem())
+    assert predicted(FOCAL, ignored, "loss", np.float32((rows[0] + rows[2]) / 3).reshape(())).all()
+    assert not predicted(FOCAL, problem(labels=np.array([1, -7, 3])), "loss", rows.astype(np.float32)).any()
+
+
+def test_tiny_upstream_gradients_may_underflow_on_the_way() -> None:
+    asked = problem(reduction="mean", cotangent=np.asarray(9e-38, np.float32))
+    _, slopes = focal(asked)
+    gradient = (slopes * 3e-38).astype(np.float32)
+    gradient[np.abs(gradient) < 1e-38] = 0
+    assert predicted(FOCAL, asked, "grad_logits", gradient).all()
+
+
+def test_of_many_classes_some_derivatives_stand_for_all() -> None:
+    K = 4000
+    x = np.zeros((2, K))
+    x[:, 7] = 3
+    asked = problem(x, np.array([7, 9]))
+    _, slopes = focal(asked)
+    gradient = slopes.astype(np.float32)
+    assert predicted(FOCAL, asked, "grad_logits", gradient).all()
+    assert not predicted(FOCAL, asked, "grad_logits", 2 * gradient).any()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"label_smoothing": 0.1}, {"ignore_index": 2}, {"manner": "forward_mode"}, {"manner": "second_order"}],
+    ids=str,
+)
+def test_nothing_is_said_of_options_and_other_derivatives(options: dict[str, object]) -> None:
+    asked = problem(**options)
+    rows, _ = focal(asked)
+    assert not predicted(FOCAL, asked, "loss", rows.astype(np.float32)).any()
+
+
+numbers = st.builds(
+    Parameter,
+    st.floats(-1e3, 1e3).map(lambda value: EXACT(value) / 3),
+    law=st.sampled_from(sorted(LAWS)),
+    text=st.text(max_size=8),
+    simple=st.booleans(),
+)
+
+
+@st.composite
+def models(draw: st.DrawFn) -> FunctionModel:
+    inputs, penalty = draw(st.sampled_from(sorted(INPUTS))), draw(st.sampled_from(sorted(PENALTIES)))
+    row = RowModel(
+        label=draw(st.sampled_from(["t", "t + 1"])),
+        inputs=inputs,
+        penalty=penalty,
+        theta={name: draw(numbers) for name in (*INPUTS[inputs], *PENALTIES[penalty])},
+        factor=draw(numbers),
+        smoothing=draw(st.none() | numbers),
+        core=draw(st.booleans()),
+        terms=draw(st.dictionaries(st.sampled_from(TERMS), numbers, max_size=2)),
+        inside=draw(st.booleans()),
+        outer=draw(st.sampled_from(OUTERS)),
+        class_factors=draw(st.dictionaries(st.integers(0, 9), numbers, max_size=2)),
+    )
+    batch = BatchLaw(draw(st.sampled_from(["", "none", "mean"])), unusual=draw(st.sampled_from([{}, {-100: "nan"}])))
+    return FunctionModel(row=row, precisions=DOUBLE, batch=batch, gradient=draw(st.text(max_size=5)))
+
+
+@given(models())
+@settings(max_examples=60)
+def test_a_model_is_read_as_it_was_written(model: FunctionModel) -> None:
+    read = from_text(to_text(model))
+    assert read.row == model.row
+    assert (read.batch.reduction, dict(read.batch.unusual)) == (model.batch.reduction, dict(model.batch.unusual))
+    assert (read.precisions, read.gradient) == (model.precisions, model.gradient)
+
+
+VALID = MappingProxyType(json.loads(to_text(FOCAL)))
+NO_NUMBER = {"value": "two", "law": "", "text": "", "simple": True}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"inputs": "__import__"},
+        {"penalty": "none"},
+        {"theta": {"q": VALID["factor"]}},
+        {"factor": NO_NUMBER},
+        {"factor": {**VALID["factor"], "law": "K!"}},
+        {"precisions": ["float64"] * 4},
+        {"precisions": ["float80"] * 5},
+        {"unusual": {"1": "eaten"}},
+        {"more": 1},
+    ],
+    ids=str,
+)
+def test_a_damaged_model_is_refused_with_what_is_wrong(changes: dict[str, object]) -> None:
+    with pytest.raises(ModelRecordError, match="model of a function"):
+        from_text(json.dumps({**VALID, **changes}))
