@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from logitmus.cases.suite import check_dtypes
 from logitmus.checking import reference
 from logitmus.checking.baseline import BaselineComparison
 from logitmus.checking.explanation import LostWorkerError, as_measured, explanations, unjudged_labels
-from logitmus.checking.first_look import degenerate
+from logitmus.checking.first_look import first_look
 from logitmus.checking.reference import IntentionError, Intentions
 from logitmus.checking.result import CheckResult
 from logitmus.checking.session import CheckRequest, CheckSession, start
@@ -160,11 +160,11 @@ def check(
         # in this process: processes of their own would take longer to start than a few problems need.
         first = "float32" if "float32" in request.dtypes else request.dtypes[0]
         early = partial(run, session, profile="quick", dtypes=(first,), judge=Judge())
-        hopeless = degenerate(session)
-        if hopeless:
-            result = early(fail_fast=False, every=_FEW if hopeless.answers else _SOME)
-            if not result.conforms and result.answered == hopeless.answers:
-                result = replace(result, hopeless=hopeless.sentence, groups=result.groups[:1])
+        look = first_look(session)
+        if look.hopeless:
+            result = early(fail_fast=False, every=_FEW if look.answers else _SOME)
+            if not result.conforms and result.answered == look.answers:
+                result = replace(result, hopeless=look.hopeless, groups=result.groups[:1])
                 return replace(result, seconds=time.monotonic() - began, file=kept)
             path.unlink()
         for every in (_FEW, 1) if fail_fast and profile != "quick" else ():
@@ -172,14 +172,17 @@ def check(
             if not result.conforms:
                 return replace(result, seconds=time.monotonic() - began, file=kept)
             path.unlink()
+        lost: list[Problem] = []
         try:
-            found = explanations(session)
-        except LostWorkerError:  # the run finds out where it crashes or hangs, with new workers
-            found = {}
+            found = {} if look.lost else explanations(session)
+        except LostWorkerError as error:  # asked again in the run, which reports it, by new workers
+            found, lost = {}, [error.problem]
             session = stack.enter_context(start(request, limits, compare=compare, isolated=isolated))
         if found and not session.with_settings:  # a setting may not do what the default does
             session = session.described_as(lambda subject: as_measured(found[subject.offer.targets], subject))
-        result = run(session, profile=profile, dtypes=request.dtypes, fail_fast=fail_fast, explore=explore)
+        result = run(
+            session, profile=profile, dtypes=request.dtypes, fail_fast=fail_fast, explore=explore, further=lost
+        )
         if not result.stopped:
             unjudged = [unjudged_labels(explained, session.subjects[kind]) for kind, explained in found.items()]
             result = replace(result, explanations=found, remarks=(*result.remarks, *filter(None, unjudged)))
@@ -211,8 +214,9 @@ def _run(
     explore: float = 0.0,
     judge: Judge | None = None,
     every: int = 1,
+    further: Sequence[Problem] = (),
 ) -> CheckResult:
-    """Run the engine once, and collect the result."""
+    """Run the engine once, and collect the result; `further`: problems that are asked before those of the profile."""
     settings = RunSettings(
         profile=profile,
         seed=seed,
@@ -238,7 +242,7 @@ def _run(
         comparison = BaselineComparison(
             session.judged, session.compared, require, accepted, strict=strict, judge_again=judge_again
         )
-        problems = islice(session.problems(profile, seed, dtypes), 0, None, every)
+        problems = chain(further, islice(session.problems(profile, seed, dtypes), 0, None, every))
         events = engine.run(
             problems, session.specs, store, judge=judge, pool=lambda *_: session.workers, enough=lambda: stopped
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -16,12 +16,14 @@ from logitmus.conventions.row_results import LEADS
 from logitmus.core.causes import Cause
 from logitmus.core.errors import Exit, LogitmusError
 from logitmus.core.floats import FLOAT_DTYPES
-from logitmus.core.observation import Crashed, NotRun, Outcome, TimedOut
+from logitmus.core.observation import Crashed, NotRun, Outcome, OutOfMemory, TimedOut
 from logitmus.core.problem import Problem, TargetKind
 from logitmus.core.subject import Subject
 from logitmus.execution.pool import Observed
 from logitmus.execution.started import Stage
 from logitmus.oracle.model_record import to_text
+
+Asking = Callable[[Stage, Subject, Sequence[Problem]], Iterable[tuple[Problem, Outcome]]]
 
 
 def explanations(session: CheckSession) -> dict[TargetKind, FunctionExplanation]:
@@ -30,7 +32,7 @@ def explanations(session: CheckSession) -> dict[TargetKind, FunctionExplanation]
     Raises:
         LostWorkerError: if the function crashes or hangs; the session's workers are then gone.
     """
-    return {kind: explanation(session.workers, subject) for kind, subject in session.subjects.items()}
+    return {kind: explanation(session.workers, subject, _ask_alive) for kind, subject in session.subjects.items()}
 
 
 def as_measured(explained: FunctionExplanation, subject: Subject) -> Subject:
@@ -50,10 +52,10 @@ def as_measured(explained: FunctionExplanation, subject: Subject) -> Subject:
     return replace(subject, model=to_text(model)) if is_another_formula(model) else subject
 
 
-def explanation(workers: Stage, subject: Subject) -> FunctionExplanation:
+def explanation(workers: Stage, subject: Subject, asking: Asking | None = None) -> FunctionExplanation:
     """The explanation of a subject of these workers, from problems in the first dtype that it takes."""
     dtypes = [dtype for dtype in LEADS if dtype in subject.offer.dtypes]
-    return ask_and_explain(partial(ask, workers, subject), subject.offer.targets, dtypes)
+    return ask_and_explain(partial(asking or ask, workers, subject), subject.offer.targets, dtypes)
 
 
 def deviations(explained: FunctionExplanation, subject: Subject) -> tuple[Cause, ...]:
@@ -91,17 +93,17 @@ def unjudged_labels(explained: FunctionExplanation, subject: Subject) -> str:
 
 
 class LostWorkerError(LogitmusError):
-    """The function crashed or hung while it was asked for a model."""
+    """The function crashed or hung while it was asked for a model, at `problem`."""
 
     exit_code = Exit.INTERNAL_ERROR
 
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(f"no answer to {problem!r}")
+        self.problem = problem
+
 
 def ask(workers: Stage, subject: Subject, problems: Sequence[Problem]) -> Iterator[tuple[Problem, Outcome]]:
-    """The outcome of each problem; what the subject does not offer is not run.
-
-    Raises:
-        LostWorkerError: at the first crash or hang; the workers are then gone.
-    """
+    """The outcome of each problem; what the subject does not offer is not run."""
     pairs = []
     for problem in problems:
         reason = subject.why_not(problem)
@@ -111,6 +113,12 @@ def ask(workers: Stage, subject: Subject, problems: Sequence[Problem]) -> Iterat
             yield problem, NotRun(reason)
     for event in workers.ask(pairs):
         if isinstance(event, Observed):
-            if isinstance(event.observation.outcome, Crashed | TimedOut):
-                raise LostWorkerError(f"no answer to {event.problem!r}")
             yield event.problem, event.observation.outcome
+
+
+def _ask_alive(workers: Stage, subject: Subject, problems: Sequence[Problem]) -> Iterator[tuple[Problem, Outcome]]:
+    """The same; at the first crash or hang the workers are ended."""
+    for problem, outcome in ask(workers, subject, problems):
+        if isinstance(outcome, Crashed | TimedOut | OutOfMemory):
+            raise LostWorkerError(problem)
+        yield problem, outcome

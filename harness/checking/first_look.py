@@ -27,40 +27,44 @@ _LOST: Final = (Crashed, TimedOut, OutOfMemory)
 
 
 @dataclass(frozen=True)
-class Degenerate:
-    """Why there is nothing to judge.
+class FirstLook:
+    """What a few calls show.
 
     Attributes:
-        sentence: what the function does on every call. answers: whether it returns at all; else it always raises.
+        hopeless: what the function does on every call, if that leaves nothing to judge, as a sentence; "": there is.
+        answers: whether it returns at all; else it always raises. lost: whether it crashed or hung.
     """
 
-    sentence: str
-    answers: bool
+    hopeless: str = ""
+    answers: bool = True
+    lost: bool = False
 
 
-def degenerate(session: CheckSession) -> Degenerate | None:
-    """What the function does on every call, whatever the inputs; None: there is something to judge."""
+def first_look(session: CheckSession) -> FirstLook:
+    """What the function does on every call, whatever the inputs and the kind of targets."""
     found = [_look(session.workers, subject) for subject in session.subjects.values()]
-    return found[0] if found and all(found) else None
+    if any(look.lost for look in found):
+        return FirstLook(lost=True)
+    return found[0] if found and all(look.hopeless for look in found) else FirstLook()
 
 
-def _look(workers: Stage, subject: Subject) -> Degenerate | None:
+def _look(workers: Stage, subject: Subject) -> FirstLook:
     seen: list[tuple[Problem, Outcome]] = []
     for dtype in (dtype for dtype in LEADS if dtype in subject.offer.dtypes):
         problems = function_rows.problems(dtype, subject.offer.targets, stage=1)[:_PROBLEMS]
         first = list(ask(workers, subject, problems[:1]))
         if any(isinstance(outcome, _LOST) for _, outcome in first):
-            return None  # what crashes or hangs is not called more often than necessary
+            return FirstLook(lost=True)  # what crashes or hangs is not called more often than necessary
         first += ask(workers, subject, problems[1:])
         if any(isinstance(outcome, _LOST) for _, outcome in first):
-            return None
+            return FirstLook(lost=True)
         if any(isinstance(outcome, Answered) for _, outcome in first):
             return _of_answers(workers, subject, Observed.of(first, dtype))
         seen += first
-    return Degenerate(never_answered(seen), answers=False) if seen else None
+    return FirstLook(never_answered(seen), answers=False) if seen else FirstLook()
 
 
-def _of_answers(workers: Stage, subject: Subject, observed: Observed) -> Degenerate | None:
+def _of_answers(workers: Stage, subject: Subject, observed: Observed) -> FirstLook:
     sentence = nothing_to_explain(observed)
     if sentence == NOT_REPEATABLE:
         once = [
@@ -70,7 +74,7 @@ def _of_answers(workers: Stage, subject: Subject, observed: Observed) -> Degener
         ]
         again = list(ask(workers, subject, [problem for problem, _ in once[:_REPEATED]]))
         sentence = sentence if _is_random(once[:_REPEATED], again) else ""
-    return Degenerate(sentence, answers=True) if sentence else None
+    return FirstLook(sentence)
 
 
 def _is_random(once: Sequence[tuple[Problem, Outcome]], again: Sequence[tuple[Problem, Outcome]]) -> bool:

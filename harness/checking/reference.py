@@ -26,7 +26,7 @@ from logitmus.execution.limits import Limits
 References = Mapping[TargetKind, Subject]
 # A function that hangs or dies now and then is found soon; a check need not wait for every one of its calls. (The first
 # derivative in forward mode imports half of SymPy: seconds on a busy machine.)
-LIMITS: Final = Limits(compile_seconds=20.0, call_seconds=10.0, patience=20.0, give_up_after=8, lost_seconds=30.0)
+LIMITS: Final = Limits(compile_seconds=20.0, call_seconds=10.0, patience=20.0, give_up_after=8, lost_seconds=50.0)
 # NumPy's own function is only a textbook example.
 _FLAGSHIPS: Final = {"numpy": "torch"}
 # How many rows of each problem are tested one by one, for a function that only returns a sum or a mean.

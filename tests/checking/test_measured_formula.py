@@ -117,3 +117,20 @@ def test_plain_functions_are_judged_as_before() -> None:
         result = check(function, dtypes=["float32"], **SETTINGS)
         assert result.conforms, str(result)
         assert all(subject.promised is None and not subject.model for subject in described(result))
+
+
+def test_a_crash_that_only_the_problems_of_the_model_show_is_a_finding(tmp_path: Path) -> None:
+    file = tmp_path / "losses.py"
+    file.write_text(
+        "import os\n\nimport numpy as np\n\n\n"
+        "def dies(logits, labels):\n"
+        "    if logits.shape[-1] == 33:\n"
+        "        os.abort()\n"
+        "    d = logits - logits.max(axis=-1, keepdims=True)\n"
+        "    lp = d - np.log(np.exp(d).sum(axis=-1, keepdims=True))\n"
+        "    return -np.take_along_axis(lp, labels[..., None], -1)[..., 0]\n"
+    )
+    result = check(f"{file}:dies", dtypes=["float32"], **SETTINGS)
+    (crash,) = [group for group in result.groups if group.finding.cause == "crashed:SIGABRT"]
+    assert crash.problem.classes == 33
+    assert not result.explanations
