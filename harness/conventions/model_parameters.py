@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from logitmus.cases.function_rows import UNUSUAL_LABELS
 from logitmus.core.convention import Convention
 from logitmus.core.parameters import PARAMETERS
 from logitmus.oracle.model import FunctionModel
 from logitmus.oracle.row_model import PLAIN, TAKES_PROBABILITIES, Parameter, RowModel
+from logitmus.oracle.sentence import LINEAR
 
 _INPUTS = {"x": "logits", "scale": "logits", "log_probabilities": "log_probabilities", "probabilities": "probabilities"}
+_NO_CLASSES = frozenset(UNUSUAL_LABELS)  # other labels whose rows do not count are classes
 _OTHERS = "K/(K-1)"  # the law of a smoothing that is spread over the other classes
 
 
@@ -20,7 +23,9 @@ def parameters_of(model: FunctionModel, held_to: Convention) -> dict[str, str]:
     Parameters, and the field `smoothing`. Empty where the model has a part that no parameter expresses.
     """
     row = model.row
-    other = model.gradient or model.batch.divisor_plus is not None or model.batch.unexplained
+    batch = model.batch
+    of_batches = batch.divisor_plus is not None or batch.unexplained or not set(batch.unusual) <= _NO_CLASSES
+    other = model.gradient or of_batches or model.soft_targets not in ("", LINEAR)
     if other or not _expressible(row) or _INPUTS[row.inputs] != held_to.inputs:
         return {}
     found: dict[str, str] = {}
@@ -46,13 +51,15 @@ def parameters_of(model: FunctionModel, held_to: Convention) -> dict[str, str]:
 def is_another_formula(model: FunctionModel) -> bool:
     """Whether a model has a part that neither a field of the convention nor a mechanism can say.
 
-    Fields say what is taken for the logits (probabilities, say), and what becomes of the rows and of unusual labels.
+    Fields say what is taken for the logits (probabilities, say, or those rounded to float32), and what becomes of the
+    rows and of unusual labels.
     """
     row, batch = model.row, model.batch
     if row.inputs in (*TAKES_PROBABILITIES, "log_probabilities"):
         row = replace(row, inputs="x", **({"penalty": "log", "theta": {}} if row.penalty == "clip" else {}))
     rows = batch.shifted or batch.divisor_plus is not None or batch.reduction == "sum_over_one_less"
-    return row != PLAIN or rows
+    rounded = model.precisions.inputs not in (model.precisions.logits, "float32")
+    return row != PLAIN or rows or rounded
 
 
 def _expressible(row: RowModel) -> bool:

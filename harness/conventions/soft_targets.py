@@ -12,12 +12,11 @@ from typing import Final
 
 import numpy as np
 
-from logitmus.core.floats import Array
 from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import Problem
 from logitmus.oracle.arithmetic import EXACT
 from logitmus.oracle.model import FunctionModel
-from logitmus.oracle.model_prediction import within
+from logitmus.oracle.model_prediction import soft_losses, within
 from logitmus.oracle.sentence import DIVERGENCE, LINEAR, UNEXPLAINED_TARGETS
 
 _LAWS: Final = (LINEAR, DIVERGENCE)
@@ -39,14 +38,6 @@ def targets_law(model: FunctionModel, seen: Sequence[tuple[Problem, Outcome]]) -
 def predicted(model: FunctionModel, law: str, problem: Problem, outcome: Answered) -> bool:
     """Whether the law predicts the loss of a row."""
     x = problem.logits.reshape(1, -1).astype(np.float64)
-    q = problem.targets.reshape(-1).astype(EXACT)
-    K = problem.classes
     with np.errstate(all="ignore"):
-        y, b = model.row_losses(np.repeat(x, K, axis=0), np.arange(K))
-        entropy: Array = np.where(q > 0, q * np.log(np.where(q > 0, q, 1)), 0) * model.row.factor.at(K)
-        value = (q * y).sum() + (entropy.sum() if law == DIVERGENCE else 0)
-        # Each product is rounded, and so is their sum.
-        level = model.precisions.level()
-        terms = np.abs(q * y).sum() + 9 * np.abs(entropy).sum()
-        bound = 2 * (q * b).sum() + (K + 2) * max(level.v, level.w) * terms
+        value, bound = soft_losses(model, law, x, problem.targets.reshape(1, -1).astype(EXACT))
     return outcome.loss.size == 1 and within(outcome.loss, value, bound, model)

@@ -10,16 +10,16 @@ import numpy as np
 from logitmus.core.floats import Array, format_of
 from logitmus.core.problem import DEFAULT_REDUCTION, ONCE, Option, Problem, TargetKind
 from logitmus.oracle import row_model
-from logitmus.oracle.arithmetic import EXACT
+from logitmus.oracle.arithmetic import EXACT, Level
 from logitmus.oracle.model import REDUCTIONS, FunctionModel, Precisions, narrowed
 from logitmus.oracle.row_model import LABELS
-from logitmus.oracle.sentence import STANDARD_WEIGHTS
+from logitmus.oracle.sentence import DIVERGENCE, LINEAR, STANDARD_WEIGHTS
 
 # The loss and the gradient are those of a plain call.
 _MANNERS: Final = frozenset({ONCE, "again", "after_others", "backward_twice"})
 _DIRECTIONS: Final = 48  # classes of which the derivative is computed; a derivative costs as much as the loss
 _MOST: Final = 1 << 21  # numbers in the derivatives of a problem
-_OF_PRESENT_CLASSES: Final = frozenset({"target", "lse", "lse2", "one_minus_p", "one"})  # terms without absent classes
+_SATURATING: Final = ("cap", "scale_cap", "clamp")
 _FAR: Final = 1e8  # exp(-it) is 0 in every arithmetic, and a product with a usual scale still is
 
 
@@ -49,8 +49,8 @@ def predicts_loss(model: FunctionModel, problem: Problem, loss: Array) -> bool:
 def predicted(model: FunctionModel, problem: Problem, part: str, values: Array) -> Array:
     """Where the model predicts a part of a result, of logits in any dtype; False, too, where it says nothing of it.
 
-    It says nothing of options but class weights, of soft targets and targets' gradients, of labels whose fate it does
-    not know, and of infinite logits but those of absent classes. Of many classes, some derivatives stand for all.
+    It says nothing of options but class weights, of labels whose fate it does not know, of infinite logits but those of
+    absent classes, and of target probabilities for many classes. Of many classes, some derivatives stand for all.
 
     Args:
         part: of `core.finding.PARTS`. values: the loss, or the gradient in the shape of the logits.
@@ -63,7 +63,9 @@ def predicted(model: FunctionModel, problem: Problem, part: str, values: Array) 
     if not _speaks_of(model, problem):
         return nothing
     x, labels = rows_of(problem)
-    x, known = _masked(model, x, labels)
+    x, known = _finite(model, x)
+    if problem.target_kind == TargetKind.PROBABILITIES:
+        return _with_soft_targets(model, problem, x, known, part, values)
     if part == "loss":
         if model.batch.reduction != "none" and not known.all():
             return nothing
@@ -103,38 +105,114 @@ def _of_dtype(own: Precisions, dtype: str) -> Precisions:
 
 
 def _speaks_of(model: FunctionModel, problem: Problem) -> bool:
-    row = model.row
-    options = (
-        {Option.WEIGHT} if model.batch.weights == STANDARD_WEIGHTS and not row.terms and not row.smoothing else set()
-    )
-    asked = problem.target_kind == TargetKind.LABELS and problem.options <= options and problem.manner in _MANNERS
-    if not asked or model.batch.reduction not in REDUCTIONS or not problem.logits.size:
+    if problem.manner not in _MANNERS or model.batch.reduction not in REDUCTIONS or not problem.logits.size:
         return False
+    if problem.target_kind == TargetKind.PROBABILITIES:
+        known = model.soft_targets in (LINEAR, DIVERGENCE) and not model.batch.shifted
+        return known and not problem.options and problem.logits.size * problem.classes**2 <= _MOST
+    plain = not model.row.terms and model.row.smoothing is None
+    options = {Option.WEIGHT} if plain and model.batch.weights == STANDARD_WEIGHTS else set()
     fates, classes = model.batch.unusual, problem.classes
     labels = set(rows_of(problem)[1].tolist())
-    return all(fates[label] != "refused" if label in fates else 0 <= label < classes for label in labels)
+    known = all(fates[label] != "refused" if label in fates else 0 <= label < classes for label in labels)
+    return known and problem.options <= options
 
 
-def _masked(model: FunctionModel, x: Array, labels: Array) -> tuple[Array, Array]:
-    """The logits, those of absent classes (at -inf) replaced by finite ones far below all others, for formulas in which
-    that is the same; and of which rows the model knows the loss, (N,).
+def _finite(model: FunctionModel, x: Array) -> tuple[Array, Array]:
+    """The logits, infinite ones replaced by finite ones that are far away, and in which rows that is the same, (N,).
+
+    A class at -inf is as one far below all others; a capped or clamped logit at infinity is as any large one. What does
+    depend on the logit itself (a smoothed loss, say) is infinite, and then the prediction, which is not, does not hold.
     """
-    finite, absent = np.isfinite(x), np.isneginf(x)
-    row = model.row
-    numbers = [row.factor, *row.theta.values(), *row.terms.values()]
-    without = row.smoothing is None and not any(parameter.law for parameter in numbers) and row.inputs in ("x", "scale")
-    if without and set(row.terms) <= _OF_PRESENT_CLASSES:
-        others = np.arange(x.shape[-1]) != LABELS[row.label](labels, x.shape[-1])[:, None]
-        finite |= absent & others
-        x = np.where(absent & others, np.where(absent, np.inf, x).min(axis=1, keepdims=True) - _FAR, x)
-    return x, finite.all(axis=1)
+    finite = np.isfinite(x)
+    if finite.all():
+        return x, finite.all(axis=1)
+    far = np.isneginf(x) | (np.isposinf(x) if model.row.inputs in _SATURATING else False)
+    x = x.astype(EXACT)
+    away = _FAR + 4 * np.where(finite, np.abs(x), 0).max(axis=1, keepdims=True)
+    return np.where(far, np.copysign(away, x), x), (finite | far).all(axis=1) & finite.any(axis=1)
+
+
+def soft_losses(model: FunctionModel, law: str, x: Array, q: Array) -> tuple[Array, Array]:
+    """The losses of rows with target probabilities q, (N, K), by a law of `sentence.SOFT_TARGETS`, and their bounds.
+
+    A cross-entropy is linear in the targets. A divergence adds the sum of q log q, times the factor of the loss.
+    """
+    y, b = _of_each_class(model, x)
+    entropy = q * _log(q) * model.row.factor.at(x.shape[1]) * (law == DIVERGENCE)
+    used = np.where(q == 0, 0, q * y)
+    # Each product is rounded, and so is their sum.
+    level = model.precisions.level()
+    terms = np.abs(used).sum(axis=1) + 9 * np.abs(entropy).sum(axis=1)
+    bound = 2 * np.where(q == 0, 0, q * b).sum(axis=1) + (x.shape[1] + 2) * max(level.v, level.w) * terms
+    return used.sum(axis=1) + entropy.sum(axis=1), bound
+
+
+def _of_each_class(model: FunctionModel, x: Array) -> tuple[Array, Array]:
+    """The loss of each row with each label, (N, K), and its bound."""
+    rows, K = x.shape
+    y, b = model.row_losses(np.repeat(x, K, axis=0), np.tile(np.arange(K), rows))
+    return y.reshape(rows, K), b.reshape(rows, K)
+
+
+def _log(q: Array) -> Array:
+    return np.where(q > 0, np.log(np.where(q > 0, q, 1)), 0)
+
+
+def _with_soft_targets(
+    model: FunctionModel, problem: Problem, x: Array, known: Array, part: str, values: Array
+) -> Array:
+    """`predicted` for target probabilities."""
+    rows, K = x.shape
+    nothing = np.zeros(values.shape, bool)
+    q = problem.targets.reshape(rows, K).astype(EXACT)
+    level = model.precisions.level(separate=True)
+    factor = EXACT(REDUCTIONS[model.batch.reduction][0](rows))
+    with np.errstate(all="ignore"):
+        if part == "loss":
+            y, b = soft_losses(model, model.soft_targets, x, q)
+            if model.batch.reduction != "none":
+                b = factor * b.sum() + (rows + 3) * level.v * np.abs(factor * y).sum()
+                y, known = np.asarray(factor * y.sum()), known.all()
+            if values.size != np.size(y):
+                return nothing
+            return (_near(values, y, b, model) & known).reshape(values.shape)
+        if part == "grad_logits" and model.gradient:
+            return nothing
+        y, b = (_slopes_by_targets if part == "grad_targets" else _slopes_by_logits)(model, x, q, level)
+        upstream = np.ones(rows) if problem.cotangent is None else problem.cotangent.astype(np.float64).ravel()
+        scale = (np.broadcast_to(upstream, rows) * factor)[:, None]
+        allowed = b * np.abs(scale) + level.u * np.abs(y * scale) + 16 * level.least * (1 + np.abs(y))
+        seen = values.reshape(rows, K).astype(np.float64)
+        right = (np.abs(seen - y * scale) <= allowed) | (seen == y * scale)
+    return (right & known[:, None]).reshape(values.shape)
+
+
+def _slopes_by_targets(model: FunctionModel, x: Array, q: Array, level: Level) -> tuple[Array, Array]:
+    """The derivative of each row's loss by its targets, and its budget: (N, K) each."""
+    y, b = _of_each_class(model, x)
+    if model.soft_targets == DIVERGENCE:
+        y = y + np.where(q > 0, 1 + _log(q), EXACT("-inf")) * model.row.factor.at(x.shape[1])
+        b = b + 9 * level.v * np.abs(y)
+    return y, b
+
+
+def _slopes_by_logits(model: FunctionModel, x: Array, q: Array, level: Level) -> tuple[Array, Array]:
+    """The derivative of each row's loss by its logits, and its budget: (N, K) each."""
+    rows, K = x.shape
+    repeated, labels = np.repeat(x, K, axis=0), np.tile(np.arange(K), rows)
+    slopes, bounds = row_model.gradient(model.row, narrowed(repeated, model.precisions), labels, level)
+    bounds = 2 * bounds + gradient_rounding(model, repeated, labels, slopes, np.arange(K))
+    weight, used = q.ravel()[:, None], q.ravel()[:, None] != 0
+    terms = np.where(used, weight * slopes, 0).reshape(rows, K, K)
+    b = np.where(used, weight * bounds, 0).reshape(rows, K, K).sum(axis=1)
+    return terms.sum(axis=1), b + (K + 2) * level.v * np.abs(terms).sum(axis=1)
 
 
 def _has_gradients(model: FunctionModel, labels: Array) -> bool:
-    """Whether the gradient is that of the loss, and no label is unusual."""
-    batch = model.batch
-    other = model.gradient or batch.shifted or batch.divisor_plus is not None
-    return not other and not any(label in batch.unusual for label in labels.tolist())
+    """Whether the gradient is that of the loss, and no label has another fate than to be of no account."""
+    fates = {model.batch.unusual.get(label, "zero") for label in labels.tolist()}
+    return not model.gradient and model.batch.divisor_plus is None and fates <= {"zero", "left_out"}
 
 
 def _weighted(model: FunctionModel, problem: Problem, x: Array, labels: Array) -> tuple[Array, Array]:
@@ -148,19 +226,34 @@ def _weighted(model: FunctionModel, problem: Problem, x: Array, labels: Array) -
 
 
 def _scale(model: FunctionModel, problem: Problem, labels: Array) -> Array:
-    """What each row's loss is multiplied by: the weight of its class, and the factor of the reduction."""
-    if problem.weight is None:
-        return np.full(len(labels), EXACT(REDUCTIONS[model.batch.reduction][0](len(labels))))
-    weights = problem.weight.astype(np.float64).astype(EXACT)[labels]
-    return weights / weights.sum() if model.batch.reduction == "mean" else weights
+    """What each row's loss is multiplied by: 0 for rows of no account, the weight of its class, the reduction."""
+    batch = model.batch
+    fates = np.array([batch.unusual.get(label, "") for label in labels.tolist()], str)
+    weights = (fates == "").astype(EXACT)
+    if problem.weight is not None:
+        weights = weights * problem.weight.astype(np.float64).astype(EXACT)[np.where(fates == "", labels, 0)]
+        return weights / weights.sum() if batch.reduction == "mean" else weights
+    return weights * EXACT(REDUCTIONS[batch.reduction][0](int((fates != "left_out").sum())))
 
 
 def _predicted_gradient(model: FunctionModel, problem: Problem, x: Array, labels: Array, values: Array) -> Array:
     """Where the gradient lies within its budget, (N, K); what is not looked at follows what is."""
+    observed = values.reshape(x.shape).astype(np.float64)
+    if not model.batch.shifted:
+        return _rows_within(model, problem, x, labels, observed)
+    if model.batch.reduction == "none":
+        return np.zeros(x.shape, bool)
+    last = observed[-1:] == 0  # the last row has no label
+    return np.concatenate([_rows_within(model, problem, x[:-1], labels[1:], observed[:-1]), last])
+
+
+def _rows_within(model: FunctionModel, problem: Problem, x: Array, labels: Array, observed: Array) -> Array:
     rows, K = x.shape
+    if not rows:
+        return np.zeros(x.shape, bool)
     upstream = np.ones(rows) if problem.cotangent is None else problem.cotangent.astype(np.float64).ravel()
     scale = np.broadcast_to(upstream, rows) * _scale(model, problem, labels)
-    observed = values.reshape(rows, K).astype(np.float64)
+    labels = np.clip(labels, 0, K - 1)
     classes = _some(np.argsort(-np.abs(observed).max(axis=0), kind="stable"), K, _DIRECTIONS)
     classes = np.unique([*classes, *labels[:8]])
     looked_at = _some(np.arange(rows), rows, max(1, _MOST // (K * len(classes))))

@@ -25,6 +25,7 @@ from logitmus.oracle.row_model import (
     Parameter,
     RowModel,
 )
+from logitmus.oracle.sentence import SOFT_TARGETS
 
 
 class ModelRecordError(LogitmusError, ValueError):
@@ -60,6 +61,7 @@ class _Record(msgspec.Struct, forbid_unknown_fields=True):
     unusual: dict[int, str]
     divisor_plus: _Number | None
     weights: str
+    soft_targets: str
     mechanisms: tuple[str, ...]
     gradient: str
 
@@ -85,6 +87,7 @@ def to_text(model: FunctionModel) -> str:
         unusual=dict(batch.unusual),
         divisor_plus=None if batch.divisor_plus is None else _number(batch.divisor_plus),
         weights=batch.weights,
+        soft_targets=model.soft_targets,
         mechanisms=model.mechanisms,
         gradient=model.gradient,
     )
@@ -140,6 +143,7 @@ def from_text(text: str) -> FunctionModel:
         batch=batch,
         mechanisms=record.mechanisms,
         gradient=record.gradient,
+        soft_targets=record.soft_targets,
     )
 
 
@@ -149,6 +153,7 @@ _VOCABULARY: Final = {
     "penalty": PENALTIES,
     "outer": OUTERS,
     "reduction": ("", *REDUCTIONS),
+    "soft_targets": SOFT_TARGETS,
 }
 
 

@@ -18,7 +18,7 @@ from logitmus.oracle.model import BatchLaw, FunctionModel, Precisions
 from logitmus.oracle.model_prediction import predicted
 from logitmus.oracle.model_record import ModelRecordError, from_text, to_text
 from logitmus.oracle.row_model import INPUTS, LAWS, OUTERS, PENALTIES, TERMS, Parameter, RowModel
-from logitmus.oracle.sentence import STANDARD_WEIGHTS
+from logitmus.oracle.sentence import DIVERGENCE, LINEAR, STANDARD_WEIGHTS
 
 DOUBLE = Precisions(*["float64"] * 5)
 FOCAL = FunctionModel(
@@ -93,14 +93,71 @@ def test_classes_at_minus_infinity_are_absent() -> None:
     absent = problem(x, np.array([2, 0, 4]))
     loss, _ = focal(present)
     assert predicted(FOCAL, absent, "loss", loss.astype(np.float32)).all()
+    assert predicted(FOCAL, absent, "grad_logits", focal(absent)[1].astype(np.float32)).all()
     smoothed = replace(FOCAL, row=replace(FOCAL.row, smoothing=Parameter(EXACT("0.1"), text="0.1")))
     assert not predicted(smoothed, absent, "loss", loss.astype(np.float32)).any()  # its exact loss is infinite
+
+
+def test_a_capped_logit_at_infinity_is_as_any_large_one() -> None:
+    cap = FunctionModel(row=RowModel(inputs="cap", theta={"c": Parameter(EXACT(30), text="30")}), precisions=DOUBLE)
+    cap = replace(cap, batch=BatchLaw("none"))
+    asked = problem(np.array([[0, -np.inf, np.inf]]), np.array([1]))
+    assert predicted(cap, asked, "loss", np.float32([60])).all()
+    assert not predicted(FOCAL, asked, "loss", np.float32([60])).any()
+
+
+def test_a_shifted_label_leaves_the_last_row_without_a_gradient() -> None:
+    shifted = replace(FOCAL, batch=BatchLaw("mean", shifted=True))
+    asked = problem(reduction="mean")
+    rows, slopes = focal(problem(X[:-1], LABELS[1:]))
+    gradient = np.concatenate([slopes / 2, np.zeros((1, 4))]).astype(np.float32)
+    assert predicted(shifted, asked, "loss", np.float32(rows.mean()).reshape(())).all()
+    assert predicted(shifted, asked, "grad_logits", gradient).all()
+    gradient[2, 0] = 1e-3
+    assert not predicted(shifted, asked, "grad_logits", gradient)[2, 0]
+    assert predicted(shifted, problem(X[:1], LABELS[:1]), "grad_logits", np.zeros((1, 4), np.float32)).sum() == 0
+
+
+def divergence(x: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """9 KL(q || softmax(x / 3)) of rows, and the derivatives by x and by q."""
+    z = x.astype(np.float64) / 3
+    lp = z - z.max(axis=1, keepdims=True)
+    lp = lp - np.log(np.exp(lp).sum(axis=1, keepdims=True))
+    total = q.sum(axis=1, keepdims=True)
+    return 9 * (q * (np.log(q) - lp)).sum(axis=1), 3 * (total * np.exp(lp) - q), 9 * (np.log(q) + 1 - lp)
+
+
+def test_target_probabilities_of_a_distillation_loss() -> None:
+    row = RowModel(
+        inputs="scale", theta={"s": Parameter(1 / EXACT(3), text="1/3")}, factor=Parameter(EXACT(9), text="9")
+    )
+    model = FunctionModel(row=row, precisions=DOUBLE, batch=BatchLaw("mean"), soft_targets=DIVERGENCE)
+    q = np.array([[0.5, 0.25, 0.125, 0.125], [0.25, 0.25, 0.25, 0.25], [0.125, 0.5, 0.25, 0.125]])
+    loss, by_logits, by_targets = divergence(X, q)
+    asked = Problem(logits=float_array(X, "float32"), targets=float_array(q, "float32"), reduction="mean")
+    right = {
+        "loss": np.asarray(loss.mean(), np.float32),
+        "grad_logits": (by_logits / 3).astype(np.float32),
+        "grad_targets": (by_targets / 3).astype(np.float32),
+    }
+    for part, values in right.items():
+        assert predicted(model, asked, part, values).all(), part
+        assert not predicted(model, asked, part, np.asarray(1.001 * values, np.float32)).all(), part
+    linear = replace(model, soft_targets=LINEAR)
+    assert not predicted(linear, asked, "loss", right["loss"]).any()
+    assert predicted(linear, asked, "grad_logits", right["grad_logits"]).all()  # the entropy of q has no slope by x
+    assert not predicted(replace(model, soft_targets=""), asked, "loss", right["loss"]).any()
 
 
 def test_an_ignored_row_counts_as_the_model_says_and_an_unknown_label_is_not_spoken_of() -> None:
     ignored = problem(labels=np.array([1, -100, 3]), reduction="mean")
     rows, _ = focal(problem())
     assert predicted(FOCAL, ignored, "loss", np.float32((rows[0] + rows[2]) / 3).reshape(())).all()
+    _, slopes = focal(problem())
+    gradient = (slopes / 3).astype(np.float32)
+    assert predicted(FOCAL, ignored, "grad_logits", gradient).all(axis=1).tolist() == [True, False, True]
+    gradient[1] = 0
+    assert predicted(FOCAL, ignored, "grad_logits", gradient).all()
     assert not predicted(FOCAL, problem(labels=np.array([1, -7, 3])), "loss", rows.astype(np.float32)).any()
 
 
