@@ -56,7 +56,8 @@ def is_another_formula(model: FunctionModel) -> bool:
     """
     row, batch = model.row, model.batch
     if row.inputs in (*TAKES_PROBABILITIES, "log_probabilities"):
-        row = replace(row, inputs="x", **({"penalty": "log", "theta": {}} if row.penalty == "clip" else {}))
+        row = replace(row, inputs="x")
+        row = replace(row, penalty="log", theta={}) if row.penalty == "clip" else row
     rows = batch.shifted or batch.divisor_plus is not None or batch.reduction == "sum_over_one_less"
     rounded = model.precisions.inputs not in (model.precisions.logits, "float32")
     return row != PLAIN or rows or rounded

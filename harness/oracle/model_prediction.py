@@ -1,4 +1,12 @@
-"""What a model predicts of a result: whether a loss or a gradient lies within the model's own bounds."""
+"""What a model predicts of a result: whether a loss or a gradient lies within the model's own bounds.
+
+A model was found from small problems in one dtype. Here it is applied to any problem of the suite, and a result that it
+predicts is taken for explained. So it must say where it says nothing: a result is predicted only if all that the problem
+holds (its labels, options, reduction, infinite logits, the way to differentiate) is part of the model. The bounds are the
+model's running errors, at the dtype of the problem; for halves at the coarsest arithmetic, in which each operation rounds.
+Derivatives cost as much as the loss for each class, so that for many classes only some are computed: those that are
+largest in the result, and some between.
+"""
 
 from __future__ import annotations
 
@@ -126,11 +134,12 @@ def _finite(model: FunctionModel, x: Array) -> tuple[Array, Array]:
     """
     finite = np.isfinite(x)
     if finite.all():
-        return x, finite.all(axis=1)
+        return x, np.ones(len(x), bool)
     far = np.isneginf(x) | (np.isposinf(x) if model.row.inputs in _SATURATING else False)
     x = x.astype(EXACT)
     away = _FAR + 4 * np.where(finite, np.abs(x), 0).max(axis=1, keepdims=True)
-    return np.where(far, np.copysign(away, x), x), (finite | far).all(axis=1) & finite.any(axis=1)
+    known: Array = np.all(finite | far, axis=1) & np.any(finite, axis=1)
+    return np.where(far, np.copysign(away, x), x), known
 
 
 def soft_losses(model: FunctionModel, law: str, x: Array, q: Array) -> tuple[Array, Array]:
@@ -173,7 +182,7 @@ def _with_soft_targets(
             y, b = soft_losses(model, model.soft_targets, x, q)
             if model.batch.reduction != "none":
                 b = factor * b.sum() + (rows + 3) * level.v * np.abs(factor * y).sum()
-                y, known = np.asarray(factor * y.sum()), known.all()
+                y, known = np.asarray(factor * y.sum()), np.asarray(known.all())
             if values.size != np.size(y):
                 return nothing
             return (_near(values, y, b, model) & known).reshape(values.shape)
