@@ -1,11 +1,11 @@
 """What a model predicts of a result: whether a loss or a gradient lies within the model's own bounds.
 
 A model was found from small problems in one dtype. Here it is applied to any problem of the suite, and a result that it
-predicts is taken for explained. So it must say where it says nothing: a result is predicted only if all that the problem
-holds (its labels, options, reduction, infinite logits, the way to differentiate) is part of the model. The bounds are the
-model's running errors, at the dtype of the problem; for halves at the coarsest arithmetic, in which each operation rounds.
-Derivatives cost as much as the loss for each class, so that for many classes only some are computed: those that are
-largest in the result, and some between.
+predicts is taken for explained. So it must say where it says nothing: a result is predicted only if all that the
+problem holds (its labels, options, reduction, infinite logits, the way to differentiate) is part of the model. The
+bounds are the model's running errors, at the dtype of the problem; for halves at the coarsest arithmetic, in which each
+operation rounds. Derivatives cost as much as the loss for each class, so that for many classes only some are computed:
+those that are largest in the result, and some between.
 """
 
 from __future__ import annotations
