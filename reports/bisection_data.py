@@ -30,7 +30,7 @@ def as_dict(bisection: Bisection) -> dict[str, Any]:
             "candidates": list(bisection.candidates) if found else [],
             "also_different": list(bisection.also_different) if found else [],
             "transitions": [asdict(transition) for transition in bisection.transitions],
-            "releases": [_release(one) for one in bisection.trials],
+            "releases": [_release(trial) for trial in bisection.trials],
             "not_tested": list(bisection.not_tested),
         }
     )
@@ -42,11 +42,11 @@ def to_json(bisection: Bisection) -> str:
     return json.dumps(as_dict(bisection), indent=1, allow_nan=False, default=str)
 
 
-def _release(one: Trial) -> dict[str, Any]:
+def _release(trial: Trial) -> dict[str, Any]:
     return {
-        "version": one.version,
-        "date": one.date or None,
-        "state": one.state,
-        "reason": one.reason or None,
-        "file": one.file or None,
+        "version": trial.version,
+        "date": trial.date or None,
+        "state": trial.state,
+        "reason": trial.reason or None,
+        "file": trial.file or None,
     }

@@ -99,7 +99,7 @@ class Bisection:
     @property
     def unchanged(self) -> Trial:
         """The last release that is known to show what the first shows."""
-        return [one for one in self.trials if one.changed is False][-1]
+        return [trial for trial in self.trials if trial.changed is False][-1]
 
     @property
     def changed(self) -> Trial:
@@ -108,7 +108,7 @@ class Bisection:
         Raises:
             StopIteration: where nothing was found.
         """
-        return next(one for one in self.trials if one.changed)
+        return next(trial for trial in self.trials if trial.changed)
 
     @property
     def candidates(self) -> tuple[str, ...]:
@@ -119,13 +119,13 @@ class Bisection:
     @property
     def not_tested(self) -> tuple[str, ...]:
         """The releases that were neither tested nor skipped."""
-        known = {one.version for one in self.trials}
+        known = {trial.version for trial in self.trials}
         return tuple(version for version in self.versions if version not in known)
 
     @property
     def runs(self) -> int:
         """How many releases were tested."""
-        return sum(one.changed is not None for one in self.trials)
+        return sum(trial.changed is not None for trial in self.trials)
 
     @property
     def also_different(self) -> tuple[str, ...]:

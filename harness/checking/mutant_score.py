@@ -166,15 +166,15 @@ def small_problems() -> Iterator[Problem]:
     return (problem for problem in every if problem.logits.size <= _LOGITS)
 
 
-def equal(one: Outcome, other: Outcome, bench: Bench, subject: Subject) -> bool:
+def equal(first: Outcome, other: Outcome, bench: Bench, subject: Subject) -> bool:
     """Whether two results of a subject for the problem of a bench are the same but for rounding; see the module."""
-    if not isinstance(one, Answered) or not isinstance(other, Answered):
-        return type(one) is type(other)
-    return one.written == other.written and all(_equal_parts(one, other, part, bench, subject) for part in _PARTS)
+    if not isinstance(first, Answered) or not isinstance(other, Answered):
+        return type(first) is type(other)
+    return first.written == other.written and all(_equal_parts(first, other, part, bench, subject) for part in _PARTS)
 
 
-def _equal_parts(one: Answered, other: Answered, part: str, bench: Bench, subject: Subject) -> bool:
-    a, b = getattr(one, part), getattr(other, part)
+def _equal_parts(first: Answered, other: Answered, part: str, bench: Bench, subject: Subject) -> bool:
+    a, b = getattr(first, part), getattr(other, part)
     if a is None or b is None:
         return a is b
     if a.shape != b.shape or a.dtype != b.dtype:

@@ -54,7 +54,7 @@ def list_(json: JsonFlag = False) -> None:
             "schema": 1,
             "folder": str(environments.root),
             "bytes": environments.size(),
-            "environments": [_facts(one) for one in stored],
+            "environments": [_facts(environment) for environment in stored],
         }
         typer.echo(json_module.dumps(content, indent=2))
     elif not stored:
@@ -62,7 +62,7 @@ def list_(json: JsonFlag = False) -> None:
     else:
         _print(stored)
         typer.echo(f"\n{_bytes(environments.size())} in {environments.root}")
-        if any(one.damage for one in stored):
+        if any(environment.damage for environment in stored):
             typer.echo("Remove damaged environments: logitmus env prune")
 
 
@@ -139,17 +139,17 @@ for verb, name, short_help in (
     app.command(name, cls=GroupedOptions, short_help=short_help, rich_help_panel="Commands")(verb)
 
 
-def _facts(one: Stored) -> dict[str, Any]:
+def _facts(environment: Stored) -> dict[str, Any]:
     return {
-        "key": one.key,
-        "names": list(one.names),
-        "request": one.request,
-        "python": one.python_version,
-        "packages": dict(one.packages),
-        "created": one.created.isoformat(),
-        "used": one.used.isoformat(),
-        "bytes": one.size,
-        "damage": one.damage,
+        "key": environment.key,
+        "names": list(environment.names),
+        "request": environment.request,
+        "python": environment.python_version,
+        "packages": dict(environment.packages),
+        "created": environment.created.isoformat(),
+        "used": environment.used.isoformat(),
+        "bytes": environment.size,
+        "damage": environment.damage,
     }
 
 
@@ -160,15 +160,19 @@ def _print(stored: list[Stored]) -> None:
     from logitmus.cli.output import stdout
 
     table = Table("environment", "requested", "Python", "packages", "size", "last used", box=None)
-    for one in stored:
-        what = f"damaged: {one.damage}" if one.damage else ", ".join(_main(one.packages, one.named_packages))
+    for environment in stored:
+        what = (
+            f"damaged: {environment.damage}"
+            if environment.damage
+            else ", ".join(_main(environment.packages, environment.named_packages))
+        )
         row = (
-            "\n".join(one.names) or one.key,
-            one.request,
-            one.python_version,
+            "\n".join(environment.names) or environment.key,
+            environment.request,
+            environment.python_version,
             what,
-            _bytes(one.size),
-            f"{one.used.astimezone():%Y-%m-%d}",
+            _bytes(environment.size),
+            f"{environment.used.astimezone():%Y-%m-%d}",
         )
         table.add_row(*map(Text, row))
     stdout().print(table)

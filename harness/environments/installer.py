@@ -299,15 +299,15 @@ def _run(
         return ran.stdout
     what = " ".join([*map(str, requirements), *(f"-r {file}" for file in files)]) or "the environment"
     program = "pip" if "pip" in command[1:3] and "-m" in command[1:2] else Path(command[0]).name
-    said = re.sub(r"\n{2,}", "\n", (ran.stderr.strip() or ran.stdout.strip())).splitlines()[-_LINES:]
-    message = "\n".join([f"{program} could not {doing} {what}:", *(f"  {line}" for line in said)])
-    raise InstallerError(message, _hint(program, doing, "\n".join(said)))
+    output = re.sub(r"\n{2,}", "\n", (ran.stderr.strip() or ran.stdout.strip())).splitlines()[-_LINES:]
+    message = "\n".join([f"{program} could not {doing} {what}:", *(f"  {line}" for line in output)])
+    raise InstallerError(message, _hint(program, doing, "\n".join(output)))
 
 
-def _hint(program: str, doing: str, said: str) -> str:
-    if "unexpected argument '--format'" in said:
+def _hint(program: str, doing: str, output: str) -> str:
+    if "unexpected argument '--format'" in output:
         return 'This uv is too old: pip install --upgrade "uv>=0.7", or use --installer pip'
-    if "No module named pip" in said:
+    if "No module named pip" in output:
         return "Install pip (python -m ensurepip), or use --installer uv"
     if doing == "create":
         return "Try another --python: a version, e.g. 3.12, or the path of an interpreter"

@@ -28,14 +28,14 @@ def by_its_formula(case: Case, outcome: Answered, parts: Sequence[Part]) -> Iter
     those that it does not.
     """
     model = from_text(case.subject.model)
-    said = False
+    is_named = False
     for part in parts:
         if part.passes:
             continue
         failing = part.elements.failing
         where = failing & predicted(model, case.problem, part.part, getattr(outcome, part.part)).reshape(failing.shape)
-        if where.any() and not said:
-            said = True
+        if where.any() and not is_named:
+            is_named = True
             found = case.worst_element(part.elements, where, Kind.CONVENTION, catalogue.severity(_CAUSE), _CAUSE)
             yield replace(found, summary=f"{found.summary}: {model.phrase()}")
         failure = Failure(case, outcome, part.elements, parts[0])
