@@ -114,6 +114,20 @@ def decode_outcome(name: str, data: bytes | str, get: Get) -> Outcome:
     return decode(data, _OUTCOMES[name], get)
 
 
+def check_model(text: str) -> None:
+    """Check the model of a function.
+
+    Raises:
+        RecordError: for a text that is no model.
+    """
+    from logitmus.oracle.model_record import ModelRecordError, from_text  # noqa: PLC0415  (loads the oracle)
+
+    try:
+        from_text(text)
+    except ModelRecordError as error:
+        raise RecordError(error.message) from error
+
+
 class _Reference(msgspec.Struct):
     """An array in a record: the name of the blob that holds its bits, and how to read them."""
 

@@ -464,6 +464,9 @@ class Store:
                     raise encoding.RecordError(f"subject {identity} has the parts of {subject.id}")
             try:
                 check_subjects(subjects)
+                for subject in subjects:
+                    if subject.model:
+                        encoding.check_model(subject.model)
             except DeclarationError as error:
                 raise encoding.RecordError(str(error)) from error
             return subjects

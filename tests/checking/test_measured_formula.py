@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from logitmus.checking.result import CheckResult
 from logitmus.core.finding import Severity
 from logitmus.core.subject import Subject
 from logitmus.results.reproduction import find
-from logitmus.storage.store import Store
+from logitmus.storage.store import Store, StoreError
 
 
 def causes(result: CheckResult) -> dict[str, int]:
@@ -97,6 +99,17 @@ def test_another_formula_is_one_difference_with_its_name(tmp_path: Path) -> None
     with Store.open(file) as store:  # the file alone gives the same finding, under the id that the report shows
         examined, _ = find(store, formula.finding.id)
         assert examined.finding.cause == "other_formula"
+
+
+def test_a_damaged_model_in_a_file_is_refused_with_the_file_s_name(tmp_path: Path) -> None:
+    file = tmp_path / "focal.logitmus"
+    check(focal, dtypes=["float32"], out=file, **SETTINGS)
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        change = r"\"penalty\":\"focal\"", r"\"penalty\":\"eval\""
+        connection.execute("UPDATE subjects SET value = replace(value, ?, ?)", change)
+        connection.commit()
+    with Store.open(file) as store, pytest.raises(StoreError, match=r"focal\.logitmus.*penalty='eval'"):
+        store.backends()
 
 
 def test_what_a_formula_does_not_predict_is_a_finding_of_its_own() -> None:
