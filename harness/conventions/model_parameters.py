@@ -22,10 +22,9 @@ def parameters_of(model: FunctionModel, held_to: Convention) -> dict[str, str]:
 
     Parameters, and the field `smoothing`. Empty where the model has a part that no parameter expresses.
     """
-    row = model.row
-    batch = model.batch
+    row, batch = model.row, model.batch
     of_batches = batch.divisor_plus is not None or batch.unexplained or not set(batch.unusual) <= _NO_CLASSES
-    other = model.gradient or of_batches or model.soft_targets not in ("", LINEAR)
+    other = model.gradient or of_batches or _rounds_its_inputs(model) or model.soft_targets not in ("", LINEAR)
     if other or not _expressible(row) or _INPUTS[row.inputs] != held_to.inputs:
         return {}
     found: dict[str, str] = {}
@@ -44,6 +43,8 @@ def parameters_of(model: FunctionModel, held_to: Convention) -> dict[str, str]:
         if not PARAMETERS[name].holds(float(text)):
             return {}
         if float(text) != getattr(own, name):
+            if PARAMETERS[name].inputs not in ("", held_to.inputs):  # probabilities that a softmax of logits made
+                return {}
             found[name] = text
     return found
 
@@ -59,8 +60,12 @@ def is_another_formula(model: FunctionModel) -> bool:
         row = replace(row, inputs="x")
         row = replace(row, penalty="log", theta={}) if row.penalty == "clip" else row
     rows = batch.shifted or batch.divisor_plus is not None or batch.reduction == "sum_over_one_less"
-    rounded = model.precisions.inputs not in (model.precisions.logits, "float32")
-    return row != PLAIN or rows or rounded
+    return row != PLAIN or rows or _rounds_its_inputs(model)
+
+
+def _rounds_its_inputs(model: FunctionModel) -> bool:
+    """Whether logits are rounded to a half; to float32, a field says it."""
+    return model.precisions.inputs not in (model.precisions.logits, "float32")
 
 
 def _expressible(row: RowModel) -> bool:

@@ -1,0 +1,76 @@
+"""Which models parameters and fields of a convention can express, and which are another formula."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from logitmus.checking.reference import intended
+from logitmus.conventions.model_parameters import is_another_formula, parameters_of
+from logitmus.core.convention import PORTABLE
+from logitmus.oracle.arithmetic import EXACT
+from logitmus.oracle.model import BatchLaw, FunctionModel, Precisions
+from logitmus.oracle.row_model import Parameter, RowModel
+from logitmus.oracle.sentence import DIVERGENCE
+
+DOUBLE = Precisions(*["float64"] * 5)
+TENTH, TWO = Parameter(EXACT("0.1"), text="0.1"), Parameter(EXACT(2), text="2")
+
+
+def model(row: RowModel | None = None, *, batch: BatchLaw | None = None, **parts: Any) -> FunctionModel:
+    return FunctionModel(row=row or RowModel(), precisions=DOUBLE, batch=batch or BatchLaw("mean"), **parts)
+
+
+@pytest.mark.parametrize(
+    ("found", "choices"),
+    [
+        (model(), {}),
+        (model(RowModel(smoothing=TENTH)), {"label_smoothing": "0.1"}),
+        (
+            model(RowModel(smoothing=Parameter(EXACT("0.1"), "K/(K-1)", "0.1"))),
+            {"smoothing": "others", "label_smoothing": "0.1"},
+        ),
+        (model(RowModel(inputs="scale", theta={"s": Parameter(EXACT("0.5"), text="0.5")})), {"temperature": "2"}),
+        (model(RowModel(factor=TWO, terms={"lse2": TENTH}, inside=True)), {"factor": "2", "z_loss": "0.1"}),
+        (model(RowModel(smoothing=TENTH), batch=BatchLaw("mean", unusual={-100: "zero"})), {"label_smoothing": "0.1"}),
+    ],
+    ids=str,
+)
+def test_what_parameters_express(found: FunctionModel, choices: dict[str, str]) -> None:
+    assert parameters_of(found, PORTABLE) == choices
+    intended(choices)  # what is found can be intended
+    held_to_it = PORTABLE.but(**{name: value for name, value in choices.items() if name == "smoothing"})
+    assert parameters_of(found, held_to_it).get("smoothing") is None
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        model(RowModel(penalty="focal", theta={"g": TWO})),
+        model(RowModel(penalty="clip", theta={"e": TENTH})),  # of the softmax of logits; `clip` is of probabilities
+        model(RowModel(label="t + 1")),
+        model(RowModel(smoothing=TENTH), batch=BatchLaw("mean", unusual={1: "zero"})),
+        model(RowModel(factor=TWO), soft_targets=DIVERGENCE),
+        model(batch=BatchLaw("mean", shifted=True)),
+        FunctionModel(row=RowModel(), precisions=Precisions("float64", "bfloat16", "float32", "float32", "float32")),
+    ],
+    ids=str,
+)
+def test_what_is_another_formula(found: FunctionModel) -> None:
+    assert parameters_of(found, PORTABLE) == {}
+    assert is_another_formula(found)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        model(),
+        model(RowModel(inputs="probabilities", penalty="clip", theta={"e": TENTH})),
+        FunctionModel(row=RowModel(), precisions=Precisions("float64", "float32", "float32", "float32", "float32")),
+        model(batch=BatchLaw("sum", unusual={-100: "left_out"})),
+    ],
+    ids=str,
+)
+def test_what_fields_of_a_convention_say_is_no_other_formula(found: FunctionModel) -> None:
+    assert not is_another_formula(found)
