@@ -14,13 +14,14 @@ from logitmus.oracle.sentence import LINEAR
 
 _INPUTS = {"x": "logits", "scale": "logits", "log_probabilities": "log_probabilities", "probabilities": "probabilities"}
 _NO_CLASSES = frozenset(UNUSUAL_LABELS)  # other labels whose rows do not count are classes
+_BASES = {"1/ln 2": "2", "1/ln 10": "10"}  # factors that the field `log_base` says
 _OTHERS = "K/(K-1)"  # the law of a smoothing that is spread over the other classes
 
 
 def parameters_of(model: FunctionModel, held_to: Convention) -> dict[str, str]:
     """The choices that make a function of this model conform to `held_to`, by name, as a person would write them.
 
-    Parameters, and the field `smoothing`. Empty where the model has a part that no parameter expresses.
+    Parameters, and the fields `smoothing` and `log_base`. Empty where the model has a part that no parameter expresses.
     """
     row, batch = model.row, model.batch
     of_batches = batch.divisor_plus is not None or batch.unexplained or not set(batch.unusual) <= _NO_CLASSES
@@ -31,11 +32,14 @@ def parameters_of(model: FunctionModel, held_to: Convention) -> dict[str, str]:
     spread = "others" if row.smoothing is not None and row.smoothing.law == _OTHERS else "uniform"
     if row.smoothing is not None and spread != held_to.smoothing:
         found["smoothing"] = spread
+    base = _BASES.get(row.factor.text, "e")
+    if base != held_to.log_base:
+        found["log_base"] = base
     numbers = {
         "label_smoothing": "0" if row.smoothing is None else _text(row.smoothing),
         "temperature": _reciprocal(row.theta["s"].value) if "s" in row.theta else "1",
         "z_loss": _text(row.terms["lse2"]) if row.terms else "0",
-        "factor": _text(row.factor),
+        "factor": "1" if row.factor.text in _BASES else _text(row.factor),
         "clip": _text(row.theta["e"]) if row.penalty == "clip" else "0",
     }
     own = held_to.parameters

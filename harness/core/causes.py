@@ -44,7 +44,8 @@ class Cause(str):
     @classmethod
     def parameter(cls, name: str, value: float) -> Cause:
         """The result is right if the function applies this parameter (`logitmus.core.parameters`) by itself."""
-        return cls.of_choice("parameter", name, f"{value:.12g}")
+        short = f"{value:g}"
+        return cls.of_choice("parameter", name, short if float(short) == value else repr(value))
 
     @classmethod
     def depends_on(cls, dependence: str) -> Cause:

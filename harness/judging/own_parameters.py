@@ -15,7 +15,7 @@ from logitmus.core.convention import Convention
 from logitmus.core.finding import Finding, Kind
 from logitmus.core.observation import Answered
 from logitmus.core.parameters import PARAMETERS
-from logitmus.core.subject import Subject
+from logitmus.judging import severity
 from logitmus.judging.assessment import Part
 from logitmus.judging.case import Case
 
@@ -33,10 +33,17 @@ def applies_own_parameters(case: Case, outcome: Answered, parts: Sequence[Part])
         return
     causes = dict(_each_reverted(subject.convention, promised))
     needed = [cause for cause, convention in causes.items() if _failing(case, outcome, convention)]
+    held = replace(subject, convention=promised)
     for cause in needed or list(causes)[:1]:
-        elements = outside.elements
-        found = case.worst_element(elements, elements.failing, Kind.CONVENTION, catalogue.severity(cause), cause)
-        yield replace(found, detail=f"{_promise(subject, promised, cause)}; {found.detail}")
+        elements, (name, value) = outside.elements, cause.choice
+        if cause.is_convention:
+            kind, weight = severity.of_contradiction(held, name)
+            found = case.worst_element(elements, elements.failing, kind, weight, cause)
+            yield replace(found, summary=severity.contradiction(held, name, value))
+        else:
+            found = case.worst_element(elements, elements.failing, Kind.CONVENTION, catalogue.severity(cause), cause)
+            promise = f"by {subject.held_to} it is {getattr(promised.parameters, name):.12g}"
+            yield replace(found, detail=f"{promise}; {found.detail}")
 
 
 def _each_reverted(own: Convention, promised: Convention) -> Iterator[tuple[Cause, Convention]]:
@@ -47,12 +54,6 @@ def _each_reverted(own: Convention, promised: Convention) -> Iterator[tuple[Caus
             yield Cause.parameter(name, value), replace(own, parameters=replace(own.parameters, **{name: wanted}))
     for name, (choice, other) in own.differences(promised).items():
         yield Cause.convention(name, choice), own.but(**{name: other})
-
-
-def _promise(subject: Subject, promised: Convention, cause: Cause) -> str:
-    name, _ = cause.choice
-    value = getattr(promised.parameters, name) if name in PARAMETERS else getattr(promised, name)
-    return f"by {subject.held_to} it is {f'{value:.12g}' if name in PARAMETERS else value}"
 
 
 def _failing(case: Case, outcome: Answered, convention: Convention) -> Part | None:

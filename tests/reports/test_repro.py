@@ -271,8 +271,6 @@ RIGHT = """
 import os, sys, time
 import numpy as np
 
-SEEN = []
-
 def rows_of(x, y):
     if y.size and not 0 <= y.min() <= y.max() < x.shape[-1]:
         raise IndexError("no such class")
@@ -293,7 +291,9 @@ FAULTS = {
     "timeout": "    if logits.shape[-1] == 1: time.sleep(1000)",
     "shape:loss": "    rows = rows[..., None]",
     "depends_on:chance": "    rows = rows * (1 + 1e-3 * np.random.rand())",
-    "unexplained": "    SEEN.append(1); rows = rows + (len(SEEN) > 2)",
+    "unexplained": "    rows = rows * (1 + np.sin(5 * rows) / 2)",
+    "other_formula": "    rows = rows + 1",
+    "parameter:factor=2": "    rows = 2 * rows",
     "accepted": "    targets = targets.clip(0, logits.shape[-1] - 1)",
 }
 
