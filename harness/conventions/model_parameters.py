@@ -10,7 +10,7 @@ from logitmus.core.convention import Convention
 from logitmus.core.parameters import PARAMETERS
 from logitmus.oracle.model import FunctionModel
 from logitmus.oracle.row_model import PLAIN, TAKES_PROBABILITIES, Parameter, RowModel
-from logitmus.oracle.sentence import LINEAR
+from logitmus.oracle.sentence import DIVERGENCE, LINEAR
 
 _INPUTS = {"x": "logits", "scale": "logits", "log_probabilities": "log_probabilities", "probabilities": "probabilities"}
 _NO_CLASSES = frozenset(UNUSUAL_LABELS)  # other labels whose rows do not count are classes
@@ -64,7 +64,7 @@ def is_another_formula(model: FunctionModel) -> bool:
         row = replace(row, inputs="x")
         row = replace(row, penalty="log", theta={}) if row.penalty == "clip" else row
     rows = batch.shifted or batch.divisor_plus is not None or batch.reduction == "sum_over_one_less"
-    return row != PLAIN or rows or _rounds_its_inputs(model)
+    return row != PLAIN or rows or _rounds_its_inputs(model) or model.soft_targets == DIVERGENCE
 
 
 def _rounds_its_inputs(model: FunctionModel) -> bool:

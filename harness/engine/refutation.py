@@ -38,7 +38,6 @@ _LARGEST: Final = 512  # elements of the logits; larger problems cost more and d
 _SAMPLE: Final = 200  # problems on which a claim is emulated at most
 _ENOUGH: Final = 40  # of these on which it must show: no more are looked for
 _FEWEST: Final = 10  # fewer decide nothing
-_FEWEST_NARROWED: Final = 3  # what rounds its inputs does it always
 _SHOWN: Final = 0.1  # of the problems on which it must show; a claim that shows on fewer is refuted
 _ACCURATE: Final = (Grade.A, Grade.B_PLUS)
 _NO_CAUSE: Final = Cause("unexplained")
@@ -115,8 +114,9 @@ class Refutations:
         results = sorted(self._accurate.get((subject.id, dtype), {}).items())  # ids are hashes: a fair sample
         due = (a for identity, a in results[:_SAMPLE] if self._is_due(self._problems[identity], subject, claim))
         accurate = list(islice(due, _ENOUGH))
-        fewest = _FEWEST_NARROWED if cause == _NARROWED else _FEWEST
-        return len(accurate) >= fewest and accurate.count(False) <= _SHOWN * len(accurate)
+        if cause == _NARROWED:  # what rounds its inputs does it always
+            return any(accurate)
+        return len(accurate) >= _FEWEST and accurate.count(False) <= _SHOWN * len(accurate)
 
     def _is_due(self, problem: Problem, subject: Subject, claim: _Claim) -> bool:
         key = (problem.id, subject.convention, subject.flushes_subnormals, claim)

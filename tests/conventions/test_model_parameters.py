@@ -54,6 +54,7 @@ def test_what_parameters_express(found: FunctionModel, choices: dict[str, str]) 
         model(RowModel(label="t + 1")),
         model(RowModel(smoothing=TENTH), batch=BatchLaw("mean", unusual={1: "zero"})),
         model(RowModel(factor=TWO), soft_targets=DIVERGENCE),
+        model(soft_targets=DIVERGENCE),
         model(batch=BatchLaw("mean", shifted=True)),
         FunctionModel(row=RowModel(), precisions=Precisions("float64", "bfloat16", "float32", "float32", "float32")),
     ],
