@@ -11,7 +11,8 @@ from the cause that makes the most of the rest meaningless to the cause that cla
    value, and after the last two there is none to compare with.
 2. The definition. A function that is checked against a reference may be better than it. If the definition explains the
    result, nothing is wrong, and the rules below would report the reference's own faults. If it was measured to compute
-   another formula (`own_formula`), that explains what it predicts, and the rules below do not apply.
+   another formula (`own_formula`), that explains what it predicts, and the rules below do not apply. And a result that
+   is what the reference promises is right, whatever parameters other results have (`own_parameters`).
 3. The precision (`precision`). If coarser storage or arithmetic than declared explains every value, the claim is what
    is wrong; the single values would repeat it under other names.
 4. Each failing part (`diagnosis`): a faulty gradient, a neighbouring convention, special values, inaccurate numbers.
@@ -52,7 +53,7 @@ from logitmus.judging.case import Case
 from logitmus.judging.consistency import beside_plain
 from logitmus.judging.diagnosis import failing_values
 from logitmus.judging.own_formula import by_its_formula
-from logitmus.judging.own_parameters import applies_own_parameters
+from logitmus.judging.own_parameters import applies_own_parameters, as_promised
 from logitmus.judging.portability import differs_from_portable
 from logitmus.judging.precision import coarser_precision, explains_failures
 from logitmus.judging.second_order import second_derivative
@@ -147,6 +148,9 @@ def _judge_result(case: Case, outcome: Answered) -> Judgement:
         return case.judgement(Verdict.COARSE, findings=findings, reason=reason)
     parts = case.parts(outcome)
     if not all(part.passes for part in parts):
+        promised = as_promised(case, outcome)
+        if promised is not None:
+            return _sum_up(case, promised, findings)
         defined = neighbours.by_the_definition(case.bench, case.subject, outcome)
         if defined is not None:
             note = case.finding(Kind.CONVENTION, Severity.NOTE, Cause.of("convention", defined.change))

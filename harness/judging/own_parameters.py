@@ -20,6 +20,17 @@ from logitmus.judging.assessment import Part
 from logitmus.judging.case import Case
 
 
+def as_promised(case: Case, outcome: Answered) -> Sequence[Part] | None:
+    """The parts of a result that is what the reference promises, though not what the function does elsewhere: it may
+    apply its parameters in some dtypes alone. None: it is not, or the function has no parameters of its own.
+    """
+    promised = case.subject.promised
+    if promised is None or case.bench.question(promised).refused is not None:
+        return None
+    parts = case.assess(replace(case.subject, convention=promised, promised=None), outcome)
+    return parts if all(part.passes for part in parts) else None
+
+
 def applies_own_parameters(case: Case, outcome: Answered, parts: Sequence[Part]) -> Iterator[Finding]:
     """Each parameter without which this result, right as the function was measured to be, would be wrong.
 

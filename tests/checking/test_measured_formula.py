@@ -58,6 +58,17 @@ def test_a_parameter_other_than_the_intended_one_says_what_was_intended() -> Non
     assert "by numpy:textbook@cpu it is 0.1" in group.finding.detail
 
 
+def smoothed_but_in_float16(logits: Any, labels: Any) -> Any:
+    return loss_of(eps=0.0 if logits.dtype == np.float16 else 0.1)(logits, labels)
+
+
+def test_results_that_are_as_promised_are_right_whatever_other_dtypes_do() -> None:
+    result = check(smoothed_but_in_float16, dtypes=["float64", "float32", "float16"], **SETTINGS)
+    (group,) = [group for group in result.groups if group.finding.cause.name == "parameter"]
+    assert group.dtypes <= {"float64", "float32"}
+    assert not [group for group in result.groups if "float16" in group.dtypes], str(result)
+
+
 def unshifted_and_smoothed(logits: Any, labels: Any) -> Any:
     """Two faults: a smoothing of its own, and exponentials that overflow."""
     if labels.size and not 0 <= labels.min() <= labels.max() < logits.shape[-1]:
