@@ -70,15 +70,17 @@ def predicted(model: FunctionModel, problem: Problem, part: str, values: Array) 
     model = _reducing(replace(model, precisions=_of_dtype(model.precisions, problem.dtype)), problem)
     if not _speaks_of(model, problem):
         return nothing
-    x, labels = rows_of(problem)
-    x, known = _finite(model, x)
+    given, labels = rows_of(problem)
+    x, known = _finite(model, given)
     if problem.target_kind == TargetKind.PROBABILITIES:
         return _with_soft_targets(model, problem, x, known, part, values)
     if part == "loss":
         if model.batch.reduction != "none" and not known.all():
             return nothing
         with np.errstate(all="ignore"):
-            value, bound = model.losses(x, labels) if problem.weight is None else _weighted(model, problem, x, labels)
+            value, bound = _losses(model, problem, x, labels)
+            if x is not given:
+                value = _limit(value, _losses(model, problem, _finite(model, given, 2 * _FAR)[0], labels)[0])
         if values.size != np.size(value):
             return nothing
         near = _near(values, np.asarray(value), bound, model)
@@ -93,7 +95,8 @@ def _near(loss: Array, value: Array, bound: Array, model: FunctionModel) -> Arra
     expected, allowed = value.ravel(), np.asarray(bound).ravel()
     level = model.precisions.level()
     with np.errstate(all="ignore"):
-        near = np.abs(observed - expected) <= allowed + level.u * np.abs(expected) + level.least
+        near = np.isfinite(expected)
+        near &= np.abs(observed - expected) <= allowed + level.u * np.abs(expected) + level.least
         beyond = np.isinf(observed) & (observed * expected > 0) & (np.abs(expected) > level.beyond)
     return near | beyond | (observed == expected) | (np.isnan(observed) & np.isnan(expected))
 
@@ -126,18 +129,28 @@ def _speaks_of(model: FunctionModel, problem: Problem) -> bool:
     return known and problem.options <= options
 
 
-def _finite(model: FunctionModel, x: Array) -> tuple[Array, Array]:
+def _losses(model: FunctionModel, problem: Problem, x: Array, labels: Array) -> tuple[Array, Array]:
+    return model.losses(x, labels) if problem.weight is None else _weighted(model, problem, x, labels)
+
+
+def _limit(near: Array, far: Array) -> Array:
+    """Of losses at two distances of the logits that stand for infinite ones: infinite where they grow with it."""
+    grows = np.abs(far - near) > 1e-3 * np.abs(near) + 1
+    return np.where(grows, np.copysign(EXACT("inf"), far - near), near)
+
+
+def _finite(model: FunctionModel, x: Array, distance: float = _FAR) -> tuple[Array, Array]:
     """The logits, infinite ones replaced by finite ones that are far away, and in which rows that is the same, (N,).
 
-    A class at -inf is as one far below all others; a capped or clamped logit at infinity is as any large one. What does
-    depend on the logit itself (a smoothed loss, say) is infinite, and then the prediction, which is not, does not hold.
+    A class at -inf is as one far below all others; a capped or clamped logit at infinity is as any large one. A loss
+    that depends on the logit itself (a smoothed one, say) is infinite: see `_limit`.
     """
     finite = np.isfinite(x)
     if finite.all():
         return x, np.ones(len(x), bool)
     far = np.isneginf(x) | (np.isposinf(x) if model.row.inputs in _SATURATING else False)
     x = x.astype(EXACT)
-    away = _FAR + 4 * np.where(finite, np.abs(x), 0).max(axis=1, keepdims=True)
+    away = distance + 4 * np.where(finite, np.abs(x), 0).max(axis=1, keepdims=True)
     known: Array = np.all(finite | far, axis=1) & np.any(finite, axis=1)
     return np.where(far, np.copysign(away, x), x), known
 

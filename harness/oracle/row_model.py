@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -115,7 +115,7 @@ class Parameter:
         text: the number as it is printed. simple: whether a person would write this number; else it is "about".
     """
 
-    value: Any
+    value: np.longdouble
     law: str = ""
     text: str = ""
     simple: bool = True
