@@ -22,7 +22,8 @@ from logitmus.engine.planning import Work
 from logitmus.engine.recording import record
 from logitmus.execution.pool import AbstractPool, Observed
 from logitmus.judging.outcome_difference import difference
-from logitmus.storage.store import Repetition, Store
+from logitmus.storage.repeats import Repetition
+from logitmus.storage.store import Store
 
 _Call = tuple[str, str]  # the ids of a problem and of a subject
 
@@ -50,7 +51,7 @@ def _repeat(
     identities = without_follow_ups(store)
     random.Random(f"{repetition}").shuffle(identities)  # noqa: S311  (an order, no secret)
     first_calls: Counter[str] = Counter()
-    known = {call for call, made in store.already_repeated(repetition).items() if made}
+    known = {call for call, made in store.repeats.already(repetition).items() if made}
     for identity in identities:
         answered = [subject for subject in sorted(store.answered(identity)) if subject in backends]
         first_calls.update(backends[subject] for subject in answered)
@@ -76,9 +77,9 @@ def _repeat(
 def repeated_results(store: Store) -> Iterator[Repeated]:
     """Yield how the repeated calls in the file differ from the first, and how many are missing, for each subject."""
     changed: dict[tuple[str, bool], list[str]] = {}
-    for subject, new_process, problem in store.changed_repeats():
+    for subject, new_process, problem in store.repeats.changed():
         changed.setdefault((subject, bool(new_process)), []).append(problem)
-    made, missing = store.repeated_calls(), _missing(store, lambda known, call: not known.get(call))
+    made, missing = store.repeats.counts(), _missing(store, lambda known, call: not known.get(call))
     for subject, new_process in sorted({*made, *missing}):
         key = subject, new_process
         repeated = Repeated(*key, calls=made.get(key, 0), missing=missing[key])
@@ -107,7 +108,7 @@ def _missing(store: Store, is_missing: Callable[[Mapping[_Call, bool], _Call], b
     due = [(identity, subject) for identity in without_follow_ups(store) for subject in store.answered(identity)]
     for number in range(1, store.settings.repeat + 1):
         for new_process in (False, True):
-            known = store.already_repeated(Repetition(number, new_process))
+            known = store.repeats.already(Repetition(number, new_process))
             missing.update((subject, new_process) for i, subject in due if is_missing(known, (i, subject)))
     return missing
 
@@ -116,7 +117,7 @@ def _compared(store: Store, repeated: Repeated, problems: Iterable[str]) -> Repe
     count, worst, other, example = 0, 0, Counter[str](), ""
     for problem in problems:
         first = store.outcomes(problem)[repeated.subject]
-        for subject, repetition, outcome in store.repeated(problem):
+        for subject, repetition, outcome in store.repeats.of(problem):
             if (subject, repetition.new_process) != (repeated.subject, repeated.new_process):
                 continue
             ulps, kinds = difference(first, outcome)

@@ -160,8 +160,8 @@ def _add(part: Store, merged: Store) -> None:
 
 def _add_repeats(part: Store, merged: Store, problem: str) -> None:
     """Add the repeated calls with a problem; what differs from the same repetition of another run is one more."""
-    there = {(subject, of): _bits(outcome) for subject, of, outcome in merged.repeated(problem)}
-    for subject, of, outcome in part.repeated(problem):
+    there = {(subject, of): _bits(outcome) for subject, of, outcome in merged.repeats.of(problem)}
+    for subject, of, outcome in part.repeats.of(problem):
         bits = _bits(outcome)
         while there.get((subject, of), bits) != bits:
             of = of._replace(number=of.number + 1)  # noqa: PLW2901

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import msgspec
 
@@ -34,6 +34,7 @@ from logitmus.storage.file_format import (
     connect,
     damaged,
 )
+from logitmus.storage.repeats import Repeats, Repetition
 
 __all__ = ["FORMAT", "SUFFIX", "Store", "StoreError"]
 
@@ -42,13 +43,6 @@ _NOT_RUN: Final = NotRun.__name__
 _SLICE_SECONDS: Final = 0.5
 _SLICE_OBSERVATIONS: Final = 500
 _KNOWN_BLOBS: Final = 1 << 15  # names in memory: the same bits come again and again
-
-
-class Repetition(NamedTuple):
-    """Which repetition of all calls: its number, from 1; whether in new processes, or in those of the first calls."""
-
-    number: int
-    new_process: bool
 
 
 class Store:
@@ -393,54 +387,14 @@ class Store:
                 times.setdefault(subject, {})[problem] = seconds
         return times
 
-    def repeated(self, problem: str) -> Iterator[tuple[str, Repetition, Outcome]]:
-        """The repeated calls with a problem that were made: subject id, which repetition, and its outcome."""
-        query = (
-            "SELECT subjects.id, repeats.number, new_process, outcome, repeats.value FROM problems "
-            "JOIN repeats ON repeats.problem = position JOIN subjects ON subject = subjects.number "
-            "WHERE problems.id = ? AND outcome <> ? ORDER BY 1, 2, 3"
-        )
-        with self._explained():
-            rows = self._db.execute(query, (problem, _NOT_RUN)).fetchall() if self._has_repeats() else []
-        for subject, number, new_process, outcome, value in rows:
-            yield subject, Repetition(number, bool(new_process)), self.outcome(outcome, value)
+    @property
+    def repeats(self) -> Repeats:
+        """The repeated calls."""
+        return Repeats(self._rows, self.outcome)
 
-    def already_repeated(self, repetition: Repetition) -> dict[tuple[str, str], bool]:
-        """By (problem id, subject id) of the calls of a repetition: whether it was made, and not given up."""
-        query = (
-            "SELECT problems.id, subjects.id, outcome <> ? FROM repeats JOIN problems ON position = repeats.problem "
-            "JOIN subjects ON subject = subjects.number WHERE (repeats.number, new_process) = (?, ?)"
-        )
+    def _rows(self, query: str, given: tuple[object, ...] = ()) -> list[Any]:
         with self._explained():
-            rows = self._db.execute(query, (_NOT_RUN, *repetition)).fetchall() if self._has_repeats() else []
-        return {(problem, subject): bool(made) for problem, subject, made in rows}
-
-    def repeated_calls(self) -> dict[tuple[str, bool], int]:
-        """How many calls of each subject (id) were repeated in the same, in new processes (`new_process`)."""
-        query = (
-            "SELECT id, new_process, count(*) FROM repeats JOIN subjects ON subject = subjects.number "
-            "WHERE outcome <> ? GROUP BY 1, 2"
-        )
-        with self._explained():
-            rows = self._db.execute(query, (_NOT_RUN,)).fetchall() if self._has_repeats() else []
-        return {(subject, bool(new_process)): count for subject, new_process, count in rows}
-
-    def changed_repeats(self) -> list[tuple[str, bool, str]]:
-        """(subject id, new_process, problem id) of each repeated call whose record differs from that of the first."""
-        query = (
-            "SELECT DISTINCT subjects.id, new_process, problems.id FROM repeats "
-            "JOIN observations AS first ON first.problem = repeats.problem AND first.subject = repeats.subject "
-            "JOIN problems ON position = repeats.problem JOIN subjects ON repeats.subject = subjects.number "
-            "WHERE (repeats.outcome, repeats.value) <> (first.outcome, first.value) AND repeats.outcome <> ? "
-            "ORDER BY 1, 2, position"
-        )
-        with self._explained():
-            return self._db.execute(query, (_NOT_RUN,)).fetchall() if self._has_repeats() else []
-
-    def _has_repeats(self) -> bool:
-        """Whether the file can hold repeated calls; those of earlier versions cannot."""
-        known = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'repeats'"
-        return self._db.execute(known).fetchone() is not None
+            return self._db.execute(query, given).fetchall()
 
     def flushing(self) -> list[tuple[str, bool, bool, int]]:
         """(worker, before, after, batches), sorted: whether subnormals were flushed to zero around each batch."""

@@ -12,7 +12,8 @@ from logitmus.core.run_settings import RunSettings, Shard
 from logitmus.core.subject import Offer
 from logitmus.engine.run import run
 from logitmus.storage.merge import by_environment, merge
-from logitmus.storage.store import Repetition, Store, StoreError
+from logitmus.storage.repeats import Repetition
+from logitmus.storage.store import Store, StoreError
 
 OFFER = Offer(targets="labels", reductions=("none", "sum", "mean"))
 SUBJECTS = {"one": [subject("f", "one", offer=OFFER), subject("g", "one", offer=OFFER)]}
@@ -122,8 +123,8 @@ def test_a_union_keeps_every_repeated_call_that_differs(tmp_path):
         out = tmp_path / "-".join(part.name for part in parts)
         merge(parts, out)
         with Store.open(out) as merged:
-            assert merged.changed_repeats() == [("one:f@cpu", False, PROBLEMS[0].id)]
-            assert merged.repeated_calls()["one:f@cpu", False] == len(PROBLEMS) + 2
+            assert merged.repeats.changed() == [("one:f@cpu", False, PROBLEMS[0].id)]
+            assert merged.repeats.counts()["one:f@cpu", False] == len(PROBLEMS) + 2
 
 
 def test_shards_of_other_suites_are_refused(tmp_path):
