@@ -246,7 +246,7 @@ def _named_classes(problem: Problem) -> list[int]:
     """Return the classes that are labels."""
     if problem.target_kind != TargetKind.LABELS:
         return []
-    return [int(t) for t in np.unique(problem.targets) if 0 <= t < problem.classes]
+    return [t for t in sorted(set(problem.targets.ravel().tolist())) if 0 <= t < problem.classes]
 
 
 def _largest(problem: Problem) -> list[int]:
