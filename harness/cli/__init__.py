@@ -23,12 +23,13 @@ from logitmus.cli.bisect import bisect
 from logitmus.cli.check import check
 from logitmus.cli.compare import compare
 from logitmus.cli.conventions import conventions
+from logitmus.cli.early_start import EarlyStart
 from logitmus.cli.env import SHORT_HELP as ENV_HELP
 from logitmus.cli.env import app as env
 from logitmus.cli.exits import Exit
 from logitmus.cli.explain import explain
 from logitmus.cli.families import families
-from logitmus.cli.grouped_help import GroupedOptions, GroupedVerbs
+from logitmus.cli.grouped_help import GroupedOptions
 from logitmus.cli.identify import identify
 from logitmus.cli.judge import judge
 from logitmus.cli.merge import merge
@@ -71,7 +72,7 @@ VERBS: Final[Mapping[str, Mapping[Callable[..., None], str]]] = {
 }
 
 app = typer.Typer(
-    cls=GroupedVerbs,
+    cls=EarlyStart,
     help="Tests cross-entropy implementations against exact results.",
     epilog="Exit codes: 0 no unaccepted findings, 1 unaccepted findings, 2 usage error, 3 a requested backend could "
     "not run, 70 internal error (no verdict), 130 interrupted (can be resumed).",

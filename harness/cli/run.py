@@ -15,6 +15,7 @@ import typer
 
 from logitmus.cli.against import Against, check_fail_on, compared
 from logitmus.cli.choices import chosen_backends, chosen_problems
+from logitmus.cli.early_start import started
 from logitmus.cli.exits import Exit, FailOn, ProfileChoice
 from logitmus.cli.options import (
     DTypes,
@@ -41,6 +42,7 @@ EXAMINATION: Final = Examination(calls=24)
 @with_outputs
 def run(
     *,
+    context: typer.Context,
     backend: Annotated[
         list[str] | None,
         typer.Option(
@@ -114,7 +116,7 @@ def run(
     settings = _settings(out, {name: value for name, value in given.items() if value is not None}, resume=resume)
     specs = chosen_backends(settings.backends)
     at_once = specs[: jobs or os.cpu_count()]
-    with launched(at_once) as processes:  # the frameworks take longer to load than the imports below
+    with launched(at_once, started(context)) as processes:  # the frameworks take longer to load than the imports below
         from logitmus.cli.delivery import acceptance, deliver
         from logitmus.cli.progress import shown
         from logitmus.engine.planning import Selection

@@ -12,7 +12,7 @@ import platform
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -49,16 +49,22 @@ def launch(spec: BackendSpec, variant: str = "", device: str = "") -> Process:
 
 
 @contextlib.contextmanager
-def launched(specs: Iterable[BackendSpec]) -> Iterator[dict[str, Process]]:
+def launched(
+    specs: Iterable[BackendSpec], started: Mapping[str, Process] | None = None
+) -> Iterator[dict[str, Process]]:
     """The processes of these backends by label, for a `Pool` to take over; in the end none of them is left.
 
     One that cannot be run is left out: the pool tries again, and says so.
+
+    Args:
+        started: processes that run already, by label; the others are launched.
     """
-    processes: dict[str, Process] = {}
+    processes = dict(started or {})
     try:
         for spec in specs:
             with contextlib.suppress(OSError):
-                processes[spec.label] = launch(spec)
+                if spec.label not in processes:
+                    processes[spec.label] = launch(spec)
         yield dict(processes)
     finally:
         for process in processes.values():
