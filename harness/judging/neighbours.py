@@ -5,7 +5,7 @@ The candidates are tried on the oracle, within the same budgets as the declared 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Final, Literal
@@ -96,10 +96,10 @@ def explaining(bench: Bench, subject: Subject, outcome: Answered, part: Assessme
 
     Infinities and NaN alone are no evidence for a field that changes every number: other faults cause them, too.
     """
-    fitting = list(fitting_neighbours(bench, subject, outcome, None, only=part.part))
     sweeping = _sweeping(subject.convention)
-    if not np.isfinite(part.compared.r[part.failing]).any():
-        fitting = [neighbour for neighbour in fitting if neighbour.name not in sweeping]
+    special = not np.isfinite(part.compared.r[part.failing]).any()
+    without = sweeping if special else frozenset()
+    fitting = list(fitting_neighbours(bench, subject, outcome, None, only=part.part, without=without))
     whole = [neighbour for neighbour in fitting if neighbour.fits_all]
     return explanation(whole or [neighbour for neighbour in fitting if neighbour.name not in sweeping])
 
@@ -125,8 +125,12 @@ def fitting_neighbours(
     names: Iterable[str] | None,
     *,
     only: str | None = None,
+    without: Collection[str] = (),
 ) -> Iterator[Neighbour]:
     """The neighbouring conventions under which the result (or its part `only`) is inside B+.
+
+    Args:
+        names: the fields to try; None: all. without: fields that are not of interest.
 
     Conventions that resolve this problem to the same question are tried once; a fit must judge some element.
     """
@@ -142,6 +146,8 @@ def fitting_neighbours(
             candidates.setdefault(question.key, []).append((name, value, convention))
     for equivalent in candidates.values():
         name, value, convention = equivalent[0]
+        if name in without:
+            continue
         question = bench.question(convention)
         fits = _fits(bench, replace(subject, convention=convention), question, outcome, only)
         if fits is not None:
