@@ -171,14 +171,17 @@ class Drive:
             self._started_worker().send(self._line(batch))
 
     def _take(self, source: Iterator[tuple[Problem, str]]) -> deque[tuple[Problem, str]]:
-        """The next items, what a lost worker left first."""
+        """The next items, what a lost worker left first. A large problem is sent once for all its subjects."""
         items: deque[tuple[Problem, str]] = deque()
         size = 0
-        while len(items) < _BATCH_CALLS and size < _BATCH_BYTES:
+        while len(items) < _BATCH_CALLS:
             item = self._returned.popleft() if self._returned else next(source, None)
             if item is None:
                 break
             if not items or items[-1][0] is not item[0]:
+                if size >= _BATCH_BYTES:
+                    self._returned.appendleft(item)
+                    break
                 size += _wire_bytes(item[0])
             items.append(item)
         return items
