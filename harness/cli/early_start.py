@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
 from logitmus.cli.choices import chosen_backends
 from logitmus.cli.grouped_help import GroupedVerbs
 from logitmus.core.errors import LogitmusError
-from logitmus.execution.launch import Process, launched
+
+if TYPE_CHECKING:
+    from logitmus.execution.launch import Process
 
 _STARTED: Final = "logitmus.started"  # a key in `Context.meta`
 _UsageError: Any = typer.BadParameter.__base__  # of Click, which newer releases of Typer contain
@@ -29,6 +31,8 @@ class EarlyStart(GroupedVerbs):
         """Start the workers, if the arguments are of `run` and valid as far as that; then parse them."""
         options = self._options_of_run(ctx, args)
         if options is not None and not any(options.get(name) for name in _CHANGES_THEM):
+            from logitmus.execution.launch import launched
+
             try:
                 specs = chosen_backends(options.get("backend") or ())
             except LogitmusError:  # the command reports it
