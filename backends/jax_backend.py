@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -14,19 +13,39 @@ from typing import Any, cast
 
 import numpy as np
 
-from logitmus.backends import keras_losses
+from logitmus.backends import compiled_code, keras_losses
 from logitmus.core.backend import ALL_MANNERS, Backend, Function, Inputs, Outputs, Usage, computed_from, differentiated
 from logitmus.core.computed_logits import COMPUTED, SCALED
 from logitmus.core.convention import Convention
 from logitmus.core.floats import Array
 from logitmus.core.problem import ONCE, TargetKind
-from logitmus.core.subject import Offer, Precision, same_precision
+from logitmus.core.subject import LEAST_PROFILE, Offer, Precision, same_precision
 
 
 def _integer_labels(logits: Any, labels: Any, _options: Mapping[str, Any]) -> Any:
     import optax
 
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+
+
+def _integer_labels_on_axis_1(logits: Any, labels: Any, _options: Mapping[str, Any]) -> Any:
+    import optax
+
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels, axis=1)
+
+
+def _integer_labels_vmapped(logits: Any, labels: Any, _options: Mapping[str, Any]) -> Any:
+    import jax
+    import optax
+
+    return jax.vmap(optax.softmax_cross_entropy_with_integer_labels)(logits, labels)
+
+
+def _integer_labels_jitted(logits: Any, labels: Any, _options: Mapping[str, Any]) -> Any:
+    import jax
+    import optax
+
+    return jax.jit(optax.softmax_cross_entropy_with_integer_labels)(logits, labels)
 
 
 def _dense(logits: Any, targets: Any, _options: Mapping[str, Any]) -> Any:
@@ -65,21 +84,14 @@ def _start(variant: str) -> None:
 def _keep_compiled_code(settings: Any) -> None:
     """Lets later workers load what this one compiles, which takes two thirds of a run's time.
 
-    In a folder of this build of jaxlib: JAX knows a build by its version only, and its developers change it in place.
     A cache that the user has set up is left as it is.
     """
     from jaxlib import version
 
-    cache = os.environ.get("LOGITMUS_CACHE")
-    if not cache or getattr(settings, "jax_compilation_cache_dir", None):
+    if getattr(settings, "jax_compilation_cache_dir", None):
         return
-    libraries = sorted(Path(version.__file__).parent.glob("*.so"))
-    build = [(library.name, library.stat().st_size, library.stat().st_mtime_ns) for library in libraries]
-    digest = hashlib.sha256(repr(build).encode()).hexdigest()[:12]
-    folder = Path(cache) / f"jaxlib-{version.__version__}-{digest}"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError:  # a home that cannot be written: everything is compiled anew
+    folder = compiled_code.folder(f"jaxlib-{version.__version__}", Path(version.__file__).parent.glob("*.so"))
+    if folder is None:
         return
     with contextlib.suppress(AttributeError):  # an old release lacks some of these settings
         settings.update("jax_compilation_cache_dir", str(folder))
@@ -245,8 +257,16 @@ def _function(
     convention: Convention,
     page: str,
     usage: str,
+    *,
+    eager: str = LEAST_PROFILE,
     **docs: str,
 ) -> Function:
+    """A function, eager and jitted.
+
+    Args:
+        eager: the least profile that has it eagerly, where every operation is compiled for every shape: a second
+            each, three times as long as for the jitted function.
+    """
     return Function(
         name=name,
         call=call,
@@ -254,6 +274,7 @@ def _function(
         convention=convention,
         precision=_PRECISION,
         modes=("", "jit"),
+        least_profiles={"": eager},
         flushes_subnormals=True,  # XLA's CPU code does
         docs={"": page, **_DOCS, **docs},
         usage=Usage(
@@ -262,6 +283,34 @@ def _function(
             statements={"wide_inputs=kept": _X64, "wide_labels=kept": _X64, "result_dtype=as_input": _X64},
             helpers=_HELPERS,
         ),
+    )
+
+
+_INTEGER_LABELS = _function(
+    "optax.softmax_cross_entropy_with_integer_labels",
+    _integer_labels,
+    _LABEL_OFFER,
+    # It subtracts the label's logit from the logsumexp: inf - inf, but no difference of two logits.
+    _LOG_SOFTMAX_FIELDS.but(**_LABELS, overflowing_shift="exact", infinite_logits="nan_where_met"),
+    _OPTAX + "softmax_cross_entropy_with_integer_labels",
+    "optax.softmax_cross_entropy_with_integer_labels({logits}, {targets})",
+    infinite_logits=_LOGSUMEXP,
+)
+
+
+def _called_otherwise(suffix: str, call: Callable[..., object], usage: str, **class_axis: str) -> Function:
+    """The same function, eager only, in the full profile: called for one row at a time, compiled by itself, ..."""
+    function = _INTEGER_LABELS
+    return replace(
+        function,
+        name=f"{function.name}-{suffix}",
+        call=call,
+        offer=replace(function.offer, single_row=False, manners=("again",)),
+        convention=function.convention.but(**class_axis),
+        modes=("",),
+        least_profiles={"": "full"},
+        docs={**function.docs, **dict.fromkeys(class_axis, function.docs[""])},
+        usage=replace(function.usage, call=usage),
     )
 
 
@@ -278,15 +327,22 @@ BACKEND = Backend(
     variant_dtypes={"x64": ("float64",)},
     variant_precision={"x64": {"float64": Precision("float64", "float64", "float64")}},
     functions=(
-        _function(
-            "optax.softmax_cross_entropy_with_integer_labels",
-            _integer_labels,
-            _LABEL_OFFER,
-            # It subtracts the label's logit from the logsumexp: inf - inf, but no difference of two logits.
-            _LOG_SOFTMAX_FIELDS.but(**_LABELS, overflowing_shift="exact", infinite_logits="nan_where_met"),
-            _OPTAX + "softmax_cross_entropy_with_integer_labels",
-            "optax.softmax_cross_entropy_with_integer_labels({logits}, {targets})",
-            infinite_logits=_LOGSUMEXP,
+        _INTEGER_LABELS,
+        _called_otherwise(
+            "axis_1",
+            _integer_labels_on_axis_1,
+            "optax.softmax_cross_entropy_with_integer_labels({logits}, {targets}, axis=1)",
+            class_axis="1",
+        ),
+        _called_otherwise(
+            "vmap",
+            _integer_labels_vmapped,
+            "jax.vmap(optax.softmax_cross_entropy_with_integer_labels)({logits}, {targets})",
+        ),
+        _called_otherwise(
+            "jit",
+            _integer_labels_jitted,
+            "jax.jit(optax.softmax_cross_entropy_with_integer_labels)({logits}, {targets})",
         ),
         _function(
             "optax.softmax_cross_entropy",
@@ -304,6 +360,7 @@ BACKEND = Backend(
             _LOG_SOFTMAX_FIELDS,
             _OPTAX + "safe_softmax_cross_entropy",
             "optax.safe_softmax_cross_entropy({logits}, {targets})",
+            eager="full",
             zero_times_infinity=_OPTAX + "safe_softmax_cross_entropy",
         ),
         _function(
@@ -323,6 +380,7 @@ BACKEND = Backend(
             _LOG_SOFTMAX_FIELDS.but(**_LABELS),
             _LOG_SOFTMAX,
             "-jnp.take_along_axis(jax.nn.log_softmax({logits}), {targets}[..., None], axis=-1)[..., 0]",
+            eager="full",
         ),
         *keras_losses.functions(
             "jax",

@@ -1,4 +1,4 @@
-"""Keras' losses of logits on PyTorch and on JAX, which Keras implements for each anew: `functions`.
+"""Keras' losses on PyTorch and on JAX, which Keras implements for each anew: `functions`.
 
 They are functions of the backend of that framework, called in its arrays and differentiated by it.
 """
@@ -29,11 +29,24 @@ _FIELDS: Final = Convention(
     infinite_logits="nan",
     overflowing_shift="infinite",
 )
+_OF_PROBABILITIES: Final = {
+    "inputs": "probabilities",
+    "probability_clip": "1e-7",
+    "probability_scale": "before_clip",
+    "zero_times_infinity": "zero",
+}
 _MORE: Final = {f"reduction={ours}": f'reduction="{theirs}"' for ours, theirs in REDUCTIONS.items()}
 
 
 def _loss(
-    logits: Any, targets: Any, options: Mapping[str, Any], *, host: str, name: str, arguments: Mapping[str, str]
+    inputs: Any,
+    targets: Any,
+    options: Mapping[str, Any],
+    *,
+    host: str,
+    name: str,
+    arguments: Mapping[str, str],
+    from_logits: bool,
 ) -> Any:
     os.environ["KERAS_BACKEND"] = host  # it is read once, when Keras is imported
     try:
@@ -43,7 +56,7 @@ def _loss(
     given = {arguments[option]: value for option, value in options.items() if option in arguments}
     if "reduction" in options:
         given["reduction"] = REDUCTIONS[options["reduction"]]
-    return getattr(keras.losses, name)(from_logits=True, **given)(targets, logits)
+    return getattr(keras.losses, name)(from_logits=from_logits, **given)(targets, inputs)
 
 
 def functions(
@@ -54,7 +67,7 @@ def functions(
     probabilities: Mapping[str, str],
     links: Mapping[str, str],
 ) -> tuple[Function, ...]:
-    """The losses of labels and of probabilities.
+    """The losses with labels and with target probabilities, of logits and of probabilities.
 
     Args:
         host: "torch" or "jax".
@@ -63,10 +76,13 @@ def functions(
         links: the documentation of these fields.
     """
 
-    def function(kind: TargetKind, name: str, convention: Convention, arguments: Mapping[str, str]) -> Function:
-        call: Callable[..., object] = partial(_loss, host=host, name=name, arguments=arguments)
+    def function(
+        kind: TargetKind, name: str, convention: Convention, arguments: Mapping[str, str], *, from_logits: bool
+    ) -> Function:
+        of = {} if from_logits else _OF_PROBABILITIES
+        call: Callable[..., object] = partial(_loss, host=host, name=name, arguments=arguments, from_logits=from_logits)
         return Function(
-            name=f"keras.losses.{name}-on_{host}",
+            name=f"keras.losses.{name}{'' if from_logits else '-of_probabilities'}-on_{host}",
             call=call,
             offer=Offer(
                 targets=kind,
@@ -77,7 +93,7 @@ def functions(
                 manners=("again",),
                 gradients=frozenset({"logits"} | ({"targets"} if kind is TargetKind.PROBABILITIES else set())),
             ),
-            convention=convention,
+            convention=convention.but(**of),
             # It converts whatever it gets to keras.config.floatx().
             precision=dict.fromkeys(("float32", "bfloat16", "float16"), Precision("float32", "float32", "float32")),
             flushes_subnormals=host == "jax",
@@ -88,27 +104,29 @@ def functions(
                 ),
                 **dict.fromkeys(("infinite_logits", "overflowing_shift"), _SOURCE + f"backend/{host}/nn.py"),
                 **links,
+                **dict.fromkeys(of, _SOURCE + f"backend/{host}/nn.py"),
             },
             # JAX compiles each of its operations for each shape, and on PyTorch they are slow as well.
             least_profiles={"": "full"},
             usage=Usage(
-                call=f"keras.losses.{name}(from_logits=True, {{more}})({{targets}}, {{logits}})",
+                call=f"keras.losses.{name}(from_logits={from_logits}, {{more}})({{targets}}, {{logits}})",
                 arguments={**{option: f"{theirs}={{}}" for option, theirs in arguments.items()}, **_MORE},
                 helpers=helpers,
             ),
         )
 
-    return (
-        function(
-            TargetKind.LABELS,
-            "SparseCategoricalCrossentropy",
-            _FIELDS.but(mean_denominator="kept", **labels),
-            {"ignore_index": "ignore_class"},
-        ),
-        function(
-            TargetKind.PROBABILITIES,
-            "CategoricalCrossentropy",
-            _FIELDS.but(mean_denominator="rows", **probabilities),
-            {"label_smoothing": "label_smoothing"},
-        ),
+    of_labels = _FIELDS.but(mean_denominator="kept", **labels)
+    of_targets = _FIELDS.but(mean_denominator="rows", **probabilities)
+    return tuple(
+        function(kind, name, convention, arguments, from_logits=from_logits)
+        for from_logits in (True, False)
+        for kind, name, convention, arguments in (
+            (TargetKind.LABELS, "SparseCategoricalCrossentropy", of_labels, {"ignore_index": "ignore_class"}),
+            (
+                TargetKind.PROBABILITIES,
+                "CategoricalCrossentropy",
+                of_targets,
+                {"label_smoothing": "label_smoothing"},
+            ),
+        )
     )

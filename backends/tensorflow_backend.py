@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 
+from logitmus.backends import compiled_code, tensorflow_keras
 from logitmus.core.backend import (
     ALL_MANNERS,
     Backend,
@@ -26,10 +29,6 @@ from logitmus.core.problem import ONCE, TargetKind
 from logitmus.core.subject import Offer, Precision, same_precision
 
 _DEVICES: Final = {"cpu": "CPU", "cuda": "GPU"}
-# Keras' mean is called so in every version of Keras 3.
-_KERAS_REDUCTIONS: Final = {"none": "none", "sum": "sum", "mean": "sum_over_batch_size"}
-
-
 _Options = Mapping[str, Any]  # those that the problem gives
 
 
@@ -45,71 +44,46 @@ def _dense(logits: Any, targets: Any, _options: _Options) -> Any:
     return tf.nn.softmax_cross_entropy_with_logits(labels=targets, logits=logits)
 
 
-def _keras_reduction(options: _Options) -> dict[str, Any]:
-    """The argument for a requested reduction; without it, Keras' own default holds."""
-    return {"reduction": _KERAS_REDUCTIONS[options["reduction"]]} if "reduction" in options else {}
-
-
-def _keras_sparse(
-    logits: Any, targets: Any, options: _Options, *, from_logits: bool = False, dtype: str | None = None
-) -> Any:
-    import keras
-
-    loss = keras.losses.SparseCategoricalCrossentropy(
-        from_logits=from_logits,
-        ignore_class=options.get("ignore_index"),
-        dtype=dtype,
-        **_keras_reduction(options),
-    )
-    return loss(targets, logits)
-
-
-def _keras_sparse_logits(logits: Any, targets: Any, options: _Options) -> Any:
-    return _keras_sparse(logits, targets, options, from_logits=True)
-
-
-def _keras_dense(logits: Any, targets: Any, options: _Options, *, from_logits: bool = False, axis: int = -1) -> Any:
-    import keras
-
-    loss = keras.losses.CategoricalCrossentropy(
-        from_logits=from_logits,
-        label_smoothing=options.get("label_smoothing", 0.0),
-        axis=axis,
-        **_keras_reduction(options),
-    )
-    return loss(targets, logits)
-
-
-def _keras_dense_logits(logits: Any, targets: Any, options: _Options) -> Any:
-    return _keras_dense(logits, targets, options, from_logits=True)
-
-
-def _keras_sparse_softmax(logits: Any, targets: Any, options: _Options) -> Any:
-    import tensorflow as tf
-
-    return _keras_sparse(tf.nn.softmax(logits), targets, options)
-
-
-def _keras_sparse_own_dtype(logits: Any, targets: Any, options: _Options) -> Any:
-    return _keras_sparse(logits, targets, options, from_logits=True, dtype=logits.dtype.name)
-
-
-def _keras_dense_axis_1(logits: Any, targets: Any, options: _Options) -> Any:
-    return _keras_dense(logits, targets, options, from_logits=True, axis=min(1, logits.ndim - 1))
+_kept: list[Path] = []  # the folder of this process with compiled code, if there is one
 
 
 def _start(switch: str) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # these subjects are Keras on TensorFlow, whatever the user's default
-    import tensorflow as tf
+    with _keeping_compiled_code(switch):
+        import tensorflow as tf
 
-    tf.get_logger().setLevel("ERROR")  # it warns of many signatures, which are what a suite is made of
-    if switch == "deterministic":
-        tf.config.experimental.enable_op_determinism()
-    elif switch == "threads-2":
-        tf.config.threading.set_intra_op_parallelism_threads(2)
-        tf.config.threading.set_inter_op_parallelism_threads(2)
+        tf.get_logger().setLevel("ERROR")  # it warns of many signatures, which are what a suite is made of
+        if switch == "deterministic":
+            tf.config.experimental.enable_op_determinism()
+        elif switch == "threads-2":
+            tf.config.threading.set_intra_op_parallelism_threads(2)
+            tf.config.threading.set_inter_op_parallelism_threads(2)
+        tf.config.list_logical_devices()  # reads the flags
+
+
+@contextlib.contextmanager
+def _keeping_compiled_code(switch: str) -> Iterator[None]:
+    """Has XLA keep what it compiles for the CPU; the flag is not left in the environment that a run records.
+
+    Flags that the user has set are left as they are, and nothing is kept.
+    """
+    package = find_spec("tensorflow")
+    places = package.submodule_search_locations if package else None
+    libraries = [library for place in places or () for library in Path(place).glob("*.so*")]
+    folder = compiled_code.folder("tensorflow", libraries, switch, os.environ.get("XLA_FLAGS", ""))
+    if folder is None or "TF_XLA_FLAGS" in os.environ:
+        yield
+        return
+    _kept[:] = [folder]
+    os.environ["TF_XLA_FLAGS"] = (
+        f"--tf_xla_persistent_cache_directory={folder} --tf_xla_persistent_cache_device_types=CPU"
+    )
+    try:
+        yield
+    finally:
+        del os.environ["TF_XLA_FLAGS"]
 
 
 def _devices() -> Sequence[str]:
@@ -144,7 +118,13 @@ def _ask(function: Function, mode: str, device: str, inputs: Inputs, manner: str
             if mode
             else _differentiated(function.call, options, manner)
         )
-        loss, gradients = run(tf.constant(logits), targets, along, None if extra is None else tf.constant(extra))
+        given = tf.constant(logits), targets, along, None if extra is None else tf.constant(extra)
+        try:
+            loss, gradients = run(*given)
+        except tf.errors.DataLossError:  # of a file with compiled code
+            for file in (file for folder in _kept for file in folder.glob("*.pb")):
+                file.unlink(missing_ok=True)
+            loss, gradients = run(*given)
     if not tf.is_tensor(loss):
         return Outputs(loss=loss)
     # Converted, for the gradient of a gather may come as slices.
@@ -235,8 +215,6 @@ def _compiled(
 
 _TF = "https://www.tensorflow.org/api_docs/python/tf/nn/"
 _KERNELS = "https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/kernels/"
-_KERAS = "https://keras.io/api/losses/probabilistic_losses/"
-_KERAS_SOURCE = "https://github.com/keras-team/keras/blob/master/keras/src/"
 
 _MODES = ("", "xla")
 _NO_REFUSAL = {"label_out_of_range": "nan", "label_negative": "nan"}
@@ -251,21 +229,6 @@ _SPARSE_DOCS = {
 _DENSE_DOCS = {
     **dict.fromkeys(("", "soft_target_gradient"), _TF + "softmax_cross_entropy_with_logits"),
     **dict.fromkeys(("infinite_logits", "overflowing_shift", "zero_times_infinity"), _KERNELS + "xent_op.h"),
-}
-_KERAS_FIELDS = {
-    "default_reduction": "mean",
-    "all_ignored_mean": "zero",
-    "empty_batch_mean": "zero",
-    "result_dtype": "always_float32",
-    "wide_inputs": "narrowed",
-}
-_FROM_PROBABILITIES = {"inputs": "probabilities", "probability_clip": "1e-7", "zero_times_infinity": "zero"}
-_KERAS_DOCS = {
-    **dict.fromkeys(("", "inputs", "default_reduction", "result_dtype", "wide_inputs"), _KERAS),
-    # The documentation says "divide by the sample size"; a mask, and nothing to divide by, only the source knows.
-    **dict.fromkeys(("mean_denominator", "all_ignored_mean", "empty_batch_mean"), _KERAS_SOURCE + "losses/loss.py"),
-    **dict.fromkeys(("probability_clip", "probability_scale"), _KERAS_SOURCE + "backend/tensorflow/nn.py"),
-    "smoothing": _KERAS,
 }
 
 _HELPERS = {
@@ -295,116 +258,44 @@ _SWITCHES = {
 }
 
 
-def _keras_usage(name: str, offer: Offer) -> Usage:
-    """`NAME.from_logits` is NAME with that argument; what stands behind a hyphen is not a part of NAME."""
-    plain, given, _ = name.partition("-")[0].partition(".from_logits")
-    options = {"ignore_index": "ignore_class={}", "label_smoothing": "label_smoothing={}"}
-    return Usage(
-        call=f"{plain}({'from_logits=True, ' if given else ''}{{more}})({{targets}}, {{logits}})",
-        arguments={
-            **{option: text for option, text in options.items() if option in offer.options},
-            **{f"reduction={ours}": f'reduction="{theirs}"' for ours, theirs in _KERAS_REDUCTIONS.items()},
-            **({"inputs=probabilities": "from_logits=False"} if given else {"inputs=logits": "from_logits=True"}),
-        },
+_OF_LABELS = Function(
+    name="nn.sparse_softmax_cross_entropy_with_logits",
+    call=_sparse,
+    offer=Offer(
+        targets=TargetKind.LABELS,
+        label_dtypes=("int32", "int64"),
+        manners=ALL_MANNERS,
+        gradients=frozenset({"logits"}),
+    ),
+    convention=_SPARSE,
+    # nn_ops.py casts float16 to float32 around the kernel, and bfloat16 not.
+    precision={
+        **same_precision(),
+        "bfloat16": Precision("bfloat16", "bfloat16", "float32"),
+    },
+    modes=_MODES,
+    flushes_subnormals=True,
+    docs=_SPARSE_DOCS,
+    mode_conventions={"xla": _NO_REFUSAL},
+    device_conventions={"cuda": _NO_REFUSAL},
+    usage=Usage(
+        call="tf.nn.sparse_softmax_cross_entropy_with_logits(labels={targets}, logits={logits})",
         helpers=_HELPERS,
-    )
-
-
-def _keras(
-    name: str,
-    call: Callable[..., object],
-    offer: Offer,
-    convention: Convention,
-    docs: Mapping[str, str],
-    *,
-    xla: Mapping[str, str],
-    cuda: Mapping[str, str],
-    modes: tuple[str, ...] = _MODES,
-) -> Function:
-    return Function(
-        name=name,
-        call=call,
-        offer=offer,
-        convention=convention,
-        # A Keras loss converts whatever it gets to keras.config.floatx().
-        precision=dict.fromkeys(
-            ("float64", "float32", "bfloat16", "float16"), Precision("float32", "float32", "float32")
-        ),
-        modes=modes,
-        flushes_subnormals=True,
-        docs={**docs, **_KERAS_DOCS},
-        mode_conventions={"xla": xla},
-        device_conventions={"cuda": cuda},
-        usage=_keras_usage(name, offer),
-        switches=_SWITCHES,
-    )
-
-
-_REDUCTIONS = ("none", "sum", "mean")
-_SPARSE_OFFER = Offer(targets=TargetKind.LABELS, manners=ALL_MANNERS, gradients=frozenset({"logits"}))
-_DENSE_OFFER = Offer(targets=TargetKind.PROBABILITIES, manners=ALL_MANNERS)
-_KERAS_SPARSE_OFFER = replace(_SPARSE_OFFER, options=frozenset({"ignore_index"}), reductions=_REDUCTIONS)
-_KERAS_DENSE_OFFER = replace(_DENSE_OFFER, options=frozenset({"label_smoothing"}), reductions=_REDUCTIONS)
-_KERAS_SPARSE = _SPARSE.but(**_KERAS_FIELDS, mean_denominator="kept")
-_KERAS_DENSE = _DENSE.but(**_KERAS_FIELDS, mean_denominator="rows")
-
-
-def _special(function: Function, call: str, *, least_profile: str = "default") -> Function:
-    """A way to call a Keras loss that is not the usual one; `call` is how it is written."""
-    arguments = {name: text for name, text in function.usage.arguments.items() if not name.startswith("inputs=")}
-    return replace(
-        function,
-        usage=replace(function.usage, call=call, arguments=arguments),
-        least_profiles=dict.fromkeys(function.modes, least_profile),
-        switches={},
-    )
-
-
-_SPECIAL: Final = (
-    _special(
-        _keras(
-            "keras.losses.SparseCategoricalCrossentropy-nn.softmax",
-            _keras_sparse_softmax,
-            replace(_KERAS_SPARSE_OFFER, dtypes=("float32",), manners=("again",), spatial=False),
-            _KERAS_SPARSE,
-            _SPARSE_DOCS,
-            xla={},
-            cuda=_NO_REFUSAL,
-            modes=("", "graph"),
-        ),
-        "keras.losses.SparseCategoricalCrossentropy({more})({targets}, tf.nn.softmax({logits}))",
-        least_profile="full",  # eagerly it has so many findings that to judge them takes long
     ),
-    _special(
-        replace(
-            _keras(
-                "keras.losses.SparseCategoricalCrossentropy-dtype",
-                _keras_sparse_own_dtype,
-                replace(_KERAS_SPARSE_OFFER, dtypes=("bfloat16", "float16"), manners=("again",)),
-                _KERAS_SPARSE.but(result_dtype="as_input", overflowing_shift="infinite"),
-                _SPARSE_DOCS,
-                xla={},
-                cuda=_NO_REFUSAL,
-                modes=("",),
-            ),
-            precision=same_precision(half_storage="result"),
-        ),
-        "keras.losses.SparseCategoricalCrossentropy(from_logits=True, dtype={logits}.dtype.name, {more})"
-        "({targets}, {logits})",
-    ),
-    _special(
-        _keras(
-            "keras.losses.CategoricalCrossentropy-axis_1",
-            _keras_dense_axis_1,
-            replace(_KERAS_DENSE_OFFER, dtypes=("float32",), manners=("again",), single_row=False),
-            _KERAS_DENSE.but(class_axis="1"),
-            {**_DENSE_DOCS, "class_axis": _KERAS},
-            xla={},
-            cuda={},
-            modes=("",),
-        ),
-        "keras.losses.CategoricalCrossentropy(from_logits=True, axis=1, {more})({targets}, {logits})",
-    ),
+    switches=_SWITCHES,
+)
+_OF_PROBABILITIES = Function(
+    name="nn.softmax_cross_entropy_with_logits",
+    call=_dense,
+    offer=Offer(targets=TargetKind.PROBABILITIES, manners=ALL_MANNERS),
+    convention=_DENSE,
+    precision=same_precision(),
+    modes=_MODES,
+    flushes_subnormals=True,
+    docs=_DENSE_DOCS,
+    mode_conventions={"xla": {"zero_times_infinity": "zero"}},
+    usage=Usage(call="tf.nn.softmax_cross_entropy_with_logits(labels={targets}, logits={logits})", helpers=_HELPERS),
+    switches=_SWITCHES,
 )
 
 BACKEND = Backend(
@@ -415,79 +306,5 @@ BACKEND = Backend(
     start=_start,
     devices=_devices,
     adopt=lambda call: call,
-    functions=(
-        Function(
-            name="nn.sparse_softmax_cross_entropy_with_logits",
-            call=_sparse,
-            offer=replace(_SPARSE_OFFER, label_dtypes=("int32", "int64")),
-            convention=_SPARSE,
-            # nn_ops.py casts float16 to float32 around the kernel, and bfloat16 not.
-            precision={
-                **same_precision(),
-                "bfloat16": Precision("bfloat16", "bfloat16", "float32"),
-            },
-            modes=_MODES,
-            flushes_subnormals=True,
-            docs=_SPARSE_DOCS,
-            mode_conventions={"xla": _NO_REFUSAL},
-            device_conventions={"cuda": _NO_REFUSAL},
-            usage=Usage(
-                call="tf.nn.sparse_softmax_cross_entropy_with_logits(labels={targets}, logits={logits})",
-                helpers=_HELPERS,
-            ),
-            switches=_SWITCHES,
-        ),
-        Function(
-            name="nn.softmax_cross_entropy_with_logits",
-            call=_dense,
-            offer=_DENSE_OFFER,
-            convention=_DENSE,
-            precision=same_precision(),
-            modes=_MODES,
-            flushes_subnormals=True,
-            docs=_DENSE_DOCS,
-            mode_conventions={"xla": {"zero_times_infinity": "zero"}},
-            usage=Usage(
-                call="tf.nn.softmax_cross_entropy_with_logits(labels={targets}, logits={logits})", helpers=_HELPERS
-            ),
-            switches=_SWITCHES,
-        ),
-        _keras(
-            "keras.losses.SparseCategoricalCrossentropy",
-            _keras_sparse,
-            _KERAS_SPARSE_OFFER,
-            _KERAS_SPARSE.but(**_FROM_PROBABILITIES, probability_scale="after_clip"),
-            _SPARSE_DOCS,
-            xla=_NO_REFUSAL,
-            cuda=_NO_REFUSAL,
-        ),
-        _keras(
-            "keras.losses.SparseCategoricalCrossentropy.from_logits",
-            _keras_sparse_logits,
-            _KERAS_SPARSE_OFFER,
-            _KERAS_SPARSE,
-            _SPARSE_DOCS,
-            xla=_NO_REFUSAL,
-            cuda=_NO_REFUSAL,
-        ),
-        _keras(
-            "keras.losses.CategoricalCrossentropy",
-            _keras_dense,
-            _KERAS_DENSE_OFFER,
-            _KERAS_DENSE.but(**_FROM_PROBABILITIES, probability_scale="before_clip", soft_target_gradient="scaled"),
-            _DENSE_DOCS,
-            xla={},
-            cuda={},
-        ),
-        _keras(
-            "keras.losses.CategoricalCrossentropy.from_logits",
-            _keras_dense_logits,
-            _KERAS_DENSE_OFFER,
-            _KERAS_DENSE,
-            _DENSE_DOCS,
-            xla={"zero_times_infinity": "zero"},
-            cuda={},
-        ),
-        *_SPECIAL,
-    ),
+    functions=(_OF_LABELS, _OF_PROBABILITIES, *tensorflow_keras.functions(_OF_LABELS, _OF_PROBABILITIES)),
 )

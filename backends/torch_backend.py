@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -41,6 +42,13 @@ def _module(logits: Any, targets: Any, options: Mapping[str, Any]) -> Any:
 
 def _two_steps(logits: Any, targets: Any, options: Mapping[str, Any]) -> Any:
     from torch.nn import functional
+
+    log_probabilities = functional.log_softmax(logits, dim=min(1, logits.ndim - 1))
+    return functional.nll_loss(log_probabilities, targets, **options)
+
+
+def _decomposed(logits: Any, targets: Any, options: Mapping[str, Any]) -> Any:
+    from torch._refs.nn import functional
 
     log_probabilities = functional.log_softmax(logits, dim=min(1, logits.ndim - 1))
     return functional.nll_loss(log_probabilities, targets, **options)
@@ -391,6 +399,20 @@ BACKEND = Backend(
             _two_steps,
             _TWO_STEPS,
             switches=_switches(_NO_HALF_LOSSES),
+        ),
+        replace(
+            _of_labels(
+                "_refs.log_softmax-nll_loss",
+                "torch.nn.functional.nll_loss.html",
+                _decomposed,
+                Usage(
+                    call="torch._refs.nn.functional.nll_loss("
+                    "torch._refs.nn.functional.log_softmax({logits}, dim=1), {targets}, {more})",
+                    arguments=_MORE,
+                    helpers=_HELPERS,
+                ),
+            ),
+            least_profiles={"": "full"},  # the definitions in Python, which the compiler and exporters may use
         ),
         *keras_losses.functions(
             "torch",
