@@ -113,18 +113,12 @@ def _ask(function: Function, mode: str, device: str, inputs: Inputs, manner: str
         along = None if seed is None else tf.constant(seed)
         if inputs.weight is not None:
             options["weight"] = tf.constant(inputs.weight)
-        run = (
-            _compiled(function.call, tuple(options.items()), manner, (device, *inputs.signature), xla=mode == "xla")
-            if mode
-            else _differentiated(function.call, options, manner)
-        )
         given = tf.constant(logits), targets, along, None if extra is None else tf.constant(extra)
-        try:
-            loss, gradients = run(*given)
-        except tf.errors.DataLossError:  # of a file with compiled code
-            for file in (file for folder in _kept for file in folder.glob("*.pb")):
-                file.unlink(missing_ok=True)
-            loss, gradients = run(*given)
+        if mode:
+            described = function.call, tuple(options.items()), manner, (device, *inputs.signature)
+            loss, gradients = _run_compiled(given, *described, xla=mode == "xla")
+        else:
+            loss, gradients = _differentiated(function.call, options, manner)(*given)
     if not tf.is_tensor(loss):
         return Outputs(loss=loss)
     # Converted, for the gradient of a gather may come as slices.
@@ -192,6 +186,19 @@ def _differentiated(call: Callable[..., object], options: _Options, manner: str)
         **dict.fromkeys(COMPUTED, computed),
     }
     return others.get(manner, reverse)
+
+
+def _run_compiled(given: tuple[Any, ...], *described: Any, xla: bool) -> tuple[Any, list[Any]]:
+    """What `_compiled(*described)` gives; where the files with compiled code are damaged, it is compiled anew."""
+    import tensorflow as tf
+
+    try:
+        return _compiled(*described, xla=xla)(*given)
+    except (tf.errors.DataLossError, tf.errors.OutOfRangeError):  # of such a file
+        for file in (file for folder in _kept for file in folder.glob("*.pb")):
+            file.unlink(missing_ok=True)
+        _compiled.cache_clear()  # a trace that could not be compiled fails ever after
+        return _compiled(*described, xla=xla)(*given)
 
 
 @lru_cache(maxsize=256)
