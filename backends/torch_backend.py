@@ -20,8 +20,10 @@ from logitmus.core.backend import (
     Outputs,
     Switch,
     Usage,
+    computed_from,
     differentiated,
 )
+from logitmus.core.computed_logits import COMPUTED
 from logitmus.core.convention import Convention
 from logitmus.core.floats import FLOAT_DTYPES, Array
 from logitmus.core.problem import ONCE, TargetKind
@@ -64,17 +66,21 @@ def _differentiate(function: Function, mode: str, device: str, inputs: Inputs, m
 
 def _ask(function: Function, mode: str, device: str, inputs: Inputs, manner: str, seed: Array | None) -> Outputs:
     """The loss, and what comes of `seed`: an upstream gradient, or in forward mode a direction."""
-    logits, targets = _tensor(inputs.logits, device), _tensor(inputs.targets, device)
+    source, more, loss_of = inputs.logits, list[Any](), function.call
+    if manner in COMPUTED:
+        source, other = computed_from(inputs, manner)
+        more, loss_of = [_tensor(other, device)], torch_compile.of_computed_logits(function.call, manner)
+    logits, targets = _tensor(source, device), _tensor(inputs.targets, device)
     options = inputs.given
     if inputs.weight is not None:
         options["weight"] = _tensor(inputs.weight, device)
     along = None if seed is None else _tensor(seed, device)
     direction = _tensor(inputs.at_labels, device) if manner == "second_order" else None
 
-    run = torch_compile.compiled(function.call) if mode == "compile" else function.call
+    run = torch_compile.compiled(loss_of) if mode == "compile" else loss_of
 
     def call(x: Any) -> Any:
-        return run(x, targets, options)
+        return run(x, targets, options, *more)
 
     if manner == "forward_mode":
         outputs = _forward(call, logits, along)

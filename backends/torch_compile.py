@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from logitmus.core.backend import Function, NotAskedError
+from logitmus.core.computed_logits import COMPUTED, SCALED
 from logitmus.core.problem import TargetKind
 from logitmus.core.subject import Offer
 
@@ -21,7 +22,7 @@ _COMPILED = Offer(
     reductions=("none", "mean"),
     dtypes=("float32", "bfloat16"),
     label_dtypes=("int64",),  # of others the eager function takes uint8
-    manners=("again", "after_others"),
+    manners=("again", "after_others", *COMPUTED),
     spatial=False,
     single_row=False,
     gradients=frozenset({"logits"}),
@@ -37,6 +38,30 @@ def also_compiled(function: Function) -> Function:
         mode_offers={"compile": replace(_COMPILED, targets=kind, gradients=gradients)},
         least_profiles={"compile": "full"},
     )
+
+
+@cache
+def of_computed_logits(call: Callable[..., Any], manner: str) -> Callable[..., Any]:
+    """(source, targets, options, other) -> the call on logits that are computed from source and other.
+
+    The gradient by the logits passes for that by the source.
+    """
+    import torch
+
+    class Logits(torch.autograd.Function):
+        @staticmethod
+        def forward(context: Any, source: Any, other: Any) -> Any:
+            return source * other if manner == SCALED else source @ other
+
+        @staticmethod
+        def backward(context: Any, upstream: Any) -> Any:
+            return upstream, None
+
+    def computed(source: Any, targets: Any, options: Any, other: Any) -> Any:
+        make: Any = Logits.apply
+        return call(make(source, other), targets, options)
+
+    return computed
 
 
 _COMPILED_SIGNATURES: Final = 512  # PyTorch's own limit is 8; beyond it, it runs the eager code

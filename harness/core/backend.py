@@ -275,7 +275,8 @@ def computed_from(inputs: Inputs, manner: str) -> Operands:
     Raises:
         NotAskedError: where there is nothing from which they result to the bit.
     """
-    found = operands(inputs.logits, manner) if inputs.class_axis == -1 else None
+    is_last = inputs.class_axis in (-1, inputs.logits.ndim - 1)
+    found = operands(inputs.logits, manner) if is_last else None
     if found is None:
         raise NotAskedError("these logits are not the exact result of such a computation")
     return found

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from logitmus.core.computed_logits import SCALED, scaled
 from logitmus.core.observation import Answered, NotRun, Outcome
 from logitmus.core.problem import Problem
 from logitmus.execution import registry
@@ -61,6 +62,16 @@ def test_two_shapes_are_compiled_once_and_answered_rightly(tmp_path: Path, monke
         p[rows, asked.targets] -= 1
         np.testing.assert_allclose(outcome.grad_logits, -2 * p, atol=1e-6)
     assert 0 < len(list(tmp_path.rglob("*.main.so"))) <= 3, "forward and backward, whatever the shape"
+
+
+@pytest.mark.usefixtures("compiler")
+def test_logits_may_be_computed_in_the_compiled_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    logits = scaled(np.array([[3e9, 3e9, 0, -3e9]], np.float32))
+    (outcome,) = ask(Problem(logits=logits, targets=np.array([0]), manner=SCALED))
+    assert isinstance(outcome, Answered)
+    np.testing.assert_allclose(outcome.loss, [np.log(2)], rtol=1e-6)
+    np.testing.assert_allclose(outcome.grad_logits, [[-0.5, 0.5, 0, 0]], atol=1e-6)
 
 
 @pytest.mark.usefixtures("compiler")
