@@ -202,6 +202,7 @@ def _switched(name: str) -> Iterator[None]:
         "deterministic": lambda on: torch.set_deterministic_debug_mode("error" if on else "default"),
         "flush-subnormals": torch.set_flush_denormal,
         "autocast": partial(torch.set_autocast_enabled, "cpu"),
+        torch_linear.MATMUL: lambda on: torch.set_float32_matmul_precision("medium" if on else "highest"),
     }
     if name in turn:
         turn[name](True)

@@ -11,10 +11,17 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from logitmus.core.backend import Function, NotAskedError
+from logitmus.core.backend import Function, NotAskedError, Switch
 from logitmus.core.problem import TargetKind
 from logitmus.core.subject import same_precision
 
+MATMUL: Final = "matmul-medium"
+_SWITCHES: Final = {
+    MATMUL: Switch(
+        statement='torch.set_float32_matmul_precision("medium")',
+        docs="https://docs.pytorch.org/docs/stable/generated/torch.set_float32_matmul_precision.html",
+    )
+}
 _LARGEST_PERMUTATION: Final = 4096  # 128 MiB in float64
 
 # What `linear_cross_entropy` gets in place of hidden states and weights (`_linear`, `_linear_by_weight`).
@@ -63,6 +70,7 @@ def _of_hidden(
         # Without chunks it is `linear` and `cross_entropy`, one after the other.
         least_profiles={"": "default" if default else "full"},
         docs=docs,
+        switches=_SWITCHES,
         usage=replace(
             of.usage,
             call=f"torch.nn.functional.linear_cross_entropy({operands}, {{targets}}, {how}{{more}})",
