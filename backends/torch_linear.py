@@ -22,6 +22,11 @@ _SWITCHES: Final = {
         docs="https://docs.pytorch.org/docs/stable/generated/torch.set_float32_matmul_precision.html",
     )
 }
+# Options that must not matter. (The policy of accumulation is meant to: it decides about the dtype.)
+_MUST_NOT_MATTER: Final[Mapping[str, Mapping[str, Any]]] = {
+    "rows_1": {"batch_chunk_size": 1},
+    "rows_7": {"batch_chunk_size": 7},
+}
 _LARGEST_PERMUTATION: Final = 4096  # 128 MiB in float64
 
 # What `linear_cross_entropy` gets in place of hidden states and weights (`_linear`, `_linear_by_weight`).
@@ -36,15 +41,19 @@ def _of_hidden(
     call: Callable[..., Any],
     operands: str,
     *,
-    chunked: bool = False,
+    chunked: Mapping[str, Any] | None = None,
     single_row: bool = True,
     default: bool = False,
 ) -> Function:
     """`linear_cross_entropy` with the arguments and the convention of `cross_entropy`, as its documentation has it.
 
     Chunked it differentiates once, takes int64 labels without smoothing, and computes in float32 at least.
+
+    Args:
+        chunked: the arguments of `LinearCrossEntropyOptions`; None: without chunks.
     """
-    how = "options=torch.nn.LinearCrossEntropyOptions(), " if chunked else ""
+    written = ", ".join(f"{name}={value!r}" for name, value in (chunked or {}).items())
+    how = f"options=torch.nn.LinearCrossEntropyOptions({written}), " if chunked is not None else ""
     offer = replace(of.offer, spatial=False, layouts=("contiguous",), single_row=single_row)
     docs = {
         **of.docs,
@@ -53,7 +62,7 @@ def _of_hidden(
     convention = of.convention
     if offer.targets is TargetKind.PROBABILITIES:  # it takes no ignore_index with them
         offer = replace(offer, options=offer.options - {"ignore_index"})
-    if chunked:
+    if chunked is not None:
         convention, docs = convention.but(overflowing_shift="infinite_float32"), {**docs, "overflowing_shift": _CHUNKED}
         offer = replace(
             offer,
@@ -66,7 +75,7 @@ def _of_hidden(
         call=partial(call, chunked=chunked),
         offer=offer,
         convention=convention,
-        precision=same_precision() if chunked else of.precision,
+        precision=of.precision if chunked is None else same_precision(),
         # Without chunks it is `linear` and `cross_entropy`, one after the other.
         least_profiles={"": "default" if default else "full"},
         docs=docs,
@@ -83,12 +92,16 @@ def functions(of_labels: Function, of_probabilities: Function) -> tuple[Function
     return (
         _of_hidden("", of_labels, _linear, _BY_HIDDEN),
         _of_hidden(".probabilities", of_probabilities, _linear, _BY_HIDDEN),
-        _of_hidden(".chunked", of_labels, _linear, _BY_HIDDEN, chunked=True, default=True),
-        _of_hidden(".chunked.by_weight", of_labels, _linear_by_weight, _BY_WEIGHT, chunked=True, single_row=False),
+        _of_hidden(".chunked", of_labels, _linear, _BY_HIDDEN, chunked={}, default=True),
+        _of_hidden(".chunked.by_weight", of_labels, _linear_by_weight, _BY_WEIGHT, chunked={}, single_row=False),
+        *(
+            _of_hidden(f".chunked-{name}", of_labels, _linear, _BY_HIDDEN, chunked=options)
+            for name, options in _MUST_NOT_MATTER.items()
+        ),
     )
 
 
-def _linear(logits: Any, targets: Any, options: Mapping[str, Any], *, chunked: bool = False) -> Any:
+def _linear(logits: Any, targets: Any, options: Mapping[str, Any], *, chunked: Mapping[str, Any] | None = None) -> Any:
     """The logits are the hidden states, in another order of the classes, which the weights undo."""
     import torch
 
@@ -96,7 +109,9 @@ def _linear(logits: Any, targets: Any, options: Mapping[str, Any], *, chunked: b
     return _linear_cross_entropy(logits.roll(-1, -1), order, targets, options, chunked=chunked)
 
 
-def _linear_by_weight(logits: Any, targets: Any, options: Mapping[str, Any], *, chunked: bool = False) -> Any:
+def _linear_by_weight(
+    logits: Any, targets: Any, options: Mapping[str, Any], *, chunked: Mapping[str, Any] | None = None
+) -> Any:
     """The logits are the weights, in another order of the rows, which the hidden states undo."""
     import torch
 
@@ -104,12 +119,14 @@ def _linear_by_weight(logits: Any, targets: Any, options: Mapping[str, Any], *, 
     return _linear_cross_entropy(order, logits.roll(-1, 0).T, targets, options, chunked=chunked)
 
 
-def _linear_cross_entropy(hidden: Any, weights: Any, targets: Any, options: Mapping[str, Any], *, chunked: bool) -> Any:
+def _linear_cross_entropy(
+    hidden: Any, weights: Any, targets: Any, options: Mapping[str, Any], *, chunked: Mapping[str, Any] | None
+) -> Any:
     import torch
 
     if not hasattr(torch.nn, "LinearCrossEntropyOptions"):
         raise NotAskedError(f"torch {torch.__version__} has no linear_cross_entropy; it comes with torch 2.13")
-    how = torch.nn.LinearCrossEntropyOptions() if chunked else None
+    how = None if chunked is None else torch.nn.LinearCrossEntropyOptions(**chunked)
     return torch.nn.functional.linear_cross_entropy(hidden, weights, targets, options=how, **options)
 
 
