@@ -12,13 +12,10 @@ _FOLLOW_UPS: Final = (Purpose.REDUCTION, Purpose.EXPLORATION)
 
 def without_follow_ups(store: Store) -> list[str]:
     """Return the ids of all problems in the file but those of reduction and exploration, in their order."""
-    identities = store.problem_ids()
-    if not identities or store.problem(identities[-1]).purpose not in _FOLLOW_UPS:  # follow-ups come last
-        return identities
-    return [identity for identity in identities if store.problem(identity).purpose not in _FOLLOW_UPS]
+    return [identity for identity, family in store.families().items() if family not in _FOLLOW_UPS]
 
 
 def exploration_problems(store: Store) -> list[Problem]:
     """Return the problems in the file that exploration added, in their order."""
-    problems = [store.problem(identity) for identity in store.problem_ids()]
-    return [problem for problem in problems if problem.purpose is Purpose.EXPLORATION]
+    families = store.families()
+    return [store.problem(identity) for identity, family in families.items() if family == Purpose.EXPLORATION]

@@ -128,6 +128,12 @@ def check_model(text: str) -> None:
         raise RecordError(error.message) from error
 
 
+class FamilyOnly(msgspec.Struct):
+    """A problem, of which only the family is decoded."""
+
+    family: str = ""
+
+
 class _Reference(msgspec.Struct):
     """An array in a record: the name of the blob that holds its bits, and how to read them."""
 

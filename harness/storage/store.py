@@ -297,6 +297,12 @@ class Store:
         with self._explained():
             return [row[0] for row in self._db.execute("SELECT id FROM problems ORDER BY position")]
 
+    def families(self) -> dict[str, str]:
+        """The family of each problem by its id, in the order of the run; decodes nothing else of the problems."""
+        with self._explained():
+            rows = self._db.execute("SELECT id, value FROM problems ORDER BY position")
+            return {identity: encoding.decode(value, encoding.FamilyOnly, self._get).family for identity, value in rows}
+
     def problem(self, identity: str) -> Problem:
         """One problem.
 
