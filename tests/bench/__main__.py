@@ -134,13 +134,20 @@ def oracle() -> None:
 
 def harness_over_bare(name: str, profile: str, pairs: int) -> None:
     """The two by turns: the processors of a shared machine run at half speed from one minute to the next."""
+    from importlib import import_module
+
+    from logitmus.engine.planning import Selection
+
     one_thread = ["env", "OMP_NUM_THREADS=1", "MKL_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1"]
+    known = import_module(f"logitmus.backends.{name}_backend").BACKEND.subjects(["cpu"])
+    called = [s for s in known if not s.variant and Selection(profile=profile).includes(s)]
+    same = [part for subject in called for part in ("--subject", subject.id)]  # as the bare calls: without switches
     times = []
     for _ in range(pairs):
         bare = wall([*one_thread, sys.executable, "-c", BARE.format(name=name, profile=profile)])
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "bench.logitmus"
-            run = [sys.executable, "-m", "logitmus", "run", "--backend", name, "--profile", profile]
+            run = [sys.executable, "-m", "logitmus", "run", "--backend", name, "--profile", profile, *same]
             times.append((wall([*run, "--fail-on", "never", "--out", str(out)]), bare))
     ratios = sorted(ours / bare for ours, bare in times)
     ours, bare = (statistics.median(one) for one in zip(*times, strict=True))
