@@ -1,4 +1,4 @@
-"""Keras' losses on PyTorch and on JAX, which Keras implements for each anew: `functions`.
+"""Keras' losses on PyTorch, JAX and NumPy, which Keras implements for each anew: `functions`.
 
 They are functions of the backend of that framework, called in its arrays and differentiated by it.
 """
@@ -66,20 +66,23 @@ def functions(
     labels: Mapping[str, str],
     probabilities: Mapping[str, str],
     links: Mapping[str, str],
+    differentiable: bool = True,
 ) -> tuple[Function, ...]:
     """The losses with labels and with target probabilities, of logits and of probabilities.
 
     Args:
-        host: "torch" or "jax".
+        host: "torch", "jax" or "numpy".
         helpers: as in `Usage`.
         labels, probabilities: the fields in which their conventions are those of the host.
         links: the documentation of these fields.
+        differentiable: whether the host has gradients.
     """
 
     def function(
         kind: TargetKind, name: str, convention: Convention, arguments: Mapping[str, str], *, from_logits: bool
     ) -> Function:
         of = {} if from_logits else _OF_PROBABILITIES
+        gradients = {"logits", "targets"} if kind is TargetKind.PROBABILITIES else {"logits"}
         call: Callable[..., object] = partial(_loss, host=host, name=name, arguments=arguments, from_logits=from_logits)
         return Function(
             name=f"keras.losses.{name}{'' if from_logits else '-of_probabilities'}-on_{host}",
@@ -91,7 +94,7 @@ def functions(
                 dtypes=("float32", "bfloat16", "float16"),
                 label_dtypes=("int32", "int64"),
                 manners=("again",),
-                gradients=frozenset({"logits"} | ({"targets"} if kind is TargetKind.PROBABILITIES else set())),
+                gradients=frozenset(gradients if differentiable else ()),
             ),
             convention=convention.but(**of),
             # It converts whatever it gets to keras.config.floatx().

@@ -1,12 +1,14 @@
-"""The textbook formula in NumPy: the simplest possible backend, and the pattern for a new backend."""
+"""The textbook formula in NumPy, the pattern for a new backend; and Keras' losses on NumPy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 
+from logitmus.backends import keras_losses
 from logitmus.core.backend import ALL_LAYOUTS, REPEATED, Backend, Call, Function, Inputs, Outputs
 from logitmus.core.convention import Convention
 from logitmus.core.floats import Array
@@ -76,6 +78,17 @@ def _evaluate(function: Function, mode: str, device: str, inputs: Inputs) -> Out
 _IEEE = Convention(infinite_logits="nan", overflowing_shift="infinite")
 _PAGE = "https://numpy.org/doc/stable/user/misc.html"
 _DOCS = dict.fromkeys(("", "infinite_logits", "overflowing_shift", "zero_times_infinity"), _PAGE)
+_KERAS = "https://github.com/keras-team/keras/blob/master/keras/src/backend/numpy/nn.py"
+_SHIFTED_IN_FLOAT32 = {"overflowing_shift": "infinite_float32"}
+_HELPERS = {
+    "one_hot": "np.eye(K)[{targets}]",
+    "normalize": "({logits} / {logits}.sum(axis=-1, keepdims=True))",
+    "clip": "{logits}.clip({low}, 1 - {low})",
+    "log": "np.log({logits})",
+    "exp": "np.exp({logits})",
+    "classes_last": "np.moveaxis({logits}, 1, -1)",
+    "classes_1": "np.moveaxis({logits}, -1, 1)",
+}
 _PRECISION = same_precision(half_storage="result", half_arithmetic="result")
 
 BACKEND = Backend(
@@ -102,6 +115,17 @@ BACKEND = Backend(
             convention=_IEEE.but(zero_times_infinity="nan"),
             precision=_PRECISION,
             docs=_DOCS,
+        ),
+        *(
+            replace(function, call=_adopt(function.call))
+            for function in keras_losses.functions(
+                "numpy",
+                _HELPERS,
+                labels=_SHIFTED_IN_FLOAT32,
+                probabilities={**_SHIFTED_IN_FLOAT32, "zero_times_infinity": "nan"},
+                links={"zero_times_infinity": _KERAS},
+                differentiable=False,
+            )
         ),
     ),
 )

@@ -76,9 +76,10 @@ def _subjects() -> Iterator[Subject]:
         backend = registry.backend_of(spec)
         if backend is None:
             continue
-        # What the profile quick leaves out only repeats another function.
-        own = (s for s in backend.subjects(["cpu"]) if not (s.mode or s.variant))
-        yield from (s for s in own if s.least_profile == LEAST_PROFILE)
+        subjects = backend.subjects(["cpu"])
+        # A function of which the profile quick has no mode only repeats another function.
+        in_quick = {s.function for s in subjects if s.least_profile == LEAST_PROFILE and not s.variant}
+        yield from (s for s in subjects if s.function in in_quick and not (s.mode or s.variant))
 
 
 def _saying(problem: Problem, subject: Subject) -> Saying:
