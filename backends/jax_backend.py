@@ -298,12 +298,12 @@ _INTEGER_LABELS = _function(
 )
 
 
-def _called_otherwise(suffix: str, call: Callable[..., object], usage: str, **class_axis: str) -> Function:
+def _called_otherwise(how: str, call: Callable[..., object], usage: str, **class_axis: str) -> Function:
     """The same function, eager only, in the full profile: called for one row at a time, compiled by itself, ..."""
     function = _INTEGER_LABELS
     return replace(
         function,
-        name=f"{function.name}-{suffix}",
+        name=f"{how}-{function.name}",
         call=call,
         offer=replace(function.offer, single_row=False, manners=("again",)),
         convention=function.convention.but(**class_axis),
