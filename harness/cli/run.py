@@ -122,6 +122,7 @@ def run(
         from logitmus.engine.planning import Selection
         from logitmus.engine.run import run as run_problems
         from logitmus.execution.pool import Pool
+        from logitmus.results.wording import plural
 
         problems = chosen_problems(settings)
         accepted = acceptance(expect)
@@ -153,7 +154,7 @@ def run(
             if code is Exit.USAGE and not count:
                 raise typer.Exit(code)
     again = f"\nResume with: logitmus run --resume --out {store.path}" if code is Exit.INTERRUPTED else ""
-    typer.echo(f"wrote {store.path}: {count} results{again}", err=True)
+    typer.echo(f"wrote {store.path}: {plural(count, 'result')}{again}", err=True)
     raise typer.Exit(code)
 
 

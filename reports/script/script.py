@@ -163,7 +163,7 @@ def _problem_values(reproduction: Reproduction) -> dict[str, Any]:
         "framework": reproduction.framework,
         "own": reproduction.own,
         "attribute": Code(reproduction.own.attribute) if reproduction.own else None,
-        "textbook": problem.target_kind if reproduction.framework == "numpy" and not reproduction.own else None,
+        "textbook": problem.target_kind if _is_textbook(reproduction) else None,
         "call": call,
         "needed": [Code(name) for name in dict.fromkeys(_NAMES.findall(call))],
         "device": _device(reproduction),
@@ -241,11 +241,17 @@ def _moved(reproduction: Reproduction) -> bool:
     return reproduction.subject.convention.class_axis == "1" and reproduction.problem.logits.ndim > 2
 
 
+def _is_textbook(reproduction: Reproduction) -> bool:
+    """Whether the function is the textbook formula, which the script holds; no library has it."""
+    function = reproduction.function
+    return reproduction.framework == "numpy" and function is not None and not function.usage.call
+
+
 def _call(reproduction: Reproduction) -> Code:
     options = _options(reproduction.problem)
     if reproduction.own is not None:
         return _own_call(reproduction.own, options, reproduction.subject.mode)
-    if reproduction.framework == "numpy" or reproduction.function is None:
+    if _is_textbook(reproduction) or reproduction.function is None:
         return Code("function(logits, targets)")
     usage = reproduction.function.usage
     known = reproduction.function.usage.arguments

@@ -142,6 +142,7 @@ REAL = [
     ),
     ("numpy:textbook@cpu", labels([0, 0, 0, 1], 3), [0.8], GONE),
     ("numpy:textbook.probabilities@cpu", OVERFLOWING, [NAN], THERE),
+    ("numpy:keras.losses.SparseCategoricalCrossentropy-on_numpy@cpu", labels([3e38, -3e38], 0), [NAN], THERE),
     ("tensorflow:nn.softmax_cross_entropy_with_logits@cpu", OVERFLOWING, [NAN], THERE),
     ("tensorflow:nn.sparse_softmax_cross_entropy_with_logits+xla@cpu", TWO_ROWS, [0.8, 0.8], GONE),
     ("tensorflow:keras.losses.CategoricalCrossentropy.from_logits@cpu", OVERFLOWING, [NAN], THERE),
