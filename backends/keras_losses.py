@@ -18,8 +18,8 @@ from logitmus.core.subject import Offer, Precision
 REDUCTIONS: Final = {"none": "none", "sum": "sum", "mean": "sum_over_batch_size"}
 """Keras' names of the reductions, by ours; "sum_over_batch_size" is called so in every version of Keras 3."""
 
-_DOCS: Final = "https://keras.io/api/losses/probabilistic_losses/"
-_SOURCE: Final = "https://github.com/keras-team/keras/blob/master/keras/src/"
+PAGE: Final = "https://keras.io/api/losses/probabilistic_losses/"
+SOURCE: Final = "https://github.com/keras-team/keras/blob/master/keras/src/"
 _FIELDS: Final = Convention(
     default_reduction="mean",
     all_ignored_mean="zero",
@@ -101,13 +101,13 @@ def functions(
             precision=dict.fromkeys(("float32", "bfloat16", "float16"), Precision("float32", "float32", "float32")),
             flushes_subnormals=host == "jax",
             docs={
-                **dict.fromkeys(("", "default_reduction", "result_dtype", "wide_inputs"), _DOCS),
+                **dict.fromkeys(("", "default_reduction", "result_dtype", "wide_inputs"), PAGE),
                 **dict.fromkeys(
-                    ("mean_denominator", "all_ignored_mean", "empty_batch_mean"), _SOURCE + "losses/loss.py"
+                    ("mean_denominator", "all_ignored_mean", "empty_batch_mean"), SOURCE + "losses/loss.py"
                 ),
-                **dict.fromkeys(("infinite_logits", "overflowing_shift"), _SOURCE + f"backend/{host}/nn.py"),
+                **dict.fromkeys(("infinite_logits", "overflowing_shift"), SOURCE + f"backend/{host}/nn.py"),
                 **links,
-                **dict.fromkeys(of, _SOURCE + f"backend/{host}/nn.py"),
+                **dict.fromkeys(of, SOURCE + f"backend/{host}/nn.py"),
             },
             # JAX compiles each of its operations for each shape, and on PyTorch they are slow as well.
             least_profiles={"": "full"},

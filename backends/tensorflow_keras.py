@@ -7,13 +7,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from logitmus.backends.keras_losses import REDUCTIONS
+from logitmus.backends.keras_losses import PAGE, REDUCTIONS, SOURCE
 from logitmus.core.backend import Function, Usage
 from logitmus.core.floats import LABEL_DTYPES
 from logitmus.core.subject import Offer, Precision, same_precision
 
-_PAGE: Final = "https://keras.io/api/losses/probabilistic_losses/"
-_SOURCE: Final = "https://github.com/keras-team/keras/blob/master/keras/src/"
 _FIELDS: Final = {
     "default_reduction": "mean",
     "all_ignored_mean": "zero",
@@ -23,10 +21,10 @@ _FIELDS: Final = {
 }
 _FROM_PROBABILITIES: Final = {"inputs": "probabilities", "probability_clip": "1e-7", "zero_times_infinity": "zero"}
 _DOCS: Final = {
-    **dict.fromkeys(("", "inputs", "default_reduction", "result_dtype", "wide_inputs", "smoothing"), _PAGE),
+    **dict.fromkeys(("", "inputs", "default_reduction", "result_dtype", "wide_inputs", "smoothing"), PAGE),
     # The documentation says "divide by the sample size"; a mask, and nothing to divide by, only the source knows.
-    **dict.fromkeys(("mean_denominator", "all_ignored_mean", "empty_batch_mean"), _SOURCE + "losses/loss.py"),
-    **dict.fromkeys(("probability_clip", "probability_scale"), _SOURCE + "backend/tensorflow/nn.py"),
+    **dict.fromkeys(("mean_denominator", "all_ignored_mean", "empty_batch_mean"), SOURCE + "losses/loss.py"),
+    **dict.fromkeys(("probability_clip", "probability_scale"), SOURCE + "backend/tensorflow/nn.py"),
 }
 # A loss converts whatever it gets to keras.config.floatx(); the functions keep the dtype, and reduce nothing.
 _CONVERTED: Final = dict.fromkeys(
@@ -183,7 +181,7 @@ def functions(of_labels: Function, of_probabilities: Function) -> tuple[Function
                 name="keras.losses.CategoricalCrossentropy-axis_1",
                 call=_dense_on_axis_1,
                 convention=dense.convention.but(class_axis="1"),
-                docs={**dense.docs, "class_axis": _PAGE},
+                docs={**dense.docs, "class_axis": PAGE},
             ),
             "keras.losses.CategoricalCrossentropy(from_logits=True, axis=1, {more})({targets}, {logits})",
             dtypes=("float32",),
@@ -203,7 +201,7 @@ def _functional(loss: Function, name: str) -> Function:
             call=partial(_function, name=name),
             convention=loss.convention.but(**_OF_FUNCTIONS),
             precision=same_precision(half_storage="result"),
-            docs={**loss.docs, **dict.fromkeys(_OF_FUNCTIONS, _SOURCE + "losses/losses.py")},
+            docs={**loss.docs, **dict.fromkeys(_OF_FUNCTIONS, SOURCE + "losses/losses.py")},
         ),
         f"keras.losses.{name}({{targets}}, {{logits}}, from_logits=True, {{more}})",
         least_profile="full",
