@@ -34,6 +34,20 @@ def _integer_labels_on_axis_1(logits: Any, labels: Any, _options: Mapping[str, A
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels, axis=1)
 
 
+def _integer_labels_masked(logits: Any, labels: Any, _options: Mapping[str, Any]) -> Any:
+    """Beside a class that the mask leaves out, whose logit is the largest number of the dtype."""
+    import jax
+    import optax
+
+    largest = jax.numpy.full_like(logits[..., :1], jax.numpy.finfo(logits.dtype).max)
+    kept = jax.numpy.arange(logits.shape[-1] + 1) < logits.shape[-1]
+    return optax.softmax_cross_entropy_with_integer_labels(
+        jax.numpy.concatenate([logits, largest], axis=-1),
+        labels,
+        where=jax.numpy.ones_like(logits[..., :1], bool) & kept,
+    )
+
+
 def _integer_labels_vmapped(logits: Any, labels: Any, _options: Mapping[str, Any]) -> Any:
     import jax
     import optax
@@ -298,7 +312,7 @@ _INTEGER_LABELS = _function(
 )
 
 
-def _called_otherwise(how: str, call: Callable[..., object], usage: str, **class_axis: str) -> Function:
+def _called_otherwise(how: str, call: Callable[..., object], usage: str, **convention: str) -> Function:
     """The same function, eager only, in the full profile: called for one row at a time, compiled by itself, ..."""
     function = _INTEGER_LABELS
     return replace(
@@ -306,10 +320,10 @@ def _called_otherwise(how: str, call: Callable[..., object], usage: str, **class
         name=f"{how}-{function.name}",
         call=call,
         offer=replace(function.offer, single_row=False, manners=("again",)),
-        convention=function.convention.but(**class_axis),
+        convention=function.convention.but(**convention),
         modes=("",),
         least_profiles={"": "full"},
-        docs={**function.docs, **dict.fromkeys(class_axis, function.docs[""])},
+        docs={**function.docs, **dict.fromkeys(convention, function.docs[""])},
         usage=replace(function.usage, call=usage),
     )
 
@@ -333,6 +347,15 @@ BACKEND = Backend(
             _integer_labels_on_axis_1,
             "optax.softmax_cross_entropy_with_integer_labels({logits}, {targets}, axis=1)",
             class_axis="1",
+        ),
+        _called_otherwise(
+            "where",
+            _integer_labels_masked,
+            "optax.softmax_cross_entropy_with_integer_labels(jnp.concatenate("
+            "[{logits}, jnp.full_like({logits}[..., :1], jnp.finfo({logits}.dtype).max)], axis=-1), {targets}, where="
+            "jnp.ones_like({logits}[..., :1], bool) & (jnp.arange({logits}.shape[-1] + 1) < {logits}.shape[-1]))",
+            label_out_of_range="garbage",  # the class that the mask leaves out is no less a class
+            label_negative="garbage",
         ),
         _called_otherwise(
             "vmap",

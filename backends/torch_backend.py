@@ -197,11 +197,16 @@ def _switched(name: str) -> Iterator[None]:
     """A context in which calls have this switch. Flush-to-zero and autocast are settings of this thread."""
     import torch
 
+    def autocast_to_float16(on: bool) -> None:
+        torch.set_autocast_dtype("cpu", torch.float16 if on else torch.bfloat16)
+        torch.set_autocast_enabled("cpu", on)
+
     turn: dict[str, Callable[[bool], object]] = {
         # As torch.use_deterministic_algorithms, which also loads the compiler; that takes seconds.
         "deterministic": lambda on: torch.set_deterministic_debug_mode("error" if on else "default"),
         "flush-subnormals": torch.set_flush_denormal,
         "autocast": partial(torch.set_autocast_enabled, "cpu"),
+        "autocast-float16": autocast_to_float16,
         torch_linear.MATMUL: lambda on: torch.set_float32_matmul_precision("medium" if on else "highest"),
     }
     if name in turn:
@@ -266,8 +271,8 @@ _REDUCTIONS = ("none", "sum", "mean")
 _LAYOUTS = ("contiguous", "transposed", "sliced", "expanded", "misaligned", "moved")  # PyTorch has no negative strides
 _LABEL_DTYPES = ("int64", "uint8")
 
-# Left out, because none of these functions reads them: the precision of matrix products (there is none), and the dtype
-# of autocast, which has float32 for all of them; only log_softmax keeps the dtype of its logits on the CPU.
+# Autocast has float32 for all of them, whatever its dtype; only log_softmax keeps the dtype of its logits on the CPU.
+# The precision of matrix products is left out: these functions have none.
 _NO_SWITCHES: Mapping[str, Switch] = {}  # of the modules, which call the functions
 _NO_HALF_RESULTS = {dtype: Precision("float32", "float32", "float32") for dtype in ("bfloat16", "float16")}
 _NO_HALF_LOSSES = {dtype: Precision("float32", dtype, "float32") for dtype in ("bfloat16", "float16")}
@@ -290,6 +295,11 @@ def _switches(autocast: Mapping[str, Precision]) -> Mapping[str, Switch]:
         ),
         "autocast": Switch(
             statement='torch.set_autocast_enabled("cpu", True)', docs=_AUTOCAST_PAGE, precision=autocast
+        ),
+        "autocast-float16": Switch(
+            statement='torch.set_autocast_dtype("cpu", torch.float16)\ntorch.set_autocast_enabled("cpu", True)',
+            docs=_AUTOCAST_PAGE,
+            precision=autocast,
         ),
     }
 

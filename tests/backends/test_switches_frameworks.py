@@ -36,13 +36,18 @@ def seen(switch: str, look: Callable[[Any], object]) -> object:
     return found[0]
 
 
+def _autocast(torch: Any) -> str:
+    return str(torch.get_autocast_dtype("cpu")) if torch.is_autocast_enabled("cpu") else "off"
+
+
 @pytest.mark.parametrize(
     ("switch", "look", "expected"),
     [
         ("threads-2", lambda torch: torch.get_num_threads(), 2),
         ("deterministic", lambda torch: torch.are_deterministic_algorithms_enabled(), True),
         ("flush-subnormals", lambda torch: (torch.tensor(1e-38) / 8).item(), 0.0),
-        ("autocast", lambda torch: torch.is_autocast_enabled("cpu"), True),
+        ("autocast", _autocast, "torch.bfloat16"),
+        ("autocast-float16", _autocast, "torch.float16"),
     ],
 )
 def test_a_switch_of_torch_is_set_in_the_call_alone(

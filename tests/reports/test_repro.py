@@ -201,7 +201,7 @@ SWITCHED = [
     ("tensorflow:nn.softmax_cross_entropy_with_logits+threads-2@cpu", [[0.0]], GONE),
     *(
         (f"torch:cross_entropy.probabilities+{switch}@cpu", [[0.5]], GONE)
-        for switch in ("threads-2", "deterministic", "flush-subnormals", "autocast")
+        for switch in ("threads-2", "deterministic", "flush-subnormals", "autocast", "autocast-float16")
     ),
 ]
 
