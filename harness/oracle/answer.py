@@ -77,15 +77,21 @@ class Answer:
 
     @cached_property
     def _work(self) -> Softmax:
-        wide = self.working not in (None, DOUBLE)
-        work = self.softmaxes.of(self.question.x, self.working) if wide and self.working else self.workspace
-        return replace(work, lost=work.lost | (work.m == np.inf)) if self.question.nan_infinities else work
+        question = self.question
+        work = self.softmaxes.of(question.x, self.working or DOUBLE, question.temperature)
+        return replace(work, lost=work.lost | (work.m == np.inf)) if question.nan_infinities else work
+
+    @cached_property
+    def _distinct(self) -> tuple[list[int], Array, Array]:
+        """The rows that Arb computes: the first of each kind, (R,) the place of each row's kind, and their numbers."""
+        first, place, count = self.question.kinds_of_rows
+        return first.tolist(), place, count
 
     @cached_property
     def _balls(self) -> list[arb.RowBalls | None]:
-        """Every row's balls at this precision."""
+        """The balls of every distinct row at this precision."""
         with arb.precision(self.bits):
-            return [arb.row_balls(self.question, n) for n in range(self.question.rows)]
+            return [arb.row_balls(self.question, n) for n in self._distinct[0]]
 
     @cached_property
     def _rows(self) -> tuple[Array, Array]:
@@ -95,9 +101,9 @@ class Answer:
 def answer(question: Question, *, bits: int = FAST, softmaxes: Softmaxes | None = None) -> Answer:
     """The answer from the fast tier (FAST: float64; WIDE: extended precision) or from Arb at `bits` of precision.
 
-    Questions that the fast tier does not cover (probabilities as inputs, other bases, a temperature, a z-loss or a
-    factor, no rows or classes, magnitudes beyond the differences of the format, a machine that has no such format or
-    whose exp fails the self-test) go to Arb at 128 bits.
+    Questions that the fast tier does not cover (probabilities as inputs, other bases, no rows or classes, magnitudes
+    beyond the differences of the format, a machine that has no such format or whose exp fails the self-test) go to Arb
+    at 128 bits.
 
     Args:
         softmaxes: the workspaces of other questions about the same problem.
@@ -169,14 +175,14 @@ def reference(problem: Problem, convention: Convention = PORTABLE, *, bits: int 
 
 def _fast_covers(question: Question, working: Working) -> bool:
     x = question.x
+    # The differences of narrower floats never overflow; those of float64 might, in float64, and quotients and squares.
+    largest = 2.0 ** (500 if question.z_loss else 1000) * min(1.0, question.temperature)
     return (
         question.inputs == "logits"
         and question.log_base == "e"
-        and question.is_plain
         and question.rows > 0
         and question.classes > 0
-        # The differences of narrower floats never overflow; those of float64 might, in float64.
-        and (working is not DOUBLE or float(np.abs(x).max(where=np.isfinite(x), initial=0.0)) <= 2.0**1000)
+        and (working is not DOUBLE or float(np.abs(x).max(where=np.isfinite(x), initial=0.0)) <= largest)
         and trustworthy(working)
     )
 
@@ -188,6 +194,8 @@ def _fast_rows(question: Question, work: Softmax) -> tuple[Array, Array]:
             loss, error = _lone_rows(question, work)
         else:
             loss, error = _dense_rows(question, work)
+        if not question.is_plain:
+            loss, error = _with_parameters(question, work, loss, error)
     loss = np.where(work.lost, np.nan, loss) * question.forced
     unread = (~question.kept & ~np.isnan(question.forced)) | (question.forced == 0)
     return np.where(unread, 0.0, loss), np.where(unread | ~np.isfinite(loss), 0.0, error)
@@ -223,6 +231,19 @@ def _dense_rows(question: Question, work: Softmax) -> tuple[Array, Array]:
     return loss, np.where(infinite, 0.0, error)
 
 
+def _with_parameters(question: Question, work: Softmax, loss: Array, error: Array) -> tuple[Array, Array]:
+    """factor * (loss + z_loss * lse^2) and its error bound, (R,)."""
+    E, MU = work.working.E, work.working.MU
+    if question.z_loss:
+        lse, lse_error = work.logsumexp()
+        added = question.z_loss * lse**2
+        added_error = question.z_loss * (2 * np.abs(lse) + lse_error) * lse_error + 2 * E * added + MU
+        loss = loss + added
+        error = R * (error + added_error + E * np.abs(loss))
+    value = question.factor * loss
+    return value, R * (abs(question.factor) * error + E * np.abs(value)) + MU
+
+
 def _fast_loss(answer: Answer, work: Softmax) -> Enclosure:
     question = answer.question
     if question.fixed is not None:
@@ -253,10 +274,10 @@ def _divisor(question: Question, work: Softmax) -> Any:
 
 
 def _factors(question: Question, work: Softmax) -> Array:
-    """c = upstream / W per row, 0 for ignored rows."""
+    """c = upstream / W per row, times the factor of the loss; 0 for ignored rows."""
     if question.fixed is not None:  # the mean of nothing has no gradient to speak of; the judge leaves it alone
         return np.zeros(question.rows, work.working.dtype)
-    return np.where(question.kept, question.upstream / _divisor(question, work), 0.0)
+    return np.where(question.kept, question.factor * (question.upstream / _divisor(question, work)), 0.0)
 
 
 def _finish_gradient(question: Question, work: Softmax, gradient: Array, error: Array) -> Enclosure:
@@ -273,14 +294,15 @@ def _finish_gradient(question: Question, work: Softmax, gradient: Array, error: 
 def _fast_grad_logits(answer: Answer, work: Softmax) -> Enclosure:
     question = answer.question
     E, MU = work.working.E, work.working.MU
-    c = _factors(question, work)[:, None]
+    c = _factors(question, work)[:, None] / work.working.dtype.type(question.temperature)
+    of_c = 2 if question.is_plain else 4  # its roundings
     rows = np.arange(question.rows)
     p, p_error = work.p, work.p_error()
     if question.hard and question.labels is not None:
         a_t = np.ones(question.rows) if question.weight is None else question.weight[question.labels]
         total = a_t[:, None]
         gradient = c * total * p
-        error = R * (np.abs(c * total) * p_error + 4 * E * np.abs(gradient)) + MU
+        error = R * (np.abs(c * total) * p_error + (of_c + 2) * E * np.abs(gradient)) + MU
         lone, lone_rows = question.labels, rows
     else:
         a, h, lone_or_none = question.effective_in(work.working.dtype.type)
@@ -288,17 +310,27 @@ def _fast_grad_logits(answer: Answer, work: Softmax) -> Enclosure:
         if question.soft_target_gradient == "plain":
             total, size = np.ones_like(total), np.ones_like(size)
         gradient = c * (total * p - a)
-        error = R * np.abs(c) * (size * p_error + (question.classes + 8) * E * size * p + 5 * E * h) + MU
+        error = (
+            R * np.abs(c) * (size * p_error + (question.classes + of_c + 6) * E * size * p + (of_c + 3) * E * h) + MU
+        )
         lone_rows = rows[(lone_or_none >= 0) & (total[:, 0] == a[rows, lone_or_none])]
         lone = lone_or_none
     if len(lone_rows):
-        others, others_error = answer.others if work.working is DOUBLE else work.others(np.maximum(lone, 0))
+        shared = work.working is DOUBLE and question.temperature == 1
+        others, others_error = answer.others if shared else work.others(np.maximum(lone, 0))
         k, n = lone[lone_rows], lone_rows
         factor = (c * total)[n, 0]
         gradient[n, k] = -factor * others[n]
-        error[n, k] = R * (np.abs(factor) * others_error[n] + 5 * E * np.abs(gradient[n, k])) + np.where(
+        error[n, k] = R * (np.abs(factor) * others_error[n] + (of_c + 3) * E * np.abs(gradient[n, k])) + np.where(
             factor == 0, 0, MU
         )
+    if question.z_loss:
+        lse, lse_error = work.logsumexp()
+        slope = 2 * question.z_loss * c * lse[:, None]
+        added = slope * p
+        added_error = np.abs(slope) * p_error + np.abs(2 * question.z_loss * c) * lse_error[:, None] * (p + p_error)
+        gradient = gradient + added
+        error = R * (error + added_error + E * (8 * np.abs(added) + np.abs(gradient))) + MU
     return _finish_gradient(question, work, gradient, error)
 
 
@@ -310,7 +342,7 @@ def _fast_grad_targets(answer: Answer, work: Softmax) -> Enclosure:
     scale = _factors(question, work)[:, None] * w[None, :] * (1 - work.working.dtype.type(question.eps))
     with np.errstate(invalid="ignore"):
         gradient = np.where(scale == 0, 0.0, scale * value)
-        error = np.where(scale == 0, 0.0, R * (np.abs(scale) * value_error + 6 * E * np.abs(gradient)) + MU)
+        error = np.where(scale == 0, 0.0, R * (np.abs(scale) * value_error + 7 * E * np.abs(gradient)) + MU)
     return _finish_gradient(question, work, gradient, error)
 
 
@@ -319,10 +351,11 @@ def _arb_loss(answer: Answer) -> Enclosure:
     if question.fixed is not None:
         return Enclosure.exactly(question.fixed)
     with arb.precision(answer.bits):
-        losses = [arb.row_loss(question, n, balls) for n, balls in enumerate(answer._balls)]
+        rows, place, count = answer._distinct
+        losses = [arb.row_loss(question, n, balls) for n, balls in zip(rows, answer._balls, strict=True)]
         if question.reduction == "none":
-            return arb.column(losses)
-        total = arb.add_rows(losses) / arb.denominator(question)
+            return arb.column(losses).cut(place)
+        total = arb.add_rows(losses, count.tolist()) / arb.denominator(question)
         return arb.column([total]).reshape(())
 
 
@@ -330,8 +363,10 @@ def _arb_rows(answer: Answer, row: _RowFunction) -> Enclosure:
     question = answer.question
     with arb.precision(answer.bits):
         over = arb.denominator(question)
-        rows = [row(question, n, balls, arb.factor_of(question, n, over)) for n, balls in enumerate(answer._balls)]
-        return arb.as_array(rows, question.classes)
+        kinds, place, _ = answer._distinct
+        computed = zip(kinds, answer._balls, strict=True)
+        rows = [row(question, n, balls, arb.factor_of(question, n, over)) for n, balls in computed]
+        return arb.as_array(rows, question.classes).cut(place)
 
 
 def _arb_grad_logits(answer: Answer) -> Enclosure:

@@ -282,10 +282,10 @@ def denominator(question: Question) -> Ball:
     return sum((arb(v) for v in question.divisor.tolist()), arb(0))
 
 
-def add_rows(losses: list[Ball]) -> Ball:
-    """Their sum; infinities of both signs, or NaN: NaN."""
+def add_rows(losses: list[Ball], counts: list[int]) -> Ball:
+    """Their sum, each as often as it occurs; infinities of both signs, or NaN: NaN."""
     infinite, total = 0, arb(0)
-    for value in losses:
+    for value, count in zip(losses, counts, strict=True):
         if _infinite(value):
             sign = 1 if value > 0 else -1
             if infinite == -sign:
@@ -294,7 +294,7 @@ def add_rows(losses: list[Ball]) -> Ball:
         elif not value.is_finite():
             return NAN
         else:
-            total += value
+            total += count * value
     return infinite * INF if infinite else total
 
 

@@ -71,8 +71,8 @@ class Enclosure:
     def reshape(self, shape: tuple[int, ...]) -> Enclosure:
         return Enclosure(self.mid.reshape(shape), self.rest.reshape(shape), self.radius.reshape(shape))
 
-    def cut(self, rows: slice | tuple[int, ...]) -> Enclosure:
-        """Some of the rows, or a single element."""
+    def cut(self, rows: slice | Array | tuple[int, ...]) -> Enclosure:
+        """Some of the rows, by a slice or by their numbers, or a single element."""
         return Enclosure(self.mid[rows], self.rest[rows], self.radius[rows])
 
     def contains(self, value: float, index: tuple[int, ...] = ()) -> bool:

@@ -102,6 +102,14 @@ class Question:
     def classes(self) -> int:
         return int(self.x.shape[1])
 
+    @cached_property
+    def kinds_of_rows(self) -> tuple[Array, Array, Array]:
+        """Rows of a kind have the same content: the first row of each, (R,) the kind of each row, the counts."""
+        columns = (self.x, self.q, self.labels, self.kept, self.forced, self.upstream)
+        content = np.column_stack([np.asarray(values, np.float64) for values in columns if values is not None])
+        rows = np.ascontiguousarray(content).view(np.dtype((np.void, content.itemsize * content.shape[1])))
+        return np.unique(rows.reshape(-1), return_index=True, return_inverse=True, return_counts=True)[1:]
+
     @property
     def has_answer(self) -> bool:
         """Whether any row has a value that the convention names (an empty batch has an answer, too)."""

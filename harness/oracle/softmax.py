@@ -50,7 +50,7 @@ EXTENDED: Final = Working.of(np.longdouble) if np.finfo(np.longdouble).nmant in 
 
 @dataclass(frozen=True)
 class Softmax:
-    """Per row (first axis R): with m = max x, d = x - m, L = log(sum e^d), l = L - d, p = e^d / sum e^d.
+    """Per row (first axis R), of the divided logits: m = max x, d = x - m, L = log(sum e^d), l = L - d, p = e^-l.
 
     Attributes:
         m, s2, L: (R,); s2 is the sum of e^d without the first maximal class. d: (R, K).
@@ -58,7 +58,7 @@ class Softmax:
         ds, dL: (R,) bounds on the errors of s2 and L.
         lost: (R,) rows without a limit: NaN among the logits, two +inf, all -inf.
         top: (R,) the first maximal class. exponentials: (R, K) e^d.
-        working: the format of all of them.
+        working: the format of all of them. roundings: of each d, 2 where a temperature divides it.
     """
 
     working: Working
@@ -74,6 +74,7 @@ class Softmax:
     ds: Array
     dL: Array
     lost: Array
+    roundings: int
 
     @cached_property
     def p(self) -> Array:
@@ -96,12 +97,20 @@ class Softmax:
         value = self.L - self.d[rows, k]
         return value, self._log_error(value, self.abs_d[rows, k], self.dL)
 
+    def logsumexp(self) -> tuple[Array, Array]:
+        """m + L and its error bound, (R,)."""
+        value = self.m + self.L
+        size = (self.roundings - 1) * np.abs(self.m) + np.abs(value)
+        return value, np.asarray(self.dL + 1.01 * self.working.E * size)
+
     def _log_error(self, value: Array, abs_d: Array, dL: Array) -> Array:
-        return np.asarray(dL + 1.01 * self.working.E * (abs_d + np.where(np.isfinite(value), value, 0.0)))
+        size = self.roundings * abs_d + np.where(np.isfinite(value), value, 0.0)
+        return np.asarray(dL + 1.01 * self.working.E * size)
 
     def p_error(self) -> Array:
         """A bound on the error of p, (R, K)."""
-        return self.p * (1.01 * self.working.E * (self.abs_d + 12) + self._relative_ds[:, None]) + self.working.MU
+        exponent = 1.01 * self.working.E * (self.roundings * self.abs_d + 12)
+        return self.p * (exponent + self._relative_ds[:, None]) + self.working.MU
 
     def others(self, k: Array) -> tuple[Array, Array]:
         """sum of p_j over j != k and its error bound, (R,), without cancellation (1 - p_k would cancel)."""
@@ -122,8 +131,8 @@ class Softmax:
         return self.ds / (1.0 + self.s2 - self.ds)
 
 
-def softmax(x: Array, working: Working = DOUBLE) -> Softmax:
-    """The workspace for x, (R, K) float64 with K >= 1; extended reals by their limits."""
+def softmax(x: Array, working: Working = DOUBLE, temperature: float = 1.0) -> Softmax:
+    """The workspace for x / temperature, (R, K) float64 with K >= 1; extended reals by their limits."""
     rows, classes = x.shape
     E, MU = working.E, working.MU
     x = x.astype(working.dtype, copy=False)
@@ -132,6 +141,8 @@ def softmax(x: Array, working: Working = DOUBLE) -> Softmax:
     lost = ~np.isfinite(m)  # argmax finds NaN first, then +inf; all -inf has no limit either
     with np.errstate(invalid="ignore", over="ignore"):
         d = x - m[:, None]
+        if temperature != 1:
+            d, m = d / working.dtype.type(temperature), m / working.dtype.type(temperature)
     if lost.any():
         plus = x == np.inf
         lost = np.isnan(m) | (plus.sum(axis=1) > 1) | (m == -np.inf)
@@ -140,6 +151,7 @@ def softmax(x: Array, working: Working = DOUBLE) -> Softmax:
     exponentials[np.arange(rows), top] = 0.0
     abs_d = np.abs(d)
     live = np.full(rows, classes)
+    roundings = 1 if temperature == 1 else 2
     with np.errstate(invalid="ignore"):
         weighted = row_sums(exponentials * abs_d)
     if not np.isfinite(weighted).all():  # 0 * inf: a class at -inf contributes exactly 0
@@ -148,7 +160,7 @@ def softmax(x: Array, working: Working = DOUBLE) -> Softmax:
         live = classes - masked.sum(axis=1)
         weighted = row_sums(exponentials * abs_d)
     s2 = row_sums(exponentials)
-    ds = np.where(live > 1, R * E * ((classes + 8) * s2 + weighted) + classes * MU, 0.0)
+    ds = np.where(live > 1, R * E * ((classes + 8) * s2 + roundings * weighted) + classes * MU, 0.0)
     L = np.log1p(s2)
     dL = np.where(live > 1, ds / (1.0 + s2 - ds) + 8.1 * E * L + MU, 0.0)
     exponentials[np.arange(rows), top] = 1.0
@@ -166,6 +178,7 @@ def softmax(x: Array, working: Working = DOUBLE) -> Softmax:
         ds=ds,
         dL=dL,
         lost=lost,
+        roundings=roundings,
     )
 
 
@@ -173,15 +186,16 @@ class Softmaxes:
     """The workspaces of a problem, each computed once: most questions about a problem share their logits."""
 
     def __init__(self) -> None:
-        self._computed: list[tuple[Array, Softmax]] = []
+        self._computed: list[tuple[Array, float, Softmax]] = []
 
-    def of(self, x: Array, working: Working = DOUBLE) -> Softmax:
-        """`softmax` of x."""
-        for logits, workspace in self._computed:
-            if workspace.working is working and (logits is x or np.array_equal(logits, x)):
+    def of(self, x: Array, working: Working = DOUBLE, temperature: float = 1.0) -> Softmax:
+        """`softmax` of x / temperature."""
+        for logits, divisor, workspace in self._computed:
+            same = workspace.working is working and divisor == temperature
+            if same and (logits is x or np.array_equal(logits, x)):
                 return workspace
-        workspace = softmax(x, working)
-        self._computed.append((x, workspace))
+        workspace = softmax(x, working, temperature)
+        self._computed.append((x, temperature, workspace))
         return workspace
 
 
