@@ -17,6 +17,8 @@ import traceback
 from pathlib import Path
 
 MODULES = {"torch": ["torch"], "tensorflow": ["tensorflow", "keras"], "jax": ["jax", "optax"], "numpy": ["numpy"]}
+ENVIRONMENT = {"keras on jax": {"KERAS_BACKEND": "jax"}}
+MODULES["keras on jax"] = ["jax", "keras"]
 
 
 class WarmPython:
@@ -24,7 +26,11 @@ class WarmPython:
 
     def __init__(self, framework: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, __file__, *MODULES[framework]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__, *MODULES[framework]],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **ENVIRONMENT.get(framework, {})},
         )
 
     def run(self, script: Path) -> tuple[int, str]:
