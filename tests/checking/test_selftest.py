@@ -228,19 +228,13 @@ def test_an_unknown_name_is_a_usage_error(cli) -> None:
 
 
 def test_a_few_by_name(cli, cache: Path) -> None:
-    names = [
-        *("numpy:aborts_on_a_bad_label", "numpy:mean_not_divided", "numpy:in_bits", "numpy:last_class_left_out"),
-        *("numpy:online_softmax", "numpy:classes_on_axis_1"),
-    ]
+    names = ["numpy:aborts_on_a_bad_label", "numpy:mean_not_divided", "numpy:classes_on_axis_1"]
     code, out, _ = cli(*names, "--quick", "--json", "-")
     score = json.loads(out)
     assert code == 0
     assert {function["name"]: (function["naming"], function["card_errors"]) for function in score["functions"]} == {
         "numpy:aborts_on_a_bad_label": ("named rightly", None),
         "numpy:mean_not_divided": ("named rightly", []),
-        "numpy:in_bits": ("named rightly", []),
-        "numpy:last_class_left_out": ("named rightly", []),
-        "numpy:online_softmax": (None, []),
         "numpy:classes_on_axis_1": (None, []),
     }
     assert not cache.exists()  # the score of some functions is not kept
@@ -273,8 +267,8 @@ def assert_good(power: Power, *, named: float) -> None:
 @pytest.mark.long
 @pytest.mark.frameworks
 def test_the_quick_problems_find_almost_every_planted_fault() -> None:
-    """Of every sixth function of the collection; before a release, of all."""
-    power = selftest.selftest(only=[planted.id for planted in ALL[::6]], thorough=False).power
+    """Of every twelfth function of the collection; before a release, of all."""
+    power = selftest.selftest(only=[planted.id for planted in ALL[::12]], thorough=False).power
     assert_good(power, named=0.8)
     assert set(power.missed) <= NOT_QUICK
 
