@@ -164,7 +164,7 @@ def refine(
         if not np.isfinite(columns).all():
             return None
         if coefficients is None or not theta:
-            coefficients = _least_squares(columns, rows.r, scale)
+            coefficients = _least_squares(columns, rows.r, scale, hasty=hasty)
         deviation = rows.r - columns @ coefficients
         jacobian = np.concatenate([columns, (slopes @ coefficients).T], axis=1)
         if not np.isfinite(jacobian).all():
@@ -173,7 +173,7 @@ def refine(
             scale = _allowed(rows, form, names, theta, coefficients, level)
             if not np.isfinite(scale).all():
                 return None
-        shift = _least_squares(jacobian, deviation, scale)
+        shift = _least_squares(jacobian, deviation, scale, hasty=hasty)
         worst = float(np.max(np.abs(deviation) / scale))
         history.append(float(np.sqrt(np.mean((deviation / size) ** 2))))
         if (hasty and history[-1] == min(history)) or (
@@ -265,12 +265,19 @@ def raw_model(form: Form, theta: Mapping[str, Any], terms: Mapping[str, Any]) ->
     )
 
 
-def _least_squares(a: Array, b: Array, scale: Array) -> Array:
-    """Weighted least squares, with refinement of the solution by long double residuals."""
+def _least_squares(a: Array, b: Array, scale: Array, *, hasty: bool) -> Array:
+    """Weighted least squares, with refinement of the solution by long double residuals.
+
+    Args:
+        hasty: without the refinement, in float64.
+    """
     a, b = a / scale[:, None], b / scale
     norms = np.sqrt((a * a).sum(axis=0))
     norms = np.where(norms > 0, norms, 1)
     try:
+        if hasty:
+            solution = np.linalg.lstsq((a / norms).astype(np.float64), b.astype(np.float64), rcond=1e-13)[0]
+            return np.asarray(solution / norms)
         inverse = np.linalg.pinv((a / norms).astype(np.float64), rcond=1e-13)
     except np.linalg.LinAlgError:  # numbers without a solution: the caller sees that nothing is finite
         return np.full(a.shape[1], np.nan, EXACT)

@@ -15,7 +15,7 @@ TEXT = DOCUMENT.read_text(encoding="utf-8")
 VERSIONS = dict(re.findall(r"(torch|tensorflow|keras|jax|optax) (\d+\.\d+\.\d+)", TEXT.partition("\n## ")[0]))
 STARTUP = re.compile(
     r"[WIE]0000 |20\d\d-|WARNING: All log messages|To enable the following"
-)  # of TensorFlow, to stderr
+)  # what TensorFlow writes to stderr
 FINDINGS = re.findall(r"^## (.+?)$.+?^```python\n(.+?)^```\n.*?^```text\n(.+?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 
 
