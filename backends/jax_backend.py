@@ -39,7 +39,8 @@ def _integer_labels_masked(logits: Any, labels: Any, _options: Mapping[str, Any]
     import jax
     import optax
 
-    largest = jax.numpy.full_like(logits[..., :1], jax.numpy.finfo(logits.dtype).max)
+    finfo: Any = jax.numpy.finfo  # without annotations
+    largest = jax.numpy.full_like(logits[..., :1], finfo(logits.dtype).max)
     kept = jax.numpy.arange(logits.shape[-1] + 1) < logits.shape[-1]
     return optax.softmax_cross_entropy_with_integer_labels(
         jax.numpy.concatenate([logits, largest], axis=-1),

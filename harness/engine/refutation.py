@@ -1,11 +1,12 @@
 """Refutation: is a claim about a function's arithmetic absent where it would have to show?
 
-Some causes are claims about every result in a dtype: that the logsumexp is formed and then subtracted, that the
-arithmetic is a narrower one, that float64 logits become float32. The judge sees one result at a time, and a budget that
-allows for so much holds any small fault. So the claimed computation is emulated on the problems that the function was
-given. Where the emulation misses the budget of the declared computation, the claim should show; if nearly all of the
-function's results there are accurate, the claim is false. Nor is a precision the cause where more results of that dtype
-lie outside its own budget than it accounts for.
+Some causes are claims about every result in a dtype: that the logsumexp is formed and then subtracted, that no
+maximum is subtracted (or another mechanism), that the arithmetic is a narrower one, that float64 logits become
+float32. The judge sees one result at a time: a budget that allows for so much holds any small fault, and of a dozen
+mechanisms one may give the very bits of a single number by chance. So the claimed computation is emulated on the
+problems that the function was given. Where the emulation misses the budget of the declared computation, the claim
+should show; if nearly all of the function's results there are accurate, the claim is false. Nor is a precision the
+cause where more results of that dtype lie outside its own budget than it accounts for.
 
 A function that refuses to average nothing refuses it always. If it averaged nothing once and returned a result, the
 exception has another cause: the ignored label, say, was used as an index.
@@ -64,7 +65,8 @@ class _Claim:
 
 def is_claim(cause: Cause) -> bool:
     """Whether the cause is a claim about every result in a dtype, or about every mean of nothing."""
-    return cause.name in ("separate_logsumexp", "effective_precision") or cause == _NARROWED or cause in _REFUSALS
+    of_all_results = ("separate_logsumexp", "mechanism", "effective_precision")
+    return cause.name in of_all_results or cause == _NARROWED or cause in _REFUSALS
 
 
 def in_place_of(worst: Grade | None) -> Cause:
@@ -141,6 +143,8 @@ def _claim(subject: Subject, dtype: str, cause: Cause) -> _Claim:
         return _Claim("", "float32", declared)
     if cause.name == "separate_logsumexp":
         return _Claim("logsumexp_formed_and_then_subtracted", declared.arithmetic, declared)
+    if cause.name == "mechanism":
+        return _Claim(cause.detail, declared.arithmetic, declared)
     claimed = cause.precision
     finer = _size(declared.storage) > _size(claimed["storage"]) or _size(declared.arithmetic) > _size(
         claimed["arithmetic"]

@@ -19,7 +19,6 @@ from logitmus.core.problem import Problem
 from logitmus.core.subject import Subject
 from logitmus.judging.assessment import Assessment
 from logitmus.oracle.answer import Answer
-from logitmus.oracle.question import Question
 
 Emulation = Callable[[Array, Array, np.dtype], tuple[Array, Array]]  # (x, q, working dtype) -> row losses, p
 
@@ -155,7 +154,7 @@ def emulated_loss(answer: Answer, working: str, name: str = "") -> Array:
     Args:
         answer: of a question of logits that has an answer. name: of the mechanism; "": a sound computation.
     """
-    return _whole(answer.question, "loss", *_emulated(answer, name, working))
+    return _whole(answer, "loss", *_emulated(answer, name, working))
 
 
 def _reproducing(problem: Problem, subject: Subject, outcome: Answered, part: Assessment) -> Iterator[str]:
@@ -165,12 +164,12 @@ def _reproducing(problem: Problem, subject: Subject, outcome: Answered, part: As
     observed = getattr(outcome, part.part)
     declared = subject.precision[problem.dtype].arithmetic
     for working in dict.fromkeys((declared, problem.dtype)):
-        sound = _whole(question, part.part, *_emulated(part.answer, "", working))
+        sound = _whole(part.answer, part.part, *_emulated(part.answer, "", working))
         with np.errstate(all="ignore"):
             if _same_bits(sound.astype(observed.dtype), observed, part.failing):
                 continue  # the dtype alone does it, and no mechanism is necessary
         for name in MECHANISMS:
-            emulated = _whole(question, part.part, *_emulated(part.answer, name, working))
+            emulated = _whole(part.answer, part.part, *_emulated(part.answer, name, working))
             with np.errstate(all="ignore"):
                 reproduced = _same_bits(emulated.astype(observed.dtype), observed, part.failing)
                 if reproduced or (name in SUBTRACTING and _same_excess(emulated, part)):
@@ -178,7 +177,7 @@ def _reproducing(problem: Problem, subject: Subject, outcome: Answered, part: As
         # Budget B covers every order of summation, and emulating an order takes a loop over the classes.
         if working != declared or bool(part.inside_b[part.failing].all()):
             for name in WEAK_SUMS:
-                if _same_excess(_whole(question, part.part, *_emulated(part.answer, name, working)), part):
+                if _same_excess(_whole(part.answer, part.part, *_emulated(part.answer, name, working)), part):
                     yield name
 
 
@@ -188,23 +187,25 @@ def _emulated(answer: Answer, name: str, working: str) -> tuple[Array, Array]:
     """The row losses and the probabilities as a mechanism computes them in the dtype `working`."""
     a, _, _ = answer.question.effective
     dtype = FLOAT_DTYPES[working]
-    x, targets = answer.question.x.astype(dtype), a.astype(dtype)
+    x, targets = answer.question.log_inputs.astype(dtype), a.astype(dtype)
     if (emulate := MECHANISMS.get(name)) is not None:
         return emulate(x, targets, dtype)
     return _shifted(x, targets, WEAK_SUMS.get(name, _sound))
 
 
 @np.errstate(all="ignore")
-def _whole(question: Question, part: str, losses: Array, p: Array) -> Array:
+def _whole(answer: Answer, part: str, losses: Array, p: Array) -> Array:
     """The part of the result, float64 but for the emulated row losses or probabilities."""
-    kept = question.kept
+    question = answer.question
+    kept, losses, p = question.kept, losses.astype(np.float64), p.astype(np.float64)
+    lse = answer.workspace.logsumexp()[0] if question.z_loss else np.zeros(question.rows)
     if part == "loss":
-        rows = np.where(kept, losses.astype(np.float64), 0.0)
+        rows = np.where(kept, question.factor * (losses + question.z_loss * lse**2), 0.0)
         return rows if question.reduction == "none" else np.asarray(rows.sum() / question.denominator)
     a, _, _ = question.effective
     total = a.sum(axis=1, keepdims=True) if question.soft_target_gradient == "scaled" else 1.0
-    c = np.where(kept, question.upstream / question.denominator, 0.0)[:, None]
-    return np.asarray(c * (total * p.astype(np.float64) - a))
+    c = np.where(kept, question.factor * question.upstream / question.denominator / question.temperature, 0.0)
+    return np.asarray(c[:, None] * ((total + 2 * question.z_loss * lse[:, None]) * p - a))
 
 
 def _same_bits(emulated: Array, observed: Array, where: Array) -> bool:

@@ -65,6 +65,12 @@ def causes(found: Sequence[Event]) -> dict[Cause, int]:
     return {group.finding.cause: group.count for group in summary.groups()}
 
 
+def unshifted(x: Array, labels: Array) -> tuple[Array, Array]:
+    with np.errstate(all="ignore"):
+        loss = np.log(np.exp(x).sum(axis=1)) - x[np.arange(len(labels)), labels]
+    return loss, shifted(x, labels)[1]
+
+
 FALSE = {
     "separate_logsumexp": ("float32", separate_logsumexp, "unexplained_within_c"),
     "convention:wide_inputs=narrowed": ("float64", in_float32, "unexplained"),
@@ -96,6 +102,25 @@ def test_a_claim_from_all_results_stands(claim: str) -> None:
     found = events(lambda _: faulty, plain(dtype))
     assert not [event for event in found if isinstance(event, Settled) and event.of.cause == claim]
     assert claim in causes(found)
+
+
+UNDERFLOWING = Problem(
+    logits=np.array([[-95.0, -95.5]], np.float32), targets=np.array([0]), reduction="none", family="f"
+)
+
+
+@pytest.mark.parametrize(("everywhere", "cause"), [(False, "unexplained"), (True, "mechanism:no_max_shift")])
+def test_a_mechanism_that_one_result_has_by_chance_is_refuted(everywhere: bool, cause: str) -> None:
+    """The exponentials of these logits are subnormal, with few digits: the bits of the loss are no accident."""
+    found = events(
+        lambda problem: unshifted if everywhere or problem is UNDERFLOWING else shifted,
+        [UNDERFLOWING, *plain("float32")],
+    )
+    assert {f.cause for e in found[1:2] if isinstance(e, Judged) for f in e.judgement.findings} == {
+        "mechanism:no_max_shift"
+    }
+    assert cause in causes(found)
+    assert ("mechanism:no_max_shift" in causes(found)) is everywhere
 
 
 def nothing_kept(ignored: int) -> Problem:
