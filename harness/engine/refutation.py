@@ -6,7 +6,7 @@ float32. The judge sees one result at a time: a budget that allows for so much h
 mechanisms one may give the very bits of a single number by chance. So the claimed computation is emulated on the
 problems that the function was given. Where the emulation misses the budget of the declared computation, the claim
 should show; if nearly all of the function's results there are accurate, the claim is false. Nor is a precision the
-cause where more results of that dtype lie outside its own budget than it accounts for.
+cause where other faults have more results of that dtype than it accounts for: its wider budget holds some of theirs.
 
 A function that refuses to average nothing refuses it always. If it averaged nothing once and returned a result, the
 exception has another cause: the ignored label, say, was used as an index.
@@ -42,6 +42,10 @@ _FEWEST: Final = 10  # fewer decide nothing
 _SHOWN: Final = 0.1  # of the problems on which it must show; a claim that shows on fewer is refuted
 _ACCURATE: Final = (Grade.A, Grade.B_PLUS)
 _NO_CAUSE: Final = Cause("unexplained")
+# Of which the budget of a coarser precision holds some.
+_OTHER_FAULTS: Final = frozenset(
+    {"mechanism", "lost", "spurious_overflow", "unexplained", "unexplained_within_b", "unexplained_within_c"}
+)
 _NARROWED: Final = Cause.convention("wide_inputs", "narrowed")
 # The input is valid, and a function that refuses it does so whatever its labels are.
 _REFUSALS: Final = frozenset(Cause.convention(name, "error") for name in ("all_ignored_mean", "empty_batch_mean"))
@@ -109,8 +113,8 @@ class Refutations:
             averaged = self._averaged.get(subject.id, {}).values()
             return any(resolve(problem, refusing).refused is not None for problem in averaged)
         causes = self._causes.get((subject.id, dtype), Counter())
-        unexplained = sum(count for other, count in causes.items() if other.startswith(_NO_CAUSE))
-        if cause.name == "effective_precision" and unexplained > causes[cause]:
+        others = sum(count for other, count in causes.items() if other.name in _OTHER_FAULTS)
+        if cause.name == "effective_precision" and others > causes[cause]:
             return True
         claim = _claim(subject, dtype, cause)
         results = sorted(self._accurate.get((subject.id, dtype), {}).items())  # ids are hashes: a fair sample
