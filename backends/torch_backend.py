@@ -297,7 +297,7 @@ def _switches(autocast: Mapping[str, Precision]) -> Mapping[str, Switch]:
             statement='torch.set_autocast_enabled("cpu", True)', docs=_AUTOCAST_PAGE, precision=autocast
         ),
         "autocast-float16": Switch(
-            statement='torch.set_autocast_dtype("cpu", torch.float16)\ntorch.set_autocast_enabled("cpu", True)',
+            statement='torch.set_autocast_dtype("cpu", torch.float16); torch.set_autocast_enabled("cpu", True)',
             docs=_AUTOCAST_PAGE,
             precision=autocast,
         ),

@@ -168,8 +168,8 @@ OWN = """
 for subject in backend.subjects(("cpu",)):
     manners = {"backward_twice", "forward_mode", "second_order"} & {*subject.offer.manners}
     for manner in sorted(manners) if subject.variant == variant else ():
-        few = {"float32"} if subject.least_profile == "full" else {"float32", "bfloat16"}
-        for dtype in few & {*subject.offer.dtypes} or {"float64"}:
+        half = {"bfloat16"} if subject.least_profile != "full" and manner == "backward_twice" else set()
+        for dtype in {"float32", *half} & {*subject.offer.dtypes} or {"float64"}:
             ask(backend, subject, manner, dtype)
 """
 PLANTED_IN_TORCH = """

@@ -372,7 +372,7 @@ def index_of(path: Path, page: str) -> None:
     path.write_text(index_page.render([*runs, broken]), encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["javascript:alert(1).html", "a b#1?&%20.html", "<b>é.html"])
+@pytest.mark.parametrize("name", ["javascript:alert(1).html", "<b>é#1?&%20.html"])
 def test_an_index_leads_to_pages_of_any_name(browser: Any, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("<title>the page of a run</title>", encoding="utf-8")
     index_of(tmp_path / "index.html", name)

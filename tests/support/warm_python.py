@@ -17,20 +17,19 @@ import traceback
 from pathlib import Path
 
 MODULES = {"torch": ["torch"], "tensorflow": ["tensorflow", "keras"], "jax": ["jax", "optax"], "numpy": ["numpy"]}
-ENVIRONMENT = {"keras on jax": {"KERAS_BACKEND": "jax"}}
-MODULES["keras on jax"] = ["jax", "keras"]
+_KERAS = {f"keras on {name}": ["keras", name] for name in ("jax", "torch")}
 
 
 class WarmPython:
-    """A process with a framework; `run` may be called any number of times."""
+    """A process with a framework, or "keras on" another than TensorFlow; `run` may be called any number of times."""
 
     def __init__(self, framework: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, __file__, *MODULES[framework]],
+            [sys.executable, __file__, *(_KERAS.get(framework) or MODULES[framework])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **ENVIRONMENT.get(framework, {})},
+            env={**os.environ, **({"KERAS_BACKEND": framework.split()[-1]} if framework in _KERAS else {})},
         )
 
     def run(self, script: Path) -> tuple[int, str]:
