@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from warm_python import WarmPython
+from warm_python import KERAS_ON_JAX, WarmPython
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "findings.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")
@@ -55,6 +55,6 @@ def test_a_script_prints_the_output_in_the_document(
     framework = next(name for name in ("torch", "tensorflow", "jax") if name in imported)
     file = tmp_path / "finding.py"
     file.write_text("import warnings\nwarnings.simplefilter('ignore')\n" + script, encoding="utf-8")
-    status, printed = warm("keras on jax" if {"jax", "keras"} <= imported else framework).run(file)
+    status, printed = warm(KERAS_ON_JAX if {"jax", "keras"} <= imported else framework).run(file)
     assert status == 0, printed[-2000:]
     assert "".join(line for line in printed.splitlines(keepends=True) if not STARTUP.match(line)) == output

@@ -17,19 +17,19 @@ import traceback
 from pathlib import Path
 
 MODULES = {"torch": ["torch"], "tensorflow": ["tensorflow", "keras"], "jax": ["jax", "optax"], "numpy": ["numpy"]}
-_KERAS = {f"keras on {name}": ["keras", name] for name in ("jax", "torch")}
+KERAS_ON_JAX = "keras on jax"
 
 
 class WarmPython:
-    """A process with a framework, or "keras on" another than TensorFlow; `run` may be called any number of times."""
+    """A process with a framework, or with `KERAS_ON_JAX`; `run` may be called any number of times."""
 
     def __init__(self, framework: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, __file__, *(_KERAS.get(framework) or MODULES[framework])],
+            [sys.executable, __file__, *(["jax", "keras"] if framework == KERAS_ON_JAX else MODULES[framework])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **({"KERAS_BACKEND": framework.split()[-1]} if framework in _KERAS else {})},
+            env={**os.environ, "KERAS_BACKEND": "jax"} if framework == KERAS_ON_JAX else None,
         )
 
     def run(self, script: Path) -> tuple[int, str]:
