@@ -19,7 +19,7 @@ from logitmus.core.errors import LogitmusError, closest, suggest
 from logitmus.core.floats import Array, float_array
 from logitmus.core.parameters import NO_PARAMETERS, PARAMETERS, ParameterError, Parameters
 from logitmus.core.problem import DEFAULT_REDUCTION, SWITCHES, Problem, Reduction, TargetKind
-from logitmus.core.subject import Subject, SubjectId
+from logitmus.core.subject import Precision, Subject, SubjectId
 from logitmus.execution import registry
 from logitmus.execution.limits import Limits
 
@@ -171,11 +171,12 @@ def with_reference(
             )
         offer = replace(offer, reductions=(reduction,))
         chosen["default_reduction"] = reduction
+    convention = convention.but(**chosen)
     return replace(
         subject,
         offer=offer,
-        convention=convention.but(**chosen),
-        precision={**subject.precision, **reference.precision},
+        convention=convention,
+        precision=_precision({**subject.precision, **reference.precision}, convention),
         docs={name: link for name, link in reference.docs.items() if name not in chosen},
         held_to=reference.id,
     )
@@ -188,8 +189,16 @@ def with_parameters(subject: Subject, choices: Mapping[str, str]) -> Subject:
     """
     own, promised = intended(choices), subject.convention
     numbers = {name: getattr(own.parameters, name) for name in choices if name in PARAMETERS}
-    parameters = replace(promised.parameters, **numbers)
-    return replace(subject, convention=replace(promised.but(**own.choices), parameters=parameters), promised=promised)
+    convention = replace(promised.but(**own.choices), parameters=replace(promised.parameters, **numbers))
+    precision = _precision(subject.precision, convention)
+    return replace(subject, convention=convention, precision=precision, promised=promised)
+
+
+def _precision(declared: Mapping[str, Precision], convention: Convention) -> Mapping[str, Precision]:
+    """The precisions, by input dtype; results of float64 inputs that are narrowed are those of float32."""
+    if convention.wide_inputs != "narrowed":
+        return declared
+    return {**declared, "float64": Precision("float32", "float32", "float32")}
 
 
 def reduction_probe(kind: TargetKind, dtype: str) -> Problem:

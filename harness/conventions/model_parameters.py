@@ -50,6 +50,10 @@ def parameters_of(model: FunctionModel, held_to: Convention) -> dict[str, str]:
             if PARAMETERS[name].inputs not in ("", held_to.inputs):  # probabilities that a softmax of logits made
                 return {}
             found[name] = text
+    # Alone it is found result by result; beside parameters no result shows it alone.
+    in_float32 = model.precisions.logits == "float64" and model.precisions.arithmetic == "float32"
+    if found and in_float32 and held_to.wide_inputs == "kept":
+        found["wide_inputs"] = "narrowed"
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,15 @@ def test_what_parameters_express(found: FunctionModel, choices: dict[str, str]) 
     intended(choices)  # what is found can be intended
     fields = {name: value for name, value in choices.items() if name in FIELDS}
     assert parameters_of(found, PORTABLE.but(**fields)).keys() == choices.keys() - fields.keys()
+
+
+def test_arithmetic_in_float32_is_expressed_beside_parameters() -> None:
+    """Alone it is found result by result; beside a parameter no result shows it alone."""
+    in_float32 = Precisions("float64", "float64", "float32", "float32", "float32")
+    smoothed = FunctionModel(row=RowModel(smoothing=TENTH), precisions=in_float32, batch=BatchLaw("mean"))
+    assert parameters_of(smoothed, PORTABLE) == {"label_smoothing": "0.1", "wide_inputs": "narrowed"}
+    assert parameters_of(replace(smoothed, row=RowModel()), PORTABLE) == {}
+    assert parameters_of(smoothed, PORTABLE.but(wide_inputs="narrowed")) == {"label_smoothing": "0.1"}
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,6 @@ NOT_YET = {
     "catalyst_symmetric": _NO_MODEL,
     "sklearn_log_loss": _NO_MODEL,
     "transformers_label_smoother": _NO_MODEL,
-    "praxis_smoothed": "float64 logits are smoothed in float32: neither the parameter nor the precision alone says it",
 }
 """Of which a check says more than is true, or leaves more unexplained (docs/accuracy.md, section 7)."""
 FEW = 0.15  # of the results may stay unexplained: where 1 - p is formed by subtraction, say
