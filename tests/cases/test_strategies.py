@@ -11,7 +11,7 @@ from logitmus.core.problem import LAYOUTS, Problem
 QUIET = settings(
     max_examples=150, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
-THOROUGH = settings(QUIET, max_examples=3000)
+THOROUGH = settings(QUIET, max_examples=1500)
 
 
 @QUIET

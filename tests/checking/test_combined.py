@@ -82,6 +82,7 @@ def test_a_fault_beside_them_is_not_hidden() -> None:
     assert "unexplained" in causes
 
 
+@pytest.mark.release  # half a minute, most of it in vain for a model
 def test_what_has_a_known_cause_as_an_alternative_only_is_explained_too() -> None:
     """Small losses are within the budget of float16 arithmetic, which is no other fault."""
     result = checked(forms_the_logsumexp, "float16")

@@ -16,7 +16,7 @@ from logitmus.core.errors import LogitmusError
 from logitmus.engine.run import run
 from logitmus.storage.store import Store, StoreError
 
-FLIPS = 200
+FLIPS = 120
 FAMILIES = ("seed-question", "label-range", "class-weights")
 
 

@@ -16,7 +16,7 @@ from logitmus.core.convention import FIELDS  # noqa: E402
 
 pytestmark = pytest.mark.frameworks
 
-QUICK = ("mmpretrain_classy_smoothing", "t5x_z_loss", "poly_one")
+QUICK = ("t5x_z_loss", "poly_one")
 """Those that every run of the tests checks; the others when a release is made: each takes about ten seconds."""
 OF_THE_FRAMEWORK = frozenset(name for name in FIELDS if name.startswith("label_")) | {
     "infinite_logits",

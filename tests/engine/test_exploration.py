@@ -276,6 +276,7 @@ def test_faults_that_the_suite_misses_are_found(rows: Rows) -> None:
         assert finding.part == "loss"
 
 
+@pytest.mark.release
 def test_steering_comes_where_drawing_alone_does_not() -> None:
     def share_reached(seed: int, *, steer: bool) -> float:
         last = explored(near_one_gap, 5, seed=seed, steer=steer, until_new=True)[0][-1]

@@ -128,7 +128,7 @@ def test_dependences_are_named(examined, name: str, fault: str, rows: int | None
     assert not [result for result in results if others & set(result.dependences)]
 
 
-@pytest.mark.parametrize("name", ["shared_maximum", "contiguous_only"])
+@pytest.mark.parametrize("name", ["shared_maximum"])
 def test_the_file_alone_gives_the_same_and_so_does_another_run(examined, tmp_path: Path, name: str) -> None:
     results = examined(name)
     assert results

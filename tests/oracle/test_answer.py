@@ -64,7 +64,7 @@ def narrow(enclosure: Enclosure, scale: float) -> bool:
     return bool((enclosure.radius <= 2.0**-40 * np.maximum(np.abs(enclosure.mid), scale)).all())
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(finite_problems(), st.sampled_from([FAST, WIDE, ARB_BITS[0], ARB_BITS[1]]))
 def test_enclosures_contain_the_independent_value_and_are_narrow(problem: Problem, bits: int) -> None:
     answer = reference(problem, bits=bits)
@@ -94,7 +94,7 @@ OWN = [
 
 
 @given(finite_problems(), st.sampled_from([FAST, WIDE]), st.sampled_from(OWN))
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_tiers_agree(problem: Problem, bits: int, own: Parameters) -> None:
     convention = Convention(parameters=own)
     fast, slow = reference(problem, convention, bits=bits), reference(problem, convention)

@@ -40,7 +40,7 @@ def without_concern(problem: Problem, convention: Convention, draw: random.Rando
     return convention
 
 
-@settings(max_examples=500, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(
     problem=problems(layouts=tuple(LAYOUTS), spatial=True, bad_labels=True),
     convention=CONVENTIONS,

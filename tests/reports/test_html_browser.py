@@ -384,8 +384,10 @@ def test_an_index_leads_to_pages_of_any_name(browser: Any, tmp_path: Path, name:
     assert complaints == [(tmp_path / name).as_uri()]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["report", "conventions", "audit", "index"])
+@pytest.mark.parametrize(
+    ("name", "scheme"),
+    [("report", "light"), ("report", "dark"), ("conventions", "light"), ("audit", "dark"), ("index", "light")],
+)
 def test_axe_finds_nothing_that_keeps_anybody_out(browser: Any, pages: dict[str, Path], name: str, scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
