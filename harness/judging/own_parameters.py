@@ -15,6 +15,7 @@ from logitmus.core.convention import Convention
 from logitmus.core.finding import Finding, Kind
 from logitmus.core.observation import Answered
 from logitmus.core.parameters import PARAMETERS
+from logitmus.core.subject import Precision, Subject
 from logitmus.judging import severity
 from logitmus.judging.assessment import Part
 from logitmus.judging.case import Case
@@ -27,7 +28,7 @@ def as_promised(case: Case, outcome: Answered) -> Sequence[Part] | None:
     promised = case.subject.promised
     if promised is None or case.bench.question(promised).refused is not None:
         return None
-    parts = case.assess(replace(case.subject, convention=promised, promised=None), outcome)
+    parts = case.assess(_held_to(case.subject, promised), outcome)
     return parts if all(part.passes for part in parts) else None
 
 
@@ -72,5 +73,13 @@ def _failing(case: Case, outcome: Answered, convention: Convention) -> Part | No
     question = case.bench.question(convention)
     if question.key == case.question.key or question.refused is not None:
         return None
-    parts = case.assess(replace(case.subject, convention=convention, promised=None), outcome)
+    parts = case.assess(_held_to(case.subject, convention), outcome)
     return next((part for part in parts if not part.passes), None)
+
+
+def _held_to(subject: Subject, convention: Convention) -> Subject:
+    """The subject under another convention, and as precise as that: its own may narrow float64 inputs, say."""
+    precision = dict(subject.precision)
+    if subject.convention.wide_inputs == "narrowed" and convention.wide_inputs == "kept":
+        precision["float64"] = Precision("float64", "float64", "float64")
+    return replace(subject, convention=convention, precision=precision, promised=None)

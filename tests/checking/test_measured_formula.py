@@ -69,6 +69,20 @@ def test_results_that_are_as_promised_are_right_whatever_other_dtypes_do() -> No
     assert not [group for group in result.groups if "float16" in group.dtypes], str(result)
 
 
+def smoothed_in_float32(logits: Any, labels: Any) -> Any:
+    """In float32, gradients included; magnitudes that float32 cannot hold are computed as they are given."""
+    moderate = logits.dtype == np.float64 and np.abs(logits[np.isfinite(logits)]).max(initial=0) < 1e6
+    loss, gradient = loss_of(eps=0.1)(logits.astype(np.float32) if moderate else logits, labels)
+    return np.asarray(loss, logits.dtype), np.asarray(gradient, logits.dtype)
+
+
+def test_a_parameter_does_not_hide_arithmetic_in_float32() -> None:
+    """Results of float64 logits that float32 explains are no results of float64."""
+    found = causes(check(smoothed_in_float32, dtypes=["float64"], **SETTINGS))
+    assert {"parameter:label_smoothing=0.1", "convention:wide_inputs=narrowed"} <= found.keys()
+    assert found["convention:wide_inputs=narrowed"] > 20
+
+
 def unshifted_and_smoothed(logits: Any, labels: Any) -> Any:
     """Two faults: a smoothing of its own, and exponentials that overflow."""
     if labels.size and not 0 <= labels.min() <= labels.max() < logits.shape[-1]:

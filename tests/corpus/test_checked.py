@@ -71,8 +71,12 @@ def checked(m: Miniature) -> CheckResult:
     return check(m.function, m.framework, targets=[m.targets], class_axis=axis, profile="quick")
 
 
-def marks_of(name: str) -> tuple[pytest.MarkDecorator, ...]:
-    not_yet = (pytest.mark.xfail(reason=NOT_YET[name], strict=True),) if name in NOT_YET else ()
+def marks_of(name: str) -> list[pytest.MarkDecorator]:
+    not_yet = (
+        (pytest.mark.xfail(reason=f"{NOT_YET[name]} (docs/accuracy.md, section 7)", strict=True),)
+        if name in NOT_YET
+        else ()
+    )
     return not_yet if name in QUICK else (pytest.mark.release, *not_yet)
 
 
