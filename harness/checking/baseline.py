@@ -21,6 +21,7 @@ from logitmus.results.summary import Summary
 _UNNAMED: Final = ("unexplained", "lost")  # causes that say what is wrong, and not why
 _ENOUGH_UNEXPLAINED: Final = 20  # results of a subject
 _NONE: Final[Collection[Fault]] = frozenset()
+_NO_CAUSES: Final[Collection[Cause]] = frozenset()
 
 
 class BaselineComparison:
@@ -61,6 +62,7 @@ class BaselineComparison:
         judge_again: Callable[[Problem, Subject], Judgement] | None = None,
     ) -> None:
         self._subjects = {subject.id: subject for subject in subjects}
+        self._own = {key: _own_differences(subject) for key, subject in self._subjects.items()}
         self._references = {key: references[key].id if key in references else "" for key in self._subjects}
         self.require = require
         self._accepted = accepted or Acceptance(())
@@ -142,7 +144,7 @@ class BaselineComparison:
         for subject, reference in self._references.items():
             if reference in by_subject:
                 other = by_subject[reference].judgement
-                _grade(self.reference_grades, other)
+                _grade(self.reference_grades, other, _NO_CAUSES)
                 self._reference_does.setdefault(other.dtype, set()).update(finding.fault for finding in other.findings)
             if subject not in by_subject:
                 continue
@@ -157,7 +159,8 @@ class BaselineComparison:
             refused = any(map(is_refusal, event.judgement.findings))
             self.only_raises &= all(map(is_refusal, event.judgement.findings))
             self._refusals[subject].add(event.problem, answered=answered or _responds(event), refused=refused)
-            _grade(self.grades, event.judgement)
+            if not self._subjects[subject].model:  # of a formula that it does not compute, it has no grade
+                _grade(self.grades, event.judgement, self._own[subject])
             if not reference:
                 found |= self._count(event, _NONE)
             elif by_subject[reference].judgement.verdict is Verdict.NOT_RUN:
@@ -276,11 +279,22 @@ def _responds(event: Judged) -> bool:
     return any(not is_refusal(finding) for finding in findings) or (not findings and event.problem.has_valid_labels)
 
 
-def _grade(grades: dict[str, Grade], judgement: Judgement) -> None:
-    """Keep the worst grade of the accuracy; a wrong gradient is F, and other errors have findings of other kinds."""
+def _own_differences(subject: Subject) -> Collection[Cause]:
+    """The conventions that the subject was measured to follow in place of those that it should."""
+    if subject.promised is None:
+        return _NO_CAUSES
+    differences = subject.convention.differences(subject.promised)
+    return {Cause.convention(name, choice) for name, (choice, _) in differences.items()}
+
+
+def _grade(grades: dict[str, Grade], judgement: Judgement, own: Collection[Cause]) -> None:
+    """Keep the worst grade of the accuracy; a wrong gradient is F, and other errors have findings of other kinds.
+
+    Of a function that follows conventions of its `own`, that is its accuracy under these.
+    """
     grade = judgement.grade
     no_fault = ("negative_zero", "parameter")  # of the numbers
-    kinds = {finding.kind for finding in judgement.findings if finding.cause.name not in no_fault}
+    kinds = {f.kind for f in judgement.findings if f.cause.name not in no_fault and f.cause not in own}
     if any(f.cause.name == "gradient" and f.severity is not Severity.NOTE for f in judgement.findings):
         grade = Grade.F
     elif kinds and Kind.ACCURACY not in kinds:

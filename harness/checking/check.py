@@ -255,6 +255,10 @@ def _run(
     if summary.finished is not None and summary.finished.interrupted:
         raise KeyboardInterrupt
     remarks = session.remarks
+    inputs = next(iter(session.subjects.values())).convention.inputs
+    if inputs != "logits":
+        named = inputs.replace("_", "-")
+        remarks += (f"it takes {named}: it was given the {named} that the logits of the suite stand for",)
     if comparison.problems and comparison.only_raises and not comparison.answered:
         framework = next(iter(session.subjects.values())).backend
         remarks += (f"it raises on every call with arrays of {framework}: is it another framework's (-f)?",)

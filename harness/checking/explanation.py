@@ -11,7 +11,7 @@ from logitmus.checking import reference
 from logitmus.checking.session import CheckSession
 from logitmus.conventions.ask_function import ask_and_explain
 from logitmus.conventions.explain_function import FunctionExplanation
-from logitmus.conventions.model_parameters import is_another_formula, parameters_of
+from logitmus.conventions.model_parameters import inputs_of, is_another_formula, parameters_of
 from logitmus.conventions.row_results import LEADS
 from logitmus.core.causes import Cause
 from logitmus.core.errors import Exit, LogitmusError
@@ -38,18 +38,25 @@ def explanations(session: CheckSession) -> dict[TargetKind, FunctionExplanation]
 def as_measured(explained: FunctionExplanation, subject: Subject) -> Subject:
     """The subject, judged by what it computes, if that is not what it should: by parameters, or by another formula.
 
+    What takes probabilities, or their logarithms, is then asked of no other numbers (`Subject.why_not`).
+
     An uncertain model changes nothing: where another fits as well, where it does not hold for all dtypes, results or
-    batches, or where the logits were halves, whose results say few bits.
+    batches, or where the logits were halves, whose results say few bits. One that holds for all dtypes but float64 is
+    certain enough: in that dtype, what it does not predict remains to be explained.
     """
     model = explained.model
-    if model is None or explained.alternatives or explained.qualifier or not model.batch.reduction:
+    uncertain = explained.alternatives or (explained.qualifier and not explained.but_float64)
+    if model is None or uncertain or not model.batch.reduction:
         return subject
     if FLOAT_DTYPES[model.precisions.logits].itemsize < FLOAT_DTYPES["float32"].itemsize:
         return subject
+    inputs = inputs_of(model)
     parameters = parameters_of(model, subject.convention)
-    if parameters:
-        return reference.with_parameters(subject, parameters)
-    return replace(subject, model=to_text(model)) if is_another_formula(model) else subject
+    if not parameters and is_another_formula(model):
+        return replace(subject, model=to_text(model), convention=subject.convention.but(inputs=inputs))
+    if inputs != subject.convention.inputs:  # what else it differs in may be beyond parameters
+        parameters = {"inputs": inputs, **parameters}
+    return reference.with_parameters(subject, parameters) if parameters else subject
 
 
 def explanation(workers: Stage, subject: Subject, asking: Asking | None = None) -> FunctionExplanation:

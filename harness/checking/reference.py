@@ -14,12 +14,13 @@ import numpy as np
 
 from logitmus.cases import metamorphic
 from logitmus.cases.suite import suite
+from logitmus.checking.domain import for_inputs
 from logitmus.core.convention import FIELDS, Convention
 from logitmus.core.errors import LogitmusError, closest, suggest
 from logitmus.core.floats import Array, float_array
 from logitmus.core.parameters import NO_PARAMETERS, PARAMETERS, ParameterError, Parameters
 from logitmus.core.problem import DEFAULT_REDUCTION, SWITCHES, Problem, Reduction, TargetKind
-from logitmus.core.subject import Precision, Subject, SubjectId
+from logitmus.core.subject import IN_FLOAT32, Precision, Subject, SubjectId
 from logitmus.execution import registry
 from logitmus.execution.limits import Limits
 
@@ -172,12 +173,14 @@ def with_reference(
         offer = replace(offer, reductions=(reduction,))
         chosen["default_reduction"] = reduction
     convention = convention.but(**chosen)
+    # Where nothing differs from the reference, equal results of both are judged once.
+    own = set(convention.differences(reference.convention))
     return replace(
         subject,
         offer=offer,
         convention=convention,
         precision=_precision({**subject.precision, **reference.precision}, convention),
-        docs={name: link for name, link in reference.docs.items() if name not in chosen},
+        docs={name: link for name, link in reference.docs.items() if name not in own},
         held_to=reference.id,
     )
 
@@ -198,21 +201,26 @@ def _precision(declared: Mapping[str, Precision], convention: Convention) -> Map
     """The precisions, by input dtype; results of float64 inputs that are narrowed are those of float32."""
     if convention.wide_inputs != "narrowed":
         return declared
-    return {**declared, "float64": Precision("float32", "float32", "float32")}
+    return {**declared, "float64": IN_FLOAT32}
 
 
-def reduction_probe(kind: TargetKind, dtype: str) -> Problem:
-    """Two rows of two equal logits, without a reduction: log 2 each, or their sum, or their mean."""
-    targets = np.array([0, 1]) if kind == TargetKind.LABELS else float_array(np.eye(2), dtype)
-    return Problem(logits=float_array(np.zeros((2, 2)), dtype), targets=targets, reduction=DEFAULT_REDUCTION)
+def reduction_probes(kind: TargetKind, dtype: str) -> tuple[Problem, Problem]:
+    """Two rows, and each of them twice: the loss stays what it was, or doubles, or has a value for each row.
+
+    The numbers may be logits, or probabilities.
+    """
+    rows, labels = np.array([[0.25, 0.75], [0.75, 0.25]]), np.array([0, 1])
+    targets = labels if kind == TargetKind.LABELS else float_array(np.eye(2), dtype)
+    once = Problem(logits=float_array(rows, dtype), targets=targets, reduction=DEFAULT_REDUCTION)
+    return once, once.but(logits=np.concatenate([once.logits] * 2), targets=np.concatenate([targets] * 2))
 
 
-def reduction_of(loss: Array) -> Reduction:
-    """What a function without a reduction parameter does with the rows, by its result for `reduction_probe`."""
-    if loss.shape:
+def reduction_of(once: Array, twice: Array) -> Reduction:
+    """What a function without a reduction parameter does with the rows, by its results for `reduction_probes`."""
+    if twice.shape:
         return "none"
-    value = float(loss)
-    return "sum" if abs(value - 2 * np.log(2)) < abs(value - np.log(2)) else "mean"
+    one, two = float(once), float(twice)
+    return "sum" if abs(two - 2 * one) < abs(two - one) else "mean"
 
 
 def problems(
@@ -226,6 +234,7 @@ def problems(
 ) -> Iterator[Problem]:
     """The problems for these subjects, each once; the quick ones come first, so that most faults are found soon.
 
+    What takes probabilities gets those of the logits (`checking.domain`), where they are no probabilities themselves.
     A subject that only returns a sum or a mean gets single rows, so that no row hides behind others.
 
     Args:
@@ -250,6 +259,7 @@ def problems(
                 continue
             if not takers or any(_leaves_open(problem, subject) for subject in tested):
                 continue
+            problem = for_inputs(problem, takers[0].convention.inputs)
             reductions = _fixed_reductions(takers) if problem.reduction == "none" else []
             # Problems that belong together give the same rows, so that their results can be compared.
             turn = 0 if problem.family == metamorphic.FAMILY else len(seen)

@@ -17,6 +17,7 @@ from logitmus.checking import reference
 from logitmus.checking.reference import Intentions, References
 from logitmus.core.convention import PORTABLE
 from logitmus.core.events import BackendFailed
+from logitmus.core.floats import Array
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Problem, Reduction, TargetKind
 from logitmus.core.run_settings import CheckedFunction
@@ -308,17 +309,15 @@ def _described_references(backend: Ready, references: References, device: str) -
 
 
 def _reductions(workers: Stage, subjects: Sequence[Subject], dtypes: Sequence[str]) -> dict[TargetKind, Reduction]:
-    """What subjects without a reduction parameter do with the rows, measured by one call of each."""
+    """What subjects without a reduction parameter do with the rows, measured by two calls of each."""
     unknown = {subject.id: subject for subject in subjects if not subject.offer.reductions}
-    probes = {s.offer.targets: reference.reduction_probe(s.offer.targets, dtypes[0]) for s in unknown.values()}
-
-    pairs = [(probes[subject.offer.targets], subject.id) for subject in unknown.values()]
-    reductions: dict[TargetKind, Reduction] = {}
+    pairs = [(p, s.id) for s in unknown.values() for p in reference.reduction_probes(s.offer.targets, dtypes[0])]
+    losses: dict[TargetKind, list[Array]] = {}
     for event in workers.ask(pairs) if pairs else ():
         if isinstance(event, Observed) and isinstance(event.observation.outcome, Answered):
             kind = unknown[event.observation.subject].offer.targets
-            reductions[kind] = reference.reduction_of(event.observation.outcome.loss)
-    return reductions
+            losses.setdefault(kind, []).append(event.observation.outcome.loss)
+    return {kind: reference.reduction_of(both[0], both[-1]) for kind, both in losses.items()}
 
 
 def _name(function: object) -> str:

@@ -20,6 +20,7 @@ from logitmus.conventions.row_results import (
 from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import Problem
 from logitmus.oracle.model import FunctionModel
+from logitmus.oracle.parameter import MACHINE_NUMBERS, Parameter
 
 _FLOAT32_ONLY: Final = "from float32 logits; what it computes from float64 logits is not explained"
 _FLOAT64_ONLY: Final = "from float64 logits; what it computes from float32 logits differs"
@@ -67,9 +68,35 @@ def beside_float32(
     if "float32" not in dtypes or not found.results:
         return found
     if found.model is not None:
-        return found if _holds_in_float32(found.model, ask, targets) else found.qualified(_FLOAT64_ONLY)
+        if _holds_in_float32(found.model, ask, targets):
+            return found
+        following = _with_machine_numbers(found)
+        if following is not None and _holds_in_float32(following.model, ask, targets):
+            return following
+        return found.qualified(_FLOAT64_ONLY)
     again = explain_function(converse(ask, targets, ["float32"]))
-    return found if again.model is None else again.qualified(_FLOAT32_ONLY)
+    if again.model is None:
+        return found
+    return replace(again.qualified(_FLOAT32_ONLY), but_float64=not again.qualifier)
+
+
+def _with_machine_numbers(found: FunctionExplanation) -> FunctionExplanation | None:
+    """The explanation, with numbers that are those of `finfo` for its dtype; None: it has none."""
+    model = found.model
+    texts: dict[str, str] = {}
+    theta: dict[str, Parameter] = {}
+    for name, parameter in model.row.theta.items() if model is not None else ():
+        for machine, number in MACHINE_NUMBERS.items():
+            if parameter.value == number(model.precisions.logits) and not parameter.law:
+                theta[name] = replace(parameter, text=machine, machine=machine)
+                texts[parameter.text] = machine
+    if not theta:
+        return None
+    model = replace(model, row=replace(model.row, theta={**model.row.theta, **theta}))
+    components = list(found.components)
+    for text, machine in texts.items():
+        components = [replace(part, value=part.value.replace(text, machine)) for part in components]
+    return replace(found, model=model, sentence=model.sentence(), components=tuple(components))
 
 
 def _holds_in_float32(model: FunctionModel, ask: Ask, targets: str) -> bool:
@@ -85,4 +112,4 @@ def _holds_in_float32(model: FunctionModel, ask: Ask, targets: str) -> bool:
     if model.precisions.logits != "float64" or not observed.singles_finite:
         return True
     level = model.precisions.of_float32().level(separate=True)
-    return worst_share(model.row, by_classes_of(observed.single(ROWS)).values(), level) <= 1
+    return worst_share(model.row.in_dtype("float32"), by_classes_of(observed.single(ROWS)).values(), level) <= 1

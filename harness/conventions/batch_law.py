@@ -22,7 +22,7 @@ from logitmus.core.problem import Problem
 from logitmus.oracle.arithmetic import EXACT
 from logitmus.oracle.model import REDUCTIONS, BatchLaw, FunctionModel
 from logitmus.oracle.model_prediction import predicts_loss, rows_of, within
-from logitmus.oracle.row_model import Parameter
+from logitmus.oracle.parameter import Parameter
 from logitmus.oracle.sentence import STANDARD_WEIGHTS, UNUSED_WEIGHTS
 
 Seen = Sequence[tuple[Problem, Outcome]]
@@ -46,6 +46,19 @@ def reduction_of(model: FunctionModel, seen: Seen, ignored: Mapping[int, str] = 
         if fitting:
             return fitting[0] if len(fitting) == 1 and batches else BatchLaw()
     return BatchLaw(unexplained=bool(batches), unusual=ignored)
+
+
+def with_requested_reductions(model: FunctionModel, seen: Seen) -> BatchLaw:
+    """The law, with `elements` if that alone predicts the results of the reductions that were requested."""
+    requested = [(p, o) for p, o in seen if isinstance(o, Answered) and p.reduction != "default"]
+
+    def predicts(law: BatchLaw) -> bool:
+        return all(predicts_loss(replace(model, batch=law), problem, outcome.loss) for problem, outcome in requested)
+
+    over_elements = replace(model.batch, elements=True)
+    if not model.batch.reduction or model.row.outer or predicts(model.batch) or not predicts(over_elements):
+        return model.batch
+    return over_elements
 
 
 def _laws(unusual: Mapping[int, str]) -> Iterator[BatchLaw]:

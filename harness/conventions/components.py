@@ -16,7 +16,8 @@ from logitmus.conventions.row_fit import Rows, shares
 from logitmus.judging.coherence import Coherence
 from logitmus.oracle import sentence
 from logitmus.oracle.model import REDUCTIONS, BatchLaw, FunctionModel
-from logitmus.oracle.row_model import INPUTS, ONE, PENALTIES, PLAIN, RowModel
+from logitmus.oracle.parameter import ONE
+from logitmus.oracle.row_model import INPUTS, PENALTIES, PLAIN, RowModel
 from logitmus.oracle.sentence import DIVERGENCE, STANDARD_WEIGHTS, UNUSED_WEIGHTS
 
 
@@ -127,6 +128,8 @@ def _of_batches(batch: BatchLaw) -> Iterator[Component]:
     if batch.divisor_plus is not None:
         value = sentence.number(batch.divisor_plus)
         yield Component(f"divisor_plus={value}", "added to the divisor of the mean", value)
+    if batch.elements:
+        yield Component("divisor=elements", "divisor of a mean", "the number of rows times the number of classes")
     if batch.shifted:
         yield Component("labels=next_row", "labels shifted by a row")
     for label, fate in batch.unusual.items():

@@ -76,7 +76,7 @@ class FunctionExplanation:
 
     Attributes:
         model: None where none fits. sentence: what it computes; or why there is no explanation.
-        qualifier: of which results the model holds, if not of all.
+        qualifier: of which results the model holds, if not of all. but_float64: whether that is of all but float64.
         components: in what it differs from plain cross-entropy, and how many results each part explains.
         results, explained: how many results there are, and how many the model predicts.
         unexplained: what the model does not predict, in words, with the number of results.
@@ -94,6 +94,7 @@ class FunctionExplanation:
     alternatives: tuple[Alternative, ...] = ()
     limits: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    but_float64: bool = False
 
     @property
     def phrase(self) -> str:
@@ -274,6 +275,8 @@ def _explained(
         model = replace(model, mechanisms=(found[0],))
     model = replace(model, gradient=gradient_rule(model, with_gradients(observed)))
     batch = batch_law.reduction_of(model, observed.batches(function_rows.BATCH), observed.ignored)
+    model = replace(model, batch=batch)
+    batch = batch_law.with_requested_reductions(model, observed.batches(function_rows.BATCH))
     model = replace(model, batch=batch)
     unusual = batch_law.unusual_labels(model, observed.batches(function_rows.UNUSUAL))
     weights = batch_law.weights_of(model, observed.batches(function_rows.WEIGHTED))

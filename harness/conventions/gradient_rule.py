@@ -18,7 +18,8 @@ from logitmus.oracle import row_model, sentence
 from logitmus.oracle.arithmetic import EXACT
 from logitmus.oracle.model import FunctionModel, narrowed
 from logitmus.oracle.model_prediction import gradient_rounding
-from logitmus.oracle.row_model import PLAIN, TAKES_PROBABILITIES, Parameter, RowModel
+from logitmus.oracle.parameter import ONE, Parameter
+from logitmus.oracle.row_model import PLAIN, TAKES_PROBABILITIES, RowModel
 
 OTHER: Final = "the gradient is not that of the loss"
 Rows = tuple[Array, Array, Array]  # logits (R, K), labels (R,), gradients (R, K)
@@ -61,12 +62,12 @@ def _by_terms(model: FunctionModel, observed: Sequence[Rows]) -> str:
     if row.outer:
         return ""
     if row.core:
-        parts["target"] = replace(row, smoothing=None, terms={}, factor=row_model.ONE)
+        parts["target"] = replace(row, smoothing=None, terms={}, factor=ONE)
         if row.smoothing is not None:
-            parts["mean"] = replace(row, core=False, smoothing=None, terms={"mean": row_model.ONE}, inside=False)
+            parts["mean"] = replace(row, core=False, smoothing=None, terms={"mean": ONE}, inside=False)
     for name in row.terms:
         if name != "one":
-            parts[name] = replace(row, core=False, smoothing=None, terms={name: row_model.ONE}, inside=False)
+            parts[name] = replace(row, core=False, smoothing=None, terms={name: ONE}, inside=False)
     solved = _combination(model, parts, observed)
     coefficients = {len(x[0]): row.coefficients(len(x[0])) for x, _, _ in observed}
     by_terms = _in_words(solved, coefficients) if solved is not None else ""
@@ -74,7 +75,7 @@ def _by_terms(model: FunctionModel, observed: Sequence[Rows]) -> str:
         return by_terms
     if row != PLAIN and _combination(model, {"target": PLAIN}, observed) == {"target": 1.0}:
         return "the gradient is that of plain cross-entropy"
-    lse = replace(PLAIN, core=False, terms={"lse": row_model.ONE})
+    lse = replace(PLAIN, core=False, terms={"lse": ONE})
     for name, found in _LONE.items():
         if _combination(model, {"target": PLAIN, "lse": lse}, observed) == found:
             return name

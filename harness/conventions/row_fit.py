@@ -21,6 +21,7 @@ from logitmus.conventions.simple_numbers import Interval
 from logitmus.core.floats import Array
 from logitmus.oracle import arithmetic, row_model
 from logitmus.oracle.arithmetic import EXACT, Level
+from logitmus.oracle.parameter import Parameter
 from logitmus.oracle.row_model import (
     INPUTS,
     LABELS,
@@ -29,7 +30,6 @@ from logitmus.oracle.row_model import (
     SIGMOID_TERMS,
     TAKES_PROBABILITIES,
     TERMS,
-    Parameter,
     RowModel,
 )
 

@@ -17,7 +17,8 @@ from logitmus.conventions.simple_numbers import Interval, Simple, simplest
 from logitmus.core.floats import Array
 from logitmus.oracle import row_model
 from logitmus.oracle.arithmetic import EXACT, Level
-from logitmus.oracle.row_model import ENTROPY, LAWS, Parameter, RowModel
+from logitmus.oracle.parameter import ENTROPY, LAWS, Parameter
+from logitmus.oracle.row_model import RowModel
 
 
 @dataclass(frozen=True)

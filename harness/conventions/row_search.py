@@ -24,16 +24,9 @@ from logitmus.conventions.row_numbers import models_of
 from logitmus.core.floats import Array
 from logitmus.oracle import row_model
 from logitmus.oracle.arithmetic import EXACT, Level
+from logitmus.oracle.parameter import Parameter
 from logitmus.oracle.partial_sums import PARTIAL_SUMS
-from logitmus.oracle.row_model import (
-    INPUTS,
-    LABELS,
-    PENALTIES,
-    PLAIN,
-    TAKES_PROBABILITIES,
-    Parameter,
-    RowModel,
-)
+from logitmus.oracle.row_model import INPUTS, LABELS, PENALTIES, PLAIN, TAKES_PROBABILITIES, RowModel
 
 _BITS: Final = 120.0  # that the rows must say, to name a form at all
 

@@ -252,6 +252,12 @@ CAUSES: Final[Mapping[str, Row]] = MappingProxyType(
             yields_to=("separate_logsumexp", "unexplained"),
             links=(f"{_ACCURACY}#4-between-b-b-and-c",),
         ),
+        "float32_arithmetic": Row(
+            summary="float64 logits are used as they are, and the arithmetic, or a part of it, is in float32",
+            impact="float64 was requested, and the results have 7 digits",
+            severity=Severity.DIFFERENCE,
+            links=(f"{_ACCURACY}#4-between-b-b-and-c",),
+        ),
         "effective_precision": Row(
             summary="half precision is effectively {}",
             impact="half-precision losses have two or three digits, and those of confident rows become 0",

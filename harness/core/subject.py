@@ -40,6 +40,9 @@ class Precision:
     arithmetic: str
 
 
+IN_FLOAT32: Final = Precision("float32", "float32", "float32")
+
+
 def same_precision(*, half_storage: str = "float32", half_arithmetic: str = "float32") -> Mapping[str, Precision]:
     """Results as the input; float64 and float32 throughout; halves as given, "result" meaning their own dtype."""
 

@@ -1,4 +1,4 @@
-"""Refutation: is a claim about a function's arithmetic absent where it would have to show?
+"""Refutation: is a claim about a function absent where it would have to show?
 
 Some causes are claims about every result in a dtype: that the logsumexp is formed and then subtracted, that no
 maximum is subtracted (or another mechanism), that the arithmetic is a narrower one, that float64 logits become
@@ -7,6 +7,10 @@ mechanisms one may give the very bits of a single number by chance. So the claim
 problems that the function was given. Where the emulation misses the budget of the declared computation, the claim
 should show; if nearly all of the function's results there are accurate, the claim is false. Nor is a precision the
 cause where other faults have more results of that dtype than it accounts for: its wider budget holds some of theirs.
+
+A convention, too, says something of every problem on which it matters, and a mechanism says that all else is computed
+as declared. Of a function that computes something that nothing here can say, a few results fit by chance: where many
+times as many stay unexplained although the claim says what they should be, it is false.
 
 A function that refuses to average nothing refuses it always. If it averaged nothing once and returned a result, the
 exception has another cause: the ignored label, say, was used as an index.
@@ -40,12 +44,15 @@ _SAMPLE: Final = 200  # problems on which a claim is emulated at most
 _ENOUGH: Final = 40  # of these on which it must show: no more are looked for
 _FEWEST: Final = 10  # fewer decide nothing
 _SHOWN: Final = 0.1  # of the problems on which it must show; a claim that shows on fewer is refuted
+_BY_CHANCE: Final = 5  # times as many results that a claim does not explain, though it speaks of them
 _ACCURATE: Final = (Grade.A, Grade.B_PLUS)
 _NO_CAUSE: Final = Cause("unexplained")
 # Of which the budget of a coarser precision holds some.
 _OTHER_FAULTS: Final = frozenset(
     {"mechanism", "lost", "spurious_overflow", "unexplained", "unexplained_within_b", "unexplained_within_c"}
 )
+_FLOAT32_ARITHMETIC: Final = Cause("float32_arithmetic")
+_FEW: Final = 0.02  # of the results that a claim explains
 _NARROWED: Final = Cause.convention("wide_inputs", "narrowed")
 # The input is valid, and a function that refuses it does so whatever its labels are.
 _REFUSALS: Final = frozenset(Cause.convention(name, "error") for name in ("all_ignored_mean", "empty_batch_mean"))
@@ -68,9 +75,9 @@ class _Claim:
 
 
 def is_claim(cause: Cause) -> bool:
-    """Whether the cause is a claim about every result in a dtype, or about every mean of nothing."""
-    of_all_results = ("separate_logsumexp", "mechanism", "effective_precision")
-    return cause.name in of_all_results or cause == _NARROWED or cause in _REFUSALS
+    """Whether the cause is a claim about every result in a dtype, or about all on which a convention matters."""
+    of_all_results = ("separate_logsumexp", "mechanism", "effective_precision", _FLOAT32_ARITHMETIC.name)
+    return cause.name in of_all_results or cause.is_convention
 
 
 def in_place_of(worst: Grade | None) -> Cause:
@@ -85,7 +92,10 @@ class Refutations:
         self._accurate: dict[tuple[str, str], dict[str, bool]] = {}
         self._causes: dict[tuple[str, str], Counter[Cause]] = {}
         self._problems: dict[str, Problem] = {}
+        self._unexplained: dict[tuple[str, str], list[Problem]] = {}
         self._due: dict[tuple[object, ...], bool] = {}
+        # Results that arithmetic in float32 explains for rounded logits, and not for the logits as they are.
+        self._only_narrowed: Counter[str] = Counter()
         self._averaged: dict[str, dict[str, Problem]] = {}
 
     def add(self, problem: Problem, judgement: Judgement) -> None:
@@ -99,6 +109,10 @@ class Refutations:
         of_dtype = judgement.subject, judgement.dtype
         self._causes.setdefault(of_dtype, Counter()).update({finding.cause for finding in judgement.findings})
         self._problems[problem.id] = problem
+        narrowed = [finding for finding in judgement.findings if finding.cause == _NARROWED]
+        self._only_narrowed[judgement.subject] += sum(finding.instead is None for finding in narrowed)
+        if any(finding.cause == _NO_CAUSE for finding in judgement.findings):
+            self._unexplained.setdefault(of_dtype, []).append(problem)
         # A parameter of its own is found on results that are right with it.
         faultless = judgement.verdict is not Verdict.FINDING or all(
             finding.cause.name == "parameter" or finding.severity is Severity.NOTE for finding in judgement.findings
@@ -108,6 +122,8 @@ class Refutations:
 
     def refuted(self, subject: Subject, dtype: str, cause: Cause) -> bool:
         """Whether the claim is absent from nearly all results in which it should show, or accounts for the fewer."""
+        if self._fits_by_chance(subject, dtype, cause):
+            return True
         if cause in _REFUSALS:
             refusing = subject.convention.but(**dict([cause.choice]))
             averaged = self._averaged.get(subject.id, {}).values()
@@ -116,6 +132,12 @@ class Refutations:
         others = sum(count for other, count in causes.items() if other.name in _OTHER_FAULTS)
         if cause.name == "effective_precision" and others > causes[cause]:
             return True
+        if cause.is_convention and cause != _NARROWED:
+            return False
+        if cause in (_NARROWED, _FLOAT32_ARITHMETIC) and causes[_NARROWED]:
+            for_rounded = self._only_narrowed[subject.id] + _FEW * causes[_NARROWED]
+            if (causes[_FLOAT32_ARITHMETIC] > for_rounded) is (cause == _NARROWED):
+                return True
         claim = _claim(subject, dtype, cause)
         results = sorted(self._accurate.get((subject.id, dtype), {}).items())  # ids are hashes: a fair sample
         due = (a for identity, a in results[:_SAMPLE] if self._is_due(self._problems[identity], subject, claim))
@@ -123,6 +145,18 @@ class Refutations:
         if cause == _NARROWED:  # what rounds its inputs does it always
             return any(accurate)
         return len(accurate) >= _FEWEST and accurate.count(False) <= _SHOWN * len(accurate)
+
+    def _fits_by_chance(self, subject: Subject, dtype: str, cause: Cause) -> bool:
+        """Whether many times as many results as the claim explains are unexplained, though it speaks of them."""
+        of_dtype = subject.id, dtype
+        unexplained, explained = self._unexplained.get(of_dtype, []), self._causes.get(of_dtype, Counter())[cause]
+        if len(unexplained) <= _BY_CHANCE * explained:
+            return False
+        if not cause.is_convention:
+            return True
+        own, claimed = subject.convention, subject.convention.but(**dict([cause.choice]))
+        due = sum(resolve(problem, own).key != resolve(problem, claimed).key for problem in unexplained)
+        return due > _BY_CHANCE * explained
 
     def _is_due(self, problem: Problem, subject: Subject, claim: _Claim) -> bool:
         key = (problem.id, subject.convention, subject.flushes_subnormals, claim)
@@ -135,7 +169,7 @@ def _is_result(judgement: Judgement) -> bool:
     """Whether the call returned a result."""
     no_result = (Kind.CRASH, Kind.TIMEOUT)
     return judgement.verdict is not Verdict.NOT_RUN and not any(
-        finding.kind in no_result or finding.cause.name == "raised" or finding.instead is not None
+        finding.kind in no_result or "raised" in (finding.cause.name, finding.instead and finding.instead.name)
         for finding in judgement.findings
     )
 
@@ -143,7 +177,7 @@ def _is_result(judgement: Judgement) -> bool:
 def _claim(subject: Subject, dtype: str, cause: Cause) -> _Claim:
     """The computation that a cause claims."""
     declared = subject.precision[dtype]
-    if cause == _NARROWED:
+    if cause in (_NARROWED, _FLOAT32_ARITHMETIC):
         return _Claim("", "float32", declared)
     if cause.name == "separate_logsumexp":
         return _Claim("logsumexp_formed_and_then_subtracted", declared.arithmetic, declared)

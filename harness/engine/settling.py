@@ -62,7 +62,7 @@ class Settlement:
             finding, problem = self._smallest[key]
             examined = self._examined.get(_by_backend(finding)) or Examined(finding, finding, problem)
             certain, named = None, None
-            if self._is_refuted(key) and examined.finding.cause == finding.cause:
+            if self._is_refuted(key, finding.cause) and examined.finding.cause == finding.cause:
                 named = self._without_its_cause(key, examined)
                 certain = named.cause
             elif finding.alternatives:
@@ -102,9 +102,11 @@ class Settlement:
         summary = severity.contradiction(subject, field, value)
         return replace(examined.finding, kind=kind, severity=weight, cause=cause, summary=summary, alternatives=())
 
-    def _is_refuted(self, key: _Key) -> bool:
-        """Whether the cause is a claim about the arithmetic that the results in every dtype of its findings refute."""
-        subject, cause, dtypes = self._subjects.get(key[0]), key[3], self._claimed.get(key, {})
+    def _is_refuted(self, key: _Key, cause: Cause) -> bool:
+        """Whether the cause is a claim that the results in every dtype of these findings refute."""
+        if not refutation.is_claim(cause):
+            return False
+        subject, dtypes = self._subjects.get(key[0]), self._claimed.get(key, {})
         return (
             subject is not None
             and bool(dtypes)
@@ -114,8 +116,9 @@ class Settlement:
     def _without_its_cause(self, key: _Key, examined: Examined) -> Finding:
         """The finding, as examined, with the first alternative of its refuted cause, or unexplained."""
         finding = examined.finding
-        if finding.instead is not None:
-            return _renamed(finding, Kind.CONTRACT, finding.instead)
+        if finding.instead is not None and not self._is_refuted(key, finding.instead):
+            kind = Kind.CONTRACT if finding.instead.name == "raised" else Kind.ACCURACY
+            return _renamed(finding, kind, finding.instead)
         if finding.alternatives:
             cause, *others = finding.alternatives
             if not cause.is_choice:

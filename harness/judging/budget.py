@@ -408,7 +408,8 @@ class Budget:
         if q.inputs != "logits":
             p = np.exp(q.log_inputs)
             terms = size / row_sums(p)[:, None] * (q.probability_scale != "none") + c * q.effective[1] / p
-            return terms * (self._relative_p + 4 * r.w) + own * g + r.th_u
+            error = terms * (self._relative_p + 4 * r.w) + own * g + r.th_u
+            return error if q.clip is None else error + self._at_the_clip(terms, c * q.effective[1])
         rows = np.flatnonzero(q.lone >= 0)
         lone, of_p = q.lone[rows], size * soft.p
         if self.grade is Grade.A:
@@ -437,6 +438,22 @@ class Budget:
             gone = c * self._flushed
             error += row_sums(gone)[:, None] * soft.p + gone
         return error + own * g
+
+    def _at_the_clip(self, terms: Array, own: Array) -> Array:
+        """(R, K): the terms of a gradient that are 0 or not, where a rounding decides whether p is clipped.
+
+        Args:
+            terms: the size of all terms. own: (R, K): c h_k, the size of that of each class's own probability, times p.
+        """
+        r, q = self.roundoffs, self._q
+        low, high = q.clip or (0.0, 1.0)
+        divided = q.probability_scale == "before_clip"
+        total = row_sums(q.x)[:, None] if divided else np.ones((len(q.x), 1))
+        p = q.x / total
+        slack = 2 * self._passed_on + ((self._s + 8) * r.v)[:, None] * divided
+        near = (np.abs(p - low) <= slack * low) | (np.abs(p - high) <= slack)
+        of_total = row_sums(np.where(near, own, 0.0))[:, None] / total * divided
+        return np.where(near, terms / total, 0.0) + of_total
 
     @cached_property
     def _relative_p(self) -> Array:

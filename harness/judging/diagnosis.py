@@ -8,7 +8,7 @@ sees only the rest:
 2. A neighbouring convention. It explains the whole part or nothing; special values that a convention prescribes are
    no faults, so it comes before them.
 3. Special values: NaN, infinities and zeros in the wrong place, which are no matter of distance.
-4. Inaccurate numbers: a mechanism that an emulation reproduces, a grade, or "unexplained".
+4. Inaccurate numbers: a mechanism that an emulation reproduces, a grade, arithmetic in float32, or "unexplained".
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ from logitmus.core.causes import Cause
 from logitmus.core.finding import Finding, Grade, Kind, Severity
 from logitmus.core.floats import Array, format_of
 from logitmus.core.observation import Answered
+from logitmus.core.subject import IN_FLOAT32
 from logitmus.judging import gradient_faults, mechanisms, neighbours, severity
 from logitmus.judging.assessment import Assessment, Part
 from logitmus.judging.case import Case
 from logitmus.judging.comparison import Compared
 
+_FLOAT32_ARITHMETIC: Final = Cause("float32_arithmetic")
 Explained = tuple[Finding, Array]  # a finding, and the elements that it explains
 
 
@@ -53,6 +55,16 @@ class Failure:
         return gradient_faults.named(
             self.case.bench, self.case.subject, self.outcome, self.loss, self.part, self.neighbour
         )
+
+    @cached_property
+    def holds_in_float32(self) -> bool:
+        """Whether the budgets of arithmetic in float32 hold a result of float64 logits, which are used as they are."""
+        subject, dtype = self.case.subject, self.case.problem.dtype
+        if dtype != "float64" or subject.precision[dtype] == IN_FLOAT32 or subject.convention.inputs != "logits":
+            return False
+        part = self.part.part
+        at_float32 = self.case.assess(replace(subject, precision={dtype: IN_FLOAT32}), self.outcome)
+        return all(other.passes for other in at_float32 if other.part == part)
 
     @property
     def within_a_wider_budget(self) -> bool:
@@ -98,7 +110,8 @@ def _neighbouring_convention(failure: Failure, _: Array) -> Iterator[Explained]:
     cause, *others = explained.causes("convention")
     found = case.worst_element(part, part.failing, kind, weight, cause)
     summary = severity.contradiction(case.subject, name, value)
-    yield replace(found, summary=summary, alternatives=tuple(others)), part.failing
+    instead = _FLOAT32_ARITHMETIC if name == "wide_inputs" and failure.holds_in_float32 else None
+    yield replace(found, summary=summary, alternatives=tuple(others), instead=instead), part.failing
 
 
 def _special_values(failure: Failure, unexplained: Array) -> Iterator[Explained]:
@@ -165,4 +178,6 @@ def _inaccuracy(failure: Failure) -> Cause:
         return Cause("unexplained_within_c")
     if part.numeric_grade is Grade.C and name in mechanisms.SUBTRACTING:
         return Cause("separate_logsumexp")
-    return Cause.of("mechanism", name) if name else Cause("unexplained")
+    if name:
+        return Cause.of("mechanism", name)
+    return _FLOAT32_ARITHMETIC if failure.holds_in_float32 else Cause("unexplained")

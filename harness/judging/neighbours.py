@@ -16,7 +16,7 @@ from logitmus.core.causes import Cause
 from logitmus.core.convention import FIELDS, PORTABLE, Convention
 from logitmus.core.observation import Answered
 from logitmus.core.problem import Problem
-from logitmus.core.subject import Subject
+from logitmus.core.subject import IN_FLOAT32, Subject
 from logitmus.judging.assessment import Assessment, assess, assessing
 from logitmus.judging.bench import Bench
 from logitmus.oracle.question import Question
@@ -138,7 +138,7 @@ def fitting_neighbours(
     sweeping = _sweeping(subject.convention)
     candidates: dict[object, list[tuple[str, str, Convention]]] = {}
     for name, value, convention in _neighbours(subject.convention, names):
-        if name in sweeping and bench.problem.logits.size > _SMALL:
+        if name in sweeping and name != "wide_inputs" and bench.problem.logits.size > _SMALL:
             continue
         question = bench.question(convention)
         answerable = question.refused is None and question.classes > 0  # without classes no exact answer exists
@@ -149,9 +149,16 @@ def fitting_neighbours(
         if name in without:
             continue
         question = bench.question(convention)
-        fits = _fits(bench, replace(subject, convention=convention), question, outcome, only)
+        fits = _fits(bench, _following(subject, convention), question, outcome, only)
         if fits is not None:
             yield Neighbour(name, value, fits == "all", tuple(f"{name}={value}" for name, value, _ in equivalent[1:]))
+
+
+def _following(subject: Subject, convention: Convention) -> Subject:
+    """The subject under a convention; what rounds float64 logits to float32 goes on in float32."""
+    if convention.wide_inputs != "narrowed" or subject.convention.wide_inputs == "narrowed":
+        return replace(subject, convention=convention)
+    return replace(subject, convention=convention, precision={**subject.precision, "float64": IN_FLOAT32})
 
 
 def _fits(

@@ -416,8 +416,8 @@ def clip(a: Number, low: Number, high: Number) -> Number:
 
 
 def pick(a: Number, k: Array) -> Number:
-    """The element at column k of each row, (R,)."""
-    return a[np.arange(len(k)), k]
+    """The element at column k of each row, (R,); for weights k, (R, K), the weighted sum of each row."""
+    return total(where(k != 0, a, 0) * k) if k.ndim == 2 else a[np.arange(len(k)), k]
 
 
 def stored(a: Number) -> Number:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from logitmus.core.convention import PORTABLE, Convention
 from logitmus.core.floats import FLOAT_DTYPES, Array, float_array
 from logitmus.oracle import arithmetic, row_model
 from logitmus.oracle.arithmetic import EXACT, Level
-from logitmus.oracle.row_model import Parameter, RowModel
+from logitmus.oracle.parameter import Parameter
+from logitmus.oracle.row_model import RowModel
 from logitmus.oracle.sentence import phrase
 
 REDUCTIONS: Final[Mapping[str, tuple[Callable[[int], float], str]]] = MappingProxyType(
@@ -73,6 +74,7 @@ class BatchLaw:
             it makes of them. shifted: row n is given the label of row n + 1, the last row none.
         unusual: of `UNUSUAL`, by label: labels that are no class, and classes whose rows do not count.
         divisor_plus: what a mean adds to the number of rows that it divides by; the factor of the row is 1/(1 + it).
+        elements: whether a mean, and no other reduction, divides by the number of classes, too.
         weights: how class weights enter, in words; "": not known, or none are taken.
     """
 
@@ -81,17 +83,23 @@ class BatchLaw:
     unexplained: bool = False
     unusual: Mapping[int, str] = field(default_factory=dict)
     divisor_plus: Parameter | None = None
+    elements: bool = False
     weights: str = ""
+
+    def factor(self, kept: int) -> Any:
+        """What the sum of so many losses is multiplied by (each of them, for "none"); a long double."""
+        if self.divisor_plus is None:
+            return EXACT(REDUCTIONS[self.reduction][0](kept))
+        plus = self.divisor_plus.value  # the losses hold the factor of a single row already, 1/(1 + plus)
+        return (1 + plus) / (kept + plus) if self.reduction == "mean" else 1 + plus
 
     def predict(self, losses: Array, bounds: Array, kept: Array, v: float) -> tuple[Array, Array]:
         """The result for rows of these losses, (N,) each, where only `kept` rows count; with a bound on its error."""
         y, b = losses[kept], bounds[kept]
         if self.reduction == "none":
-            return np.where(kept, losses, 0), np.where(kept, bounds, 0)
-        count = int(kept.sum())
-        factor = EXACT(REDUCTIONS[self.reduction][0](count))
-        if self.divisor_plus is not None:  # the losses hold the factor of a single row already
-            factor = (1 + self.divisor_plus.value) / (count + self.divisor_plus.value)
+            each = self.factor(1)
+            return np.where(kept, each * losses, 0), np.where(kept, abs(each) * bounds, 0)
+        factor = self.factor(int(kept.sum()))
         magnitude = np.abs(y).sum()
         return factor * y.sum(), np.abs(factor) * (b.sum() + (len(y) + 3) * v * magnitude)
 

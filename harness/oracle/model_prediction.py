@@ -18,7 +18,7 @@ import numpy as np
 from logitmus.core.floats import Array, format_of
 from logitmus.core.problem import DEFAULT_REDUCTION, ONCE, Option, Problem, TargetKind
 from logitmus.oracle import row_model
-from logitmus.oracle.arithmetic import EXACT, Level
+from logitmus.oracle.arithmetic import EXACT
 from logitmus.oracle.model import REDUCTIONS, FunctionModel, Precisions, narrowed
 from logitmus.oracle.row_model import LABELS
 from logitmus.oracle.sentence import DIVERGENCE, LINEAR, STANDARD_WEIGHTS
@@ -67,7 +67,8 @@ def predicted(model: FunctionModel, problem: Problem, part: str, values: Array) 
         Booleans in the shape of the values.
     """
     nothing = np.zeros(values.shape, bool)
-    model = _reducing(replace(model, precisions=_of_dtype(model.precisions, problem.dtype)), problem)
+    model = replace(model, row=model.row.in_dtype(problem.dtype), precisions=_of_dtype(model.precisions, problem.dtype))
+    model = _reducing(model, problem)
     if not _speaks_of(model, problem):
         return nothing
     given, labels = rows_of(problem)
@@ -103,9 +104,13 @@ def _near(loss: Array, value: Array, bound: Array, model: FunctionModel) -> Arra
 
 def _reducing(model: FunctionModel, problem: Problem) -> FunctionModel:
     """The model with the reduction that the problem requests, if it requests one."""
-    if problem.reduction == DEFAULT_REDUCTION:
+    own, requested = model.batch, problem.reduction
+    if requested in (DEFAULT_REDUCTION, own.reduction):
         return model
-    return replace(model, batch=replace(model.batch, reduction=problem.reduction))
+    row = model.row
+    if own.elements and "mean" in (requested, own.reduction):
+        row = row.times(1 / EXACT(problem.classes) if requested == "mean" else EXACT(problem.classes))
+    return replace(model, row=row, batch=replace(own, reduction=requested))
 
 
 def _of_dtype(own: Precisions, dtype: str) -> Precisions:
@@ -120,7 +125,7 @@ def _speaks_of(model: FunctionModel, problem: Problem) -> bool:
         return False
     if problem.target_kind == TargetKind.PROBABILITIES:
         known = model.soft_targets in (LINEAR, DIVERGENCE) and not model.batch.shifted
-        return known and not problem.options and problem.logits.size * problem.classes**2 <= _MOST
+        return known and not problem.options and row_model.is_linear(model.row)
     plain = not model.row.terms and model.row.smoothing is None
     options = {Option.WEIGHT} if plain and model.batch.weights == STANDARD_WEIGHTS else set()
     fates, classes = model.batch.unusual, problem.classes
@@ -160,21 +165,24 @@ def soft_losses(model: FunctionModel, law: str, x: Array, q: Array) -> tuple[Arr
 
     A cross-entropy is linear in the targets. A divergence adds the sum of q log q, times the factor of the loss.
     """
-    y, b = _of_each_class(model, x)
-    entropy = q * _log(q) * model.row.factor.at(x.shape[1]) * (law == DIVERGENCE)
-    used = np.where(q == 0, 0, q * y)
+    if row_model.is_linear(model.row):
+        y, b = row_model.budget(model.row, narrowed(x, model.precisions), q, model.precisions.level())
+    else:
+        rows, labels = np.nonzero(q)
+        y, b = model.row_losses(x[rows], labels)
+        y, b = _of_pairs(rows, q[rows, labels] * y, len(x)), _of_pairs(rows, np.abs(q[rows, labels]) * b, len(x))
+    K = x.shape[1]
+    entropy = (q * _log(q) * model.row.factor.at(K) * (law == DIVERGENCE)).sum(axis=1)
     # Each product is rounded, and so is their sum.
     level = model.precisions.level()
-    terms = np.abs(used).sum(axis=1) + 9 * np.abs(entropy).sum(axis=1)
-    bound = 2 * np.where(q == 0, 0, q * b).sum(axis=1) + (x.shape[1] + 2) * max(level.v, level.w) * terms
-    return used.sum(axis=1) + entropy.sum(axis=1), bound
+    return y + entropy, 2 * b + (K + 2) * max(level.v, level.w) * (np.abs(y) + 9 * np.abs(entropy))
 
 
-def _of_each_class(model: FunctionModel, x: Array) -> tuple[Array, Array]:
-    """The loss of each row with each label, (N, K), and its bound."""
-    rows, K = x.shape
-    y, b = model.row_losses(np.repeat(x, K, axis=0), np.tile(np.arange(K), rows))
-    return y.reshape(rows, K), b.reshape(rows, K)
+def _of_pairs(rows: Array, values: Array, count: int) -> Array:
+    """The sum of the values, (P,), of each row, of which these are the indices."""
+    out = np.zeros(count, EXACT)
+    np.add.at(out, rows, values)
+    return out
 
 
 def _log(q: Array) -> Array:
@@ -189,7 +197,7 @@ def _with_soft_targets(
     nothing = np.zeros(values.shape, bool)
     q = problem.targets.reshape(rows, K).astype(EXACT)
     level = model.precisions.level(separate=True)
-    factor = EXACT(REDUCTIONS[model.batch.reduction][0](rows))
+    factor = model.batch.factor(rows)
     with np.errstate(all="ignore"):
         if part == "loss":
             y, b = soft_losses(model, model.soft_targets, x, q)
@@ -199,42 +207,45 @@ def _with_soft_targets(
             if values.size != np.size(y):
                 return nothing
             return (_near(values, y, b, model) & known).reshape(values.shape)
-        if part == "grad_logits" and model.gradient:
+        if model.gradient or values.shape != problem.logits.shape:
             return nothing
-        y, b = (_slopes_by_targets if part == "grad_targets" else _slopes_by_logits)(model, x, q, level)
         upstream = np.ones(rows) if problem.cotangent is None else problem.cotangent.astype(np.float64).ravel()
-        scale = (np.broadcast_to(upstream, rows) * factor)[:, None]
-        allowed = b * np.abs(scale) + level.u * np.abs(y * scale) + 16 * level.least * (1 + np.abs(y))
-        seen = values.reshape(rows, K).astype(np.float64)
-        right = (np.abs(seen - y * scale) <= allowed) | (seen == y * scale)
+        scale = np.broadcast_to(upstream, rows) * factor
+        within_budget = _targets_slopes_within if part == "grad_targets" else _rows_within
+        right = within_budget(model, x, q, scale, values.reshape(rows, K).astype(np.float64))
     return (right & known[:, None]).reshape(values.shape)
 
 
-def _slopes_by_targets(model: FunctionModel, x: Array, q: Array, level: Level) -> tuple[Array, Array]:
-    """The derivative of each row's loss by its targets, and its budget: (N, K) each."""
-    y, b = _of_each_class(model, x)
-    if model.soft_targets == DIVERGENCE:
-        y = y + np.where(q > 0, 1 + _log(q), EXACT("-inf")) * model.row.factor.at(x.shape[1])
-        b = b + 9 * level.v * np.abs(y)
-    return y, b
-
-
-def _slopes_by_logits(model: FunctionModel, x: Array, q: Array, level: Level) -> tuple[Array, Array]:
-    """The derivative of each row's loss by its logits, and its budget: (N, K) each."""
+def _targets_slopes_within(model: FunctionModel, x: Array, q: Array, scale: Array, observed: Array) -> Array:
+    """Where the derivative by the targets lies within its budget, (N, K); classes not looked at follow the others."""
     rows, K = x.shape
-    repeated, labels = np.repeat(x, K, axis=0), np.tile(np.arange(K), rows)
-    slopes, bounds = row_model.gradient(model.row, narrowed(repeated, model.precisions), labels, level)
-    bounds = 2 * bounds + gradient_rounding(model, repeated, labels, slopes, np.arange(K))
-    weight, used = q.ravel()[:, None], q.ravel()[:, None] != 0
-    terms = np.where(used, weight * slopes, 0).reshape(rows, K, K)
-    b = np.where(used, weight * bounds, 0).reshape(rows, K, K).sum(axis=1)
-    return terms.sum(axis=1), b + (K + 2) * level.v * np.abs(terms).sum(axis=1)
+    classes = _classes_to_see(observed, max(2, _MOST // (rows * K)))
+    D = len(classes)
+    y, b = (each.reshape(rows, D) for each in model.row_losses(np.repeat(x, D, axis=0), np.tile(classes, rows)))
+    level = model.precisions.level(separate=True)
+    if model.soft_targets == DIVERGENCE:
+        own = q[:, classes]
+        y = y + np.where(own > 0, 1 + _log(own), EXACT("-inf")) * model.row.factor.at(K)
+        b = b + 9 * level.v * np.abs(y)
+    y, b = y * scale[:, None], b * np.abs(scale)[:, None]
+    seen = observed[:, classes]
+    allowed = b + level.u * np.abs(y) + 16 * level.least * (1 + np.abs(y))
+    right = (np.abs(seen - y) <= allowed) | (seen == y) | _nan_like_the_loss(model, x, q, seen)
+    where = np.repeat(right.all(axis=1, keepdims=True), K, axis=1)
+    where[:, classes] = right
+    return where
+
+
+def _nan_like_the_loss(model: FunctionModel, x: Array, targets: Array, seen: Array) -> Array:
+    """Where a derivative is NaN and the loss of its row is NaN, too, by the formula: (R, classes)."""
+    loss = row_model.evaluate(model.row, narrowed(x, model.precisions), targets)
+    return np.isnan(seen) & np.isnan(loss)[:, None]
 
 
 def _has_gradients(model: FunctionModel, labels: Array) -> bool:
     """Whether the gradient is that of the loss, and no label has another fate than to be of no account."""
     fates = {model.batch.unusual.get(label, "zero") for label in labels.tolist()}
-    return not model.gradient and model.batch.divisor_plus is None and fates <= {"zero", "left_out"}
+    return not model.gradient and fates <= {"zero", "left_out"}
 
 
 def _weighted(model: FunctionModel, problem: Problem, x: Array, labels: Array) -> tuple[Array, Array]:
@@ -255,56 +266,71 @@ def _scale(model: FunctionModel, problem: Problem, labels: Array) -> Array:
     if problem.weight is not None:
         weights = weights * problem.weight.astype(np.float64).astype(EXACT)[np.where(fates == "", labels, 0)]
         return weights / weights.sum() if batch.reduction == "mean" else weights
-    return weights * EXACT(REDUCTIONS[batch.reduction][0](int((fates != "left_out").sum())))
+    return weights * batch.factor(int((fates != "left_out").sum()))
 
 
 def _predicted_gradient(model: FunctionModel, problem: Problem, x: Array, labels: Array, values: Array) -> Array:
     """Where the gradient lies within its budget, (N, K); what is not looked at follows what is."""
     observed = values.reshape(x.shape).astype(np.float64)
+    rows = problem.rows
+    upstream = np.ones(rows) if problem.cotangent is None else problem.cotangent.astype(np.float64).ravel()
+    upstream = np.broadcast_to(upstream, rows)
     if not model.batch.shifted:
-        return _rows_within(model, problem, x, labels, observed)
+        return _rows_within(model, x, labels, upstream * _scale(model, problem, labels), observed)
     if model.batch.reduction == "none":
         return np.zeros(x.shape, bool)
     last = observed[-1:] == 0  # the last row has no label
-    return np.concatenate([_rows_within(model, problem, x[:-1], labels[1:], observed[:-1]), last])
+    scale = upstream[:1] * _scale(model, problem, labels[1:])  # of a sum or a mean all are the same
+    return np.concatenate([_rows_within(model, x[:-1], labels[1:], scale, observed[:-1]), last])
 
 
-def _rows_within(model: FunctionModel, problem: Problem, x: Array, labels: Array, observed: Array) -> Array:
+def _rows_within(model: FunctionModel, x: Array, targets: Array, scale: Array, observed: Array) -> Array:
+    """Where the derivative by the logits lies within its budget, (N, K); what is not looked at follows what is.
+
+    Args:
+        targets: labels, (N,), or probabilities, (N, K). scale: what each row's loss is multiplied by, (N,).
+    """
     rows, K = x.shape
     if not rows:
         return np.zeros(x.shape, bool)
-    upstream = np.ones(rows) if problem.cotangent is None else problem.cotangent.astype(np.float64).ravel()
-    scale = np.broadcast_to(upstream, rows) * _scale(model, problem, labels)
-    labels = np.clip(labels, 0, K - 1)
-    classes = _some(np.argsort(-np.abs(observed).max(axis=0), kind="stable"), K, _DIRECTIONS)
-    classes = np.unique([*classes, *labels[:8]])
+    targets = np.clip(targets, 0, K - 1) if targets.ndim == 1 else targets
+    classes = _classes_to_see(observed, _DIRECTIONS)
+    if targets.ndim == 1:
+        classes = np.unique([*classes, *targets[:8]])
     looked_at = _some(np.arange(rows), rows, max(1, _MOST // (K * len(classes))))
-    x, labels, scale = x[looked_at], labels[looked_at], scale[looked_at]
+    x, targets, scale = x[looked_at], targets[looked_at], scale[looked_at]
     level = model.precisions.level(separate=True)
     with np.errstate(all="ignore"):
-        exact, bound = row_model.gradient(model.row, narrowed(x, model.precisions), labels, level, classes)
-        allowed = (bound + gradient_rounding(model, x, labels, exact, classes)) * np.abs(scale)[:, None]
+        exact, bound = row_model.gradient(model.row, narrowed(x, model.precisions), targets, level, classes)
+        allowed = (bound + gradient_rounding(model, x, targets, exact, classes)) * np.abs(scale)[:, None]
         # The upstream gradient is multiplied in first, and may make each of the factors that follow underflow.
         allowed += 16 * level.least * (1 + np.abs(exact).max(axis=1, keepdims=True))
         exact = exact * scale[:, None]
         exact = np.where(np.abs(exact) > level.beyond, np.copysign(EXACT("inf"), exact), exact)
         seen = observed[np.ix_(looked_at, classes)]
-        right = (np.abs(seen - exact) <= allowed) | (seen == exact)
+        right = (np.abs(seen - exact) <= allowed) | (seen == exact) | _nan_like_the_loss(model, x, targets, seen)
     where = np.full((rows, K), bool(right.all()))
     where[looked_at] = right.all(axis=1, keepdims=True)
     where[np.ix_(looked_at, classes)] = right
     return where
 
 
-def gradient_rounding(model: FunctionModel, x: Array, labels: Array, exact: Array, classes: Array) -> Array:
+def _classes_to_see(observed: Array, most: int) -> Array:
+    """At most so many classes: those whose derivatives, (N, K), are largest, and some between."""
+    order = np.argsort(-np.abs(observed).max(axis=0), kind="stable")
+    return _some(order, observed.shape[1], min(most, _DIRECTIONS))
+
+
+def gradient_rounding(model: FunctionModel, x: Array, targets: Array, exact: Array, classes: Array) -> Array:
     """What the roundings of a gradient itself may add to its budget, beside those of the loss: (R, len(classes)).
 
     p_t - 1 may be formed of a p_t that is rounded to the dtype of the result: the gradient of a confident row in half
     precision is 0. And a gradient passes back through the rounding of the inputs, and is a number of their dtype.
     """
     K = x.shape[-1]
-    at = classes == LABELS[model.row.label](labels, K)[:, None]
-    rounded = np.where(at, model.precisions.level().u * (1 + np.abs(exact)), 0)
+    soft = targets.ndim == 2
+    at = np.abs(targets[:, classes]) if soft else classes == LABELS[model.row.label](targets, K)[:, None]
+    rounded = np.where(at != 0, at * model.precisions.level().u * (1 + np.abs(exact)), 0)
     narrow = format_of(model.precisions.inputs)
     return rounded * abs(model.row.factor.at(K)) + narrow.u * np.abs(exact) + narrow.smallest_subnormal
 

@@ -12,18 +12,8 @@ from logitmus.core.errors import LogitmusError
 from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.oracle.arithmetic import EXACT
 from logitmus.oracle.model import REDUCTIONS, UNUSUAL, FunctionModel
-from logitmus.oracle.row_model import (
-    ENTROPY,
-    INPUTS,
-    LABELS,
-    LAWS,
-    MECHANISMS,
-    OUTERS,
-    PENALTIES,
-    SIGMOID_TERMS,
-    TERMS,
-    Parameter,
-)
+from logitmus.oracle.parameter import ENTROPY, LAWS, MACHINE_NUMBERS, Parameter
+from logitmus.oracle.row_model import INPUTS, LABELS, MECHANISMS, OUTERS, PENALTIES, SIGMOID_TERMS, TERMS
 from logitmus.oracle.sentence import SOFT_TARGETS
 
 
@@ -91,3 +81,4 @@ def _vocabulary(model: FunctionModel) -> Iterator[tuple[str, str, Collection[str
     for parameter in (*numbers, *row.theta.values(), *row.terms.values(), *row.class_factors.values()):
         if parameter is not None:
             yield "law", parameter.law, (*LAWS, ENTROPY)
+            yield "machine", parameter.machine, ("", *MACHINE_NUMBERS)

@@ -3,8 +3,8 @@
     label map -> inputs z(x) -> losses l_k = -log p_k -> penalties g(l_k) -> sum of c_j term_j -> outer function
 
 Each step is written once, in the generic operations of `oracle.arithmetic`. `evaluate` therefore gives the exact value,
-the budget, the derivative or an emulation, whatever the combination of steps. `INPUTS`, `PENALTIES`, `TERMS` and `LAWS`
-are the vocabulary: `conventions.row_fit` searches in it, `oracle.sentence` puts it in words.
+the budget, the derivative or an emulation, whatever the combination of steps. `INPUTS`, `PENALTIES`, `TERMS` and
+`parameter.LAWS` are the vocabulary: `conventions.row_fit` searches in it, `oracle.sentence` puts it in words.
 
 Nothing here cancels in the exact arithmetic: 1 - p is -expm1(-l), and the logsumexp is m + log1p of the sum without the
 largest term.
@@ -13,7 +13,7 @@ largest term.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -22,6 +22,7 @@ import numpy as np
 from logitmus.core.floats import Array
 from logitmus.oracle import arithmetic
 from logitmus.oracle.arithmetic import EXACT, Arithmetic, Level, Number
+from logitmus.oracle.parameter import ENTROPY, MACHINE_NUMBERS, ONE, Parameter
 from logitmus.oracle.partial_sums import PARTIAL_SUMS, summed
 
 INPUTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
@@ -61,6 +62,7 @@ PENALTIES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )
 """g(l_k), applied to every class."""
 TERMS: Final = ("target", "mean", "lse", "lse2", "entropy", "one_minus_p", "brier", "one")
+_OF_LABEL: Final = ("target", "one_minus_p", "brier", "others", "x_t")  # the others are the same for every label
 SIGMOID_TERMS: Final = ("target", "others", "x_t", "x_mean", "one")
 TAKES_PROBABILITIES: Final = ("probabilities", "probabilities_scaled")
 OF_SIGMOID: Final = ("sigmoid", "scale_sigmoid")
@@ -81,51 +83,6 @@ MECHANISMS: Final = (
 )
 NEUTRAL: Final = MappingProxyType({"s": 1.0, "n": 0.0, "m": 0.0, "e": 0.0, "g": 0.0})
 """At these values a parameter does nothing."""
-
-
-def _remainder(multiple: int) -> Callable[[int], Number]:
-    return lambda K: EXACT(-K % multiple)
-
-
-LAWS: Final[Mapping[str, Callable[[int], Number]]] = MappingProxyType(
-    {
-        "": lambda K: EXACT(1),
-        "1/K": lambda K: 1 / EXACT(K),
-        "K": EXACT,
-        "1/(K-1)": lambda K: 1 / EXACT(K - 1),
-        "K-1": lambda K: EXACT(K - 1),
-        "K/(K-1)": lambda K: EXACT(K) / (K - 1),
-        "log K": lambda K: np.log(EXACT(K)),
-        "1/log K": lambda K: 1 / np.log(EXACT(K)),
-        "sqrt K": lambda K: np.sqrt(EXACT(K)),
-        "1/sqrt K": lambda K: 1 / np.sqrt(EXACT(K)),
-        **{f"-K mod {multiple}": _remainder(multiple) for multiple in (4, 8, 16, 32, 64, 128)},
-    }
-)
-"""How a parameter depends on the number of classes."""
-ENTROPY: Final = "entropy of the smoothed target"  # the law of the constant term of a KL divergence
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A number of a model.
-
-    Attributes:
-        value: exact, as a long double. law: of `LAWS` (or `ENTROPY`): what it is multiplied by.
-        text: the number as it is printed. simple: whether a person would write this number; else it is "about".
-    """
-
-    value: np.longdouble
-    law: str = ""
-    text: str = ""
-    simple: bool = True
-
-    def at(self, classes: int) -> Number:
-        """The number for so many classes."""
-        return EXACT(self.value) * LAWS[self.law](classes)
-
-
-ONE: Final = Parameter(EXACT(1), text="1")
 
 
 @dataclass(frozen=True)
@@ -154,6 +111,20 @@ class RowModel:
     outer: str = ""
     class_factors: Mapping[int, Parameter] = field(default_factory=dict)
 
+    def in_dtype(self, dtype: str) -> RowModel:
+        """The model for logits of this dtype, where numbers follow it."""
+        theta = {
+            name: replace(p, value=EXACT(MACHINE_NUMBERS[p.machine](dtype))) if p.machine else p
+            for name, p in self.theta.items()
+        }
+        return replace(self, theta=theta)
+
+    def times(self, number: Number) -> RowModel:
+        """The model of a multiple of the loss."""
+        factor = _times(self.factor, number)
+        own = {name: p if self.inside or p.law == ENTROPY else _times(p, number) for name, p in self.terms.items()}
+        return replace(self, factor=factor, terms=own)
+
     def coefficients(self, classes: int) -> dict[str, Number]:
         """The coefficient of each term, for so many classes."""
         out: dict[str, Number] = {}
@@ -173,6 +144,10 @@ class RowModel:
 
 
 PLAIN: Final = RowModel()
+
+
+def _times(parameter: Parameter, number: Number) -> Parameter:
+    return replace(parameter, value=parameter.value * number, text="", simple=False)
 
 
 def negative_entropy(epsilon: Number, classes: int) -> Number:
@@ -237,14 +212,40 @@ def terms_of(
 
     Args:
         theta: its parameters, as numbers of the arithmetic; in the exact arithmetic also `by_row`.
-        z: the inputs x, (R, K), as numbers of the arithmetic. labels: (R,).
+        z: the inputs x, (R, K), as numbers of the arithmetic. labels: (R,); or target probabilities, (R, K), where
+            the form `is_linear`: the terms of each class, summed with these weights.
         names: of the terms; empty: all.
     """
-    K = z.shape[-1]
-    is_target = np.arange(K) == labels[:, None]
+    soft = labels.ndim == 2
+    is_target = labels if soft else np.arange(z.shape[-1]) == labels[:, None]
     ones = numbers.array(np.ones(len(labels)))
     if inputs in OF_SIGMOID:
-        return _sigmoid_terms(penalty, theta, z if inputs == "sigmoid" else z * theta["s"], labels, is_target, ones)
+        z = z if inputs == "sigmoid" else z * theta["s"]
+        terms = _sigmoid_terms(penalty, theta, z, labels, is_target, ones, smoothed="x_mean" in names)
+    else:
+        terms = _softmax_terms(inputs, penalty, theta, z, labels, is_target, ones, mechanism, names or TERMS)
+    return {n: t * labels.sum(-1) if soft and n not in _OF_LABEL else t for n, t in terms.items()}
+
+
+def is_linear(model: RowModel) -> bool:
+    """Whether the sum of the losses of all classes, weighted by target probabilities, is that of its terms."""
+    by_label = model.inputs in ("margin", "scale_margin") or "brier" in model.terms or model.label != "t"
+    return not (by_label or model.outer or model.class_factors)
+
+
+def _softmax_terms(
+    inputs: str,
+    penalty: str,
+    theta: Mapping[str, Number],
+    z: Number,
+    labels: Array,
+    is_target: Array,
+    ones: Number,
+    mechanism: str,
+    names: Sequence[str],
+) -> dict[str, Number]:
+    """The terms of probabilities that sum to 1, or are given."""
+    K = z.shape[-1]
     z, losses, lse = _losses(inputs, theta, z, is_target, mechanism)
     given = inputs in TAKES_PROBABILITIES
     p = z if given and penalty != "log" else arithmetic.exp(-losses)
@@ -266,7 +267,7 @@ def terms_of(
         "brier": lambda: _brier(losses, is_target),
         "one": lambda: ones,
     }
-    return {name: made[name]() for name in (names or TERMS)}
+    return {name: made[name]() for name in names}
 
 
 def by_row(theta: Mapping[str, Array]) -> dict[str, Number]:
@@ -275,7 +276,10 @@ def by_row(theta: Mapping[str, Array]) -> dict[str, Number]:
 
 
 def _one_minus_p(losses: Number, z: Number, labels: Array) -> Number:
-    away = arithmetic.one_minus_exp(arithmetic.pick(losses, labels))
+    if labels.ndim == 2:
+        away = arithmetic.pick(arithmetic.one_minus_exp(losses), labels)
+    else:
+        away = arithmetic.one_minus_exp(arithmetic.pick(losses, labels))
     level = arithmetic.level_of(z)
     if level is None or not isinstance(z, arithmetic.Dual):
         return away
@@ -436,19 +440,31 @@ def _penalty(
 
 
 def _sigmoid_terms(
-    penalty: str, theta: Mapping[str, Number], z: Number, labels: Array, is_target: Array, ones: Number
+    penalty: str,
+    theta: Mapping[str, Number],
+    z: Number,
+    labels: Array,
+    is_target: Array,
+    ones: Number,
+    *,
+    smoothed: bool,
 ) -> dict[str, Number]:
     """Binary cross-entropies: the class of the label, the sum over the others, and what such losses add."""
     absent, present = arithmetic.softplus(z), arithmetic.softplus(-z)
     level = arithmetic.level_of(z)
-    if level is not None and level.separate:  # softplus(-z) may be formed as softplus(z) - z
+    # softplus(-z) may be formed as softplus(z) - z. For a smoothed target q, frameworks subtract q z from softplus(z).
+    if level is not None and (level.separate or smoothed):
         absent, present = (arithmetic.widened(a, 2 * level.v * np.abs(arithmetic.value(z))) for a in (absent, present))
     if penalty == "focal":
         present = present * arithmetic.power(arithmetic.one_minus_exp(present), theta["g"])
         absent = absent * arithmetic.power(arithmetic.one_minus_exp(absent), theta["g"])
+    if labels.ndim == 2:
+        others = arithmetic.pick(absent, labels.sum(-1, keepdims=True) - labels)
+    else:
+        others = arithmetic.total(arithmetic.where(is_target, 0 * absent, absent))
     return {
         "target": arithmetic.pick(present, labels),
-        "others": arithmetic.total(arithmetic.where(is_target, 0 * absent, absent)),
+        "others": others,
         "x_t": arithmetic.pick(z, labels),
         "x_mean": arithmetic.total(z) / z.shape[-1],
         "one": ones,

@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from logitmus.oracle.arithmetic import EXACT
+from logitmus.oracle.parameter import ENTROPY, ONE, Parameter
 from logitmus.oracle.partial_sums import PARTIAL_SUMS
-from logitmus.oracle.row_model import ENTROPY, OF_SIGMOID, ONE, TAKES_PROBABILITIES, Parameter, RowModel
+from logitmus.oracle.row_model import OF_SIGMOID, TAKES_PROBABILITIES, RowModel
 
 if TYPE_CHECKING:
     from logitmus.oracle.model import BatchLaw, FunctionModel, Precisions
@@ -62,6 +63,12 @@ _MECHANISM_WORDS: Final = {
 _TRUNCATED: Final = {"1/K": "divided by the number of classes K", "1/log K": "divided by log K"}
 
 
+_MACHINE_WORDS: Final = {
+    "eps": "the machine epsilon of the dtype",
+    "tiny": "the smallest normal number of the dtype",
+}
+
+
 def number(parameter: Parameter) -> str:
     """The value with its law: 0.1, 2/K, 0.5 log K."""
     text, law = parameter.text or str(parameter.value), parameter.law
@@ -84,8 +91,16 @@ def phrase(model: FunctionModel) -> str:
         row = replace(row, factor=ONE)
     parts = [reduced + row_phrase(row)]
     parts += _labels(model.row, batch)
+    if batch.elements:
+        own = batch.reduction == "mean"
+        parts += [
+            "none and sum are not divided by the number of classes"
+            if own
+            else "a mean is divided by the number of classes, too"
+        ]
     parts += filter(None, [SOFT_TARGETS[model.soft_targets]])
     parts += _precisions(model.precisions)
+    parts += [f"{p.machine} is {_MACHINE_WORDS[p.machine]}" for p in model.row.theta.values() if p.machine]
     parts += [_MECHANISM_WORDS[name] for name in model.mechanisms]
     parts += [model.gradient] if model.gradient else []
     return "; ".join(parts)
@@ -131,6 +146,7 @@ def _core(row: RowModel, terms: dict[str, Parameter]) -> str:
         others = terms.get("others")
         if others is not None and others.value == row.factor.value and others.law == row.factor.law:
             terms.pop("others")
+            details += _smoothed_targets(row, terms)
             over = "mean" if row.factor.law == "1/K" and row.factor.value == 1 else "sum"
             name = f"binary cross-entropy, the {over} over the classes,"
             if over == "mean":
@@ -143,6 +159,19 @@ def _core(row: RowModel, terms: dict[str, Parameter]) -> str:
         name = f"generalized cross-entropy (1 - p^q)/q with q = {number(row.theta['q'])}"
     factor = "" if row.inside and row.terms else _factor(row.factor)
     return _with_details(f"{factor}the {name}", row, details)
+
+
+def _smoothed_targets(row: RowModel, terms: dict[str, Parameter]) -> Iterator[str]:
+    """The smoothing of the targets of a binary cross-entropy, sum_k log(1 + exp(x_k)) - q_k x_k, taken from its terms.
+
+    With q = (1 - eps) e_t + eps / K it is eps times the label's logit more, and eps times the mean of the logits less.
+    """
+    of_label, of_mean, factor = terms.get("x_t"), terms.get("x_mean"), row.factor
+    if of_label is None or of_mean is None or factor.value != 1 or of_label.value != -of_mean.value:
+        return
+    if of_label.law == of_mean.law == factor.law:
+        del terms["x_t"], terms["x_mean"]
+        yield f"with label smoothing {of_label.text} over all classes"
 
 
 def _with_details(head: str, row: RowModel, details: list[str]) -> str:

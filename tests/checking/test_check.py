@@ -19,7 +19,7 @@ from logitmus.cli import app
 from logitmus.core.convention import PORTABLE
 from logitmus.core.finding import Grade, Kind, Severity, Verdict
 from logitmus.core.floats import float_array
-from logitmus.core.problem import Problem
+from logitmus.core.problem import Problem, TargetKind
 from logitmus.core.subject import Offer
 from logitmus.execution.registry import RegistryError
 from logitmus.results.expectations import ExpectationsError
@@ -332,10 +332,20 @@ def test_quick_problems_come_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("loss", "reduction"), [([0.69, 0.69], "none"), (1.386, "sum"), (0.693, "mean"), (np.nan, "mean")]
+    ("loss", "reduction"),
+    [
+        (lambda rows: -rows, "none"),
+        (lambda rows: -rows.sum(), "sum"),
+        (lambda rows: -rows.mean(), "mean"),
+        (lambda rows: 36 * rows.sum() / len(rows), "mean"),  # of another magnitude than a cross-entropy
+        (lambda rows: rows.sum() * np.nan, "mean"),
+        (lambda rows: 0 * rows.sum(), "mean"),
+    ],
 )
-def test_the_reduction_shows_in_one_answer(loss, reduction: str) -> None:
-    assert reference.reduction_of(np.asarray(loss, np.float32)) == reduction
+def test_the_reduction_shows_in_two_answers(loss, reduction: str) -> None:
+    once, twice = reference.reduction_probes(TargetKind.LABELS, "float64")
+    picked = (problem.logits[np.arange(problem.rows), problem.targets] for problem in (once, twice))
+    assert reference.reduction_of(*(np.asarray(loss(rows)) for rows in picked)) == reduction
 
 
 # --- the judge -----------------------------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from logitmus.conventions.model_parameters import is_another_formula, parameters
 from logitmus.core.convention import FIELDS, PORTABLE
 from logitmus.oracle.arithmetic import EXACT
 from logitmus.oracle.model import BatchLaw, FunctionModel, Precisions
-from logitmus.oracle.row_model import Parameter, RowModel
+from logitmus.oracle.parameter import Parameter
+from logitmus.oracle.row_model import RowModel
 from logitmus.oracle.sentence import DIVERGENCE
 
 DOUBLE = Precisions(*["float64"] * 5)
@@ -37,6 +38,20 @@ def model(row: RowModel | None = None, *, batch: BatchLaw | None = None, **parts
         (model(RowModel(factor=Parameter(1 / np.log(EXACT(2)), text="1/ln 2"))), {"log_base": "2"}),
         (model(RowModel(factor=TWO, terms={"lse2": TENTH}, inside=True)), {"factor": "2", "z_loss": "0.1"}),
         (model(RowModel(smoothing=TENTH), batch=BatchLaw("mean", unusual={-100: "zero"})), {"label_smoothing": "0.1"}),
+        (model(RowModel(inputs="log_probabilities")), {"inputs": "log_probabilities"}),
+        (
+            model(RowModel(inputs="probabilities_scaled", penalty="clip", theta={"e": TENTH})),
+            {"inputs": "probabilities", "probability_scale": "before_clip", "clip": "0.1"},
+        ),
+        (
+            model(RowModel(inputs="probabilities", penalty="clip_scaled", theta={"e": TENTH})),
+            {"inputs": "probabilities", "probability_scale": "after_clip", "clip": "0.1"},
+        ),
+        (
+            model(RowModel(inputs="probabilities", penalty="clip", theta={"e": Parameter(EXACT("1e-7"), text="1e-7")})),
+            {"inputs": "probabilities", "probability_clip": "1e-7"},
+        ),
+        (model(batch=BatchLaw("none", elements=True)), {"mean_denominator": "elements"}),
     ],
     ids=str,
 )
@@ -66,6 +81,8 @@ def test_arithmetic_in_float32_is_expressed_beside_parameters() -> None:
         model(RowModel(factor=TWO), soft_targets=DIVERGENCE),
         model(soft_targets=DIVERGENCE),
         model(batch=BatchLaw("mean", shifted=True)),
+        model(batch=BatchLaw("mean", elements=True)),  # its losses of rows are larger by K than its mean
+        model(RowModel(inputs="probabilities", penalty="clip", theta={"e": replace(TENTH, machine="eps")})),
         FunctionModel(row=RowModel(), precisions=Precisions("float64", "bfloat16", "float32", "float32", "float32")),
     ],
     ids=str,

@@ -29,29 +29,16 @@ OF_THE_FRAMEWORK = frozenset(name for name in FIELDS if name.startswith("label_"
     "target_gradient",
 }
 """Fields that a truth does not write down (`corpus.truth.Truth`)."""
-_NO_MODEL = "no model that holds for all dtypes is known: what a check names is then fitted to the reference's formula"
-_OUTSIDE = "takes probabilities; of logits that are none its model says little, and most problems of a check are such"
-NOT_YET = {
-    "speechbrain_nll": "takes log-probabilities: its gradient is that of a cross-entropy without the softmax",
-    "keras_categorical_focal": _OUTSIDE,
-    "nemo_smoothed_cross_entropy": _OUTSIDE,
-    "focal_loss_torch": _OUTSIDE,
-    "timm_binary_cross_entropy": "its reduction none returns the sum over the classes, its mean divides by them",
-    "catalyst_symmetric": _NO_MODEL,
-    "sklearn_log_loss": _NO_MODEL,
-    "transformers_label_smoother": _NO_MODEL,
-}
-"""Of which a check says more than is true, or leaves more unexplained (docs/accuracy.md, section 7)."""
 FEW = 0.15  # of the results may stay unexplained: where 1 - p is formed by subtraction, say
 
 
 def is_true(cause: Cause, truth: Truth) -> bool:
     """Whether what a cause claims is in the truth; what is wrong without a claim (an infinity, an exception) may be."""
-    narrow = set(truth.arithmetic.values()) & {"float32", "bfloat16", "float16"}
+    narrow = {step for step, dtype in truth.arithmetic.items() if dtype in ("float32", "bfloat16", "float16")}
     if cause.is_convention:
         field, value = cause.choice
         if field == "wide_inputs":
-            return bool(narrow)
+            return not narrow.isdisjoint({"inputs", "computed"})
         return field in OF_THE_FRAMEWORK or truth.convention.get(field) == value
     if cause.name == "parameter":
         name, value = cause.choice
@@ -59,7 +46,7 @@ def is_true(cause: Cause, truth: Truth) -> bool:
         if name == "temperature" and "scale" in truth.parameters:
             known = 1 / float(truth.parameters["scale"])
         return isinstance(known, int | float) and math.isclose(float(value), known) if name != "factor" else True
-    if cause.name == "effective_precision":
+    if cause.name in ("effective_precision", "float32_arithmetic"):
         return bool(narrow)
     if cause.name in ("mechanism", "separate_logsumexp"):
         return bool(truth.mechanisms)
@@ -71,18 +58,9 @@ def checked(m: Miniature) -> CheckResult:
     return check(m.function, m.framework, targets=[m.targets], class_axis=axis, profile="quick")
 
 
-def marks_of(name: str) -> list[pytest.MarkDecorator]:
-    not_yet = (
-        (pytest.mark.xfail(reason=f"{NOT_YET[name]} (docs/accuracy.md, section 7)", strict=True),)
-        if name in NOT_YET
-        else ()
-    )
-    return not_yet if name in QUICK else (pytest.mark.release, *not_yet)
-
-
 @pytest.mark.parametrize(
     "m",
-    [pytest.param(m, id=m.name, marks=marks_of(m.name)) for m in CORPUS],
+    [pytest.param(m, id=m.name, marks=() if m.name in QUICK else pytest.mark.release) for m in CORPUS],
 )
 def test_what_a_check_names_is_true_and_little_stays_unexplained(m: Miniature) -> None:
     result = checked(m)

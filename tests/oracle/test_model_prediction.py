@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from logitmus.core.floats import float_array
 from logitmus.core.problem import Problem
+from logitmus.oracle import row_model
 from logitmus.oracle.arithmetic import EXACT
 from logitmus.oracle.model import BatchLaw, FunctionModel, Precisions
 from logitmus.oracle.model_prediction import predicted
 from logitmus.oracle.model_record import ModelRecordError, from_text, to_text
-from logitmus.oracle.row_model import INPUTS, LAWS, OUTERS, PENALTIES, TERMS, Parameter, RowModel
+from logitmus.oracle.parameter import LAWS, MACHINE_NUMBERS, Parameter
+from logitmus.oracle.row_model import INPUTS, OUTERS, PENALTIES, TERMS, RowModel
 from logitmus.oracle.sentence import DIVERGENCE, LINEAR, STANDARD_WEIGHTS
 
 DOUBLE = Precisions(*["float64"] * 5)
@@ -193,12 +195,94 @@ def test_nothing_is_said_of_options_and_other_derivatives(options: dict[str, obj
     assert not predicted(FOCAL, asked, "loss", rows.astype(np.float32)).any()
 
 
+def test_a_divisor_of_its_own_scales_losses_and_gradients() -> None:
+    """The factor of the row is that of one row, 1/1.5; of three rows it is 1/3.5, and of a requested sum 1."""
+    half, third = Parameter(EXACT("0.5"), text="0.5"), Parameter(1 / EXACT("1.5"), text="1/1.5")
+    model = replace(FOCAL, row=replace(FOCAL.row, factor=third), batch=BatchLaw("mean", divisor_plus=half))
+    rows, slopes = focal(problem())
+    for reduction, divisor in (("default", 3.5), ("mean", 3.5), ("sum", 1)):
+        asked = problem(reduction=reduction)
+        assert predicted(model, asked, "loss", np.float32(rows.sum() / divisor).reshape(())).all()
+        assert predicted(model, asked, "grad_logits", (slopes / divisor).astype(np.float32)).all()
+        assert not predicted(model, asked, "grad_logits", (slopes / 3).astype(np.float32)).any(axis=1).all()
+    assert predicted(model, problem(), "loss", rows.astype(np.float32)).all()
+
+
+@pytest.mark.parametrize("own", ["none", "mean"])
+def test_a_mean_over_all_elements_divides_by_the_classes_too(own: str) -> None:
+    """The row is that of the function's own reduction: with the divisor where that is the mean."""
+    law = "1/K" if own == "mean" else ""
+    row = replace(FOCAL.row, factor=Parameter(EXACT(1), law, "1"))
+    model = replace(FOCAL, row=row, batch=BatchLaw(own, elements=True))
+    rows, slopes = focal(problem())
+    for reduction, loss, factor in (("none", rows, 1), ("sum", rows.sum(), 1), ("mean", rows.mean() / 4, 1 / 12)):
+        asked = problem(reduction=reduction)
+        assert predicted(model, asked, "loss", np.asarray(loss, np.float32)).all()
+        assert predicted(model, asked, "grad_logits", (slopes * factor).astype(np.float32)).all()
+
+
+def test_a_number_may_be_that_of_the_dtype() -> None:
+    eps = {"e": Parameter(EXACT(2.0**-52), text="eps", machine="eps")}
+    model = FunctionModel(
+        row=RowModel(inputs="probabilities", penalty="floor", theta=eps), precisions=DOUBLE, batch=BatchLaw("none")
+    )
+    assert model.phrase().endswith("raised to at least eps; eps is the machine epsilon of the dtype")
+    for dtype, floor in (("float64", 2.0**-52), ("float32", 2.0**-23), ("float16", 2.0**-10), ("bfloat16", 2.0**-7)):
+        asked = problem(np.array([[0.0, 1.0]]), np.array([0]), dtype)
+        assert predicted(model, asked, "loss", float_array(np.array([-np.log(floor)]), dtype)).all()
+        assert not predicted(model, asked, "loss", float_array(np.array([-np.log(floor / 2)]), dtype)).any()
+    with pytest.raises(ModelRecordError, match="machine='pi'"):
+        from_text(to_text(model).replace('"machine":"eps"', '"machine":"pi"'))
+
+
+def test_where_the_formula_gives_nan_a_gradient_may_be_nan() -> None:
+    model = FunctionModel(row=RowModel(inputs="probabilities_scaled"), precisions=DOUBLE, batch=BatchLaw("none"))
+    asked = problem(np.array([[0.0, 0.0], [0.25, 0.25]]), np.array([0, 0]))
+    nan = np.full((2, 2), np.nan, np.float32)
+    assert predicted(model, asked, "loss", nan[:, 0]).tolist() == [True, False]
+    assert predicted(model, asked, "grad_logits", nan).all(axis=1).tolist() == [True, False]
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_loss_of_target_probabilities_is_the_weighted_sum_of_the_losses_of_each_class(data: st.DataObject) -> None:
+    """Evaluated at once, with the gradient; probabilities that are negative, 0, or no distribution are weights, too."""
+    small = st.floats(0.25, 2).map(lambda value: Parameter(EXACT(value)))
+    inputs = data.draw(st.sampled_from(["x", "scale", "cap", "softmax", "probabilities", "sigmoid"]))
+    sigmoid = inputs == "sigmoid"
+    penalty = data.draw(st.sampled_from(["log", "focal"] if sigmoid else ["log", "focal", "generalized", "log_plus"]))
+    terms = ("others", "x_t", "x_mean", "one") if sigmoid else ("lse", "lse2", "entropy", "one_minus_p", "one")
+    row = RowModel(
+        inputs=inputs,
+        penalty=penalty,
+        theta={name: data.draw(small) for name in (*INPUTS[inputs], *PENALTIES[penalty])},
+        factor=data.draw(small),
+        smoothing=None if sigmoid else data.draw(st.none() | st.just(Parameter(EXACT("0.1")))),
+        terms=data.draw(st.dictionaries(st.sampled_from(terms), small, max_size=2)),
+        inside=data.draw(st.booleans()),
+    )
+    assert row_model.is_linear(row)
+    logits = st.floats(0.01, 1) if inputs == "probabilities" else st.floats(-9, 9)
+    x = np.array(data.draw(st.lists(st.lists(logits, min_size=3, max_size=3), min_size=1, max_size=2)))
+    q = np.array([data.draw(st.lists(st.sampled_from([0, 0.25, 0.5, 1, -1]), min_size=3, max_size=3)) for _ in x])
+    level = DOUBLE.level(separate=True)
+    at_once, bound = row_model.budget(row, x, q.astype(EXACT), level)
+    slopes, bounds = row_model.gradient(row, x, q.astype(EXACT), level)
+    loss, by_logits = np.zeros(len(x), EXACT), np.zeros(x.shape, EXACT)
+    for k in range(3):
+        loss += q[:, k] * row_model.evaluate(row, x, np.full(len(x), k))
+        by_logits += q[:, k, None] * row_model.gradient(row, x, np.full(len(x), k))[0]
+    assert (np.abs(at_once - loss) <= bound / 16 + 1e-300).all()
+    assert (np.abs(slopes - by_logits) <= bounds / 16 + 1e-300).all()
+
+
 numbers = st.builds(
     Parameter,
     st.floats(-1e3, 1e3).map(lambda value: EXACT(value) / 3),
     law=st.sampled_from(sorted(LAWS)),
     text=st.text(max_size=8),
     simple=st.booleans(),
+    machine=st.sampled_from(["", *MACHINE_NUMBERS]),
 )
 
 
