@@ -16,6 +16,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
@@ -41,7 +42,7 @@ _LONGEST: Final = 1 << 30
 _AHEAD: Final = 2  # batches sent to a process: the current batch, and the next, so that it does not wait
 _ENOUGH: Final = TOGETHER // 4  # problems worth sending to an idle process
 _LEAST: Final = 2  # problems in a share while the caller waits
-_LARGE: Final = 1 << 14  # logits: a problem with so many is a share by itself
+_LARGE: Final = 1 << 14  # logits in a share, unless a single problem has more
 
 
 class JudgeQueue(Protocol):
@@ -163,8 +164,8 @@ class JudgePool:
     def _share(self) -> list[JudgeRequest]:
         """Take a part of the waiting requests, ever smaller, so that all processes finish at about the same time."""
         share = self._next(min(TOGETHER, max(_LEAST, len(self._waiting) // (2 * len(self._judges) + 2))))
-        large = (n for n, request in enumerate(share) if self._store.problem(request.problem).logits.size >= _LARGE)
-        end = next(large, len(share)) or 1
+        logits = accumulate(self._store.problem(request.problem).logits.size for request in share)
+        end = next((n for n, count in enumerate(logits) if count >= _LARGE), len(share)) or 1
         self._waiting.extendleft(reversed(share[end:]))
         return share[:end]
 

@@ -1,8 +1,9 @@
-"""The C library's memory allocator, configured for NumPy."""
+"""Memory, configured for NumPy: the C library's allocator, and how often Python looks for cycles."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 from typing import Final
 
@@ -16,7 +17,11 @@ def keep_freed_memory() -> None:
 
     By default glibc gives every freed array above some 100 kB back to the system, which hands out (and clears) new
     pages for the next array: with as many temporaries as the judge has, a third of its time. mallopt(3).
+
+    Cycles are looked for a fiftieth as often: values that refer to each other are rare here, and the search takes a
+    twentieth of the time of a check.
     """
+    gc.set_threshold(50 * 700, 10, 10)
     if os.name != "posix":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
