@@ -11,7 +11,6 @@ from logitmus.conventions.explain_function import FunctionExplanation, explain_f
 from logitmus.conventions.row_fit import worst_share
 from logitmus.conventions.row_results import (
     LEADS,
-    ROWS,
     Observed,
     by_classes_of,
     leading_dtype,
@@ -20,11 +19,13 @@ from logitmus.conventions.row_results import (
 from logitmus.core.observation import Answered, Outcome
 from logitmus.core.problem import Problem
 from logitmus.oracle.model import FunctionModel
-from logitmus.oracle.parameter import MACHINE_NUMBERS, Parameter
+from logitmus.oracle.parameter import MACHINE_NUMBERS
 
 _FLOAT32_ONLY: Final = "from float32 logits; what it computes from float64 logits is not explained"
 _FLOAT64_ONLY: Final = "from float64 logits; what it computes from float32 logits differs"
 _FEW_ROWS: Final = 12  # of each kind, to see whether a model of float64 holds in float32
+_ORDINARY: Final = (function_rows.PLAIN, function_rows.SIMPLEX_ROW)
+_WITH_HARD: Final = (*_ORDINARY, function_rows.HARD)
 
 Ask = Callable[[Sequence[Problem]], Iterable[tuple[Problem, Outcome]]]
 
@@ -68,48 +69,44 @@ def beside_float32(
     if "float32" not in dtypes or not found.results:
         return found
     if found.model is not None:
-        if _holds_in_float32(found.model, ask, targets):
-            return found
-        following = _with_machine_numbers(found)
-        if following is not None and _holds_in_float32(following.model, ask, targets):
-            return following
-        return found.qualified(_FLOAT64_ONLY)
+        following = _with_machine_numbers(found.model)
+        if following is not None and _holds_in_float32(following, ask, targets, _WITH_HARD):
+            return _explained_by(following, found)
+        return found if _holds_in_float32(found.model, ask, targets) else found.qualified(_FLOAT64_ONLY)
     again = explain_function(converse(ask, targets, ["float32"]))
     if again.model is None:
         return found
     return replace(again.qualified(_FLOAT32_ONLY), but_float64=not again.qualifier)
 
 
-def _with_machine_numbers(found: FunctionExplanation) -> FunctionExplanation | None:
-    """The explanation, with numbers that are those of `finfo` for its dtype; None: it has none."""
-    model = found.model
-    texts: dict[str, str] = {}
-    theta: dict[str, Parameter] = {}
-    for name, parameter in model.row.theta.items() if model is not None else ():
-        for machine, number in MACHINE_NUMBERS.items():
-            if parameter.value == number(model.precisions.logits) and not parameter.law:
-                theta[name] = replace(parameter, text=machine, machine=machine)
-                texts[parameter.text] = machine
-    if not theta:
-        return None
-    model = replace(model, row=replace(model.row, theta={**model.row.theta, **theta}))
+def _with_machine_numbers(model: FunctionModel) -> FunctionModel | None:
+    """The model, in which numbers that are those of `finfo` for its dtype follow the dtype; None: it has none."""
+    theta = {
+        name: replace(parameter, text=machine, machine=machine)
+        for name, parameter in model.row.theta.items()
+        for machine, number in MACHINE_NUMBERS.items()
+        if parameter.value == number(model.precisions.logits) and not parameter.law
+    }
+    return replace(model, row=replace(model.row, theta={**model.row.theta, **theta})) if theta else None
+
+
+def _explained_by(model: FunctionModel, found: FunctionExplanation) -> FunctionExplanation:
+    """The explanation by a model that differs only in the texts of numbers."""
     components = list(found.components)
-    for text, machine in texts.items():
-        components = [replace(part, value=part.value.replace(text, machine)) for part in components]
+    for name, parameter in model.row.theta.items():
+        old = parameter if found.model is None else found.model.row.theta[name]
+        components = [replace(part, value=part.value.replace(old.text, parameter.text)) for part in components]
     return replace(found, model=model, sentence=model.sentence(), components=tuple(components))
 
 
-def _holds_in_float32(model: FunctionModel, ask: Ask, targets: str) -> bool:
+def _holds_in_float32(model: FunctionModel, ask: Ask, targets: str, kinds: Sequence[str] = _ORDINARY) -> bool:
     """Whether the model predicts some single rows of float32 logits, where the function takes them."""
-    problems = function_rows.problems("float32", targets, stage=1)
-    few = [
-        problem
-        for kind in (function_rows.PLAIN, function_rows.SIMPLEX_ROW)
-        for problem in [p for p in problems if function_rows.role(p) == kind][:_FEW_ROWS]
-    ]
+    stages = (1, 2) if function_rows.HARD in kinds else (1,)
+    problems = [p for stage in stages for p in function_rows.problems("float32", targets, stage=stage)]
+    few = [problem for kind in kinds for problem in [p for p in problems if function_rows.role(p) == kind][:_FEW_ROWS]]
     ignored = {label: fate for label, fate in model.batch.unusual.items() if label >= 0}
     observed = replace(Observed.of(list(ask(few)), "float32"), ignored=ignored)
     if model.precisions.logits != "float64" or not observed.singles_finite:
         return True
     level = model.precisions.of_float32().level(separate=True)
-    return worst_share(model.row.in_dtype("float32"), by_classes_of(observed.single(ROWS)).values(), level) <= 1
+    return worst_share(model.row.in_dtype("float32"), by_classes_of(observed.single(kinds)).values(), level) <= 1

@@ -41,6 +41,7 @@ from logitmus.conventions.row_results import (
 )
 from logitmus.conventions.row_search import Found, partial_sums, search
 from logitmus.conventions.soft_targets import targets_law
+from logitmus.conventions.tiny_floor import with_tiny_floor
 from logitmus.core.convention import PORTABLE, Convention
 from logitmus.core.floats import FLOAT_DTYPES, Array
 from logitmus.core.observation import Answered, Outcome
@@ -270,6 +271,13 @@ def _explained(
     _, model = models[0]
     if observed.copies == 2:
         observed = _with_factor(observed, model)
+    floored = with_tiny_floor(
+        model.row,
+        list(by_classes_of(observed.single(ROWS)).values()),
+        list(by_classes_of(observed.single([function_rows.HARD])).values()),
+        model.precisions.level(separate=True),
+    )
+    model = model if floored is None else replace(model, row=floored)
     found = _mechanism(observed, model)
     if found is not None:
         model = replace(model, mechanisms=(found[0],))

@@ -44,7 +44,9 @@ def applies_own_parameters(case: Case, outcome: Answered, parts: Sequence[Part])
     if outside is None:
         return
     causes = dict(_each_reverted(subject.convention, promised))
-    needed = [cause for cause, convention in causes.items() if _failing(case, outcome, convention)]
+    # Without the only one, the convention is what is promised.
+    alone = len(causes) == 1
+    needed = [cause for cause, convention in causes.items() if alone or _failing(case, outcome, convention)]
     held = replace(subject, convention=promised)
     for cause in needed or list(causes)[:1]:
         elements, (name, value) = outside.elements, cause.choice

@@ -209,6 +209,11 @@ def _from_rounded_probabilities(x: Array, t: Array, *, dead: bool = False) -> tu
     return ce(wide, t).astype(x.dtype), np.where(at_label, 0 * p if dead else p - p.dtype.type(1), p)
 
 
+def _smoothed_binary(x: Array, t: Array) -> Array:
+    q = np.where(one_hot(x, t), 0.9, 0) + 0.1 / x.shape[1]
+    return (softplus(x) - q * x).sum(axis=-1)
+
+
 # Reductions, labels, weights, dtypes, mechanisms and gradients: the whole sentence.
 FUNCTIONS: dict[str, tuple[Loss, str]] = {
     "mean": (lambda x, t: ce(x, t).mean(), "the mean over the rows of the cross-entropy"),
@@ -318,6 +323,33 @@ FUNCTIONS: dict[str, tuple[Loss, str]] = {
         lambda x, t: (ce(x, t) + 1e-4 * lse(x) ** 2, mean_gradient(x, t)),
         f"{ROW}the cross-entropy plus 1e-4 times the squared logsumexp of the logits (z-loss); "
         "the gradient leaves out the z-loss term",
+    ),
+    "mean over rows and classes": (
+        lambda x, t, reduction="none": (
+            ce(x, t) if reduction == "none" else ce(x, t).sum() / (x.size if reduction == "mean" else 1)
+        ),
+        f"{ROW}the cross-entropy; a mean is divided by the number of classes, too",
+    ),
+    "binary, smoothed, mean over rows and classes": (
+        lambda x, t, reduction="mean": (
+            _smoothed_binary(x, t).sum() / (x.size if reduction == "mean" else 1)
+            if reduction != "none"
+            else _smoothed_binary(x, t)
+        ),
+        "the mean over the rows of the binary cross-entropy, the mean over the classes, with label smoothing 0.1 over "
+        "all classes; none and sum are not divided by the number of classes",
+    ),
+    "clip at the machine epsilon": (
+        lambda x, t: -np.log(np.clip(p_t(x, t), np.finfo(x.dtype).eps, 1 - np.finfo(x.dtype).eps)),
+        f"{ROW}the cross-entropy with p raised to at least eps; eps is the machine epsilon of the dtype",
+    ),
+    "floor of 1e-30": (
+        lambda x, t: -np.log(np.maximum(p_t(x, t), 1e-30)),
+        f"{ROW}the cross-entropy with p raised to at least 1e-30",
+    ),
+    "clip at the machine epsilon of float32": (
+        lambda x, t: -np.log(np.clip(p_t(x, t), 2.0**-23, 1 - 2.0**-23)),
+        f"{ROW}the cross-entropy with p clipped to [2^-23, 1 - 2^-23]",
     ),
     "softmax alone": (
         lambda x, t: (ce(x, t), np.exp(log_p(x))),
