@@ -29,7 +29,7 @@ def with_tiny_floor(model: RowModel, rows: Sequence[Rows], hard: Sequence[Rows],
         model: predicts the ordinary rows. rows: these, by the number of classes. hard: the others.
     """
     plain = model.penalty == "log" and model.core and model.smoothing is None and not model.terms and not model.outer
-    if not plain or model.factor.law or model.inputs in OF_SIGMOID:
+    if not hard or not plain or model.factor.law or model.inputs in OF_SIGMOID:
         return None
     missed = np.concatenate([group.r[shares(model, group, level) > 1] for group in hard]) / model.factor.value
     largest = missed[np.isfinite(missed)].max(initial=0)
