@@ -33,7 +33,7 @@ from logitmus.core.finding import Grade, Judgement, Kind, Severity, Verdict
 from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.problem import ONCE, Problem, Purpose
 from logitmus.core.relevance import occasions
-from logitmus.core.subject import Precision, Subject
+from logitmus.core.subject import Precision, Subject, outside_domain
 from logitmus.judging import mechanisms
 from logitmus.judging.assessment import assess_part
 from logitmus.judging.bench import Bench
@@ -155,7 +155,8 @@ class Refutations:
         if not cause.is_convention:
             return True
         own, claimed = subject.convention, subject.convention.but(**dict([cause.choice]))
-        due = sum(resolve(problem, own).key != resolve(problem, claimed).key for problem in unexplained)
+        inside = (problem for problem in unexplained if outside_domain(claimed.inputs, problem) is None)
+        due = sum(resolve(problem, own).key != resolve(problem, claimed).key for problem in inside)
         return due > _BY_CHANCE * explained
 
     def _is_due(self, problem: Problem, subject: Subject, claim: _Claim) -> bool:

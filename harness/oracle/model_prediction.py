@@ -125,7 +125,8 @@ def _speaks_of(model: FunctionModel, problem: Problem) -> bool:
         return False
     if problem.target_kind == TargetKind.PROBABILITIES:
         known = model.soft_targets in (LINEAR, DIVERGENCE) and not model.batch.shifted
-        return known and not problem.options and row_model.is_linear(model.row)
+        at_once = row_model.is_linear(model.row) or np.count_nonzero(problem.targets) * problem.classes <= _MOST
+        return known and not problem.options and at_once
     plain = not model.row.terms and model.row.smoothing is None
     options = {Option.WEIGHT} if plain and model.batch.weights == STANDARD_WEIGHTS else set()
     fates, classes = model.batch.unusual, problem.classes
@@ -207,11 +208,13 @@ def _with_soft_targets(
             if values.size != np.size(y):
                 return nothing
             return (_near(values, y, b, model) & known).reshape(values.shape)
-        if model.gradient or values.shape != problem.logits.shape:
+        by_logits = part == "grad_logits"
+        unknown = by_logits and (model.gradient or not row_model.is_linear(model.row))
+        if unknown or values.shape != problem.logits.shape:
             return nothing
         upstream = np.ones(rows) if problem.cotangent is None else problem.cotangent.astype(np.float64).ravel()
         scale = np.broadcast_to(upstream, rows) * factor
-        within_budget = _targets_slopes_within if part == "grad_targets" else _rows_within
+        within_budget = _rows_within if by_logits else _targets_slopes_within
         right = within_budget(model, x, q, scale, values.reshape(rows, K).astype(np.float64))
     return (right & known[:, None]).reshape(values.shape)
 

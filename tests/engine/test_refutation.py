@@ -147,15 +147,14 @@ def with_another_formula(x: Array, labels: Array) -> tuple[Array, Array]:
     return loss * np.float32(1.3) + np.float32(0.01), gradient * np.float32(1.3)
 
 
-def log_probabilities(x: Array, labels: Array) -> tuple[Array, Array]:
-    gradient = np.zeros_like(x)
-    gradient[np.arange(len(labels)), labels] = -1
-    return -x[np.arange(len(labels)), labels], gradient
+def in_bits(x: Array, labels: Array) -> tuple[Array, Array]:
+    loss, gradient = shifted(x.astype(np.float64), labels)
+    return (loss / np.log(2)).astype(x.dtype), (gradient / np.log(2)).astype(x.dtype)
 
 
 @pytest.mark.parametrize(
     ("claim", "like_it"),
-    [("convention:inputs=log_probabilities", log_probabilities), ("mechanism:no_max_shift", unshifted)],
+    [("convention:log_base=2", in_bits), ("mechanism:no_max_shift", unshifted)],
     ids=str,
 )
 def test_a_claim_that_fits_a_few_results_of_an_unknown_formula_is_refuted(claim: str, like_it: Rows) -> None:
