@@ -125,7 +125,8 @@ def _speaks_of(model: FunctionModel, problem: Problem) -> bool:
         return False
     if problem.target_kind == TargetKind.PROBABILITIES:
         known = model.soft_targets in (LINEAR, DIVERGENCE) and not model.batch.shifted
-        at_once = row_model.is_linear(model.row) or np.count_nonzero(problem.targets) * problem.classes <= _MOST
+        pairs = int(np.count_nonzero(problem.targets))
+        at_once = row_model.is_linear(model.row) or pairs * problem.classes <= _MOST
         return known and not problem.options and at_once
     plain = not model.row.terms and model.row.smoothing is None
     options = {Option.WEIGHT} if plain and model.batch.weights == STANDARD_WEIGHTS else set()
