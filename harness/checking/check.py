@@ -2,7 +2,7 @@
 
 A check is a run (`logitmus.engine.run`) with two subjects: the user's function, judged by the convention, precision and
 documentation of a reference (`logitmus.checking.reference`), and the reference itself. `logitmus.checking.session`
-starts both, and `logitmus.checking.baseline` decides which findings count.
+starts both, and `logitmus.checking.examination` examines the function with them.
 """
 
 from __future__ import annotations
@@ -10,49 +10,35 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from itertools import chain, islice
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from logitmus.cases.suite import check_dtypes
 from logitmus.checking import reference
-from logitmus.checking.baseline import BaselineComparison
-from logitmus.checking.explanation import LostWorkerError, as_measured, explanations, unjudged_labels
-from logitmus.checking.first_look import first_look
 from logitmus.checking.reference import IntentionError, Intentions
-from logitmus.checking.result import CheckResult
-from logitmus.checking.session import CheckRequest, CheckSession, start
-from logitmus.core.events import Event, RunFinished
-from logitmus.core.finding import Grade, Judgement
-from logitmus.core.floats import FLOAT_DTYPES
-from logitmus.core.problem import Problem, TargetKind
-from logitmus.core.run_settings import Examination, Exploration, RunSettings
-from logitmus.core.subject import Subject
-from logitmus.engine import run as engine
+from logitmus.checking.session import CheckRequest, start
+from logitmus.core.finding import Grade
+from logitmus.core.problem import TargetKind
 from logitmus.execution import registry
 from logitmus.execution.limits import Limits
-from logitmus.judging.judge import Judge
-from logitmus.results import detection_power
-from logitmus.results.acceptance import Acceptance
-from logitmus.results.expectations import Expectation, load, load_intentions
-from logitmus.results.summary import Summary
-from logitmus.storage.store import SUFFIX, Store
-from logitmus.worker.environment import harness_environment
+from logitmus.results.expectations import load, load_intentions
+from logitmus.storage.store import SUFFIX
+
+if TYPE_CHECKING:
+    from logitmus.checking.examination import Watch
+    from logitmus.checking.result import CheckResult
 
 KINDS: Final = tuple(TargetKind)
 REQUIRABLE: Final = (Grade.A, Grade.B_PLUS, Grade.B, Grade.C)
 _DTYPES: Final = ("float64", "float32", "bfloat16", "float16")
 # NumPy has no bfloat16 of its own; dtypes=["bfloat16"] tests a function in it all the same.
 _NUMPY_DTYPES: Final = ("float64", "float32", "float16")
-_CALLS: Final = 120  # to reduce each group of like findings to the simplest problem
-# Every so many-th of the quick problems, which are a first sample of all families.
-_SOME: Final = 8
-_FEW: Final = 40
-Watch = Callable[[Iterable[Event]], Iterable[Event]]
+_EXAMINATION: Final = "logitmus.checking.examination"  # half a second to import: meanwhile the workers start
 
 
 def check(
@@ -151,41 +137,21 @@ def check(
         dtypes=dtypes or (_NUMPY_DTYPES if registry.backend_name(framework) == "numpy" else _DTYPES),
     )
     with ExitStack() as stack:
-        session = stack.enter_context(start(request, limits, compare=compare, isolated=isolated))
+        begin = partial(start, request, limits, compare=compare, isolated=isolated)
+        session = stack.enter_context(begin(meanwhile=partial(import_module, _EXAMINATION)))
         kept = Path(out) if out else None
-        path = kept or Path(stack.enter_context(tempfile.TemporaryDirectory())) / f"check{SUFFIX}"
-        grade = Grade(require) if require else None
-        run = partial(_run, path=path, seed=seed, require=grade, strict=strict, expectations=accepted, watch=watch)
-        # The quick problems in one dtype show most faults, and few of them what is wrong on all inputs. They are judged
-        # in this process: processes of their own would take longer to start than a few problems need.
-        first = "float32" if "float32" in request.dtypes else request.dtypes[0]
-        early = partial(run, session, profile="quick", dtypes=(first,), judge=Judge())
-        look = first_look(session)
-        if look.hopeless:
-            result = early(fail_fast=False, every=_FEW if look.answers else _SOME)
-            if not result.conforms and result.answered == look.answers:
-                result = replace(result, hopeless=look.hopeless, groups=result.groups[:1])
-                return replace(result, seconds=time.monotonic() - began, file=kept)
-            path.unlink()
-        for every in (_FEW, 1) if fail_fast and profile != "quick" else ():
-            result = early(fail_fast=True, every=every)
-            if not result.conforms:
-                return replace(result, seconds=time.monotonic() - began, file=kept)
-            path.unlink()
-        lost: list[Problem] = []
-        try:
-            found = {} if look.lost else explanations(session)
-        except LostWorkerError as error:  # asked again in the run, which reports it, by new workers
-            found, lost = {}, [error.problem]
-            session = stack.enter_context(start(request, limits, compare=compare, isolated=isolated))
-        if found and not session.with_settings:  # a setting may not do what the default does
-            session = session.described_as(lambda subject: as_measured(found[subject.offer.targets], subject))
-        result = run(
-            session, profile=profile, dtypes=request.dtypes, fail_fast=fail_fast, explore=explore, further=lost
+        examine = import_module(_EXAMINATION).Examination(
+            path=kept or Path(stack.enter_context(tempfile.TemporaryDirectory())) / f"check{SUFFIX}",
+            profile=profile,
+            dtypes=request.dtypes,
+            seed=seed,
+            require=Grade(require) if require else None,
+            strict=strict,
+            expectations=accepted,
+            explore=explore,
+            watch=watch,
         )
-        if not result.stopped:
-            unjudged = [unjudged_labels(explained, session.subjects[kind]) for kind, explained in found.items()]
-            result = replace(result, explanations=found, remarks=(*result.remarks, *filter(None, unjudged)))
+        result: CheckResult = examine.of(session, lambda: stack.enter_context(begin()), fail_fast=fail_fast)
     return replace(result, seconds=time.monotonic() - began, file=kept)
 
 
@@ -197,94 +163,6 @@ def _intended(file: Path, given: Mapping[str, str | float]) -> Intentions:
     except IntentionError as error:
         raise IntentionError(f"{file}: [but]: {error.message}") from error
     return reference.intended({**table, **given})
-
-
-def _run(
-    session: CheckSession,
-    *,
-    path: Path,
-    profile: str,
-    dtypes: Sequence[str],
-    seed: int,
-    require: Grade | None,
-    strict: bool,
-    expectations: Sequence[Expectation],
-    fail_fast: bool,
-    watch: Watch,
-    explore: float = 0.0,
-    judge: Judge | None = None,
-    every: int = 1,
-    further: Sequence[Problem] = (),
-) -> CheckResult:
-    """Run the engine once, and collect the result; `further`: problems that are asked before those of the profile."""
-    settings = RunSettings(
-        profile=profile,
-        seed=seed,
-        dtypes=tuple(dtypes),
-        check=session.label,
-        function=session.location,
-        examine=Examination(
-            calls=_CALLS,
-            subjects=tuple(subject.id for subject in session.judged),
-            references={key: other.id for key, other in session.compared.items()},
-        ),
-        explore=Exploration(minutes=explore),
-    )
-    summary = Summary(detection_power.known())
-    accepted = Acceptance(expectations)
-    stopped = False
-    with Store.create(path, environment=harness_environment(), settings=settings) as store:
-        again = judge or Judge()
-
-        def judge_again(problem: Problem, subject: Subject) -> Judgement:
-            return again.judge(problem, subject, store.outcomes(problem.id)[subject.id])
-
-        comparison = BaselineComparison(
-            session.judged, session.compared, require, accepted, strict=strict, judge_again=judge_again
-        )
-        problems = chain(further, islice(session.problems(profile, seed, dtypes), 0, None, every))
-        events = engine.run(
-            problems, session.specs, store, judge=judge, pool=lambda *_: session.workers, enough=lambda: stopped
-        )
-        for event in watch(events):
-            accepted.observe(event)
-            summary.add(event)
-            if comparison.add(event) and fail_fast and not (stopped or isinstance(event, RunFinished)):
-                session.workers.halt()
-                stopped = True
-    if summary.finished is not None and summary.finished.interrupted:
-        raise KeyboardInterrupt
-    remarks = session.remarks
-    inputs = next(iter(session.subjects.values())).convention.inputs
-    if inputs != "logits":
-        named = inputs.replace("_", "-")
-        remarks += (f"it takes {named}: it was given the {named} that the logits of the suite stand for",)
-    if comparison.problems and comparison.only_raises and not comparison.answered:
-        framework = next(iter(session.subjects.values())).backend
-        remarks += (f"it raises on every call with arrays of {framework}: is it another framework's (-f)?",)
-    return CheckResult(
-        function=session.label,
-        subjects=session.subjects,
-        settings=tuple(dict.fromkeys(subject.mode for subject in session.with_settings)),
-        references=session.references,
-        require=require,
-        groups=comparison.groups,
-        combined=comparison.combined,
-        below=comparison.below,
-        excused=comparison.excused,
-        limits=comparison.limits,
-        accepted=accepted,
-        grades=_in_order(comparison.grades),
-        reference_grades=_in_order(comparison.reference_grades),
-        problems=comparison.problems,
-        calls=summary.calls,
-        seconds=0.0 if summary.finished is None else summary.finished.seconds,
-        not_asked=comparison.not_asked,
-        remarks=remarks,
-        stopped=stopped,
-        answered=comparison.answered,
-        summary=summary,
-    )
 
 
 def assert_conforms(function: Callable[..., Any] | str, framework: str, **settings: Any) -> CheckResult:
@@ -305,7 +183,3 @@ def assert_conforms(function: Callable[..., Any] | str, framework: str, **settin
     if not result.conforms:
         raise AssertionError(str(result))
     return result
-
-
-def _in_order(grades: Mapping[str, Grade]) -> dict[str, Grade]:
-    return {dtype: grades[dtype] for dtype in FLOAT_DTYPES if dtype in grades}

@@ -136,8 +136,18 @@ class CheckSession:
         )
 
 
-def start(request: CheckRequest, limits: Limits, *, compare: bool, isolated: bool | None) -> CheckSession:
+def start(
+    request: CheckRequest,
+    limits: Limits,
+    *,
+    compare: bool,
+    isolated: bool | None,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> CheckSession:
     """Start the function and, to compare, its references; the caller closes the session.
+
+    Args:
+        meanwhile: called while the workers start.
 
     Raises:
         RegistryError, TargetError: for an invalid argument, or a function that cannot be imported or called.
@@ -151,14 +161,18 @@ def start(request: CheckRequest, limits: Limits, *, compare: bool, isolated: boo
             "in a module under their own name can be isolated"
         )
     remarks = [f"intended, and no difference: {intention}" for intention in request.intended]
+
+    def begin(own: BackendSpec | Here) -> CheckSession:
+        return _start(request, own, limits, compare=compare, remarks=remarks, meanwhile=meanwhile)
+
     if name:
         try:
-            return _start(request, _in_worker(request, name), limits, compare=compare, remarks=remarks)
+            return begin(_in_worker(request, name))
         except TargetError as error:
             if isinstance(function, str) or isolated:
                 raise
             remarks.append(f"runs in this process, because a worker cannot import it: {error}")
-    return _start(request, _in_this_process(request), limits, compare=compare, remarks=remarks)
+    return begin(_in_this_process(request))
 
 
 def importable(function: Callable[..., Any]) -> str:
@@ -199,14 +213,20 @@ def _in_this_process(request: CheckRequest) -> Here:
 
 
 def _start(
-    request: CheckRequest, own: BackendSpec | Here, limits: Limits, *, compare: bool, remarks: Sequence[str] = ()
+    request: CheckRequest,
+    own: BackendSpec | Here,
+    limits: Limits,
+    *,
+    compare: bool,
+    remarks: Sequence[str],
+    meanwhile: Callable[[], object],
 ) -> CheckSession:
     reference_specs = _reference_specs(request) if compare else ()
     pools: list[AbstractPool] = (
         [own, Pool(reference_specs, limits)] if isinstance(own, Here) else [Pool([own, *reference_specs], limits)]
     )
     own_spec = own.spec if isinstance(own, Here) else own
-    workers = Stage(pools)
+    workers = Stage(pools, meanwhile)
     try:
         return _session(request, own_spec, reference_specs, workers, [*remarks])
     except BaseException:

@@ -6,7 +6,7 @@ that no worker can import is called in this process (`Here`), behind the same in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -49,16 +49,21 @@ class Stage(AbstractPool):
 
     Attributes:
         described: the backends, as their workers describe them.
+
+    Args:
+        meanwhile: called once, while the workers start.
     """
 
-    def __init__(self, pools: Sequence[AbstractPool]) -> None:
+    def __init__(self, pools: Sequence[AbstractPool], meanwhile: Callable[[], object] = lambda: None) -> None:
         self._pools = pools
         self._halted = False
         self.described: list[Ready | BackendFailed] = []
         self._presented: Sequence[Ready | BackendFailed] | None = None
         try:
-            for pool in pools:
-                self.described += pool.describe()
+            begun = [pool.describe() for pool in pools]
+            meanwhile()
+            for described in begun:
+                self.described += described
         except BaseException:
             self.close()
             raise

@@ -155,7 +155,7 @@ def in_bits(x: Array, labels: Array) -> tuple[Array, Array]:
 @pytest.mark.parametrize(
     ("claim", "like_it"),
     [("convention:log_base=2", in_bits), ("mechanism:no_max_shift", unshifted)],
-    ids=str,
+    ids=["convention", "mechanism"],
 )
 def test_a_claim_that_fits_a_few_results_of_an_unknown_formula_is_refuted(claim: str, like_it: Rows) -> None:
     """A function that is otherwise as declared may follow a convention: what is right may be right by both."""
