@@ -43,7 +43,7 @@ class Examination:
     """How a function is examined; the attributes are arguments of `check`.
 
     Attributes:
-        path: of the run's file. dtypes: of the logits, at least one.
+        path: of the run's file. dtypes: of the logits; not empty.
     """
 
     path: Path

@@ -38,7 +38,7 @@ def explanations(session: CheckSession) -> dict[TargetKind, FunctionExplanation]
 def as_measured(explained: FunctionExplanation, subject: Subject) -> Subject:
     """The subject, judged by what it computes, if that is not what it should: by parameters, or by another formula.
 
-    What takes probabilities, or their logarithms, is then asked of no other numbers (`Subject.why_not`).
+    What takes probabilities, or their logarithms, is then given no other numbers (`Subject.why_not`).
 
     An uncertain model changes nothing: where another fits as well, where it does not hold for all dtypes, results or
     batches, or where the logits were halves, whose results say few bits. One that holds for all dtypes but float64 is

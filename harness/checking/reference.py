@@ -219,8 +219,8 @@ def reduction_of(once: Array, twice: Array) -> Reduction:
     """What a function without a reduction parameter does with the rows, by its results for `reduction_probes`."""
     if twice.shape:
         return "none"
-    one, two = float(once), float(twice)
-    return "sum" if abs(two - 2 * one) < abs(two - one) else "mean"
+    loss, of_twice = float(once), float(twice)
+    return "sum" if abs(of_twice - 2 * loss) < abs(of_twice - loss) else "mean"
 
 
 def problems(

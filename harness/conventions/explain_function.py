@@ -271,12 +271,9 @@ def _explained(
     _, model = models[0]
     if observed.copies == 2:
         observed = _with_factor(observed, model)
-    floored = with_tiny_floor(
-        model.row,
-        list(by_classes_of(observed.single(ROWS)).values()),
-        list(by_classes_of(observed.single([function_rows.HARD])).values()),
-        model.precisions.level(separate=True),
-    )
+    ordinary = list(by_classes_of(observed.single(ROWS)).values())
+    hard = list(by_classes_of(observed.single([function_rows.HARD])).values())
+    floored = with_tiny_floor(model.row, ordinary, hard, model.precisions.level(separate=True))
     model = model if floored is None else replace(model, row=floored)
     found = _mechanism(observed, model)
     if found is not None:
@@ -301,7 +298,7 @@ def _explained(
     explanation = FunctionExplanation(
         model=model,
         sentence=model.sentence(),
-        components=components(model, tally.plain, tally.mechanism),
+        components=components(model, tally.plain if floored is None else [*tally.plain, *hard], tally.mechanism),
         results=tally.results,
         explained=tally.explained,
         unexplained=tuple(tally.unexplained.items()),

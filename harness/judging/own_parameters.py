@@ -44,7 +44,7 @@ def applies_own_parameters(case: Case, outcome: Answered, parts: Sequence[Part])
     if outside is None:
         return
     causes = dict(_each_reverted(subject.convention, promised))
-    # Without the only one, the convention is what is promised.
+    # Without a single difference, the convention is what is promised.
     alone = len(causes) == 1
     needed = [cause for cause, convention in causes.items() if alone or _failing(case, outcome, convention)]
     held = replace(subject, convention=promised)
