@@ -39,8 +39,8 @@ def for_inputs(problem: Problem, inputs: str) -> Problem:
         weights = np.exp(x - top)
         total = weights.sum(axis=-1, keepdims=True)
         given = weights / total if inputs == "probabilities" else np.minimum(x - top - np.log(total), 0)
+        logits = float_array(_rounded(given), problem.dtype)
     idea = f"{inputs.replace('_', '-')} of these logits: {problem.idea}"
-    logits = float_array(_rounded(given), problem.dtype)
     return problem.but(logits=logits, family=_SOURCES[inputs], idea=idea)
 
 

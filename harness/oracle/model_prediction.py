@@ -24,7 +24,12 @@ from logitmus.oracle.row_model import LABELS
 from logitmus.oracle.sentence import DIVERGENCE, LINEAR, STANDARD_WEIGHTS
 
 # The loss and the gradient are those of a plain call.
-_MANNERS: Final = frozenset({ONCE, "again", "after_others", "backward_twice"})
+_MANNERS: Final = frozenset({ONCE, "again", "after_others", "backward_twice", "forward_mode"})
+_OF_NO_CLASS: Final = (
+    "refused",
+    "wrap",
+    "clamp",
+)  # fates of labels beyond the classes; with more classes they are some
 _DIRECTIONS: Final = 48  # classes of which the derivative is computed; a derivative costs as much as the loss
 _MOST: Final = 1 << 21  # numbers in the derivatives of a problem
 _SATURATING: Final = ("cap", "scale_cap", "clamp")
@@ -68,7 +73,9 @@ def predicted(model: FunctionModel, problem: Problem, part: str, values: Array) 
     """
     nothing = np.zeros(values.shape, bool)
     model = replace(model, row=model.row.in_dtype(problem.dtype), precisions=_of_dtype(model.precisions, problem.dtype))
-    model = _reducing(model, problem)
+    fates = model.batch.unusual.items()
+    own = {label: fate for label, fate in fates if fate not in _OF_NO_CLASS or not 0 <= label < problem.classes}
+    model = _reducing(replace(model, batch=replace(model.batch, unusual=own)), problem)
     if not _speaks_of(model, problem):
         return nothing
     given, labels = rows_of(problem)

@@ -47,6 +47,13 @@ def test_logits_become_what_the_function_takes(inputs: str) -> None:
     assert changed > 100
 
 
+@pytest.mark.filterwarnings("error")
+def test_the_largest_numbers_of_a_dtype_raise_no_warning() -> None:
+    problem = Problem(logits=np.array([[1.7e308, -1.7e308, 0.0]]), targets=np.array([0]))
+    assert for_inputs(problem, "log_probabilities").logits.tolist()[0][:2] == [0.0, -np.inf]
+    assert for_inputs(problem, "probabilities").logits.tolist() == [[1.0, 0.0, 0.0]]
+
+
 def test_logits_stay_as_they_are_for_a_function_of_logits() -> None:
     assert all(for_inputs(problem, "logits") is problem for problem in LABELS)
 
