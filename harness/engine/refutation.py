@@ -8,9 +8,10 @@ problems that the function was given. Where the emulation misses the budget of t
 should show; if nearly all of the function's results there are accurate, the claim is false. Nor is a precision the
 cause where other faults have more results of that dtype than it accounts for: its wider budget holds some of theirs.
 
-A convention, too, says something of every problem on which it matters, and a mechanism says that all else is computed
-as declared. Of a function that computes something that nothing here can say, a few results fit by chance: where many
-times as many stay unexplained although the claim says what they should be, it is false.
+A convention, too, says something of every problem on which it matters; a mechanism, and a fault of the gradient alone,
+say that all else is computed as declared. Of a function that computes something that nothing here can say, a few
+results fit by chance: where many times as many stay unexplained although the claim says what they should be, it is
+false.
 
 A function that refuses to average nothing refuses it always. If it averaged nothing once and returned a result, the
 exception has another cause: the ignored label, say, was used as an index.
@@ -77,7 +78,12 @@ class _Claim:
 def is_claim(cause: Cause) -> bool:
     """Whether the cause is a claim about every result in a dtype, or about all on which a convention matters."""
     of_all_results = ("separate_logsumexp", "mechanism", "effective_precision", _FLOAT32_ARITHMETIC.name)
-    return cause.name in of_all_results or cause.is_convention
+    return cause.name in of_all_results or cause.is_convention or is_of_gradients(cause)
+
+
+def is_of_gradients(cause: Cause) -> bool:
+    """Whether the cause is a gradient of another formula, beside a loss that is as declared."""
+    return cause.name in ("gradient", "gradient_of")
 
 
 def in_place_of(worst: Grade | None) -> Cause:
@@ -124,6 +130,8 @@ class Refutations:
         """Whether the claim is absent from nearly all results in which it should show, or accounts for the fewer."""
         if self._fits_by_chance(subject, dtype, cause):
             return True
+        if is_of_gradients(cause):
+            return False
         if cause in _REFUSALS:
             refusing = subject.convention.but(**dict([cause.choice]))
             averaged = self._averaged.get(subject.id, {}).values()

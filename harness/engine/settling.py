@@ -119,7 +119,7 @@ class Settlement:
         if finding.instead is not None and not self._is_refuted(key, finding.instead):
             kind = Kind.CONTRACT if finding.instead.name == "raised" else Kind.ACCURACY
             return _renamed(finding, kind, finding.instead)
-        if finding.alternatives:
+        if finding.alternatives and not refutation.is_of_gradients(finding.cause):  # else all fit by the same chance
             cause, *others = finding.alternatives
             if not cause.is_choice:
                 return replace(_renamed(finding, Kind.ACCURACY, cause), alternatives=tuple(others))
