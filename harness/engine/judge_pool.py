@@ -154,7 +154,7 @@ class JudgePool:
     def _dispatch(self, *, wait: bool = False) -> None:
         """Keep the processes busy: with full batches, or with shares of what the caller waits for."""
         for judge in sorted(self._judges, key=lambda judge: len(judge.sent)):
-            while not judge.gone and self._waiting and len(judge.sent) < (1 if wait else _AHEAD):
+            while not judge.gone and self._waiting and len(judge.sent) < _AHEAD:
                 if not wait and len(self._waiting) < (TOGETHER if judge.sent else _ENOUGH):
                     return
                 requests = self._share() if wait else self._next(TOGETHER)

@@ -173,8 +173,10 @@ def _run_suite(
 ) -> Iterator[Event]:
     """Start the backends, run the suite, then the problems that resolve the ambiguities observed in it."""
     starting = workers.describe()  # the workers start while the problems are generated
+    if workers.started:
+        judging.start()
     order = add_problems(problems, store)
-    judging.start()  # not earlier: the workers need the processor more
+    judging.start()
     yield RunStarted(len(order), tuple(spec.label for spec in specs), store.environment, store.settings)
     backends: dict[str, str] = {}
     for backend in starting:

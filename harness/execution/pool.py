@@ -84,6 +84,11 @@ class AbstractPool(ABC):
         """Close the pool."""
         self.close()
 
+    @property
+    def started(self) -> bool:
+        """Whether the workers have started: until then, whatever else takes the processor delays them."""
+        return False
+
     @abstractmethod
     def describe(self) -> Iterator[Ready | BackendFailed]:
         """Yield what each backend offers, or why it could not start."""

@@ -76,6 +76,10 @@ class Stage(AbstractPool):
     ) -> None:
         """Leaves the workers alive."""
 
+    @property
+    def started(self) -> bool:
+        return True
+
     def close(self) -> None:
         """Ends all workers."""
         with ExitStack() as stack:

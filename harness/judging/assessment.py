@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from types import EllipsisType
 from typing import Final, Literal, Protocol
 
 import numpy as np
@@ -24,6 +25,8 @@ from logitmus.oracle.enclosure import Enclosure
 from logitmus.oracle.question import Question
 
 LADDER: Final = (None, *ARB_BITS)
+
+Rows = slice | tuple[int, EllipsisType]  # rows of an answer; with the ellipsis, an array of a single value, shape ()
 
 # The tests of a grade, by name; the cheap ones settle most results.
 Mask = Literal["within", "clearly_accurate", "inside_a", "inside_b", "inside_c"]
@@ -99,9 +102,9 @@ class Assessment:
     answer: Answer
     roundoffs: Roundoffs
     bench: Bench = field(repr=False)
-    rows: slice | None = None
+    rows: Rows | None = None
 
-    def cut(self, rows: slice) -> Assessment:
+    def cut(self, rows: Rows) -> Assessment:
         """The assessment of some rows; for an answer without a reduction."""
         return replace(
             self,
@@ -172,10 +175,10 @@ class Assessment:
         question = self.answer.question
         budget = self.bench.budget(self.answer, self.roundoffs, Grade.B_PLUS)
         boundless: Array = np.asarray(np.isinf(self._allowed(Grade.B_PLUS)) & self.judged)
-        if boundless.ndim != 1:
-            boundless = (
-                np.asarray(boundless.any(axis=1)) if boundless.ndim else np.broadcast_to(boundless, question.rows)
-            )
+        if boundless.ndim == 2:
+            boundless = np.asarray(boundless.any(axis=1))
+        elif boundless.ndim == 0 and self.rows is None:
+            boundless = np.broadcast_to(boundless, question.rows)
         coarse = budget.coarse & question.kept & ~question.unjudged
         return (coarse if self.rows is None else coarse[self.rows]) | boundless | budget.ill_posed
 

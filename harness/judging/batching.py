@@ -1,5 +1,7 @@
 """Batches: problems that differ only in their rows are assessed together.
 
+So are single rows whose loss is a sum or a mean, which are all that a function without another reduction gets.
+
 For a handful of rows, NumPy's cost is the number of calls. A batch computes the answers, budgets and comparisons of
 many problems together, with the same arithmetic element by element as for each alone, and sums them up for each problem
 (`Scores`). The elements of a problem are cut out only where a rule of the judge looks at them.
@@ -8,7 +10,7 @@ many problems together, with the same arithmetic element by element as for each 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import Any, Final, NamedTuple
@@ -21,6 +23,7 @@ from logitmus.core.problem import Problem, TargetKind
 from logitmus.core.subject import Subject
 from logitmus.judging.assessment import Assessment, Mask, Part, Scores, assess, best_grade
 from logitmus.judging.bench import Bench
+from logitmus.oracle.question import Question
 
 _FIRST_TIER: Final = (None,)
 
@@ -41,26 +44,34 @@ class Batch:
         self._rows = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
         self._bench = Bench(_joined_problem([problem for problem, _ in members]))
         self._outcome = _joined_result([outcome for _, outcome in members])
+        first, _ = members[0]
+        self._single = None if first.reduction == "none" else Bench(first)
         self._assessed: dict[tuple[object, ...], list[_WholePart]] = {}
 
     def assess(self, subject: Subject, place: int) -> Sequence[Part] | None:
         """`assess` for the problem at `place`, from the fast tier; None: it has to be assessed alone.
 
-        That is so if some of its values need more precision, or if the convention expects an exception.
+        That is so if some of its values need more precision, if the convention expects an exception, or if it divides
+        the mean of a single row by another number than 1.
         """
         question = self._bench.question(subject.convention)
-        key = (question.key, subject.precision[self._bench.problem.dtype])
+        of_single = None if self._single is None else self._single.question(subject.convention)
+        key = (question.key, of_single and of_single.key, subject.precision[self._bench.problem.dtype])
         if key not in self._assessed:
-            parts = (
-                assess(self._bench, subject, question, self._outcome, ladder=_FIRST_TIER)
-                if question.refused is None
-                else []
-            )
-            self._assessed[key] = [_WholePart(part, self._rows) for part in parts]
+            self._assessed[key] = []
+            if question.refused is None and (of_single is None or _is_its_row(of_single, question)):
+                question = replace(question, single_rows=of_single is not None)
+                parts = assess(self._bench, subject, question, self._outcome, ladder=_FIRST_TIER)
+                self._assessed[key] = [_WholePart(part, self._rows) for part in parts]
         whole = self._assessed[key]
         if not whole or not all(part.decided[place] for part in whole):
             return None
         return [BatchedPart(part, place) for part in whole]
+
+
+def _is_its_row(of_single: Question, joined: Question) -> bool:
+    """Whether a reduction of each single row is the value of that row."""
+    return of_single.reduction != "none" and of_single.denominator == 1 and bool(joined.kept.all())
 
 
 class _WholePart:
@@ -99,6 +110,12 @@ class _WholePart:
     @cached_property
     def absorbed(self) -> list[int]:
         return self._totals(np.add, self.assessment.absorbed_rows.astype(np.int64))
+
+    def cut(self, place: int) -> Assessment:
+        """The assessment of a problem; of a single row, whose loss is reduced, an array of shape ()."""
+        rows = self.rows[place]
+        single = self.assessment.answer.question.single_rows and self.assessment.part == "loss"
+        return self.assessment.cut((rows.start, ...) if single else rows)
 
     def scores(self, place: int) -> Scores:
         """The totals of a problem."""
@@ -153,7 +170,7 @@ class BatchedPart:
 
     @cached_property
     def elements(self) -> Assessment:
-        return self.whole.assessment.cut(self.whole.rows[self.place])
+        return self.whole.cut(self.place)
 
 
 def batches(calls: Sequence[Call]) -> dict[int, tuple[Batch, int]]:
@@ -172,9 +189,12 @@ def batches(calls: Sequence[Call]) -> dict[int, tuple[Batch, int]]:
 
 def _can_be_joined(problem: Problem, outcome: Answered) -> bool:
     """Whether its rows are independent, its labels valid (else an exception may be right) and its shapes correct."""
-    if problem.reduction != "none" or len(problem.batch) != 1 or not problem.rows or not problem.classes:
+    if len(problem.batch) != 1 or not problem.rows or not problem.classes:
         return False
-    if outcome.loss.shape != problem.batch or any(
+    reduced = problem.reduction != "none"
+    if reduced and (problem.rows > 1 or problem.weight is not None):
+        return False
+    if outcome.loss.shape != (() if reduced else problem.batch) or any(
         gradient is not None and gradient.shape != problem.logits.shape
         for gradient in (outcome.grad_logits, outcome.grad_targets)
     ):
@@ -187,6 +207,7 @@ def _common(problem: Problem, subject: Subject, outcome: Answered) -> tuple[obje
     return (
         problem.dtype,
         problem.classes,
+        problem.reduction,
         problem.target_kind,
         problem.ignore_index,
         problem.label_smoothing,
@@ -220,7 +241,7 @@ def _joined_problem(problems: Sequence[Problem]) -> Problem:
 def _joined_result(outcomes: Sequence[Answered]) -> Answered:
     """One result with the rows of all; whether there are gradients is common to them."""
     return Answered(
-        np.concatenate([outcome.loss for outcome in outcomes]),
+        np.concatenate([outcome.loss.reshape(-1) for outcome in outcomes]),
         _joined([outcome.grad_logits for outcome in outcomes]),
         _joined([outcome.grad_targets for outcome in outcomes]),
     )

@@ -364,6 +364,8 @@ class Budget:
         errors, magnitudes = self._rows
         if self._q.factor != 1:
             errors = errors + (self._passed_on + 2 * r.v) * magnitudes
+        if self._q.single_rows and self.grade is not Grade.A:  # as below, for each row
+            return errors + (r.v * 2.0 + 2 * r.w) * magnitudes + (r.u + r.v) * y + r.th_u
         if self._q.reduction == "none":
             own = 8 * r.u * y + 2 * r.th_u if self.grade is Grade.A else r.u * y + r.th_u
             return errors + own

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from types import EllipsisType
 
 import numpy as np
 
@@ -44,7 +45,7 @@ class Compared:
         """An upper bound on the distance beyond the rounding of r."""
         return np.asarray(self.distance - self.slack + self.uncertainty)
 
-    def cut(self, rows: slice | tuple[int, ...]) -> Compared:
+    def cut(self, rows: slice | tuple[int | EllipsisType, ...]) -> Compared:
         """Some of the rows, or a single element."""
         return Compared(
             self.r[rows],

@@ -14,7 +14,7 @@ sees only the rest:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
@@ -37,17 +37,18 @@ Explained = tuple[Finding, Array]  # a finding, and the elements that it explain
 
 @dataclass(frozen=True)
 class Failure:
-    """One part of a result with values outside B+."""
+    """One part of a result with values outside B+; refuted: see `neighbours.explaining`."""
 
     case: Case
     outcome: Answered
     part: Assessment
     loss: Part
+    refuted: set[str] = field(default_factory=set)
 
     @cached_property
     def neighbour(self) -> neighbours.Explanation | None:
         """The neighbouring convention that explains the part."""
-        return neighbours.explaining(self.case.bench, self.case.subject, self.outcome, self.part)
+        return neighbours.explaining(self.case.bench, self.case.subject, self.outcome, self.part, self.refuted)
 
     @cached_property
     def gradient_fault(self) -> gradient_faults.Fault | None:
@@ -77,9 +78,10 @@ Rule = Callable[[Failure, Array], Iterator[Explained]]
 
 def failing_values(case: Case, outcome: Answered, parts: Sequence[Part]) -> Iterator[Finding]:
     """One finding for each cause of values outside B+, part by part."""
+    refuted: set[str] = set()
     for part in parts:
         if not part.passes:
-            failure = Failure(case, outcome, part.elements, parts[0])
+            failure = Failure(case, outcome, part.elements, parts[0], refuted)
             yield from explained(failure, failure.part.failing, EXPLANATIONS)
 
 

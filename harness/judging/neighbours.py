@@ -91,15 +91,21 @@ def by_the_definition(bench: Bench, subject: Subject, outcome: Answered) -> Defi
     return None
 
 
-def explaining(bench: Bench, subject: Subject, outcome: Answered, part: Assessment) -> Explanation | None:
+def explaining(
+    bench: Bench, subject: Subject, outcome: Answered, part: Assessment, refuted: set[str]
+) -> Explanation | None:
     """The neighbouring convention that explains a failing part: of the whole result if possible, else of the part.
 
     Infinities and NaN alone are no evidence for a field that changes every number: other faults cause them, too.
+
+    Args:
+        refuted: shared by the parts of the result. A field that changes every number has to explain all of them: the
+            keys of its questions that one of them refutes, which are not tried on the others.
     """
     sweeping = _sweeping(subject.convention)
     special = not np.isfinite(part.compared.r[part.failing]).any()
     without = sweeping if special else frozenset()
-    fitting = list(fitting_neighbours(bench, subject, outcome, None, only=part.part, without=without))
+    fitting = list(fitting_neighbours(bench, subject, outcome, None, only=part.part, without=without, refuted=refuted))
     whole = [neighbour for neighbour in fitting if neighbour.fits_all]
     return explanation(whole or [neighbour for neighbour in fitting if neighbour.name not in sweeping])
 
@@ -126,11 +132,12 @@ def fitting_neighbours(
     *,
     only: str | None = None,
     without: Collection[str] = (),
+    refuted: set[str] | None = None,
 ) -> Iterator[Neighbour]:
     """The neighbouring conventions under which the result (or its part `only`) is inside B+.
 
     Args:
-        names: the fields to try; None: all. without: fields that are not of interest.
+        names: the fields to try; None: all. without: fields that are not of interest. refuted: see `explaining`.
 
     Conventions that resolve this problem to the same question are tried once; a fit must judge some element.
     """
@@ -149,7 +156,11 @@ def fitting_neighbours(
         if name in without:
             continue
         question = bench.question(convention)
+        if refuted is not None and question.key in refuted:
+            continue
         fits = _fits(bench, _following(subject, convention), question, outcome, only)
+        if refuted is not None and name in sweeping and fits != "all":
+            refuted.add(question.key)
         if fits is not None:
             yield Neighbour(name, value, fits == "all", tuple(f"{name}={value}" for name, value, _ in equivalent[1:]))
 

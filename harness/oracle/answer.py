@@ -249,12 +249,16 @@ def _fast_loss(answer: Answer, work: Softmax) -> Enclosure:
     if question.fixed is not None:
         return Enclosure.exactly(question.fixed)
     loss, error = answer._rows
-    if question.reduction == "none":
-        return Enclosure.of(loss, error)
-    if not np.isfinite(loss).all():
-        return Enclosure.exactly(float(loss.sum()) / (np.sign(question.denominator) or 1.0))
     E = work.working.E
-    if work.working is DOUBLE:
+    total: Any
+    total_error: Any
+    if question.single_rows:
+        total, total_error = loss, R * (error + E * np.abs(loss))
+    elif question.reduction == "none":
+        return Enclosure.of(loss, error)
+    elif not np.isfinite(loss).all():
+        return Enclosure.exactly(float(loss.sum()) / (np.sign(question.denominator) or 1.0))
+    elif work.working is DOUBLE:
         total, total_error = np.float64(math.fsum(loss.tolist())), math.fsum(error.tolist())
         total_error = R * (total_error + E * abs(total))
     else:  # no exactly rounded sum there: any order, n roundings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from types import EllipsisType
 
 import numpy as np
 
@@ -71,7 +72,7 @@ class Enclosure:
     def reshape(self, shape: tuple[int, ...]) -> Enclosure:
         return Enclosure(self.mid.reshape(shape), self.rest.reshape(shape), self.radius.reshape(shape))
 
-    def cut(self, rows: slice | Array | tuple[int, ...]) -> Enclosure:
+    def cut(self, rows: slice | Array | tuple[int | EllipsisType, ...]) -> Enclosure:
         """Some of the rows, by a slice or by their numbers, or a single element."""
         return Enclosure(self.mid[rows], self.rest[rows], self.radius[rows])
 

@@ -53,6 +53,8 @@ class Question:
         nan_products: 0 * inf is NaN. nan_infinities: a +inf logit gives NaN.
         open_infinities: any gradient is right at a +inf logit of a kept row (it depends on inf - inf).
         narrowed: 64-bit inputs were rounded to 32 bits, and the results are as precise as these.
+        single_rows: each row is a batch of its own, whose sum or mean is judged with others (`judging.batching`):
+            its value is that of the row (`reduction` is "none"), and may be rounded as that of a reduction.
     """
 
     inputs: str
@@ -79,6 +81,7 @@ class Question:
     nan_infinities: bool = False
     open_infinities: bool = False
     narrowed: bool = False
+    single_rows: bool = False
     temperature: float = 1.0
     z_loss: float = 0.0
     factor: float = 1.0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from fakes import FakePool, specs, subject
-from implementations import RIGHT, WRONG, observe
+from implementations import RIGHT, WRONG, Rows, observe
 from implementations import subject as implemented
 
 from logitmus.cases.suite import suite
@@ -15,7 +16,7 @@ from logitmus.core.events import Judged
 from logitmus.core.finding import Judgement, Verdict
 from logitmus.core.floats import FLOAT_DTYPES
 from logitmus.core.observation import Answered
-from logitmus.core.problem import Problem
+from logitmus.core.problem import DEFAULT_REDUCTION, Problem
 from logitmus.engine import judge_pool
 from logitmus.engine.judge_batches import NoJudge
 from logitmus.engine.run import run
@@ -40,6 +41,49 @@ def test_batches_are_judged_like_single_calls(name: str, problems: list[Problem]
     together = Judge().judge_all(calls)
     assert together == [Judge().judge(*call) for call in calls]
     assert (Verdict.FINDING in {judgement.verdict for judgement in together}) or name in RIGHT
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean", DEFAULT_REDUCTION])
+@pytest.mark.parametrize("name", [*RIGHT, *WRONG])
+def test_single_rows_that_are_reduced_are_judged_like_single_calls(
+    name: str, reduction: str, problems: list[Problem]
+) -> None:
+    function, tested = {**RIGHT, **WRONG}[name], implemented(options=frozenset(), reductions=(reduction,))
+    tested = replace(tested, convention=tested.convention.but(default_reduction="mean"))
+    some = [p for p in problems if p.rows and p.classes and len(p.batch) == 1 and p.weight is None]
+    rows = [p.but(logits=p.logits[:1], targets=p.targets[:1], cotangent=None, reduction=reduction) for p in some]
+    if reduction != DEFAULT_REDUCTION:
+        rows[::2] = [row.but(cotangent=row.logits.dtype.type(0.75)) for row in rows[::2]]
+    accepted = [row for row in rows if tested.why_not(row) is None]
+    calls = [Call(row, tested, _reduced(function, row)) for row in accepted]
+    batched = batches(calls)
+    assert len(batched) > len(calls) / 2
+    assert any(batch.assess(tested, place) is not None for batch, place in batched.values())
+    together = Judge().judge_all(calls)
+    assert together == [Judge().judge(*call) for call in calls]
+    assert (Verdict.FINDING in {judgement.verdict for judgement in together}) or name in RIGHT
+
+
+def _reduced(function: Rows, row: Problem) -> Answered:
+    """What a function of rows does with a single row, whose loss is reduced."""
+    upstream = None if row.cotangent is None else row.cotangent.reshape(1)
+    observed = observe(function, row.but(reduction="none", cotangent=upstream))
+    return replace(observed, loss=observed.loss.reshape(()))
+
+
+@pytest.mark.parametrize("denominator", ["elements", "rows", "kept"])
+def test_a_mean_of_single_rows_is_judged_by_its_divisor(denominator: str) -> None:
+    tested = implemented(options=frozenset({"ignore_index"}), reductions=("mean",))
+    tested = replace(tested, convention=tested.convention.but(mean_denominator=denominator))
+    right = next(iter(RIGHT.values()))
+    problems = [
+        Problem(logits=np.array([[0, n, 1]], np.float32), targets=np.array([0]), reduction="mean", ignore_index=-1)
+        for n in range(4)
+    ]
+    calls = [Call(problem, tested, _reduced(right, problem)) for problem in problems]
+    judgements = Judge().judge_all(calls)
+    assert judgements == [Judge().judge(*call) for call in calls]
+    assert {judgement.verdict is Verdict.FINDING for judgement in judgements} == {denominator == "elements"}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -71,7 +115,7 @@ def test_one_problem_that_differs_in_an_option_is_not_batched() -> None:
         call(label_smoothing=0.25),
         call(ignore_index=1),
         call(weight=np.ones(3, np.float32)),
-        call(reduction="sum"),
+        call(reduction="sum"),  # of several rows
         same._replace(problem=Problem(logits=np.zeros((4, 3), np.float32), targets=np.array([0, 1, 2, 3]))),
         same._replace(outcome=Answered(np.zeros(4, np.float64))),
         same._replace(outcome=Answered(np.zeros((4, 3), np.float32))),
