@@ -73,6 +73,7 @@ class BaselineComparison:
         self._strict = strict
         self._judge_again = judge_again
         self._unnamed: list[Judged] = []
+        self._causes: dict[str, set[Cause]] = {}  # of the findings that count, by the subject's id
         self._examined: list[Examined] = []
         self.combined = 0
         # Shared by the settings of a function: an exception for one setting is no limit where another returns a result.
@@ -200,9 +201,13 @@ class BaselineComparison:
 
     def _show(self, examined: Examined) -> None:
         """Show a finding on its simplest problem, if that problem counts, too."""
+        finding = examined.finding
         refusals = self._refusals.get(examined.of.subject)
         limit = self.answered and refusals is not None and refusals.covers(examined.problem)
-        if not (limit and is_refusal(examined.of)) or self._strict:
+        excused = limit and is_refusal(examined.of) and not self._strict
+        if finding.cause.name in _UNNAMED:
+            excused |= self._is_combined(examined.problem, finding.subject)
+        if not excused:
             self._counted.add(examined)
         self._excused.add(examined)
 
@@ -213,22 +218,25 @@ class BaselineComparison:
         a NaN leaks out of an ignored row, each shows by itself on some problems, and on others both do. What such a
         result still has under both must be known from other problems, too.
         """
-        causes: dict[str, set[Cause]] = {}
         for group in self._counted.groups() if self._unnamed else ():
             for identity in group.subjects:
-                causes.setdefault(identity, set()).add(group.finding.cause)
-        combined = {key: self._under_conventions(self._subjects[key], found) for key, found in causes.items()}
+                self._causes.setdefault(identity, set()).add(group.finding.cause)
         left: Counter[str] = Counter()
         for event in sorted(self._unnamed, key=_smallness):
-            findings = event.judgement.findings
-            subject = combined.get(event.judgement.subject)
-            if subject is not None and self._judge_again is not None and left[subject.id] < _ENOUGH_UNEXPLAINED:
-                again = self._judge_again(event.problem, subject).findings
-                if all(_is_known(finding, causes[subject.id]) for finding in again):
-                    self.combined += 1
-                    continue
-                left[subject.id] += 1
-            self._sort(event, findings, ())
+            subject = event.judgement.subject
+            if left[subject] < _ENOUGH_UNEXPLAINED and self._is_combined(event.problem, subject):
+                self.combined += 1
+                continue
+            left[subject] += 1
+            self._sort(event, event.judgement.findings, ())
+
+    def _is_combined(self, problem: Problem, identity: str) -> bool:
+        """Whether the conventions of a subject's other findings explain its result together, but for what is known."""
+        causes = self._causes.get(identity, set())
+        subject = self._under_conventions(self._subjects[identity], causes)
+        if subject is None or self._judge_again is None:
+            return False
+        return all(_is_known(finding, causes) for finding in self._judge_again(problem, subject).findings)
 
     def _under_conventions(self, subject: Subject, causes: Iterable[Cause]) -> Subject | None:
         """The subject with all conventions that its findings name, if they are several and agree."""

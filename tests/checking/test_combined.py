@@ -12,7 +12,7 @@ from logitmus.checking.baseline import BaselineComparison
 from logitmus.checking.check import check
 from logitmus.checking.result import CheckResult
 from logitmus.core.causes import Cause
-from logitmus.core.events import Judged, RunFinished
+from logitmus.core.events import Examined, Judged, RunFinished
 from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.core.problem import Problem
 
@@ -129,3 +129,21 @@ def test_what_is_left_under_both_conventions_must_be_known(
         comparison.add(event)
     assert comparison.combined == combined
     assert ("unexplained" in {group.finding.cause for group in comparison.groups}) is not bool(combined)
+
+
+def test_a_result_that_they_explain_together_is_no_example_of_an_unexplained_result() -> None:
+    explained, unexplained = judged(2, Cause("unexplained")), judged(4, Cause("unexplained"))
+    again = {explained.problem.id: judged(2).judgement, unexplained.problem.id: unexplained.judgement}
+    comparison = BaselineComparison([SUBJECT], {}, judge_again=lambda problem, _: again[problem.id])
+    (finding,) = explained.judgement.findings
+    for event in (
+        judged(0, BY_ROWS),
+        judged(1, LEAKS),
+        explained,
+        unexplained,
+        Examined(finding, finding, explained.problem),
+        RunFinished(1.0),
+    ):
+        comparison.add(event)
+    (group,) = (group for group in comparison.groups if group.finding.cause == "unexplained")
+    assert group.problem.id == unexplained.problem.id
