@@ -28,6 +28,7 @@ from typing import Final
 
 import numpy as np
 
+from logitmus.core import catalogue
 from logitmus.core.causes import Cause
 from logitmus.core.convention import Occasion
 from logitmus.core.finding import Grade, Judgement, Kind, Severity, Verdict
@@ -157,7 +158,10 @@ class Refutations:
     def _fits_by_chance(self, subject: Subject, dtype: str, cause: Cause) -> bool:
         """Whether many times as many results as the claim explains are unexplained, though it speaks of them."""
         of_dtype = subject.id, dtype
-        unexplained, explained = self._unexplained.get(of_dtype, []), self._causes.get(of_dtype, Counter())[cause]
+        unexplained, causes = self._unexplained.get(of_dtype, []), self._causes.get(of_dtype, Counter())
+        # A mechanism has a cause of its own within the budget that is made for it.
+        same = {cause, catalogue.of_mechanism(cause.detail)} if cause.name == "mechanism" else {cause}
+        explained = sum(causes[each] for each in same)
         if len(unexplained) <= _BY_CHANCE * explained:
             return False
         if not cause.is_convention:

@@ -13,10 +13,12 @@ from logitmus.cases.suite import suite
 from logitmus.core.causes import Cause
 from logitmus.core.convention import PORTABLE
 from logitmus.core.events import BackendReady, Event, Judged, Settled
+from logitmus.core.finding import Finding, Grade, Judgement, Kind, Severity, Verdict
 from logitmus.core.floats import FLOAT_DTYPES, Array
 from logitmus.core.observation import Answered, Raised
 from logitmus.core.problem import ONCE, Problem
 from logitmus.core.subject import Precision, Subject
+from logitmus.engine.refutation import Refutations
 from logitmus.engine.settling import Settlement
 from logitmus.judging.judge import Judge
 from logitmus.results.summary import Summary
@@ -174,6 +176,18 @@ def test_a_claim_that_fits_a_few_results_of_an_unknown_formula_is_refuted(claim:
     assert unknown["unexplained"] > 40
     declared = causes(events(lambda p: like_it if p.id in chosen else shifted, problems))
     assert claim not in declared if claim.startswith("mechanism") else set(declared) == {claim}
+
+
+@pytest.mark.parametrize(("within_its_budget", "refuted"), [(0, True), (2, False)])
+def test_a_mechanism_is_known_from_results_within_its_own_budget_too(within_its_budget: int, refuted: bool) -> None:
+    mechanism = Cause.of("mechanism", "logsumexp_formed_and_then_subtracted")
+    found = [mechanism, *[Cause("separate_logsumexp")] * within_its_budget, *[Cause("unexplained")] * 12]
+    refutations = Refutations()
+    for cause, problem in zip(found, plain("float32"), strict=False):
+        place = {"subject": SUBJECT.id, "problem": problem.id, "family": problem.family, "dtype": problem.dtype}
+        finding = Finding(kind=Kind.ACCURACY, severity=Severity.BUG, part="loss", summary="", cause=cause, **place)
+        refutations.add(problem, Judgement(**place, verdict=Verdict.FINDING, grade=Grade.F, findings=(finding,)))
+    assert refutations.refuted(SUBJECT, "float32", mechanism) is refuted
 
 
 def nothing_kept(ignored: int) -> Problem:
